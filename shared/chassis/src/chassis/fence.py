@@ -1,0 +1,211 @@
+"""What happens to a request that meets the fence: held, sent to the new owner, or run again.
+
+Note "one transaction": a request is only repeated or sent on when nothing of it has been committed. So each runs in one
+transaction, and whatever the view returned, that transaction is rolled back once a statement in it met a fence.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
+
+from chassis import forwarding, options, ownership
+from chassis.holding import Full, Holding
+from chassis.ownership import SAFE_METHODS, SideState
+from chassis.seam import AwaitedRow
+
+logger = logging.getLogger("chassis.fence")
+
+TO = "x-strangler-to"
+RUNS = 4  # a request that meets fences more often than moves can explain is a fault, not a race
+
+
+class FenceMiddleware:
+    """Stands outside everything that may touch the database."""
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+        self.holding = Holding()
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answers the request here, or sends it to where it can be answered."""
+        sides = ownership.sides()
+        if not sides or not isinstance(request, WSGIRequest):
+            return self.get_response(request)
+        try:
+            body = request.body
+        except RequestDataTooBig:
+            return self.get_response(request)
+        return _Passage(self, request, body, sides).run()
+
+
+class _Passage:
+    """One request's way through the fence."""
+
+    def __init__(
+        self, middleware: FenceMiddleware, request: WSGIRequest, body: bytes, sides: Mapping[str, SideState]
+    ) -> None:
+        self.middleware = middleware
+        self.request = request
+        self.body = body
+        self.method = request.method or "GET"
+        path = request.path_info
+        self.own = next((s for s in sides.values() if s.concerns(self.method, path)), None)
+        self.deadline = time.monotonic() + options.hold_seconds()
+        self.denied: list[AwaitedRow] = []
+
+    def run(self) -> HttpResponseBase:
+        own = self.own
+        # Reads are served from the old copy while the pause lasts, and follow the owner from then on: who has written
+        # there must see it, though the gateway may still send the next request here.
+        if own and not own.open and (self.method not in SAFE_METHODS or own.bounce_to is not None):
+            elsewhere = self._hold_own(own)
+            if elsewhere is not None:
+                return elsewhere
+        for _ in range(RUNS):
+            attempt = Attempt(self.denied)
+            response = attempt.run(self.middleware.get_response, self._fresh())
+            if attempt.refused is None and attempt.awaited is None:
+                return response
+            if attempt.committed:
+                logger.error(
+                    "fence met after a commit", extra={"capability": attempt.refused, "path": self.request.path}
+                )
+                return response
+            if attempt.awaited is not None:
+                if not attempt.awaited.arrive():
+                    self.denied.append(attempt.awaited)
+                continue
+            elsewhere = self._met(attempt.refused or "")
+            if elsewhere is not None:
+                return elsewhere
+        logger.error("fence met again and again", extra={"path": self.request.path})
+        return _later()
+
+    def _met(self, capability: str) -> HttpResponseBase | None:
+        """After a rollback: a response that ends the passage, or None to run the request again here."""
+        state = ownership.sides().get(capability)
+        if state is None:
+            return None
+        if self.own is not None and self.own.capability == capability:
+            return self._hold_own(state)
+        # Another capability's fence: wait until it is decided, then run again through whatever reaches the owner.
+        try:
+            self.middleware.holding.wait(capability, _decided, deadline=self.deadline)
+        except (Full, TimeoutError):
+            return _later()
+        return None
+
+    def _hold_own(self, state: SideState) -> HttpResponseBase | None:
+        """Waits for the owner; a response that leads to it, or None when that is this side."""
+        bounced = TO in self.request.headers
+        if bounced or state.bounce_to is None:
+            # Who was sent here waits for this side to open: the other has just been fenced.
+            ready = _opened if bounced else _decided
+            try:
+                seen = self.middleware.holding.wait(state.capability, ready, deadline=self.deadline)
+            except TimeoutError:
+                seen = ownership.sides().get(state.capability)
+            except Full:
+                if bounced:
+                    return _later()
+                seen = state
+            if seen is None or seen.open:
+                return None
+            state = seen
+        return self._send(state, again=bounced)
+
+    def _send(self, state: SideState, *, again: bool) -> HttpResponseBase:
+        to = "monolith" if state.side == "service" else "service"
+        if again or len(self.body) > options.bounce_limit():
+            if forwarding.FORWARDED in self.request.headers:
+                return _later()
+            return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
+        response = HttpResponse(status=307)
+        response["Location"] = forwarding.own_address(self.request)
+        response[TO] = to
+        return response
+
+    def _fresh(self) -> WSGIRequest:
+        """The request as it came: what an earlier run has hung on it is gone."""
+        return WSGIRequest({**self.request.environ, "wsgi.input": BytesIO(self.body)})
+
+
+class Attempt:
+    """One run of a request in one transaction, and what became of it.
+
+    ``refused`` is the capability whose fence it met, also where the view swallowed the error; ``awaited`` a row that
+    has not arrived yet; ``committed`` says that something of it can no longer be undone.
+    """
+
+    def __init__(self, denied: list[AwaitedRow]) -> None:
+        self.refused: str | None = None
+        self.awaited: AwaitedRow | None = None
+        self.committed = False
+        self._denied = denied
+        self._own_transaction = True
+
+    def run(self, get_response: Callable[[HttpRequest], HttpResponseBase], request: WSGIRequest) -> HttpResponseBase:
+        """Runs the rest of the middleware and the view."""
+        request.fence_attempt = self  # type: ignore[attr-defined]
+        self._own_transaction = not _manages_its_own(request)
+        block: AbstractContextManager[None] = transaction.atomic() if self._own_transaction else nullcontext()
+        with connection.execute_wrapper(self._execute), block:
+            response = get_response(request)
+            if self._own_transaction and (self.refused or self.awaited):
+                transaction.set_rollback(True)
+        return response
+
+    def denied(self, awaited: AwaitedRow) -> bool:
+        """Whether the owner has said that there is no such row."""
+        return any(known.model is awaited.model and known.pk == awaited.pk for known in self._denied)
+
+    def _execute(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        try:
+            result = execute(sql, params, many, context)
+        except Exception as error:
+            self.refused = self.refused or ownership.refused_capability(error)
+            raise
+        if not self._own_transaction and not str(sql).lstrip()[:6].upper().startswith("SELECT"):
+            # Outside an atomic block this runs at once, inside when the block commits.
+            transaction.on_commit(self._note_commit)
+        return result
+
+    def _note_commit(self) -> None:
+        self.committed = True
+
+
+def _manages_its_own(request: WSGIRequest) -> bool:
+    try:
+        view = resolve(request.path_info).func
+    except Resolver404:
+        return False
+    return DEFAULT_DB_ALIAS in getattr(view, "_non_atomic_requests", ())
+
+
+def _decided(state: SideState | None) -> bool:
+    return state is None or state.open or state.bounce_to is not None
+
+
+def _opened(state: SideState | None) -> bool:
+    return state is None or state.open
+
+
+def _later() -> HttpResponseBase:
+    response = JsonResponse({"detail": "This part of the service is changing hands; try again."}, status=503)
+    response["Retry-After"] = "1"
+    return response

@@ -1,0 +1,120 @@
+"""Settings read from the environment, the same way in every Django process.
+
+Each function raises ImproperlyConfigured with the variable's name and what to do about it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+_RATE = re.compile(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)")
+_SWITCH = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+
+
+def secret(name: str) -> str:
+    """A value without which the process must not start."""
+    value = os.environ.get(name, "")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set: give it in the environment")
+    return value
+
+
+def flag(name: str, *, default: bool) -> bool:
+    value = os.environ.get(name, "").lower()
+    if not value:
+        return default
+    if value not in _SWITCH:
+        raise ImproperlyConfigured(f"{name}={value!r} is neither 0 nor 1")
+    return _SWITCH[value]
+
+
+def number(name: str, *, default: int) -> int:
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    if not value.isdecimal():
+        raise ImproperlyConfigured(f"{name}={value!r} is not a whole number")
+    return int(value)
+
+
+def listing(name: str, *, default: str) -> list[str]:
+    """A comma list without blanks."""
+    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+def rate(name: str, *, default: str) -> str:
+    """A REST framework rate such as ``20/min``."""
+    value = os.environ.get(name) or default
+    if not _RATE.fullmatch(value):
+        raise ImproperlyConfigured(f"{name}={value!r} is not a rate: write it like 20/min")
+    return value
+
+
+def database(*, application: str) -> dict[str, Any]:
+    """The database of ``DATABASE_URL``; ``application`` is what ``pg_stat_activity`` shows.
+
+    Every request of an HTTP process runs in one transaction. Connections are kept and are tried
+    before a request uses them, so that a server that was restarted costs no request.
+    """
+    settings: dict[str, Any] = dict(dj_database_url.parse(secret("DATABASE_URL"), conn_max_age=600))
+    if not settings["ENGINE"].endswith("postgresql"):
+        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgresql://…")
+    defaults = {"application_name": application, "connect_timeout": 5}
+    settings["CONN_HEALTH_CHECKS"] = True
+    settings["ATOMIC_REQUESTS"] = True
+    settings["OPTIONS"] = defaults | settings.get("OPTIONS", {})
+    return settings
+
+
+def rest_framework(**rates: str) -> dict[str, Any]:
+    """``REST_FRAMEWORK`` of every service: JSON in and out, tokens, closed unless a view opens itself.
+
+    ``rates`` are the throttle rates by scope.
+    """
+    return {
+        "DEFAULT_AUTHENTICATION_CLASSES": ["chassis.tokens.TokenAuthentication"],
+        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+        "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+        "DEFAULT_PAGINATION_CLASS": "chassis.pagination.CursorPagination",
+        "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+        "DEFAULT_THROTTLE_RATES": rates,
+        # The gateway appends the client's address to X-Forwarded-For; what stands before is hearsay.
+        "NUM_PROXIES": 1,
+        "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    }
+
+
+def celery(*, queue: str) -> dict[str, Any]:
+    """Celery's configuration: one durable queue, acknowledged after the work, confirmed when published.
+
+    Only a RabbitMQ broker (``amqp://``) knows quorum queues and confirms; others get neither.
+    """
+    broker = secret("BROKER_URL")
+    common: dict[str, Any] = {
+        "broker_url": broker,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_timeout": 3,
+        "task_default_queue": queue,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.2},
+        "worker_prefetch_multiplier": 1,
+        "worker_soft_shutdown_timeout": 10,
+        "worker_hijack_root_logger": False,
+    }
+    if not broker.startswith(("amqp://", "amqps://")):
+        return common
+    return common | {
+        "broker_transport_options": {"confirm_publish": True},
+        # The only place from which Celery hands the limit on to every publication; without one, the
+        # wait for a confirm has no end.
+        "task_routes": {"*": {"confirm_timeout": 5}},
+        "task_default_queue_type": "quorum",
+    }

@@ -1,0 +1,25 @@
+"""The smallest Django project in which the chassis runs; on PostgreSQL where DATABASE_URL names one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from chassis import settings as chassis
+
+SECRET_KEY = "a-key-for-tests-of-more-than-thirty-two-bytes"
+ALLOWED_HOSTS = ["library.example"]
+USE_TZ = True
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "chassis"]
+MIDDLEWARE = ["chassis.health.HealthMiddleware", "chassis.logs.RequestIdMiddleware"]
+ROOT_URLCONF = "project"
+urlpatterns: list[object] = []
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+if "DATABASE_URL" in os.environ:
+    DATABASES = {"default": chassis.database(application="chassis-tests")}
+
+REST_FRAMEWORK = chassis.rest_framework(token="20/min")
+PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]
+PASSWORD_ITERATIONS = 1000
+CHASSIS_AUDIENCE = "library"
+TOKEN_KEY_FILE = str(Path(__file__).with_name("no-such-key.pem"))

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import importlib
+from types import SimpleNamespace
+
+import pytest
+from chassis import gunicorn
+
+
+@pytest.fixture
+def configuration(monkeypatch):
+    """Reads the module again under the environment it is given."""
+
+    def read(**environment: str):
+        for name in ("BIND", "PORT", "WEB_WORKERS", "WEB_THREADS"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return importlib.reload(gunicorn)
+
+    return read
+
+
+def test_it_listens_on_the_loopback_at_its_port(configuration):
+    assert configuration(PORT="8123").bind == "127.0.0.1:8123"
+
+
+def test_an_explicit_address_wins(configuration):
+    assert configuration(PORT="8123", BIND="0.0.0.0:80").bind == "0.0.0.0:80"
+
+
+def test_workers_and_threads_come_from_the_environment(configuration):
+    read = configuration(WEB_WORKERS="3", WEB_THREADS="5")
+
+    assert (read.workers, read.threads) == (3, 5)
+
+
+def test_starting_forgets_the_samples_of_an_earlier_run(monkeypatch, tmp_path):
+    directory = tmp_path / "metrics"
+    directory.mkdir()
+    (directory / "counter_1.db").write_bytes(b"old")
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(directory))
+
+    gunicorn.on_starting(SimpleNamespace())
+
+    assert directory.is_dir()
+    assert list(directory.iterdir()) == []
+
+
+def test_a_dead_worker_takes_its_live_gauges_along(monkeypatch, tmp_path):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    (tmp_path / "gauge_livesum_77.db").write_bytes(b"")
+    (tmp_path / "counter_77.db").write_bytes(b"")
+
+    gunicorn.child_exit(SimpleNamespace(), SimpleNamespace(pid=77))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["counter_77.db"]

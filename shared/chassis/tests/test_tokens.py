@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import jwt
+import pytest
+from chassis import tokens
+from conftest import pem
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.test import APIRequestFactory
+
+pytestmark = pytest.mark.usefixtures("key_file")
+
+
+@pytest.fixture(autouse=True)
+def seam(monkeypatch):
+    """Nothing is on its way here, unless a test says so."""
+    fake = SimpleNamespace(arriving=None)
+
+    def await_row(model, pk, *, request):
+        return model.objects.filter(pk=pk).first() or fake.arriving
+
+    monkeypatch.setattr(tokens, "await_row", await_row)
+    return fake
+
+
+def request_with(header: str | None) -> Request:
+    headers = {} if header is None else {"authorization": header}
+    return Request(APIRequestFactory().get("/", headers=headers))
+
+
+def signed(key: Ed25519PrivateKey, **changes) -> str:
+    """A token as ours would be, except for the changes; a claim set to None is left out."""
+    now = datetime.now(UTC)
+    claims = {"sub": "1", "aud": "library", "iat": now, "exp": now + timedelta(minutes=1), "use": "access"}
+    claims = {name: value for name, value in (claims | changes).items() if value is not None}
+    kid = tokens.jwks()["keys"][0]["kid"]
+    return jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": kid})
+
+
+@pytest.fixture
+def key(key_file) -> Ed25519PrivateKey:
+    ring = tokens._keyring(str(key_file))
+    return ring.keys[ring.signer]
+
+
+def test_an_access_token_names_its_user_and_audience(reader):
+    claims = tokens.verify(tokens.issue(reader).access)
+
+    assert claims["sub"] == str(reader.pk)
+    assert claims["aud"] == "library"
+    assert claims["exp"] - claims["iat"] == 15 * 60
+
+
+def test_a_refresh_token_lasts_a_fortnight_and_opens_nothing_else(reader):
+    refresh = tokens.issue(reader).refresh
+
+    claims = tokens.verify(refresh, use="refresh")
+    assert claims["exp"] - claims["iat"] == 14 * 24 * 3600
+    with pytest.raises(tokens.TokenError, match="not for this use"):
+        tokens.verify(refresh)
+
+
+def test_the_published_key_verifies_a_token_with_nothing_else_known(reader):
+    token = tokens.issue(reader).access
+    published = jwt.PyJWKSet.from_dict(tokens.jwks())
+
+    kid = jwt.get_unverified_header(token)["kid"]
+    claims = jwt.decode(token, published[kid], algorithms=["EdDSA"], audience="library")
+
+    assert claims["sub"] == str(reader.pk)
+
+
+def test_the_published_key_holds_no_private_part():
+    assert {"crv", "kty", "x", "kid", "use", "alg"} == set(tokens.jwks()["keys"][0])
+
+
+def test_a_new_key_on_top_signs_and_the_old_one_still_verifies(reader, tmp_path, key_file, settings):
+    old = tokens.issue(reader).access
+    both = tmp_path / "both.pem"
+    both.write_bytes(pem(Ed25519PrivateKey.generate()) + key_file.read_bytes())
+    settings.TOKEN_KEY_FILE = str(both)
+
+    new = tokens.issue(reader).access
+
+    assert tokens.verify(old)["sub"] == tokens.verify(new)["sub"]
+    assert jwt.get_unverified_header(old)["kid"] != jwt.get_unverified_header(new)["kid"]
+    assert len(tokens.jwks()["keys"]) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": "elsewhere"},
+        {"aud": ["library", "elsewhere"]},
+        {"aud": None},
+        {"exp": datetime(2020, 1, 1, tzinfo=UTC)},
+        {"exp": None},
+        {"sub": None},
+        {"use": None},
+        {"use": "refresh"},
+    ],
+)
+def test_a_token_that_differs_in_one_claim_is_refused(key, changes):
+    with pytest.raises(tokens.TokenError):
+        tokens.verify(signed(key, **changes))
+
+
+def test_a_signature_of_another_key_under_our_key_id_is_refused():
+    with pytest.raises(tokens.TokenError):
+        tokens.verify(signed(Ed25519PrivateKey.generate()))
+
+
+def test_a_token_of_an_unknown_key_is_refused(reader):
+    alien = jwt.encode({"sub": "1"}, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers={"kid": "another"})
+    with pytest.raises(tokens.TokenError, match="unknown key"):
+        tokens.verify(alien)
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256"])
+def test_no_other_algorithm_is_allowed_whatever_the_token_says(reader, algorithm):
+    _head, body, _ = tokens.issue(reader).access.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+    secret = None if algorithm == "none" else tokens.jwks()["keys"][0]["x"] + "padding-to-32-bytes"
+    kid = tokens.jwks()["keys"][0]["kid"]
+
+    with pytest.raises(tokens.TokenError):
+        tokens.verify(jwt.encode(claims, secret, algorithm=algorithm, headers={"kid": kid}))
+
+
+@pytest.mark.parametrize("token", ["", "a", "a.b.c", "é"])
+def test_what_is_no_token_is_refused(token):
+    with pytest.raises(tokens.TokenError):
+        tokens.verify(token)
+
+
+def test_authentication_finds_the_user(reader):
+    access = tokens.issue(reader).access
+
+    user, token = tokens.TokenAuthentication().authenticate(request_with(f"Bearer {access}"))
+
+    assert user == reader
+    assert token == access
+
+
+@pytest.mark.parametrize("header", [None, "", "Basic abc"])
+def test_a_request_without_our_header_is_anonymous(header):
+    assert tokens.TokenAuthentication().authenticate(request_with(header)) is None
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer a b", "Bearer é", "Bearer a.b.c"])
+def test_a_malformed_header_is_refused(header):
+    with pytest.raises(AuthenticationFailed):
+        tokens.TokenAuthentication().authenticate(request_with(header))
+
+
+def test_an_inactive_user_is_refused(reader):
+    access = tokens.issue(reader).access
+    User.objects.update(is_active=False)
+
+    with pytest.raises(tokens.TokenError, match="inactive"):
+        tokens.bearer(access)
+
+
+def test_a_row_that_is_still_on_its_way_is_waited_for(reader, seam):
+    access = tokens.issue(reader).access
+    seam.arriving = User(pk=reader.pk, username="ada")
+    User.objects.all().delete()
+
+    assert tokens.bearer(access) is seam.arriving
+
+
+def test_a_row_that_never_arrives_is_a_refusal(reader):
+    access = tokens.issue(reader).access
+    User.objects.all().delete()
+
+    with pytest.raises(tokens.TokenError, match="not found"):
+        tokens.bearer(access)
+
+
+@pytest.mark.django_db
+def test_a_subject_that_is_no_key_of_the_model_is_refused(key):
+    with pytest.raises(tokens.TokenError):
+        tokens.bearer(signed(key, sub="ada"))
+
+
+def test_a_missing_key_file_says_which_setting_to_mend(settings, tmp_path):
+    settings.TOKEN_KEY_FILE = str(tmp_path / "absent.pem")
+
+    with pytest.raises(ImproperlyConfigured, match=r"TOKEN_KEY_FILE: .*absent.pem cannot be read"):
+        tokens.jwks()
+
+
+def test_a_file_without_a_key_is_refused(settings, tmp_path):
+    (tmp_path / "empty.pem").write_text("nothing here")
+    settings.TOKEN_KEY_FILE = str(tmp_path / "empty.pem")
+
+    with pytest.raises(ImproperlyConfigured, match="no private key"):
+        tokens.jwks()
+
+
+def test_a_key_of_another_kind_is_refused(settings, tmp_path):
+    (tmp_path / "rsa.pem").write_bytes(pem(generate_private_key(public_exponent=65537, key_size=2048)))
+    settings.TOKEN_KEY_FILE = str(tmp_path / "rsa.pem")
+
+    with pytest.raises(ImproperlyConfigured, match="not Ed25519"):
+        tokens.jwks()
