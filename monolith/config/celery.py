@@ -1,0 +1,26 @@
+"""The Celery app of the shop. All its tasks are of orders, and so is the queue."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from chassis import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("monolith")
+app.conf.update(
+    settings.celery(queue="orders"),
+    beat_schedule={
+        name: {"task": f"orders.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}
+        for name, seconds in (
+            ("send_confirmations", 5),
+            ("expire_unpaid_orders", 60),
+            ("ship_confirmed_orders", 60),
+        )
+    },
+    # Keeps the schedule in memory: what is due is known by the database, not by a file of beat's.
+    beat_scheduler="celery.beat:Scheduler",
+)
+app.autodiscover_tasks()

@@ -1,0 +1,110 @@
+"""Categories, products, and what happened to their prices and stock."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models.functions import Upper
+from django.utils import timezone
+
+
+class Category(models.Model):
+    """A department of the shop, or a shelf in one."""
+
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=120, unique=True)
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
+    )
+
+    class Meta:
+        verbose_name_plural = "categories"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Product(models.Model):
+    """What can be bought. Stock is what is on hand and promised to nobody."""
+
+    name = models.CharField(max_length=200)
+    category = models.ForeignKey(
+        Category, null=True, blank=True, on_delete=models.PROTECT, related_name="products"
+    )
+    brand = models.CharField(max_length=100, blank=True)
+    size = models.CharField(max_length=50, blank=True)
+    price = models.DecimalField(
+        max_digits=10, decimal_places=2, validators=[MinValueValidator(Decimal("0.00"))]
+    )
+    currency = models.CharField(
+        max_length=3,
+        default="USD",
+        validators=[RegexValidator(r"^[A-Z]{3}\Z", "Three capital letters, as in ISO 4217.")],
+    )
+    stock = models.BigIntegerField(default=0)
+    is_active = models.BooleanField(default=True, help_text="Only active products are shown and sold.")
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who last changed the product by hand.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=models.Q(stock__gte=0), name="products_stock_not_negative"),
+            models.CheckConstraint(condition=models.Q(price__gte=0), name="products_price_not_negative"),
+        )
+        indexes = (
+            models.Index("name", "id", name="products_by_name"),
+            models.Index("price", "id", name="products_by_price"),
+            # Django's icontains compares UPPER(…): only an index on the same expression serves a search.
+            GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="products_name_search"),
+            GinIndex(OpClass(Upper("brand"), name="gin_trgm_ops"), name="products_brand_search"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PriceChange(models.Model):
+    """A price that was set by hand, and by whom."""
+
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="price_changes")
+    old_price = models.DecimalField(max_digits=10, decimal_places=2)
+    new_price = models.DecimalField(max_digits=10, decimal_places=2)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.old_price} → {self.new_price}"
+
+
+class StockMovement(models.Model):
+    """Why the stock of a product changed: their sum is the stock gained since the product was loaded."""
+
+    class Reason(models.TextChoices):
+        DELIVERY = "delivery"
+        CORRECTION = "correction"
+        SALE = "sale"
+        RETURN = "return"
+
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="stock_movements")
+    delta = models.BigIntegerField()
+    reason = models.CharField(max_length=16, choices=Reason)
+    reference = models.CharField(max_length=64, blank=True, help_text="For instance the order.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.delta:+d} {self.reason}"
