@@ -1,0 +1,107 @@
+"""Settings of the users service; what differs from place to place comes from the environment."""
+
+from __future__ import annotations
+
+from chassis import logs
+from chassis import settings as environment
+
+SECRET_KEY = environment.secret("SECRET_KEY")
+DEBUG = environment.flag("DEBUG", default=False)
+ALLOWED_HOSTS = environment.listing("ALLOWED_HOSTS", default="localhost,127.0.0.1")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "rest_framework",
+    "drf_spectacular",
+    "chassis",
+    "users",
+]
+
+MIDDLEWARE = [
+    "chassis.health.HealthMiddleware",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "chassis.logs.RequestIdMiddleware",
+    # Outermost of all that may touch the database: what it bounces must have left no trace.
+    "chassis.fence.FenceMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": environment.database(application="users")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# The same as the monolith's, hasher and rounds: a login on either side then changes nothing but last_login.
+AUTH_USER_MODEL = "users.User"
+AUTHENTICATION_BACKENDS = ["users.backends.EmailBackend"]
+PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]
+PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+TOKEN_KEY_FILE = environment.secret("TOKEN_KEY_FILE")
+CHASSIS_AUDIENCE = "shop"
+CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me"}
+
+# The throttles count in the cache, and each worker process has its own: with two workers a client
+# that meets both gets up to twice the rate.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+REST_FRAMEWORK = environment.rest_framework(
+    registration=environment.rate("THROTTLE_REGISTRATION", default="20/min"),
+    token=environment.rate("THROTTLE_TOKEN", default="60/min"),
+)
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Users",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+# The admin's files are served from the installed packages; nothing has to be collected first.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+# The gateway says which scheme the client used.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+LOGGING = logs.configuration("users")

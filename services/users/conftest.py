@@ -1,0 +1,67 @@
+"""What the tests have at hand."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+from chassis import tokens
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.cache import cache
+from rest_framework.test import APIClient
+from users import services as users
+from users.models import User
+
+PASSWORD = "a-long-Passphrase-7"  # noqa: S105
+
+_numbers = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _signing_key(tmp_path: Path, settings) -> None:
+    key = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = tmp_path / "key.pem"
+    path.write_bytes(key)
+    settings.TOKEN_KEY_FILE = str(path)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_throttles():
+    cache.clear()
+
+
+@pytest.fixture
+def customer(db) -> User:
+    return new_user()
+
+
+@pytest.fixture
+def superuser(db) -> User:
+    return users.create_superuser(email="root@example.com", password=PASSWORD, full_name="Root")
+
+
+@pytest.fixture
+def anonymous() -> APIClient:
+    return APIClient()
+
+
+@pytest.fixture
+def api(customer) -> APIClient:
+    """A client in which the customer is logged in."""
+    return client_of(customer)
+
+
+def new_user() -> User:
+    return users.register(
+        email=f"user-{next(_numbers)}@example.com", password=PASSWORD, full_name="Ada Example"
+    )
+
+
+def client_of(user: User) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.issue(user).access}")
+    return client

@@ -1,0 +1,23 @@
+"""What a login leaves behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chassis.ownership import is_open
+from django.contrib.auth.models import update_last_login
+from django.contrib.auth.signals import user_logged_in
+
+from users import services
+from users.models import User
+
+
+def connect() -> None:
+    """Take the place of Django's receiver, which writes whether users are owned here or not."""
+    user_logged_in.disconnect(update_last_login, dispatch_uid="update_last_login")
+    user_logged_in.connect(record_login, dispatch_uid="users.record_login")
+
+
+def record_login(sender: type[User], user: User, **kwargs: Any) -> None:
+    if is_open("users"):
+        services.record_login(user=user)

@@ -1,0 +1,82 @@
+"""Writes of users: the only place where the tables of this app are changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from users.models import Address, User
+
+
+class EmailTakenError(Exception):
+    """Another account has this e-mail address."""
+
+
+def register(*, email: str, password: str, full_name: str) -> User:
+    """A new customer. Raises EmailTakenError."""
+    return _create(email=email, password=password, full_name=full_name)
+
+
+def create_superuser(*, email: str, password: str, full_name: str, **fields: Any) -> User:
+    return _create(
+        email=email, password=password, full_name=full_name, is_staff=True, is_superuser=True, **fields
+    )
+
+
+def update_profile(*, user: User, **changes: Any) -> User:
+    """Set the given fields (``email``, ``full_name``, …) and no others. Raises EmailTakenError."""
+    if "email" in changes:
+        changes["email"] = User.objects.normalize_email(changes["email"])
+    for name, value in changes.items():
+        setattr(user, name, value)
+    _save(user, update_fields=[*changes, "updated_at"])
+    return user
+
+
+def store(*, user: User) -> User:
+    """Save a user whose fields a form of the admin has set and checked. Raises EmailTakenError."""
+    _save(user)
+    return user
+
+
+def set_password(*, user: User, password: str) -> None:
+    user.set_password(password)
+    user.save(update_fields=["password", "updated_at"])
+
+
+def record_login(*, user: User) -> None:
+    user.last_login = timezone.now()
+    user.save(update_fields=["last_login"])
+
+
+def delete(*, user: User) -> None:
+    """The user with all that cascades from it; what only points to it stays and forgets it."""
+    user.delete()
+
+
+def add_address(
+    *, user: User, line1: str, city: str, postal_code: str, country: str, line2: str = ""
+) -> Address:
+    return Address.objects.create(
+        user=user, line1=line1, line2=line2, city=city, postal_code=postal_code, country=country
+    )
+
+
+def _create(*, email: str, password: str, full_name: str, **fields: Any) -> User:
+    user = User(email=User.objects.normalize_email(email), full_name=full_name, **fields)
+    user.set_password(password)
+    _save(user)
+    return user
+
+
+def _save(user: User, *, update_fields: list[str] | None = None) -> None:
+    # The savepoint keeps the caller's transaction usable after a duplicate.
+    try:
+        with transaction.atomic():
+            user.save(update_fields=update_fields)
+    except IntegrityError as error:
+        if "users_user_email" in str(error):
+            raise EmailTakenError(user.email) from error
+        raise

@@ -1,0 +1,83 @@
+"""Who asks too often, too late, or at the same time as another."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import PASSWORD, new_user
+from django.db import connection
+from rest_framework.throttling import ScopedRateThrottle
+
+from users import selectors, services
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+
+TAKEN = {"email": ["A user with this email already exists."]}
+
+
+@pytest.fixture
+def _check_comes_too_early(monkeypatch):
+    """Another request inserts the row between this one's check and its write."""
+    monkeypatch.setattr(selectors, "email_taken", lambda **_: False)
+
+
+@pytest.mark.usefixtures("_check_comes_too_early")
+def test_a_registration_that_lost_a_race_is_a_bad_request(anonymous, customer):
+    body = {"email": customer.email.upper(), "password": PASSWORD, "full_name": "Second"}
+
+    answer = anonymous.post("/api/v1/users", body)
+
+    assert (answer.status_code, answer.json()) == (400, TAKEN)
+
+
+@pytest.mark.usefixtures("_check_comes_too_early")
+def test_a_change_of_email_that_lost_a_race_is_a_bad_request(api):
+    answer = api.patch("/api/v1/users/me", {"email": new_user().email})
+
+    assert (answer.status_code, answer.json()) == (400, TAKEN)
+
+
+def test_a_deactivated_user_is_out_at_once(anonymous, api, customer):
+    pair = anonymous.post("/api/v1/auth/token", {"email": customer.email, "password": PASSWORD}).data
+    User.objects.update(is_active=False)
+
+    assert api.get("/api/v1/users/me").status_code == 401
+    assert anonymous.post("/api/v1/auth/refresh", {"refresh": pair["refresh"]}).status_code == 401
+
+
+def test_a_refresh_is_no_login(anonymous, customer):
+    pair = anonymous.post("/api/v1/auth/token", {"email": customer.email, "password": PASSWORD}).data
+    before = User.objects.values().get(pk=customer.pk)
+
+    assert anonymous.post("/api/v1/auth/refresh", {"refresh": pair["refresh"]}).status_code == 200
+    assert User.objects.values().get(pk=customer.pk) == before
+
+
+@pytest.mark.parametrize("path", ["/api/v1/auth/token", "/api/v1/auth/refresh"])
+def test_tokens_are_throttled(anonymous, monkeypatch, path):
+    monkeypatch.setitem(ScopedRateThrottle.THROTTLE_RATES, "token", "2/min")
+
+    assert [anonymous.post(path, {}).status_code for _ in range(3)] == [400, 400, 429]
+
+
+def test_callers_behind_the_gateway_are_counted_apart_and_cannot_pretend(anonymous, monkeypatch):
+    monkeypatch.setitem(ScopedRateThrottle.THROTTLE_RATES, "token", "1/min")
+
+    def ask(forwarded_for: str) -> int:
+        return anonymous.post(
+            "/api/v1/auth/token", {}, headers={"x-forwarded-for": forwarded_for}
+        ).status_code
+
+    assert ask("10.0.0.1") == 400
+    assert ask("10.0.0.2") == 400
+    assert ask("1.2.3.4, 10.0.0.1") == 429
+
+
+def test_a_request_runs_in_one_transaction(api, monkeypatch):
+    seen = []
+    monkeypatch.setattr(services, "delete", lambda **_: seen.append(len(connection.savepoint_ids)))
+
+    api.delete("/api/v1/users/me")
+
+    # One savepoint inside the test's own transaction: ATOMIC_REQUESTS.
+    assert seen == [1]
