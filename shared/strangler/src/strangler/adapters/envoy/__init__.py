@@ -1,0 +1,20 @@
+"""Envoy as the gateway: configured by files that are renamed into place, watched through its admin."""
+
+from strangler.adapters.envoy.admin import bounces, live_version
+from strangler.adapters.envoy.bootstrap import BOOTSTRAP_FILE, BUFFER_BYTES, write_bootstrap
+from strangler.adapters.envoy.clusters import publish_clusters
+from strangler.adapters.envoy.files import CLUSTERS_FILE, ROUTES_FILE
+from strangler.adapters.envoy.routes import publish, render_routes
+
+__all__ = [
+    "BOOTSTRAP_FILE",
+    "BUFFER_BYTES",
+    "CLUSTERS_FILE",
+    "ROUTES_FILE",
+    "bounces",
+    "live_version",
+    "publish",
+    "publish_clusters",
+    "render_routes",
+    "write_bootstrap",
+]

@@ -1,0 +1,70 @@
+"""The clusters: one for each process, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from strangler.adapters.envoy import files
+
+CONNECT_TIMEOUT = "1s"
+# Below the keep-alive of the servers behind (75 s): a connection that they are about to close is never
+# taken for a POST, which nobody may send again.
+UPSTREAM_IDLE_TIMEOUT = "30s"
+UNLIMITED = 4096
+
+
+def publish_clusters(directory: Path, addresses: Mapping[str, str]) -> None:
+    """Tells Envoy where each process is: ``http://host:port`` by name."""
+    document = {"resources": [_cluster(name, address) for name, address in sorted(addresses.items())]}
+    files.replace(directory, files.CLUSTERS_FILE, document)
+
+
+def _cluster(name: str, address: str) -> dict[str, object]:
+    parts = urlsplit(address)
+    endpoint = {"address": {"socket_address": {"address": parts.hostname, "port_value": parts.port or 80}}}
+    return {
+        "@type": files.type_url("envoy.config.cluster.v3.Cluster"),
+        "name": name,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
+        },
+        "circuit_breakers": {"thresholds": [_limits()]},
+        "outlier_detection": _outlier_detection(),
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": files.type_url("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+                "common_http_protocol_options": {"idle_timeout": UPSTREAM_IDLE_TIMEOUT},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+    }
+
+
+def _limits() -> dict[str, object]:
+    """Requests that a fence holds pile up for a moment: they must wait, not be refused."""
+    return {
+        "max_connections": UNLIMITED,
+        "max_pending_requests": UNLIMITED,
+        "max_requests": UNLIMITED,
+        "max_retries": UNLIMITED,
+    }
+
+
+def _outlier_detection() -> dict[str, object]:
+    """Only failures of the way there count: an application's own 500 says nothing about its host."""
+    return {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 5,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+        "interval": "1s",
+        "base_ejection_time": "5s",
+        "max_ejection_percent": 50,
+    }

@@ -1,0 +1,126 @@
+"""Sessions of the tool: none of them may hold anything once its coordinator has vanished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from strangler.domain.errors import PreflightError, StackError
+
+Connection = psycopg.Connection[Any]
+
+COORDINATOR = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 1,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 2000,
+}
+# Without these settings a value can print differently on two servers, and so hash differently.
+SAME_TEXT = (
+    "-c timezone=UTC -c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 "
+    "-c bytea_output=hex -c client_encoding=UTF8"
+)
+
+
+def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = False) -> Connection:
+    """Opens an autocommit session.
+
+    A transaction of it that idles longer than ``idle_ms`` is ended by the server (0: never).
+
+    Raises:
+        StackError: when the server cannot be reached.
+    """
+    options = f"{SAME_TEXT} -c idle_in_transaction_session_timeout={idle_ms} -c synchronous_commit=on"
+    extra: dict[str, Any] = dict(COORDINATOR, application_name=f"strangler {purpose}")
+    if replication:
+        extra["replication"] = "database"
+    else:
+        extra["options"] = options
+    try:
+        return psycopg.connect(make_conninfo(dsn, **extra), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise StackError(
+            f"cannot connect: {error}".strip(),
+            place=describe(dsn),
+            remedy="check that the server runs and that strangler.toml names it rightly",
+        ) from error
+
+
+def describe(dsn: str) -> str:
+    """The address without the password."""
+    parts = conninfo_to_dict(dsn)
+    return f"postgresql://{parts.get('host', '')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+@cache
+def script(name: str) -> str:
+    """The text of an SQL file of this package."""
+    return (files("strangler.adapters.postgres") / f"{name}.sql").read_text()
+
+
+def scalar(connection: Connection, query: LiteralString | bytes | sql.Composed, *values: object) -> Any:
+    """The first column of the first row, or None."""
+    row = connection.execute(query, values or None).fetchone()
+    return row[0] if row else None
+
+
+def wait_until(
+    connection: Connection, query: LiteralString, values: tuple[object, ...], *, within: float, interval: float = 0.0005
+) -> bool:
+    """Asks until the query answers true; False when ``within`` seconds have passed."""
+    deadline = time.monotonic() + within
+    while True:
+        row = connection.execute(query, values, prepare=True).fetchone()
+        if row and row[0]:
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(interval)
+
+
+@contextmanager
+def setting(connection: Connection, name: str, value: str) -> Iterator[None]:
+    """Sets a session setting for a while."""
+    before = scalar(connection, "SELECT current_setting(%s, true)", name)
+    connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    try:
+        yield
+    finally:
+        if not connection.broken and not connection.closed:
+            connection.execute("SELECT set_config(%s, %s, false)", (name, before or ""))
+
+
+@contextmanager
+def own_origin(connection: Connection, name: str) -> Iterator[None]:
+    """Marks what this session writes with an origin of its own, so that no stream carries it on.
+
+    Raises:
+        PreflightError: when the role may not do it.
+    """
+    try:
+        connection.execute(
+            "SELECT pg_replication_origin_create(%s) WHERE pg_replication_origin_oid(%s) IS NULL",
+            (name, name),
+        )
+        connection.execute("SELECT pg_replication_origin_session_setup(%s)", (name,))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise PreflightError(
+            "this role may not use replication origins",
+            place=describe(connection.info.dsn),
+            remedy="grant execute on the pg_replication_origin_* functions to it, or use a superuser",
+        ) from error
+    try:
+        yield
+    finally:
+        if not connection.broken and not connection.closed:
+            connection.execute("SELECT pg_replication_origin_session_reset()")

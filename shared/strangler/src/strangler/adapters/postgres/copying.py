@@ -1,0 +1,195 @@
+"""The first copy: ranges of every table, in parallel, all from the one exported snapshot."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.connection import Connection, connect, own_origin, scalar
+from strangler.domain import names
+from strangler.domain.errors import StranglerError
+
+RANGE_PAGES = 2048  # 16 MiB of heap a range: small enough for progress, large enough for COPY's speed
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The rows of a table whose heap page is in [first, last); works for any kind of key."""
+
+    table: Table
+    first: int
+    last: int | None
+
+
+Progress = Callable[[int, int], None]
+"""Called with rows copied so far and the rows expected."""
+
+
+def ranges(connection: Connection, tables: Sequence[Table]) -> list[Range]:
+    """Every table cut into ranges; the last of each has no upper end, for pages made since."""
+    found: list[Range] = []
+    for table in tables:
+        if table.partitioned:
+            continue
+        pages = scalar(
+            connection,
+            "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::int",
+            table.qualified,
+        )
+        starts = list(range(0, max(pages, 1), RANGE_PAGES))
+        found += [Range(table, first, last) for first, last in zip(starts, [*starts[1:], None], strict=True)]
+    return found
+
+
+def empty(connection: Connection, tables: Sequence[Table]) -> None:
+    """Deletes what an earlier start left on the copy. DELETE, for TRUNCATE stops at foreign keys from outside."""
+    with connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        for table in tables:
+            if not table.partitioned:
+                connection.execute(sql.SQL("DELETE FROM {}").format(table.sql()))
+
+
+class Copy:
+    """Copies ``work`` with ``workers`` threads, a session on each side for each.
+
+    Raises:
+        StranglerError: the first error of any worker; the others stop at their next range.
+    """
+
+    def __init__(
+        self,
+        *,
+        capability: str,
+        source: str,
+        target: str,
+        snapshot: str,
+        work: Sequence[Range],
+        progress: Progress,
+    ) -> None:
+        self.capability = capability
+        self.source, self.target, self.snapshot = source, target, snapshot
+        self.expected = sum({item.table.name: item.table.estimate for item in work}.values())
+        self.rows = 0
+        self.progress = progress
+        self._work: queue.SimpleQueue[Range] = queue.SimpleQueue()
+        for item in work:
+            self._work.put(item)
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+
+    def run(self, workers: int) -> int:
+        """Returns the number of rows copied."""
+        threads = [threading.Thread(target=self._worker, args=(number,)) for number in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)
+                self.progress(self.rows, self.expected)
+        if isinstance(self._failure, StranglerError):
+            raise self._failure
+        if self._failure is not None:
+            raise StranglerError(f"the copy failed: {self._failure}", place=self.capability) from self._failure
+        return self.rows
+
+    def _worker(self, number: int) -> None:
+        try:
+            with (
+                connect(self.source, purpose=f"copy {self.capability}", idle_ms=0) as reader,
+                connect(self.target, purpose=f"copy {self.capability}", idle_ms=0) as writer,
+                own_origin(writer, names.origin(self.capability, f"copy_{number}")),
+            ):
+                writer.execute("SET session_replication_role = replica")
+                reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                reader.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self.snapshot)))
+                while self._failure is None:
+                    try:
+                        item = self._work.get_nowait()
+                    except queue.Empty:
+                        break
+                    self._copy(reader, writer, item)
+                reader.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001  the thread's error is raised in run()
+            self._failure = self._failure or error
+
+    def _copy(self, reader: Connection, writer: Connection, item: Range) -> None:
+        columns = sql.SQL(", ").join(map(sql.Identifier, item.table.written))
+        low = sql.SQL("ctid >= {}").format(sql.Literal(f"({item.first},0)"))
+        high = sql.SQL(" AND ctid < {}").format(sql.Literal(f"({item.last},0)")) if item.last else sql.SQL("")
+        # ONLY: a partition is copied under its own name.
+        select = sql.SQL("COPY (SELECT {} FROM ONLY {} WHERE {}{}) TO STDOUT").format(
+            columns, item.table.sql(), low, high
+        )
+        insert = sql.SQL("COPY {} ({}) FROM STDIN").format(item.table.sql(), columns)
+        with reader.cursor() as source, writer.cursor() as target:
+            with source.copy(select) as rows, target.copy(insert) as sink:
+                for block in rows:
+                    sink.write(block)
+            copied = target.rowcount
+        with self._lock:
+            self.rows += copied
+
+
+def put_off_indexes(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
+    """Takes secondary indexes and unique constraints off the copy, after noting how to put them back."""
+    with connection.transaction():
+        for table in tables:
+            for name, definition, drop in _secondary(connection, table):
+                connection.execute(
+                    "INSERT INTO strangler.deferred (capability, position, name, definition) "
+                    "SELECT %s, count(*), %s, %s FROM strangler.deferred WHERE capability = %s "
+                    "ON CONFLICT DO NOTHING",
+                    (capability, name, definition, capability),
+                )
+                connection.execute(drop.encode())
+
+
+SECONDARY = """
+SELECT format('%%I', i.relname),
+       CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.oid)
+            ELSE format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', %(table)s::text, k.conname, pg_get_constraintdef(k.oid)) END,
+       CASE WHEN k.oid IS NULL THEN format('DROP INDEX %%s', i.oid::regclass)
+            ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', %(table)s::text, k.conname) END
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.conrelid = x.indrelid AND k.contype IN ('u', 'x')
+WHERE x.indrelid = %(table)s::regclass AND NOT x.indisprimary AND NOT x.indisreplident
+  AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.oid)
+  AND NOT EXISTS (SELECT FROM pg_constraint f WHERE f.conindid = i.oid AND f.contype = 'f')
+ORDER BY i.relname
+"""
+
+
+def _secondary(connection: Connection, table: Table) -> list[tuple[str, str, str]]:
+    if table.partitioned:
+        return []
+    rows = connection.execute(SECONDARY, {"table": table.qualified}).fetchall()
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def put_back_indexes(connection: Connection, *, capability: str) -> None:
+    """Puts back what was taken off, one at a time; a rerun goes on where it stopped."""
+    rows = connection.execute(
+        "SELECT name, definition FROM strangler.deferred WHERE capability = %s ORDER BY position",
+        (capability,),
+    ).fetchall()
+    for name, definition in rows:
+        with connection.transaction():
+            connection.execute(definition.encode())
+            connection.execute("DELETE FROM strangler.deferred WHERE capability = %s AND name = %s", (capability, name))
+
+
+def flush(connection: Connection, tables: Sequence[Table]) -> None:
+    """Statistics and a checkpoint: only data on disk count as copied."""
+    for table in tables:
+        connection.execute(sql.SQL("ANALYZE {}").format(table.sql()))
+    # Without the right to checkpoint, the synchronous commits of the copy have flushed its WAL all the same.
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        connection.execute("CHECKPOINT")

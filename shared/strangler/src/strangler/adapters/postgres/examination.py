@@ -1,0 +1,94 @@
+"""Slots, triggers, sequences and tables that should not be as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from psycopg import sql
+
+from strangler.adapters.postgres import catalog
+from strangler.adapters.postgres.connection import Connection, connect, scalar
+from strangler.domain.project import MONOLITH, Project
+
+RETAINED_BYTES = 1024**3
+LEAVINGS = r"""
+SELECT 'slot ' || slot_name, slot_name FROM pg_replication_slots
+WHERE slot_name LIKE 'strangler\_%' AND database = current_database()
+UNION ALL SELECT 'publication ' || pubname, pubname FROM pg_publication WHERE pubname LIKE 'strangler\_%'
+UNION ALL SELECT 'subscription ' || subname, subname FROM pg_subscription s
+    JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database() WHERE subname LIKE 'strangler\_%'
+UNION ALL SELECT 'origin ' || roname, roname FROM pg_replication_origin WHERE roname LIKE 'strangler\_%'
+UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass,
+        'strangler_' || convert_from(substring(tgargs FOR position('\x00'::bytea IN tgargs) - 1), 'UTF8') || '_'
+    FROM pg_trigger
+    WHERE tgname IN ('strangler_fence', 'strangler_replica_fence', 'strangler_replica_truncate', 'strangler_orphan')
+"""
+BEHIND = """
+SELECT table_name || '.' || column_name, reached FROM (
+    SELECT split_part(p.key, '.', 1) AS table_name, split_part(p.key, '.', 2) AS column_name, p.value::bigint AS reached
+    FROM jsonb_each_text(strangler.sequence_positions(%s)) p) q
+"""
+
+
+class PostgresExamination:
+    """``dsns`` by the database's name."""
+
+    def __init__(self, project: Project, dsns: Mapping[str, str]) -> None:
+        self.project = project
+        self._sessions: dict[str, Connection] = {name: connect(dsn, purpose="doctor") for name, dsn in dsns.items()}
+
+    def close(self) -> None:
+        """Ends all sessions."""
+        for connection in self._sessions.values():
+            connection.close()
+
+    def leavings(self, known: set[str]) -> list[tuple[str, str]]:
+        """What bears the tool's name in a database while no move of ``known`` has it."""
+        prefixes = tuple(f"strangler_{capability}_" for capability in known)
+        found = []
+        for place, connection in self._sessions.items():
+            for what, name in connection.execute(LEAVINGS.encode()).fetchall():
+                if not name.startswith(prefixes):
+                    found.append((place, what))
+            if scalar(connection, "SELECT to_regclass('strangler.side')") is not None:
+                rows = connection.execute("SELECT capability FROM strangler.side").fetchall()
+                found += [(place, f"side row {row[0]}") for row in rows if row[0] not in known]
+        return found
+
+    def retained(self) -> list[tuple[str, str]]:
+        """Slots of the tool that keep more than a gibibyte of WAL, or that nobody reads."""
+        found = []
+        for place, connection in self._sessions.items():
+            rows = connection.execute(
+                r"""SELECT slot_name, active, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint
+                    FROM pg_replication_slots
+                    WHERE slot_name LIKE 'strangler\_%' AND database = current_database()"""
+            ).fetchall()
+            for name, active, kept in rows:
+                if not active or (kept or 0) > RETAINED_BYTES:
+                    reader = "is read" if active else "has no reader"
+                    found.append((place, f"slot {name} {reader} and keeps {kept or 0:,} bytes of WAL"))
+        return found
+
+    def sequences_behind(self, capability: str, owner: str) -> list[str]:
+        """Sequences of the owner that lie behind the rows they number."""
+        name = self.project.ledger if owner == MONOLITH else self.project.capabilities[capability].database
+        connection = self._sessions[name]
+        found = []
+        for place, reached in connection.execute(BEHIND, (capability,)).fetchall():
+            table, column = place.rsplit(".", 1)
+            query = sql.SQL("SELECT coalesce(max({}), 0) FROM {}").format(sql.Identifier(column), sql.Identifier(table))
+            highest = scalar(connection, query)
+            if highest > reached:
+                found.append(f"{place} stands at {reached} and the table at {highest}")
+        return found
+
+    def unplaced(self) -> list[str]:
+        """Tables of the monolith that neither move nor stay."""
+        placed = {table for each in self.project.capabilities.values() for table in each.tables}
+        return [
+            table
+            for table in catalog.all_tables(self._sessions[self.project.ledger])
+            if table not in placed and not any(fnmatchcase(table, pattern) for pattern in self.project.stays)
+        ]

@@ -1,0 +1,211 @@
+"""The ledger: who owns what, at which epoch, and what is being done about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from strangler.adapters.postgres import fences
+from strangler.adapters.postgres.connection import Connection, connect, scalar
+from strangler.adapters.postgres.side import PostgresSide
+from strangler.domain import names
+from strangler.domain.errors import RefusedError
+from strangler.domain.move import Move
+from strangler.domain.phase import State
+from strangler.ports.side import LostError, Side
+
+SWAP = """
+UPDATE strangler.move SET state = %s, epoch = %s, owner = coalesce(%s, owner), intent = %s, step = NULL,
+       changed_at = clock_timestamp()
+WHERE capability = %s AND state = %s AND epoch = %s
+"""
+SELECT = "SELECT capability, state, epoch, owner, intent, step, facts, changed_at FROM strangler.move"
+
+
+class PostgresLedger:
+    """The schema ``strangler`` in the monolith's database, spoken to in one session.
+
+    The advisory lock of a coordinator lives in this session too: one that has lost its lock can no longer write here.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The session, opened when needed."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self.dsn, purpose="ledger")
+        return self._connection
+
+    def install(self) -> None:
+        """Creates the ledger's tables, or brings them up to date."""
+        fences.install_ledger(self.connection)
+
+    def close(self) -> None:
+        """Ends the session, and with it any lock."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def exists(self) -> bool:
+        """Whether any move has ever been started here."""
+        return scalar(self.connection, "SELECT to_regclass('strangler.move')") is not None
+
+    def moves(self) -> list[Move]:
+        """All moves, by name."""
+        if not self.exists():
+            return []
+        return [_move(row) for row in self.connection.execute(SELECT + " ORDER BY capability").fetchall()]
+
+    def move(self, capability: str) -> Move | None:
+        """One move, or None where it has not been started."""
+        if not self.exists():
+            return None
+        row = self.connection.execute(SELECT + " WHERE capability = %s", (capability,)).fetchone()
+        return _move(row) if row else None
+
+    @contextmanager
+    def coordinating(self, capability: str) -> Iterator[None]:
+        """Holds the right to act on a move; there is one holder at a time.
+
+        Raises:
+            RefusedError: when another has it.
+        """
+        if not self.try_lock(capability):
+            raise RefusedError(
+                "another command is at work on this move",
+                place=capability,
+                remedy="wait for it; `strangler status` shows what it does",
+            )
+        try:
+            yield
+        finally:
+            self.unlock(capability)
+
+    def try_lock(self, capability: str) -> bool:
+        """Takes the lock if it is free."""
+        return bool(
+            scalar(self.connection, "SELECT pg_try_advisory_lock(hashtext('strangler'), hashtext(%s))", capability)
+        )
+
+    def unlock(self, capability: str) -> None:
+        """Gives the lock back; a lost session has done so already."""
+        if self._connection is not None and not self._connection.closed:
+            with suppress(psycopg.OperationalError):
+                self._connection.execute(
+                    "SELECT pg_advisory_unlock(hashtext('strangler'), hashtext(%s))", (capability,)
+                )
+
+    def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
+        """Records the intent to start; a move that has been left in `starting` begins anew."""
+        self.connection.execute(
+            """INSERT INTO strangler.move (capability, state, epoch, owner, intent, facts)
+               VALUES (%s, 'starting', 1, 'monolith', 'start', %s)
+               ON CONFLICT (capability) DO UPDATE SET facts = excluded.facts, changed_at = clock_timestamp()
+               WHERE move.state = 'starting'""",
+            (capability, Jsonb(dict(facts))),
+        )
+        move = self.move(capability)
+        assert move is not None
+        return move
+
+    def swap(
+        self,
+        capability: str,
+        *,
+        frm: State,
+        to: State,
+        epoch: int,
+        new_epoch: int | None = None,
+        owner: str | None = None,
+        intent: str | None = None,
+    ) -> bool:
+        """Compare-and-set of state and epoch; False when the move is no longer at ``frm`` and ``epoch``.
+
+        Raises:
+            LostError: when it is not known whether it happened.
+        """
+        values = (to, epoch if new_epoch is None else new_epoch, owner, intent, capability, frm, epoch)
+        try:
+            return self.connection.execute(SWAP, values).rowcount == 1
+        except psycopg.OperationalError as error:
+            raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
+
+    def swap_with(
+        self, side: Side, capability: str, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str
+    ) -> bool:
+        """The same inside the transaction that ``side``, of the ledger's own database, holds open."""
+        assert isinstance(side, PostgresSide)
+        try:
+            cursor = side.connection.execute(SWAP, (to, new_epoch, owner, None, capability, frm, epoch))
+        except psycopg.OperationalError as error:
+            raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
+        return cursor.rowcount == 1
+
+    def note_step(self, capability: str, step: str) -> None:
+        """What is about to be done, before it is."""
+        self.connection.execute("UPDATE strangler.move SET step = %s WHERE capability = %s", (step, capability))
+
+    def learn(self, capability: str, **facts: object) -> None:
+        """Adds measured facts, such as the last verify."""
+        self.connection.execute(
+            "UPDATE strangler.move SET facts = facts || %s::jsonb WHERE capability = %s",
+            (json.dumps(facts, default=_plain), capability),
+        )
+
+    def forget(self, capability: str) -> None:
+        """Removes the move; its history stays."""
+        self.connection.execute("DELETE FROM strangler.move WHERE capability = %s", (capability,))
+
+    def record(
+        self, capability: str, what: str, *, epoch: int | None = None, took_ms: float | None = None, **details: object
+    ) -> None:
+        """Appends to the history."""
+        self.connection.execute(
+            "INSERT INTO strangler.history (capability, what, epoch, took_ms, details) VALUES (%s, %s, %s, %s, %s)",
+            (capability, what, epoch, took_ms, json.dumps(details, default=_plain)),
+        )
+
+    def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:
+        """A gateway agent says which epochs its gateway routes by."""
+        self.connection.execute(
+            """INSERT INTO strangler.gateway (agent, epochs) VALUES (%s, %s)
+               ON CONFLICT (agent) DO UPDATE SET epochs = excluded.epochs, seen_at = clock_timestamp()""",
+            (agent, Jsonb(dict(epochs))),
+        )
+
+    def agents(self, *, within: float) -> dict[str, dict[str, int]]:
+        """The agents seen in the last ``within`` seconds, and what they have live."""
+        rows = self.connection.execute(
+            "SELECT agent, epochs FROM strangler.gateway WHERE seen_at > clock_timestamp() - make_interval(secs => %s)",
+            (within,),
+        ).fetchall()
+        return dict(rows)
+
+    def listen(self) -> None:
+        """Makes this session hear of every change of a move."""
+        self.connection.execute(f"LISTEN {names.LEDGER_CHANNEL}")
+
+    def await_change(self, *, within: float) -> bool:
+        """Waits for a change; False when none came in time."""
+        heard = False
+        for _ in self.connection.notifies(timeout=within, stop_after=1):
+            heard = True
+        return heard
+
+
+def _move(row: tuple[Any, ...]) -> Move:
+    capability, state, epoch, owner, intent, step, facts, changed_at = row
+    return Move(capability, State(state), epoch, owner, intent, step, facts, changed_at)
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

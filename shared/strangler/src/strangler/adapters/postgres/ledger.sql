@@ -1,0 +1,43 @@
+-- Lives in the monolith's database only. Additive: an older tool must survive it.
+CREATE TABLE IF NOT EXISTS strangler.move (
+    capability text PRIMARY KEY,
+    state      text NOT NULL,
+    epoch      bigint NOT NULL DEFAULT 0,
+    owner      text NOT NULL CHECK (owner IN ('monolith', 'service')),
+    intent     text,
+    step       text,
+    facts      jsonb NOT NULL DEFAULT '{}',
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS strangler.history (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    who        text NOT NULL DEFAULT current_user,
+    capability text NOT NULL,
+    what       text NOT NULL,
+    epoch      bigint,
+    took_ms    double precision,
+    details    jsonb NOT NULL DEFAULT '{}'
+);
+
+-- What each gateway agent has live: {"capability": epoch}.
+CREATE TABLE IF NOT EXISTS strangler.gateway (
+    agent   text PRIMARY KEY,
+    epochs  jsonb NOT NULL DEFAULT '{}',
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE OR REPLACE FUNCTION strangler.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NOTIFY strangler_ledger;
+    RETURN NULL;
+END $$;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'strangler_tell' AND tgrelid = 'strangler.move'::regclass) THEN
+        CREATE TRIGGER strangler_tell AFTER INSERT OR UPDATE OR DELETE ON strangler.move
+            FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell();
+    END IF;
+END $$;

@@ -1,0 +1,207 @@
+"""Looks at both databases before anything is changed in either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import psycopg
+from psycopg import sql
+
+from strangler.adapters.postgres import catalog
+from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.connection import Connection, describe, scalar
+from strangler.domain.errors import ConfigurationError, PreflightError
+from strangler.domain.project import Capability, Project
+
+FREE = """
+SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots),
+       current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_replication),
+       current_setting('max_logical_replication_workers')::int
+           - (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL)
+"""
+SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+RIGHTS = """
+SELECT r.rolreplication, has_database_privilege(current_database(), 'CREATE'),
+       pg_has_role(current_user, 'pg_create_subscription', 'MEMBER'),
+       has_parameter_privilege('session_replication_role', 'SET'),
+       has_function_privilege('pg_replication_origin_create(text)', 'EXECUTE')
+FROM pg_roles r WHERE r.rolname = current_user
+"""
+RIGHT_NAMES = (
+    ("the REPLICATION attribute", "ALTER ROLE {role} REPLICATION"),
+    ("CREATE on the database", "GRANT CREATE ON DATABASE {database} TO {role}"),
+    ("membership in pg_create_subscription", "GRANT pg_create_subscription TO {role}"),
+    ("SET on session_replication_role", "GRANT SET ON PARAMETER session_replication_role TO {role}"),
+    (
+        "the replication origin functions",
+        "GRANT EXECUTE ON FUNCTION pg_replication_origin_create TO {role}, and its kin",
+    ),
+)
+
+
+def server(connection: Connection) -> None:
+    """Settings, free places and rights that a side needs, as publisher and as subscriber.
+
+    Raises:
+        PreflightError: naming the first that is missing, and what to do.
+    """
+    place = describe(connection.info.dsn)
+    level = scalar(connection, "SELECT current_setting('wal_level')")
+    if level != "logical":
+        raise PreflightError(
+            f"wal_level is {level}", place=place, remedy="set wal_level = logical and restart this server"
+        )
+    if connection.info.server_version < 160000:
+        raise PreflightError("PostgreSQL 16 or newer is needed", place=place, remedy="upgrade this server first")
+    row = connection.execute(FREE).fetchone()
+    assert row is not None
+    needed = (("max_replication_slots", 1), ("max_wal_senders", 1), ("max_logical_replication_workers", 1))
+    for (name, least), free in zip(needed, row, strict=True):
+        if free < least:
+            raise PreflightError(f"{name} is used up", place=place, remedy=f"raise {name} and restart this server")
+    rights(connection)
+
+
+def rights(connection: Connection) -> None:
+    """The role's privileges; a superuser has them all.
+
+    Raises:
+        PreflightError: naming all that are missing, with the statement that grants each.
+    """
+    if scalar(connection, SUPERUSER):
+        return
+    row = connection.execute(RIGHTS).fetchone()
+    assert row is not None
+    role, database = connection.info.user, connection.info.dbname
+    missing = [names for names, held in zip(RIGHT_NAMES, row, strict=True) if not held]
+    if missing:
+        raise PreflightError(
+            f"the role {role} lacks " + ", ".join(name for name, _ in missing),
+            place=describe(connection.info.dsn),
+            remedy="; ".join(grant.format(role=role, database=database) for _, grant in missing),
+        )
+
+
+def tables(connection: Connection, found: Sequence[Table]) -> None:
+    """Every table can be streamed and proved: it has a primary key and a usable replica identity, and is ours.
+
+    Raises:
+        PreflightError: naming the table.
+    """
+    for table in found:
+        if not table.key:
+            raise PreflightError(
+                f"{table.name} has no primary key", place=describe(connection.info.dsn), remedy="give it one"
+            )
+        if table.identity == "n":
+            raise PreflightError(
+                f"{table.name} has REPLICA IDENTITY NOTHING: updates and deletes could not be streamed",
+                place=describe(connection.info.dsn),
+                remedy=f"ALTER TABLE {table.qualified} REPLICA IDENTITY DEFAULT",
+            )
+        owned = "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = %s::regclass"
+        if not scalar(connection, owned, table.qualified):
+            raise PreflightError(
+                f"the role {connection.info.user} does not own {table.name}",
+                place=describe(connection.info.dsn),
+                remedy="make it a member of the owner's role: a fence is a change of the table",
+            )
+
+
+def target_empty(connection: Connection, found: Sequence[Table]) -> None:
+    """Refuses a copy that holds rows which no start has put there.
+
+    Raises:
+        PreflightError: naming the table.
+    """
+    for table in found:
+        filled = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.sql())).fetchone()
+        if filled and filled[0]:
+            raise PreflightError(
+                f"{table.name} holds rows already",
+                place=describe(connection.info.dsn),
+                remedy="empty it: a copy can only be proved when it alone filled the table",
+            )
+
+
+def every_table_placed(connection: Connection, project: Project) -> None:
+    """Each table of the monolith moves with one capability or is listed as staying.
+
+    Raises:
+        ConfigurationError: naming those that are in neither.
+    """
+    placed = {table for capability in project.capabilities.values() for table in capability.tables}
+    lost = [
+        table
+        for table in catalog.all_tables(connection)
+        if table not in placed and not any(fnmatchcase(table, pattern) for pattern in project.stays)
+    ]
+    if lost:
+        raise ConfigurationError(
+            f"nothing says where {', '.join(lost)} belongs",
+            place="strangler.toml: stays.tables",
+            remedy="add each to a capability's tables, or to stays.tables",
+        )
+
+
+def seams(connection: Connection, capability: Capability, found: Sequence[Table]) -> list[str]:
+    """Foreign keys over the capability's edge: those into it must be named, those out of it must not write it.
+
+    Returns warnings.
+
+    Raises:
+        ConfigurationError: a foreign key into the capability is not named under ``references``.
+        PreflightError: a database-level action from outside would write a moved table.
+    """
+    named = {(reference.table, reference.column) for reference in capability.references}
+    into = catalog.references_into(connection, found)
+    unnamed = [f"{key.table}.{key.column}" for key in into if (key.table, key.column) not in named]
+    if unnamed:
+        raise ConfigurationError(
+            f"foreign keys point into {capability.name} that are not named: {', '.join(unnamed)}",
+            place=f"strangler.toml: capabilities.{capability.name}.references",
+            remedy="name each with table and column: what a deletion means for it is cleaned up after the stream",
+        )
+    for name, table, parent, action in _actions_from_outside(connection, found):
+        raise PreflightError(
+            f"{table} is written by the database when a row of {parent} goes ({name}, ON DELETE {action})",
+            place=describe(connection.info.dsn),
+            remedy="drop the action, or move both tables together",
+        )
+    return [f"{key.table}.{key.column} → {key.parent}: loose from the first switch on" for key in into]
+
+
+OUT = """
+SELECT k.conname, child.relname, parent.relname, CASE k.confdeltype WHEN 'c' THEN 'CASCADE' ELSE 'SET' END
+FROM pg_constraint k JOIN pg_class child ON child.oid = k.conrelid JOIN pg_class parent ON parent.oid = k.confrelid
+WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+  AND k.conrelid = ANY (%(tables)s::regclass[]) AND NOT k.confrelid = ANY (%(tables)s::regclass[])
+"""
+
+
+def _actions_from_outside(connection: Connection, found: Sequence[Table]) -> list[tuple[str, str, str, str]]:
+    rows = connection.execute(OUT, {"tables": [table.qualified for table in found]}).fetchall()
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def reachable(subscriber: Connection, publisher_dsn: str) -> None:
+    """The subscriber's server itself can connect to the publisher; leaves nothing behind.
+
+    Raises:
+        PreflightError: with the server's own words.
+    """
+    probe = sql.SQL(
+        "CREATE SUBSCRIPTION strangler_probe CONNECTION {} PUBLICATION strangler_probe "
+        "WITH (connect = true, create_slot = false, slot_name = NONE, enabled = false, copy_data = false)"
+    ).format(sql.Literal(publisher_dsn))
+    try:
+        with subscriber.transaction(force_rollback=True):
+            subscriber.execute("SET LOCAL client_min_messages = error")
+            subscriber.execute(probe)
+    except psycopg.Error as error:
+        raise PreflightError(
+            f"this server cannot reach {describe(publisher_dsn)}: {error.diag.message_primary or error}",
+            place=describe(subscriber.info.dsn),
+            remedy="open the way between the two servers, or set replication_url for that database",
+        ) from error

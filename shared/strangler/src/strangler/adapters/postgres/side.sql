@@ -1,0 +1,196 @@
+-- Lives in every database that takes part in a move. Additive: an older tool must survive it.
+CREATE SCHEMA IF NOT EXISTS strangler;
+
+-- One row a capability: whether it is open here, and at which epoch.
+CREATE TABLE IF NOT EXISTS strangler.side (
+    capability text PRIMARY KEY,
+    side       text NOT NULL CHECK (side IN ('monolith', 'service')),
+    epoch      bigint NOT NULL,
+    open       boolean NOT NULL,
+    prepared   bigint NOT NULL DEFAULT 0,
+    bounce_to  text CHECK (bounce_to IN ('monolith', 'service')),
+    peer_url   text,
+    routes     jsonb NOT NULL DEFAULT '[]',
+    tables     text[] NOT NULL DEFAULT '{}'
+);
+
+-- Written after a fence, on the fenced side; its arrival on the other proves that all before it has arrived.
+CREATE TABLE IF NOT EXISTS strangler.marker (
+    capability text NOT NULL,
+    id         uuid NOT NULL,
+    written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (capability, id)
+);
+
+-- Rows whose deletion arrived by a stream and whose dependants here wait for their clean-up.
+CREATE TABLE IF NOT EXISTS strangler.orphan (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    capability text NOT NULL,
+    table_name text NOT NULL,
+    key        text NOT NULL,
+    queued_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts   integer NOT NULL DEFAULT 0,
+    retry_at   timestamptz NOT NULL DEFAULT '-infinity',
+    error      text
+);
+
+-- Clean-ups done, a counter a capability: what `status` and the metrics show.
+CREATE TABLE IF NOT EXISTS strangler.swept (
+    capability text PRIMARY KEY,
+    rows       bigint NOT NULL DEFAULT 0
+);
+
+-- Indexes and constraints taken off for the first copy, kept here until they are back.
+CREATE TABLE IF NOT EXISTS strangler.deferred (
+    capability text NOT NULL,
+    position   integer NOT NULL,
+    name       text NOT NULL,
+    definition text NOT NULL,
+    PRIMARY KEY (capability, name)
+);
+
+GRANT USAGE ON SCHEMA strangler TO PUBLIC;
+GRANT SELECT ON strangler.side, strangler.marker, strangler.orphan, strangler.swept TO PUBLIC;
+
+-- Both fences end here: argument 0 is the capability, argument 1 what was refused.
+CREATE OR REPLACE FUNCTION strangler.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'SF001',
+        MESSAGE = format('%s is not open here: %s on %I.%I refused', TG_ARGV[0], TG_ARGV[1], TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        DETAIL = TG_ARGV[0],
+        HINT = 'The other side owns this capability; see `strangler status`.',
+        SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+END $$;
+
+-- Fires only for rows that a stream deletes; the clean-up itself runs in an ordinary session (see the sweep).
+CREATE OR REPLACE FUNCTION strangler.queue_orphan() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO strangler.orphan (capability, table_name, key)
+    VALUES (TG_ARGV[0], TG_TABLE_NAME, to_jsonb(OLD) ->> TG_ARGV[1]);
+    PERFORM pg_notify('strangler_orphan', TG_ARGV[0]);
+    RETURN OLD;
+END $$;
+
+-- Turns the two fences of every table of a capability the right way round for an open or a closed side.
+CREATE OR REPLACE FUNCTION strangler.turn_fences(which text, opened boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    t text;
+    leaf boolean;
+BEGIN
+    FOREACH t IN ARRAY (SELECT tables FROM strangler.side WHERE capability = which) LOOP
+        SELECT relkind = 'r' INTO leaf FROM pg_class WHERE oid = t::regclass;
+        EXECUTE format(
+            'ALTER TABLE %s %s TRIGGER strangler_fence, %s TRIGGER strangler_replica_truncate',
+            t,
+            CASE WHEN opened THEN 'DISABLE' ELSE 'ENABLE' END,
+            CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END);
+        IF leaf THEN
+            EXECUTE format(
+                'ALTER TABLE %s %s TRIGGER strangler_replica_fence',
+                t, CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END);
+        END IF;
+    END LOOP;
+END $$;
+
+-- One statement for all tables, so that the wait for them adds up to one lock timeout and not one each.
+CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE',
+        (SELECT string_agg('ONLY ' || t, ', ' ORDER BY t) FROM strangler.side, unnest(tables) t WHERE capability = which));
+END $$;
+
+-- Fences an owner: from open at `expected` to closed at `target`, or not at all.
+CREATE OR REPLACE FUNCTION strangler.close_side(which text, expected bigint, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM strangler.lock_tables(which);
+    UPDATE strangler.side SET open = false, epoch = target, bounce_to = NULL
+    WHERE capability = which AND open AND epoch = expected;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'SF002',
+            MESSAGE = format('%s is not open here at epoch %s', which, expected);
+    END IF;
+    PERFORM strangler.turn_fences(which, false);
+END $$;
+
+-- Lifts a side to open at `target`; refused when it is ahead, or already open at another epoch.
+CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM strangler.lock_tables(which);
+    UPDATE strangler.side SET open = true, epoch = target, bounce_to = NULL
+    WHERE capability = which AND NOT open AND epoch <= target;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'SF002',
+            MESSAGE = format('%s cannot be opened here at epoch %s', which, target);
+    END IF;
+    PERFORM strangler.turn_fences(which, true);
+END $$;
+
+-- The way back from a fence, or from an intent that never fenced: open at `target` in either case.
+CREATE OR REPLACE FUNCTION strangler.lift_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE strangler.side SET epoch = target WHERE capability = which AND open AND epoch < target;
+    IF FOUND OR EXISTS (SELECT FROM strangler.side WHERE capability = which AND open AND epoch = target) THEN
+        RETURN;
+    END IF;
+    PERFORM strangler.open_side(which, target);
+END $$;
+
+-- Column values of sequences by "table.column": what the next owner must not fall behind.
+CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    found record;
+    reached bigint;
+    positions jsonb := '{}';
+BEGIN
+    FOR found IN
+        SELECT c.relname AS table_name, a.attname AS column_name, s.oid::regclass AS sequence
+        FROM strangler.side, unnest(tables) t
+        JOIN pg_class c ON c.oid = t::regclass
+        JOIN pg_depend d ON d.refobjid = c.oid AND d.refclassid = 'pg_class'::regclass
+            AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+        JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
+        WHERE capability = which
+    LOOP
+        EXECUTE format('SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM %s', found.sequence) INTO reached;
+        positions := positions || jsonb_build_object(found.table_name || '.' || found.column_name, reached);
+    END LOOP;
+    RETURN positions;
+END $$;
+
+-- The marker and the sequences' positions in one round trip; a plain insert, for an upsert of a row that the other
+-- side lacks never arrives.
+CREATE OR REPLACE FUNCTION strangler.mark(which text, marker uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO strangler.marker (capability, id) VALUES (which, marker);
+    RETURN strangler.sequence_positions(which);
+END $$;
+
+-- Sequences past everything that either side has given out, and the note that this side is ready for `target`.
+CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    here jsonb := strangler.sequence_positions(which);
+    place text;
+    highest bigint;
+    reached bigint;
+    t text;
+    c text;
+BEGIN
+    FOR place IN SELECT jsonb_object_keys(here) LOOP
+        c := split_part(place, '.', -1);
+        SELECT q INTO t FROM strangler.side, unnest(tables) q
+        JOIN pg_class ON pg_class.oid = q::regclass
+        WHERE capability = which AND relname || '.' || c = place;
+        EXECUTE format('SELECT coalesce(max(%I), 0) FROM %s', c, t) INTO highest;
+        reached := greatest(highest, (here ->> place)::bigint, coalesce((positions ->> place)::bigint, 0));
+        IF reached > 0 THEN
+            PERFORM setval(pg_get_serial_sequence(t, c), reached);
+        END IF;
+    END LOOP;
+    UPDATE strangler.side SET prepared = target WHERE capability = which AND NOT open AND epoch <= target;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'SF002',
+            MESSAGE = format('%s cannot be prepared here for epoch %s', which, target);
+    END IF;
+END $$;

@@ -1,0 +1,157 @@
+"""Publications, slots and subscriptions: one direction of logical replication between the sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.connection import Connection, connect, describe, scalar, wait_until
+from strangler.domain import names
+from strangler.domain.errors import MoveError, PreflightError
+from strangler.domain.move import StreamState
+
+SLOT = """
+SELECT s.active, {lost},
+       pg_wal_lsn_diff(pg_current_wal_flush_lsn(), s.confirmed_flush_lsn)::bigint,
+       pg_wal_lsn_diff(pg_current_wal_flush_lsn(), s.restart_lsn)::bigint,
+       extract(epoch FROM r.replay_lag)::float8
+FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
+WHERE s.slot_name = %s
+"""
+ENDING = 15.0  # seconds in which a walsender lets go of its slot
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """``capability`` in one direction, from ``publisher`` (a DSN the subscriber's server can use)."""
+
+    capability: str
+    direction: str
+    publisher: str
+
+    @property
+    def name(self) -> str:
+        """What publication, slot and subscription are called."""
+        return names.stream(self.capability, self.direction)
+
+    def publish(self, connection: Connection, tables: Sequence[Table]) -> None:
+        """Creates the publication on the publisher, the marker's rows of this capability among it."""
+        connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self.name)))
+        connection.execute(
+            sql.SQL(
+                "CREATE PUBLICATION {} FOR TABLE {}, strangler.marker WHERE (capability = {}) "
+                "WITH (publish = 'insert, update, delete')"
+            ).format(
+                sql.Identifier(self.name),
+                sql.SQL(", ").join(table.sql() for table in tables if not table.partitioned),
+                sql.Literal(self.capability),
+            )
+        )
+
+    def create_slot(self, connection: Connection) -> None:
+        """A slot from this moment on, made in an ordinary session of the publisher."""
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (self.name,))
+
+    @contextmanager
+    def exported_slot(self) -> Iterator[str]:
+        """Creates the slot and yields the name of the snapshot it starts from.
+
+        The snapshot can be imported for as long as the context is open.
+        """
+        session = connect(self.publisher, purpose=f"export {self.capability}", replication=True)
+        try:
+            row = session.execute(
+                f"CREATE_REPLICATION_SLOT {self.name} LOGICAL pgoutput (SNAPSHOT 'export')"
+            ).fetchone()
+            assert row is not None
+            yield row[2]
+        finally:
+            session.close()
+
+    def subscribe(self, connection: Connection) -> None:
+        """Creates the subscription from the slot's position; rows that came by a stream stay behind."""
+        try:
+            connection.execute(
+                sql.SQL(
+                    "CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {} WITH "
+                    "(slot_name = {}, create_slot = false, copy_data = false, origin = none, enabled = true)"
+                ).format(
+                    sql.Identifier(self.name),
+                    sql.Literal(self.publisher),
+                    sql.Identifier(self.name),
+                    sql.Literal(self.name),
+                )
+            )
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise PreflightError(
+                "this role may not create subscriptions",
+                place=describe(connection.info.dsn),
+                remedy="grant pg_create_subscription to it and CREATE on the database",
+            ) from error
+
+    def unsubscribe(self, connection: Connection) -> None:
+        """Removes the subscription, if it is there, without speaking to the publisher."""
+        if not scalar(connection, "SELECT 1 FROM pg_subscription WHERE subname = %s", self.name):
+            return
+        name = sql.Identifier(self.name)
+        connection.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(name))
+        connection.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(name))
+        connection.execute(sql.SQL("DROP SUBSCRIPTION {}").format(name))
+
+    def withdraw(self, connection: Connection) -> None:
+        """Removes slot and publication on the publisher, if they are there.
+
+        Raises:
+            MoveError: when a walsender does not let go of the slot.
+        """
+        connection.execute(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
+            "WHERE slot_name = %s AND active_pid IS NOT NULL",
+            (self.name,),
+        )
+        free = "SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s AND active)"
+        if not wait_until(connection, free, (self.name,), within=ENDING, interval=0.01):
+            raise MoveError(
+                f"the slot {self.name} is still in use",
+                place=describe(connection.info.dsn),
+                remedy="see pg_replication_slots for who holds it, then run the command again",
+            )
+        connection.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
+            (self.name,),
+        )
+        connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self.name)))
+
+    def state(self, publisher: Connection, subscriber: Connection) -> StreamState:
+        """What both ends say of it now."""
+        # From 17 on a slot can also be invalidated for other reasons than missing WAL.
+        lost = "s.wal_status = 'lost'"
+        if publisher.info.server_version >= 170000:
+            lost += " OR s.invalidation_reason IS NOT NULL"
+        slot = publisher.execute(SLOT.replace("{lost}", lost).encode(), (self.name,)).fetchone()
+        subscription = subscriber.execute(
+            """SELECT bool_and(coalesce(r.srsubstate = 'r', true)), max(t.apply_error_count)
+               FROM pg_subscription s LEFT JOIN pg_subscription_rel r ON r.srsubid = s.oid
+               LEFT JOIN pg_stat_subscription_stats t ON t.subid = s.oid
+               WHERE s.subname = %s AND s.subenabled GROUP BY s.oid""",
+            (self.name,),
+        ).fetchone()
+        if slot is None or subscription is None:
+            return StreamState(self.direction, exists=slot is not None or subscription is not None)
+        active, gone, lag, retained, seconds = slot
+        return StreamState(
+            self.direction,
+            exists=True,
+            active=bool(active),
+            ready=bool(subscription[0]),
+            lost=bool(gone),
+            lag_bytes=max(lag or 0, 0),
+            lag_seconds=seconds or 0.0,
+            retained_bytes=retained,
+            errors=subscription[1] or 0,
+        )

@@ -1,0 +1,171 @@
+"""The program of one process of the traffic: threads that play a scenario's behaviours.
+
+Started as ``python -m strangler.adapters.rehearsal.crew ORDERS``. Each line on standard input sets the
+capability that the writers write to (empty: none); its end, which also comes when the rehearsal dies,
+ends the traffic. Each line on standard output is the totals so far.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any, TextIO
+
+from strangler.adapters.rehearsal.http import Connection
+from strangler.application.rehearsal.journal import Journal
+from strangler.application.rehearsal.pauses import WRITER
+from strangler.application.rehearsal.traffic import Session, Tally
+from strangler.domain.errors import ConfigurationError
+from strangler.domain.traffic import Behaviour, Scenario
+
+TOLD_EVERY = 0.2
+AFTER_FAILURE = 0.2  # seconds that a client waits before it begins anew
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What one process of the traffic is to do; ``process`` of ``processes``, think times in seconds."""
+
+    root: str
+    scenario: str
+    run: str
+    gateway: str
+    journal: str
+    process: int
+    processes: int
+    clients: int
+    writers: int
+    think: float
+
+
+def load_scenario(root: Path, name: str) -> type[Scenario]:
+    """The class that ``package.module:Class`` names, found from the project's folder.
+
+    Raises:
+        ConfigurationError: when there is none.
+    """
+    sys.path.insert(0, str(root))
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"the scenario {name} cannot be imported: {error}",
+            place="strangler.toml: traffic.scenario",
+            remedy="name a class as package.module:Class, importable from the project's folder",
+        ) from error
+    return found  # type: ignore[no-any-return]
+
+
+class Crew:
+    """The threads of one process, which go on until :meth:`end`."""
+
+    def __init__(self, orders: Orders, scenario: Scenario) -> None:
+        self.tally = Tally()
+        self._orders = orders
+        self._scenario = scenario
+        self._journal = Journal(Path(orders.journal))
+        self._over = threading.Event()
+        self._target: str | None = None
+        self._turn = threading.Condition()
+        # Every client of every process has a number of its own.
+        self._numbers = count(orders.process, orders.processes)
+        slots = [(self._client, f"client {orders.process}.{slot}") for slot in range(orders.clients)]
+        slots += [(self._write, f"{WRITER} {orders.process}.{slot}") for slot in range(orders.writers)]
+        self._threads = [threading.Thread(target=work, args=(name,), name=name) for work, name in slots]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def point_writers(self, capability: str | None) -> None:
+        with self._turn:
+            self._target = capability
+            self._turn.notify_all()
+
+    def end(self) -> None:
+        """Returns when every request that was under way has been answered."""
+        self._over.set()
+        with self._turn:
+            self._turn.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self._journal.close()
+
+    def _client(self, name: str) -> None:
+        rng = Random(f"{self._orders.run} {name}")  # noqa: S311
+        rate = 1 / self._orders.think if self._orders.think else 0.0
+        self._over.wait(rng.random() * self._orders.think)
+        while not self._over.is_set():
+            with closing(self._session(name, self._scenario.client(next(self._numbers), rng))) as session:
+                while session.play():
+                    if self._over.wait(rng.expovariate(rate) if rate else 0):
+                        return
+            self._over.wait(AFTER_FAILURE if session.failed else 0)
+
+    def _write(self, name: str) -> None:
+        rng = Random(f"{self._orders.run} {name}")  # noqa: S311
+        sessions: dict[str, Session] = {}
+        while (capability := self._my_turn()) is not None:
+            if capability not in sessions:
+                behaviour = self._scenario.writer(capability, next(self._numbers), rng)
+                sessions[capability] = self._session(name, behaviour, writer=True)
+            if not sessions[capability].play():
+                sessions.pop(capability).close()
+                self._over.wait(AFTER_FAILURE)
+
+    def _my_turn(self) -> str | None:
+        """The capability to write to, as soon as there is one; None at the end."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._target is not None or self._over.is_set())
+            return None if self._over.is_set() else self._target
+
+    def _session(self, name: str, behaviour: Behaviour, *, writer: bool = False) -> Session:
+        connection = Connection(self._orders.gateway)
+        return Session(name, behaviour, http=connection, journal=self._journal, tally=self.tally, writer=writer)
+
+
+def tell(crew: Crew, out: TextIO, over: threading.Event) -> None:
+    """Writes the totals every so often, and a last time at the end."""
+    while True:
+        last = over.wait(TOLD_EVERY)
+        out.write(json.dumps(asdict(crew.tally.totals())) + "\n")
+        out.flush()
+        if last:
+            return
+
+
+def die(failed: threading.ExceptHookArgs) -> None:
+    """A broken scenario must end the process, not only one thread: else there would be less traffic and
+    nobody to see it."""
+    threading.__excepthook__(failed)
+    sys.stderr.flush()
+    os._exit(70)
+
+
+def main(arguments: list[str], commands: TextIO, out: TextIO) -> None:
+    threading.excepthook = die
+    orders = Orders(**json.loads(arguments[0]))
+    scenario = load_scenario(Path(orders.root), orders.scenario)(orders.run)
+    crew = Crew(orders, scenario)
+    over = threading.Event()
+    teller = threading.Thread(target=tell, args=(crew, out, over))
+    crew.start()
+    teller.start()
+    for line in commands:
+        crew.point_writers(line.strip() or None)
+    crew.end()
+    over.set()
+    teller.join()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], sys.stdin, sys.stdout)

@@ -1,0 +1,133 @@
+"""Starts the traffic's processes, and adds up what they tell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import IO
+
+from strangler.adapters.rehearsal.crew import Orders
+from strangler.application.rehearsal.conduct import RehearsalError
+from strangler.ports.rehearsal import Totals
+
+ENDED_WITHIN = 30.0  # a client's last request may take 20
+STALLED_AFTER = 30.0
+DIED = ("a process of the traffic died", "see rehearsal.log beside the report")
+
+
+class Crews:
+    """The processes of a rehearsal's traffic: ``with Crews(orders) as traffic``."""
+
+    def __init__(self, orders: Sequence[Orders], *, errors: IO[bytes]) -> None:
+        self._news = threading.Condition()
+        self._told = [Totals() for _ in orders]
+        self._ended = [False for _ in orders]
+        self._processes = [_start(order, errors) for order in orders]
+        self._readers = [
+            threading.Thread(target=self._read, args=(place,), daemon=True) for place in range(len(orders))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> Crews:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.end()
+
+    def totals(self) -> Totals:
+        with self._news:
+            return _sum(self._told)
+
+    def wait(self, reached: Callable[[Totals], bool], *, within: float) -> None:
+        """Raises RehearsalError when time is up, a process died, or no request is answered any more."""
+        deadline = time.monotonic() + within
+        progress, since = -1, time.monotonic()
+        with self._news:
+            while not reached(totals := _sum(self._told)):
+                now = time.monotonic()
+                if totals.requests > progress:
+                    progress, since = totals.requests, now
+                if any(self._ended):
+                    raise _trouble(*DIED)
+                if now - since > STALLED_AFTER:
+                    raise _trouble(f"no request was answered for {STALLED_AFTER:.0f} s", "see `strangler status`")
+                if now > deadline:
+                    raise _trouble(f"the traffic did not get there within {within:.0f} s", "give it more time")
+                self._news.wait(1.0)
+
+    def set_writers(self, capability: str | None) -> None:
+        for process in self._processes:
+            assert process.stdin is not None
+            try:
+                process.stdin.write(f"{capability or ''}\n")
+                process.stdin.flush()
+            except BrokenPipeError as error:
+                raise _trouble(*DIED) from error
+
+    def end(self) -> Sequence[int]:
+        """Lets each client finish its request; returns the processes' exit codes. Safe to call again."""
+        for process in self._processes:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+        codes = [_finish(process) for process in self._processes]
+        for reader in self._readers:
+            reader.join()
+        return codes
+
+    def _read(self, place: int) -> None:
+        out = self._processes[place].stdout
+        assert out is not None
+        for line in out:
+            with self._news:
+                self._told[place] = Totals(**json.loads(line))
+                self._news.notify_all()
+        with self._news:
+            self._ended[place] = True
+            self._news.notify_all()
+
+
+def _start(orders: Orders, errors: IO[bytes]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "strangler.adapters.rehearsal.crew", json.dumps(asdict(orders))],
+        cwd=orders.root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _finish(process: subprocess.Popen[str]) -> int:
+    try:
+        return process.wait(ENDED_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _sum(told: Sequence[Totals]) -> Totals:
+    acknowledged: Counter[str] = Counter()
+    writers: Counter[str] = Counter()
+    for totals in told:
+        acknowledged.update(totals.acknowledged)
+        writers.update(totals.writers)
+    return Totals(
+        requests=sum(totals.requests for totals in told),
+        failed=sum(totals.failed for totals in told),
+        acknowledged=acknowledged,
+        writers=writers,
+    )
+
+
+def _trouble(message: str, remedy: str) -> RehearsalError:
+    return RehearsalError(message, place="traffic", remedy=remedy)

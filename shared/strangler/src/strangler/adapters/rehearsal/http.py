@@ -1,0 +1,38 @@
+"""HTTP as a plain client speaks it: one kept connection, no retries, no redirects followed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from urllib.parse import urlsplit
+
+from strangler.domain.traffic import Answer, Operation
+from strangler.ports.rehearsal import HttpError
+
+TIMEOUT = 20.0
+
+
+class Connection:
+    """Speaks to one address. The connection is opened by the first request, and again after a failure."""
+
+    def __init__(self, address: str, *, timeout: float = TIMEOUT) -> None:
+        parts = urlsplit(address)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+
+    def send(self, operation: Operation) -> Answer:
+        headers = {"Accept": "application/json", **operation.headers}
+        body = None
+        if operation.body is not None:
+            body = json.dumps(operation.body, separators=(",", ":")).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            self._connection.request(operation.method, operation.path, body, headers)
+            response = self._connection.getresponse()
+            return Answer(response.status, dict(response.headers), response.read())
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise HttpError(f"no answer: {error!r}") from error
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,136 @@
+"""Looks rows up in PostgreSQL, many at a time, and can spoil some for a self-test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+import psycopg
+from psycopg import sql
+
+from strangler.adapters.postgres.connection import Connection
+from strangler.domain.errors import ConfigurationError
+from strangler.ports.rehearsal import Found, Text
+
+BATCH = 5000
+SPOILT = "spoilt"
+SPOILING = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException)
+
+
+class PostgresRows:
+    """Rows of the database that ``connection`` (in autocommit) is connected to."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._types = cache(self._read_types)
+
+    def find(
+        self, table: str, key: Sequence[str], columns: Sequence[str], values: Sequence[tuple[Text, ...]]
+    ) -> Iterator[Found]:
+        """Compares values of the keys' own types, so that an index on them can serve."""
+        query = self._query(table, key, columns)
+        for start in range(0, len(values), BATCH):
+            batch = values[start : start + BATCH]
+            arrays = [[value[place] for value in batch] for place in range(len(key))]
+            for number, *texts in self._connection.execute(query, arrays):
+                yield Found(start + number - 1, dict(zip(columns, texts, strict=True)))
+
+    @contextmanager
+    def spoiling(self) -> Iterator[None]:
+        with self._connection.transaction(force_rollback=True):
+            yield
+
+    def corrupt(self, table: str, key: Mapping[str, Text], column: str) -> bool:
+        if self._types(table).get(column) not in ("text", "character varying"):
+            return False
+        query = sql.SQL("UPDATE {} SET {} = %s WHERE {}").format(_name(table), sql.Identifier(column), _matches(key))
+        return self._spoil(query, [SPOILT, *key.values()])
+
+    def drop(self, table: str, key: Mapping[str, Text]) -> bool:
+        query = sql.SQL("DELETE FROM {} WHERE {}").format(_name(table), _matches(key))
+        return self._spoil(query, list(key.values()))
+
+    def double(self, table: str, key: Mapping[str, Text]) -> bool:
+        """Copies the row under a new primary key."""
+        fresh = self._fresh_key(table)
+        if fresh is None:
+            return False
+        columns = [column for column in self._types(table) if column not in fresh]
+        values = [sql.SQL(value) for value in fresh.values()]
+        query = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} WHERE {}").format(
+            _name(table),
+            sql.SQL(", ").join(map(sql.Identifier, [*fresh, *columns])),
+            sql.SQL(", ").join([*values, *map(sql.Identifier, columns)]),
+            _name(table),
+            _matches(key),
+        )
+        return self._spoil(query, list(key.values()))
+
+    def _spoil(self, query: sql.Composed, values: Sequence[Text]) -> bool:
+        try:
+            with self._connection.transaction():
+                return self._connection.execute(query, values).rowcount == 1
+        except SPOILING:
+            return False
+
+    def _query(self, table: str, key: Sequence[str], columns: Sequence[str]) -> sql.Composed:
+        types = self._types(table)
+        missing = [column for column in (*key, *columns) if column not in types]
+        if missing:
+            raise ConfigurationError(
+                f"the scenario writes to {', '.join(missing)}, which does not exist",
+                place=table,
+                remedy="name tables and columns in the scenario as the database does",
+            )
+        arrays = [sql.SQL("%s::text[]::{}[]").format(sql.SQL(types[column])) for column in key]
+        wanted = [sql.Identifier(f"key_{place}") for place in range(len(key))]
+        return sql.SQL(
+            "SELECT {results} FROM unnest({arrays}) WITH ORDINALITY AS wanted ({wanted}, number) "
+            "JOIN {table} AS held ON {matches}"
+        ).format(
+            results=sql.SQL(", ").join(
+                [sql.SQL("number")] + [sql.SQL("held.{}::text").format(sql.Identifier(name)) for name in columns]
+            ),
+            arrays=sql.SQL(", ").join(arrays),
+            wanted=sql.SQL(", ").join(wanted),
+            table=_name(table),
+            matches=sql.SQL(" AND ").join(
+                sql.SQL("held.{} = {}").format(sql.Identifier(column), name)
+                for column, name in zip(key, wanted, strict=True)
+            ),
+        )
+
+    def _read_types(self, table: str) -> dict[str, str]:
+        """Columns that can be written, with their types; without lengths, which would cut keys off."""
+        rows = self._connection.execute(
+            "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = to_regclass(%s) "
+            "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
+            (_name(table).as_string(self._connection),),
+        )
+        return dict(rows.fetchall())
+
+    def _fresh_key(self, table: str) -> dict[str, str] | None:
+        """The columns of the primary key, with an expression for a fresh value of each where we know one."""
+        rows = self._connection.execute(
+            "SELECT attname, format_type(atttypid, NULL) FROM pg_index JOIN pg_attribute "
+            "ON attrelid = indrelid AND attnum = ANY(indkey) "
+            "WHERE indisprimary AND indrelid = to_regclass(%s)",
+            (_name(table).as_string(self._connection),),
+        ).fetchall()
+        greatest = sql.SQL("(SELECT max({}) + 1 FROM {})")
+        fresh = {"uuid": lambda _: "gen_random_uuid()"} | dict.fromkeys(
+            ("smallint", "integer", "bigint"),
+            lambda column: greatest.format(sql.Identifier(column), _name(table)).as_string(self._connection),
+        )
+        if any(kind not in fresh for _, kind in rows):
+            return None
+        return {column: fresh[kind](column) for column, kind in rows}
+
+
+def _name(table: str) -> sql.Identifier:
+    return sql.Identifier(*table.split("."))
+
+
+def _matches(key: Mapping[str, Text]) -> sql.Composed:
+    return sql.SQL(" AND ").join(sql.SQL("{}::text = %s").format(sql.Identifier(column)) for column in key)

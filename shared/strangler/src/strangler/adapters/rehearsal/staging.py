@@ -1,0 +1,148 @@
+"""Sets a rehearsal's stage: its processes, sessions and files, all of which end with it."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.side import PostgresSide
+from strangler.adapters.rehearsal.bounces import EnvoyBounces
+from strangler.adapters.rehearsal.crew import Orders, load_scenario
+from strangler.adapters.rehearsal.crews import Crews
+from strangler.adapters.rehearsal.rows import PostgresRows
+from strangler.adapters.rehearsal.verbs import CommandLine
+from strangler.application.rehearsal.rehearsal import Stage
+from strangler.domain.errors import ConfigurationError
+from strangler.domain.move import SideRow
+from strangler.domain.project import MONOLITH, SERVICE, Endpoints, Project
+from strangler.ports.rehearsal import Damage
+
+BROKERS = {"amqp": "rabbitmq", "amqps": "rabbitmq", "redis": "valkey", "rediss": "valkey"}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many clients and writers there are, in how many processes, and their mean think time."""
+
+    clients: int
+    writers: int
+    processes: int
+    think: float
+
+
+@contextmanager
+def staged(project: Project, endpoints: Endpoints, size: Size, *, folder: Path) -> Iterator[Stage]:
+    """The stage with its traffic already running; journals and the log of all verbs go to ``folder``.
+
+    Raises:
+        ConfigurationError: when the scenario cannot be imported.
+    """
+    orders = _orders(project, endpoints.gateway, size, folder)
+    with ExitStack() as held:
+        log = held.enter_context((folder / "rehearsal.log").open("wb"))
+        traffic = held.enter_context(Crews(orders, errors=log))
+        yield Stage(
+            capabilities=list(project.capabilities),
+            traffic=traffic,
+            journals=[Path(order.journal) for order in orders],
+            verbs=CommandLine(project.path, listen=lambda text: _log(log, text)),
+            bounces=EnvoyBounces(endpoints.envoy_admin),
+            sides=DatabaseSides(project, endpoints),
+            rows=_rows(project, endpoints, held),
+            writers=size.writers,
+            broker=BROKERS.get(urlsplit(endpoints.broker).scheme, urlsplit(endpoints.broker).scheme),
+            monolith=lambda: _running(endpoints.addresses.get(project.monolith, "")),
+        )
+
+
+class DatabaseSides:
+    """Reads ``strangler.side`` of both databases."""
+
+    def __init__(self, project: Project, endpoints: Endpoints) -> None:
+        self._project = project
+        self._endpoints = endpoints
+
+    def rows(self, capability: str) -> list[SideRow]:
+        rows = []
+        for name in (MONOLITH, SERVICE):
+            side = PostgresSide(capability, name, _dsn(self._project, self._endpoints, capability, name))
+            try:
+                row = side.row()
+            finally:
+                side.close()
+            if row is not None:
+                rows.append(row)
+        return rows
+
+
+def _orders(project: Project, gateway: str, size: Size, folder: Path) -> list[Orders]:
+    if project.scenario is None:
+        raise ConfigurationError(
+            "no scenario is named",
+            place=f"{project.path.name}: traffic.scenario",
+            remedy='write [traffic] scenario = "package.module:Class"',
+        )
+    load_scenario(project.path.parent, project.scenario)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("journal-*.jsonl"):
+        stale.unlink()
+    run = secrets.token_hex(3)
+    return [
+        Orders(
+            root=str(project.path.parent),
+            scenario=project.scenario,
+            run=run,
+            gateway=gateway,
+            journal=str(folder / f"journal-{process}.jsonl"),
+            process=process,
+            processes=size.processes,
+            clients=_share(size.clients, process, size.processes),
+            writers=_share(size.writers, process, size.processes),
+            think=size.think,
+        )
+        for process in range(size.processes)
+    ]
+
+
+def _share(whole: int, process: int, processes: int) -> int:
+    return whole // processes + (process < whole % processes)
+
+
+def _rows(project: Project, endpoints: Endpoints, held: ExitStack) -> Callable[[str, str], Damage]:
+    @cache
+    def session(dsn: str) -> Damage:
+        connection = connect(dsn, purpose="check", idle_ms=60_000)
+        held.callback(connection.close)
+        return PostgresRows(connection)
+
+    return lambda capability, side: session(_dsn(project, endpoints, capability, side))
+
+
+def _dsn(project: Project, endpoints: Endpoints, capability: str, side: str) -> str:
+    """Where a side of a capability is; one that never moves is in the monolith's database."""
+    known = project.capabilities.get(capability)
+    name = project.ledger if side == MONOLITH or known is None else known.database
+    return endpoints.databases[name]
+
+
+def _running(address: str) -> str:
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1).close()
+    except OSError:
+        return "stopped"
+    return "running"
+
+
+def _log(log: IO[bytes], text: str) -> None:
+    log.write(f"{time.strftime('%H:%M:%S')} {text}".encode())
+    log.flush()

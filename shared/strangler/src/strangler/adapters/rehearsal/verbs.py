@@ -1,0 +1,55 @@
+"""Runs the tool's verbs as a person would: as programs of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from strangler.ports.rehearsal import Ran
+
+
+class CommandLine:
+    """Verbs on the project of the configuration file ``path``; what they say on standard error is
+    handed on to ``listen`` when they have ended."""
+
+    def __init__(self, path: Path, *, listen: Callable[[str], None]) -> None:
+        self._path = path
+        self._listen = listen
+
+    def run(self, *words: str, within: float) -> Ran:
+        command = [sys.executable, "-m", "strangler.cli.main", *words, "--json"]
+        began = time.monotonic_ns()
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self._path.parent,
+                env={**os.environ, "STRANGLER_CONFIG": str(self._path)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=within,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return Ran(124, {}, f"did not end within {within:.0f} s", began, time.monotonic_ns())
+        ended = time.monotonic_ns()
+        self._listen(f"$ strangler {' '.join(words)} (exit code {done.returncode})\n{done.stdout}{done.stderr}")
+        return Ran(done.returncode, _answer(done.stdout), done.stderr, began, ended)
+
+
+def _answer(text: str) -> Mapping[str, Any]:
+    """The last JSON object on standard output; empty where a verb failed before it could give one."""
+    for line in (text, *reversed(text.splitlines())):
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(answer, dict):
+            return answer
+    return {}

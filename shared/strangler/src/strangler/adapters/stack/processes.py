@@ -1,0 +1,132 @@
+"""The project's own programs, with the environment that every stack, local or not, gives them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import urllib3
+
+from strangler.adapters.stack.ports import LOOPBACK
+from strangler.adapters.stack.program import Program, Tier
+from strangler.domain.errors import StackError
+from strangler.domain.project import Process, Project
+
+AGENT = "serve"
+GRACE_SECONDS = 40
+
+_HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=2))
+
+
+class Programs:
+    """Builds what the supervisor runs from what ``strangler.toml`` says.
+
+    ``ports`` has the ports of web processes and agent, ``dsns`` every database's address, ``shared`` the
+    environment variables that all of them get.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        ports: Mapping[str, int],
+        dsns: Mapping[str, str],
+        shared: Mapping[str, str],
+    ) -> None:
+        self._project = project
+        self._ports = ports
+        self._dsns = dsns
+        self._shared = shared
+
+    def serving(self, process: Process) -> Program:
+        """The process itself, web or worker."""
+        metrics = self._metrics_folder(process)
+        program = replace(
+            self._once(process, process.name, process.command),
+            prepare=lambda: _empty(metrics),
+            stop_seconds=GRACE_SECONDS,
+        )
+        if not process.http:
+            return program
+        return replace(program, ready=lambda: is_healthy(self.address(process), process.health))
+
+    def migrating(self, process: Process) -> Program:
+        return self._once(process, f"{process.name}-migrate", process.migrate)
+
+    def loading(self, *, sample: bool) -> Program:
+        loader = self._project.loader
+        assert loader is not None
+        process = self._project.processes[loader.process]
+        return self._once(process, "loader", [*loader.command, *(loader.sample if sample else ())])
+
+    def agent(self) -> Program:
+        """``strangler serve``: gateway agent, recovery and metrics."""
+        return Program(
+            name=AGENT,
+            command=[sys.executable, "-m", "strangler.cli.main", "serve"],
+            directory=self._project.path.parent,
+            log=self._log(AGENT),
+            environment={
+                "STRANGLER_CONFIG": str(self._project.path),
+                "METRICS_PORT": str(self._ports[AGENT]),
+                "PYTHONUNBUFFERED": "1",
+            },
+            tier=Tier.AGENT,
+        )
+
+    def address(self, process: Process) -> str:
+        return process.address or f"http://{LOOPBACK}:{self._ports[process.name]}"
+
+    def _once(self, process: Process, name: str, command: Sequence[str]) -> Program:
+        assert process.directory is not None
+        if not process.directory.is_dir():
+            raise StackError(
+                f"there is no folder {process.directory}",
+                place=f"processes.{process.name}.directory",
+                remedy="correct it in strangler.toml",
+            )
+        metrics = self._metrics_folder(process)
+        metrics.mkdir(parents=True, exist_ok=True)
+        return Program(
+            name=name,
+            command=command,
+            directory=process.directory,
+            log=self._log(name),
+            environment=self._environment(process, metrics),
+        )
+
+    def _environment(self, process: Process, metrics: Path) -> dict[str, str]:
+        environment = {
+            **self._shared,
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+            "PYTHONUNBUFFERED": "1",
+            # The programs of this very installation first, whether or not it has been activated.
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        }
+        if process.database:
+            environment["DATABASE_URL"] = self._dsns[process.database]
+        if process.http:
+            environment["PORT"] = str(self._ports[process.name])
+        return environment | dict(process.environment)
+
+    def _metrics_folder(self, process: Process) -> Path:
+        return self._project.state / "run" / process.name / "metrics"
+
+    def _log(self, name: str) -> Path:
+        return self._project.state / "log" / f"{name}.log"
+
+
+def is_healthy(address: str, path: str) -> bool:
+    try:
+        return _HTTP.request("GET", address + path).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)

@@ -1,0 +1,157 @@
+"""What the local stack has written down about itself: ``stack.json`` in the state folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from strangler.adapters.stack.identity import Identity, is_alive
+from strangler.domain.errors import StackError
+from strangler.domain.project import Endpoints, Project
+
+STARTING, READY, STOPPING = "starting", "ready", "stopping"
+
+_NOT_UP = "the stack is not up"
+_REMEDY = "run `strangler up`"
+
+
+@dataclass(slots=True)
+class Running:
+    """A supervised process as it was last seen."""
+
+    pid: int
+    started: str
+    tier: int
+    restarts: int = 0
+    stop_signal: int = 15
+    stop_seconds: float = 15
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.pid, self.started)
+
+
+@dataclass(slots=True)
+class State:
+    """The stack that runs, or the one whose supervisor was killed."""
+
+    supervisor: Identity
+    phase: str = STARTING
+    gateway: str = ""
+    envoy_admin: str = ""
+    broker: str = ""
+    metrics: str = ""
+    databases: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    processes: dict[str, Running] = field(default_factory=dict)
+
+    def has_supervisor(self) -> bool:
+        return is_alive(self.supervisor)
+
+    def is_alive(self) -> bool:
+        return self.has_supervisor() or any(is_alive(each.identity) for each in self.processes.values())
+
+
+def state_file(project: Project) -> Path:
+    return project.state / "stack.json"
+
+
+def read(project: Project) -> State | None:
+    """The state that was written last; ``None`` after an orderly ``down``."""
+    try:
+        document = json.loads(state_file(project).read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StackError(
+            f"cannot be read: {error}",
+            place=str(state_file(project)),
+            remedy="run `strangler down`, which finds the processes without it",
+        ) from error
+    supervisor = Identity(**document.pop("supervisor"))
+    processes = {name: Running(**values) for name, values in document.pop("processes").items()}
+    return State(supervisor=supervisor, processes=processes, **document)
+
+
+def write(project: Project, state: State) -> None:
+    """Replaces the file in one step; it holds passwords, so only its owner may read it."""
+    write_private(state_file(project), json.dumps(asdict(state), indent=1))
+
+
+def endpoints(project: Project) -> Endpoints:
+    """Where everything is reached: what ``strangler.toml`` says, else what the running stack wrote.
+
+    Raises ``StackError`` when the stack would be needed and is not up.
+    """
+    state = _live(project) if _needs_stack(project) else None
+    return Endpoints(
+        gateway=project.gateway.address or (state.gateway if state else ""),
+        envoy_admin=project.gateway.admin or (state.envoy_admin if state else ""),
+        broker=project.broker_url or (state.broker if state else ""),
+        databases={
+            name: database.url or (state.databases[name] if state else "")
+            for name, database in project.databases.items()
+        },
+        addresses={
+            name: process.address or (state.addresses[name] if state else "")
+            for name, process in project.processes.items()
+            if process.address or process.http
+        },
+    )
+
+
+def environment_report(project: Project) -> dict[str, Any]:
+    """What ``strangler env --json`` prints."""
+    report: dict[str, Any] = asdict(endpoints(project))
+    state = read(project)
+    report["metrics"] = state.metrics if state else ""
+    report["processes"] = (
+        {name: each.pid for name, each in state.processes.items() if is_alive(each.identity)} if state else {}
+    )
+    return report
+
+
+def restarts(project: Project) -> dict[str, int]:
+    """The supervised processes that have died, and how often each was started again."""
+    state = read(project)
+    return {name: each.restarts for name, each in state.processes.items() if each.restarts} if state else {}
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file of mode 600 so that it is whole whenever it is read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def _needs_stack(project: Project) -> bool:
+    return (
+        project.gateway.address is None
+        or any(database.embedded for database in project.databases.values())
+        or any(process.http and process.address is None for process in project.processes.values())
+    )
+
+
+def _live(project: Project) -> State:
+    state = read(project)
+    if state is None or not state.is_alive():
+        raise StackError(_NOT_UP, remedy=_REMEDY)
+    embedded = [name for name, each in project.databases.items() if each.embedded]
+    web = [name for name, each in project.processes.items() if each.http and not each.address]
+    missing = [name for name in embedded if name not in state.databases]
+    missing += [name for name in web if name not in state.addresses]
+    if missing:
+        raise StackError(
+            f"the running stack knows nothing of {', '.join(missing)}",
+            remedy="run `strangler down` and `strangler up`, for strangler.toml has changed",
+        )
+    return state

@@ -1,0 +1,293 @@
+"""Reads ``strangler.toml`` into a ``Project``; whatever is wrong is named with its place and a remedy."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from strangler.adapters.toml_section import Section
+from strangler.domain.errors import ConfigurationError
+from strangler.domain.project import (
+    Capability,
+    Database,
+    Gateway,
+    Loader,
+    Process,
+    Project,
+    Reference,
+    Route,
+)
+from strangler.domain.routing import overlapping
+
+FILE_NAME = "strangler.toml"
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+SECRET_KINDS = ("text", "ed25519")
+RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
+
+_ROUTE = re.compile(r"(?P<methods>\*|[A-Z]+(?:,[A-Z]+)*) (?P<path>/\S*)")
+_PATH = re.compile(r"(?:[^{}*]|\{[a-z_]+\})*\*?")
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_TABLE = re.compile(r"(?:[a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
+_TABLE_PATTERN = re.compile(r"[a-z_*?][a-z0-9_*?]*")
+
+
+def load(path: Path | None = None) -> Project:
+    """The project that ``path`` describes: else ``$STRANGLER_CONFIG``, else ``./strangler.toml``.
+
+    Raises ``ConfigurationError`` with place and remedy; nothing outside the file but the
+    environment variables it names is looked at.
+    """
+    path = path or Path(os.environ.get("STRANGLER_CONFIG") or FILE_NAME)
+    path = path.parent.resolve() / path.name
+    root = Section(_document(path), label=path.name)
+    project = _project(root, path)
+    root.close()
+    _check_tables(project, path.name)
+    _check_routes(project, path.name)
+    return project
+
+
+def _document(path: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be read: {error.strerror}",
+            place=str(path),
+            remedy="run the command in the project's folder, or set STRANGLER_CONFIG to the file",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"is not TOML: {error}", place=path.name, remedy="mend the file at that line"
+        ) from error
+
+
+def _project(root: Section, path: Path) -> Project:
+    head = root.section("project")
+    databases = {name: _database(name, part) for name, part in root.named_sections("databases").items()}
+    processes = {
+        name: _process(name, part, path.parent, databases) for name, part in root.named_sections("processes").items()
+    }
+    ledger = head.one_of("ledger", databases)
+    project = Project(
+        path=path,
+        name=head.text("name", matching=_NAME),
+        state=(path.parent / head.text("state", "var")).resolve(),
+        ledger=ledger,
+        monolith=head.one_of("monolith", processes),
+        databases=databases,
+        processes=processes,
+        capabilities={
+            name: _capability(name, part, processes, databases, ledger)
+            for name, part in root.named_sections("capabilities", required=False).items()
+        },
+        stays=_stays(root),
+        gateway=_gateway(root.section("gateway", required=False), path.parent),
+        secrets=_secrets(root.section("secrets", required=False)),
+        loader=_loader(root, processes),
+        scenario=_scenario(root),
+        broker_url=_broker_url(root),
+    )
+    head.close()
+    return project
+
+
+def _database(name: str, part: Section) -> Database:
+    url = _url(part, "url")
+    database = Database(
+        name=name,
+        embedded=part.boolean("embedded", default=False),
+        url=url,
+        replication_url=_url(part, "replication_url"),
+    )
+    if database.embedded == bool(url):
+        raise part.error(
+            "needs either embedded = true or an address",
+            remedy='write one of: embedded = true, url = "postgresql://…", url_env = "NAME"',
+        )
+    part.close()
+    return database
+
+
+def _url(part: Section, key: str) -> str | None:
+    """The value of ``key``, or of the environment variable that ``key_env`` names."""
+    value, variable = part.optional_text(key), part.optional_text(f"{key}_env")
+    if value and variable:
+        raise part.error(f"{key} and {key}_env are both given", key=f"{key}_env", remedy="keep one of the two")
+    if variable is None:
+        return value
+    if not os.environ.get(variable):
+        raise part.error(
+            f"the environment variable {variable} is not set",
+            key=f"{key}_env",
+            remedy=f"export {variable}=… before running the command",
+        )
+    return os.environ[variable]
+
+
+def _process(name: str, part: Section, base: Path, databases: Mapping[str, Database]) -> Process:
+    if name in RESERVED_NAMES or name.startswith("postgres-"):
+        raise part.error("is a name that the local stack uses itself", remedy="choose another name")
+    directory = part.optional_text("directory")
+    process = Process(
+        name=name,
+        directory=base / directory if directory else None,
+        command=part.texts("command", []),
+        database=part.one_of("database", databases, required=False),
+        migrate=part.texts("migrate", []),
+        http=part.boolean("http", default=False),
+        health=part.text("health", "/readyz"),
+        address=part.optional_text("address"),
+        environment=part.text_values("environment"),
+    )
+    if bool(process.command) == bool(process.address):
+        raise part.error(
+            "needs either a command or an address",
+            remedy="give the command the local stack runs, or the address of one that runs elsewhere",
+        )
+    if process.command and not process.directory:
+        raise part.error("has a command but no directory", remedy='write directory = "…", or "."')
+    part.close()
+    return process
+
+
+def _capability(
+    name: str,
+    part: Section,
+    processes: Mapping[str, Process],
+    databases: Mapping[str, Database],
+    ledger: str,
+) -> Capability:
+    capability = Capability(
+        name=name,
+        tables=part.texts("tables", matching=_TABLE, kind="table"),
+        routes=[_route(part, index, text) for index, text in enumerate(part.texts("routes"))],
+        process=part.one_of("process", processes),
+        database=part.one_of("database", databases),
+        references=[_reference(each) for each in part.sections("references")],
+    )
+    process = processes[capability.process]
+    if not (process.http or process.address):
+        raise part.error(
+            f"process {process.name} does not speak HTTP",
+            key="process",
+            remedy=f"set http = true in processes.{process.name}, or name the service's web process",
+        )
+    if capability.database == ledger:
+        raise part.error(
+            f"would move into {ledger}, the database it lives in",
+            key="database",
+            remedy="name the service's own database",
+        )
+    part.close()
+    return capability
+
+
+def _route(part: Section, index: int, text: str) -> Route:
+    match = _ROUTE.fullmatch(text)
+    if not match or not _PATH.fullmatch(match["path"]):
+        raise part.error(
+            f"{text!r} is not a route",
+            key=f"routes[{index}]",
+            remedy='write methods and a path: "GET,POST /api/things/{id}", "* /api/things/*"',
+        )
+    methods = frozenset() if match["methods"] == "*" else frozenset(match["methods"].split(","))
+    for method in sorted(methods - METHODS):
+        raise part.error(
+            f"{method} is not a method",
+            key=f"routes[{index}]",
+            remedy=f"use {', '.join(sorted(METHODS))}, or *",
+        )
+    return Route(methods=methods, path=match["path"])
+
+
+def _reference(part: Section) -> Reference:
+    reference = Reference(table=part.text("table", matching=_TABLE), column=part.text("column", matching=_TABLE))
+    part.close()
+    return reference
+
+
+def _gateway(part: Section, base: Path) -> Gateway:
+    directory = part.optional_text("directory")
+    gateway = Gateway(
+        port=part.port("port"),
+        admin_port=part.port("admin_port"),
+        address=part.optional_text("address"),
+        admin=part.optional_text("admin"),
+        directory=base / directory if directory else None,
+    )
+    if bool(gateway.address) != bool(gateway.admin):
+        raise part.error("address and admin belong together", remedy="give both for a gateway that runs elsewhere")
+    part.close()
+    return gateway
+
+
+def _secrets(part: Section) -> Mapping[str, str]:
+    return {name: part.one_of(name, SECRET_KINDS) for name in part}
+
+
+def _loader(root: Section, processes: Mapping[str, Process]) -> Loader | None:
+    if "loader" not in root:
+        return None
+    part = root.section("loader")
+    loader = Loader(
+        process=part.one_of("process", processes),
+        command=part.texts("command"),
+        sample=part.texts("sample", []),
+    )
+    part.close()
+    return loader
+
+
+def _scenario(root: Section) -> str | None:
+    part = root.section("traffic", required=False)
+    scenario = part.optional_text("scenario")
+    part.close()
+    return scenario
+
+
+def _broker_url(root: Section) -> str | None:
+    part = root.section("broker", required=False)
+    url = _url(part, "url")
+    part.close()
+    return url
+
+
+def _stays(root: Section) -> list[str]:
+    part = root.section("stays", required=False)
+    tables = part.texts("tables", [], matching=_TABLE_PATTERN, kind="table or pattern")
+    part.close()
+    return tables
+
+
+def _check_tables(project: Project, label: str) -> None:
+    seen: dict[str, str] = {}
+    for name, capability in project.capabilities.items():
+        for index, table in enumerate(capability.tables):
+            place = f"{label}: capabilities.{name}.tables[{index}]"
+            if table in seen:
+                raise ConfigurationError(
+                    f"{table} is also at {seen[table]}",
+                    place=place,
+                    remedy="a table moves with one capability: remove it from the other",
+                )
+            seen[table] = f"capabilities.{name}.tables[{index}]"
+
+
+def _check_routes(project: Project, label: str) -> None:
+    routes = [
+        (capability.name, index, route)
+        for capability in project.capabilities.values()
+        for index, route in enumerate(capability.routes)
+    ]
+    for position, (name, index, route) in enumerate(routes):
+        for other_name, other_index, other in routes[:position]:
+            if name != other_name and overlapping(route, other):
+                raise ConfigurationError(
+                    f'"{route}" overlaps "{other}" at capabilities.{other_name}.routes[{other_index}]',
+                    place=f"{label}: capabilities.{name}.routes[{index}]",
+                    remedy="a request belongs to one capability: narrow one of the two",
+                )

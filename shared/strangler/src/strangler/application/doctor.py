@@ -1,0 +1,78 @@
+"""``doctor``: leavings, and whatever should not be as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from strangler.application.sides import Parts
+from strangler.domain.phase import State
+from strangler.ports.examination import Examination
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: a short id, where, what, and what to do."""
+
+    id: str
+    place: str
+    message: str
+    hint: str
+
+
+def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Finding]:
+    """Looks at every capability and every database; changes nothing."""
+    findings: list[Finding] = []
+    known: set[str] = set()
+    for parts in all_parts:
+        move = parts.ledger.move(parts.name)
+        if move is None:
+            continue
+        known.add(parts.name)
+        findings += _owners(parts)
+        if move.state in {State.MOVING, State.COMPLETED}:
+            findings += [
+                Finding("drift", parts.name, one, "migrate the side that is behind")
+                for one in parts.replication.drift()
+            ]
+            findings += _streams(parts, completed=move.state is State.COMPLETED)
+            findings += [
+                Finding("sequence", parts.name, one, "it is set by the next switch; before, do not write there by hand")
+                for one in examination.sequences_behind(parts.name, move.owner)
+            ]
+    for place, name in examination.leavings(known):
+        findings.append(Finding("leaving", place, name, "no move knows it: remove it by hand, or start the move anew"))
+    for place, message in examination.retained():
+        findings.append(Finding("wal", place, message, "see why its consumer does not run, or cancel the move"))
+    for table in examination.unplaced():
+        findings.append(
+            Finding(
+                "unplaced", table, "no capability has it and it is not listed as staying", "name it in strangler.toml"
+            )
+        )
+    return findings
+
+
+def _owners(parts: Parts) -> list[Finding]:
+    rows = {name: side.row() for name, side in parts.sides.items()}
+    opened = [name for name, row in rows.items() if row is not None and row.open]
+    if len(opened) == 1:
+        return []
+    message = f"open on both sides: {', '.join(opened)}" if opened else "open on no side"
+    return [Finding("owner", parts.name, message, "run `strangler serve`: it lifts the one that the ledger names")]
+
+
+def _streams(parts: Parts, *, completed: bool) -> list[Finding]:
+    findings = []
+    for stream in parts.replication.streams():
+        if completed and stream.direction == "forward":
+            continue
+        if not stream.exists or stream.lost:
+            findings.append(
+                Finding("stream", parts.name, f"the {stream.direction} stream is lost", "cancel and start anew")
+            )
+        elif not stream.active:
+            findings.append(
+                Finding("stream", parts.name, f"the {stream.direction} stream does not run", "see the subscriber's log")
+            )
+    return findings

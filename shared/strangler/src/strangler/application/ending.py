@@ -1,0 +1,85 @@
+"""``complete`` and ``cancel``: the two ends of a move."""
+
+from __future__ import annotations
+
+from strangler.application.recovery import recover
+from strangler.application.sides import Parts
+from strangler.domain.errors import RefusedError
+from strangler.domain.move import Move
+from strangler.domain.phase import State, require
+from strangler.domain.project import MONOLITH, SERVICE
+
+
+def completable(parts: Parts, *, drop: bool) -> tuple[Move, list[str]]:
+    """The move and what in the monolith still reads the capability; changes nothing.
+
+    Raises:
+        RefusedError: when the service does not own it, or with ``drop`` while a seam is left.
+    """
+    move = parts.ledger.move(parts.name)
+    require(parts.name, move.state if move else None, State.COMPLETED, verb="complete")
+    assert move is not None
+    if move.owner != SERVICE:
+        raise RefusedError(
+            f"the {move.owner} owns it", place=parts.name, remedy=f"run `strangler switch {parts.name}` first"
+        )
+    seams = parts.replication.seams()
+    if drop and seams:
+        raise RefusedError(
+            f"the monolith still reads it: {', '.join(seams)}",
+            place=parts.name,
+            remedy="complete it without --drop now; the last of these to leave makes --drop possible",
+        )
+    return move, seams
+
+
+def complete(parts: Parts, *, drop: bool) -> list[str]:
+    """Ends the way back; the stream to the monolith stays while something there reads it.
+
+    Returns the seams that are left.
+
+    Raises:
+        RefusedError: see `completable`.
+    """
+    with parts.ledger.coordinating(parts.name):
+        recover(parts)
+        move, seams = completable(parts, drop=drop)
+        if move.state is State.MOVING:
+            parts.ledger.swap(parts.name, frm=State.MOVING, to=State.COMPLETED, epoch=move.epoch)
+        parts.replication.end_forward()
+        if drop:
+            parts.replication.drop_old()
+        parts.ledger.record(parts.name, "completed" + (" and dropped" if drop else ""), epoch=move.epoch, seams=seams)
+    return seams
+
+
+def cancellable(parts: Parts) -> Move:
+    """The move, when it can be given up; changes nothing.
+
+    Raises:
+        RefusedError: when the monolith does not own the capability.
+    """
+    move = parts.ledger.move(parts.name)
+    require(parts.name, move.state if move else None, State.CANCELLING, verb="cancel")
+    assert move is not None
+    if move.owner != MONOLITH:
+        raise RefusedError(
+            f"the {move.owner} owns it", place=parts.name, remedy=f"run `strangler reverse {parts.name}` first"
+        )
+    return move
+
+
+def cancel(parts: Parts) -> None:
+    """Removes all that the move has made, the copied rows too; one that was killed is run again.
+
+    Raises:
+        RefusedError: see `cancellable`.
+    """
+    with parts.ledger.coordinating(parts.name):
+        recover(parts)
+        move = cancellable(parts)
+        if move.state is not State.CANCELLING:
+            parts.ledger.swap(parts.name, frm=move.state, to=State.CANCELLING, epoch=move.epoch)
+        parts.replication.remove(empty_copy=True)
+        parts.ledger.forget(parts.name)
+        parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)

@@ -1,0 +1,141 @@
+"""What must hold before a switch begins; measured before anything pauses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from strangler.application.sides import Parts
+from strangler.domain.errors import RefusedError
+from strangler.domain.move import Move
+from strangler.domain.names import direction_from
+from strangler.steps.flip_routes import AGENT_SECONDS
+
+LAG_BYTES = 16 * 1024 * 1024
+LAG_SECONDS = 1.0
+VERIFY_HOURS = 24
+TRANSACTION_SECONDS = 1.0
+
+Ready = Callable[[str], str | None]
+"""Asks a side's web process whether it is ready; the reason when it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A measured condition: what was asked, whether it holds, and what was found."""
+
+    name: str
+    open: bool
+    found: str
+    remedy: str = ""
+
+
+def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
+    """All gates of a switch away from ``move.owner``, each measured now."""
+    return [
+        *_streams(parts, move),
+        _verified(move),
+        _columns(parts),
+        *_tables(parts),
+        _service_ready(parts, move, ready),
+        _agents(parts),
+    ]
+
+
+def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list[Gate]:
+    """Measures until every gate is open, or ``deadline`` (``time.monotonic``) has come.
+
+    Raises:
+        RefusedError: naming the gates that stayed shut.
+    """
+    while True:
+        gates = measure(parts, move, ready)
+        shut = [gate for gate in gates if not gate.open]
+        if not shut:
+            return gates
+        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "gateway"}]
+        if lasting or time.monotonic() >= deadline:
+            raise RefusedError(
+                "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
+                place=f"{parts.name} stays with the {move.owner}",
+                remedy="; ".join(dict.fromkeys(gate.remedy for gate in shut if gate.remedy)),
+            )
+        time.sleep(0.05)
+
+
+def _streams(parts: Parts, move: Move) -> list[Gate]:
+    gates = []
+    errors = move.facts.get("errors", {})
+    for stream in parts.replication.streams():
+        gone = not stream.exists or stream.lost
+        gates.append(
+            Gate(
+                f"{stream.direction} stream",
+                stream.active and stream.ready and not gone,
+                "lost" if gone else "runs" if stream.active else "does not run",
+                "start the move anew" if gone else "see the log of the subscribing server",
+            )
+        )
+        fresh = stream.errors - errors.get(stream.direction, 0)
+        gates.append(
+            Gate(
+                f"{stream.direction} errors",
+                fresh <= 0,
+                f"{max(fresh, 0)} apply errors since the last verify",
+                f"run `strangler verify {parts.name}`",
+            )
+        )
+        if stream.direction == direction_from(move.owner):
+            lag = stream.lag_seconds or 0.0
+            near = (stream.lag_bytes or 0) <= LAG_BYTES and lag <= LAG_SECONDS
+            found = f"{stream.lag_bytes or 0:,} bytes, {lag:.3f} s behind"
+            gates.append(Gate("lag", near, found, "wait for the stream to catch up"))
+    return gates
+
+
+def _verified(move: Move) -> Gate:
+    remedy = f"run `strangler verify {move.capability}`"
+    at = move.facts.get("verified_at")
+    if at is None:
+        return Gate("verify", False, "never verified", remedy)
+    if move.facts.get("differing", 0):
+        return Gate("verify", False, f"{move.facts['differing']} rows differed", f"{remedy} --repair")
+    hours = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() / 3600
+    return Gate("verify", hours <= VERIFY_HOURS, f"verified {hours:.1f} hours ago", remedy)
+
+
+def _columns(parts: Parts) -> Gate:
+    drift = parts.replication.drift()
+    return Gate("columns", not drift, "; ".join(drift) or "equal", "migrate the side that is behind")
+
+
+def _tables(parts: Parts) -> Sequence[Gate]:
+    gates = []
+    for name, side in parts.sides.items():
+        vacuums = side.vacuums()
+        found = f"vacuum of {', '.join(vacuums)}" if vacuums else "none"
+        gates.append(Gate(f"vacuum ({name})", not vacuums, found, "wait for the vacuum to end"))
+        old = [holder for holder in side.holders() if getattr(holder, "seconds", 0.0) > TRANSACTION_SECONDS]
+        gates.append(
+            Gate(
+                f"transactions ({name})",
+                not old,
+                "".join(f"\n        held by {holder}" for holder in old) or "none long",
+                "end that transaction, or give more time with --timeout",
+            )
+        )
+    return gates
+
+
+def _service_ready(parts: Parts, move: Move, ready: Ready) -> Gate:
+    process = parts.capability.process if move.owner == "monolith" else parts.project.monolith
+    reason = ready(process)
+    return Gate(f"{process} ready", reason is None, reason or "ready", f"see the log of {process}")
+
+
+def _agents(parts: Parts) -> Gate:
+    agents = parts.ledger.agents(within=AGENT_SECONDS)
+    found = f"{len(agents)} seen" if agents else "no gateway agent has been seen lately"
+    return Gate("gateway", bool(agents), found, "run `strangler serve`, which is part of `strangler up`")

@@ -1,0 +1,61 @@
+"""Finishes or unwinds what an interrupted coordinator has left, and fences a side that is behind."""
+
+from __future__ import annotations
+
+from strangler.application.sides import Parts
+from strangler.domain.move import Move, other
+from strangler.domain.phase import State
+from strangler.steps import unwinding
+from strangler.steps.step import Boundary
+from strangler.steps.switching import Switch
+
+
+def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
+    """Brings the move to rest; what was done, or None where nothing was to do.
+
+    The caller holds the move's lock.
+    """
+    move = parts.ledger.move(parts.name)
+    if move is None:
+        return None
+    if move.state is State.SWITCHING:
+        boundary("before:unwind")
+        unwinding.unwind(_switch(parts, move, epoch=move.epoch, old=move.owner))
+        return "unwound an interrupted switch"
+    if move.state is State.SETTLING:
+        switch = _switch(parts, move, epoch=move.epoch - 1, old=other(move.owner))
+        boundary("before:settle")
+        unwinding.settle(switch)
+        unwinding.finish(switch)
+        parts.ledger.record(parts.name, "switch finished by recovery", epoch=move.epoch)
+        return "finished an interrupted switch"
+    if move.state is State.MOVING:
+        return _reconcile(parts, move)
+    return None
+
+
+def _reconcile(parts: Parts, move: Move) -> str | None:
+    """One owner, the ledger's: a side that is behind is fenced before the owner is lifted."""
+    switch = _switch(parts, move, epoch=move.epoch, old=move.owner)
+    behind, owner = switch.new.row(), switch.old.row()
+    if behind is not None and behind.open:
+        switch.new.fence(expected=behind.epoch, target=move.epoch, statement_ms=switch.statement_ms())
+        switch.new.bounce(move.owner, epoch=move.epoch)
+        parts.ledger.record(parts.name, f"fenced the {switch.new.side}, which was behind", epoch=move.epoch)
+        return f"fenced the {switch.new.side}, which was behind"
+    if owner is not None and (not owner.open or owner.epoch < move.epoch):
+        unwinding.lift(switch, target=move.epoch)
+        return f"lifted the {move.owner}"
+    return None
+
+
+def _switch(parts: Parts, move: Move, *, epoch: int, old: str) -> Switch:
+    return Switch(
+        capability=parts.name,
+        verb=move.intent or "switch",
+        ledger=parts.ledger,
+        old=parts.sides[old],
+        new=parts.opposite(old),
+        epoch=epoch,
+        deadline=0.0,
+    )

@@ -1,0 +1,144 @@
+"""Carries out a script's steps under the traffic, and measures each change of owner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from strangler.application.rehearsal.script import CHANGES_OWNER, TRAFFIC, Step
+from strangler.domain.errors import StranglerError
+from strangler.ports.rehearsal import Bounces, Ran, Totals, Traffic, Verbs
+
+CONFIRMED = CHANGES_OWNER | {"complete", "cancel"}
+ATTEMPTS = 3
+BETWEEN_ATTEMPTS = 200  # requests
+WARM = 5  # acknowledged writes of each writer, before and after a change of owner
+
+
+class RehearsalError(StranglerError):
+    """The rehearsal could not be carried out to its end."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of owner as its verb told it, and the window in which the clients saw it."""
+
+    capability: str
+    verb: str
+    pause_ms: float
+    bounced: int
+    began: int
+    ended: int
+    attempts: int
+    copied: Mapping[str, Any] = field(default_factory=dict)
+    verified: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Conductor:
+    """Takes the steps one by one; ``changes`` grows with them."""
+
+    traffic: Traffic
+    verbs: Verbs
+    bounces: Bounces
+    say: Callable[[str], None]
+    writers: int
+    patience: float = 120.0
+    changes: list[Change] = field(default_factory=list)
+    _copied: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _verified: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def conduct(self, steps: Sequence[Step]) -> None:
+        """Raises RehearsalError at the first step that does not succeed."""
+        for step in steps:
+            self.say(str(step))
+            if step.verb == TRAFFIC:
+                self.pass_requests(step.requests)
+            elif step.verb in CHANGES_OWNER:
+                self._change_owner(step)
+            else:
+                self._run_plain(step)
+
+    def pass_requests(self, requests: int) -> None:
+        """Waits until so many more requests have been answered."""
+        goal = self.traffic.totals().requests + requests
+        self.traffic.wait(lambda totals: totals.requests >= goal, within=self.patience)
+
+    def verify(self, capability: str) -> Ran:
+        """Compares both databases; a difference is not an error here."""
+        ran = self.verbs.run("verify", capability, within=self.patience)
+        if ran.answer:
+            self._verified[capability] = ran.answer
+            self._amend(capability, ran.answer)
+        return ran
+
+    def _run_plain(self, step: Step) -> None:
+        ran = self._run(step)
+        if ran.code != 0:
+            raise _failed(step, ran)
+        if step.verb == "start":
+            self._copied[step.capability] = ran.answer
+        if step.verb == "verify":
+            self._verified[step.capability] = ran.answer
+
+    def _change_owner(self, step: Step) -> None:
+        """Tries a few times: a gate that is shut, or a switch undone in its budget, harms nobody."""
+        self.traffic.set_writers(step.capability)
+        self._await_writers()
+        for attempt in range(1, ATTEMPTS + 1):
+            before = self.bounces.count()
+            ran = self._run(step)
+            self._await_writers()
+            if ran.code == 0:
+                bounced = self.bounces.count() - before
+                self.changes.append(self._changed(step, ran, bounced=bounced, attempts=attempt))
+                self.traffic.set_writers(None)
+                return
+            self.say(f"{step}: attempt {attempt} failed: {ran.errors.strip()}")
+            self.pass_requests(BETWEEN_ATTEMPTS)
+        raise _failed(step, ran)
+
+    def _await_writers(self) -> None:
+        """Until every writer has written a few times from now on."""
+        before = self.traffic.totals().writers
+
+        def all_wrote(totals: Totals) -> bool:
+            wrote = [count - before.get(name, 0) >= WARM for name, count in totals.writers.items()]
+            return wrote.count(True) >= self.writers
+
+        self.traffic.wait(all_wrote, within=self.patience)
+
+    def _run(self, step: Step) -> Ran:
+        confirmed = ("--yes",) if step.verb in CONFIRMED else ()
+        return self.verbs.run(step.verb, step.capability, *step.options, *confirmed, within=self.patience)
+
+    def _changed(self, step: Step, ran: Ran, *, bounced: int, attempts: int) -> Change:
+        return Change(
+            capability=step.capability,
+            verb=step.verb,
+            pause_ms=float(ran.answer["pause_ms"]),
+            bounced=bounced,
+            began=ran.began,
+            ended=ran.ended,
+            attempts=attempts,
+            copied=self._copied.get(step.capability, {}),
+            verified=self._verified.get(step.capability, {}),
+        )
+
+    def _amend(self, capability: str, verified: Mapping[str, Any]) -> None:
+        """The last change of a capability carries the verify that came after it."""
+        for place, change in reversed(list(enumerate(self.changes))):
+            if change.capability == capability:
+                self.changes[place] = replace(change, verified=verified)
+                return
+
+
+def _failed(step: Step, ran: Ran) -> RehearsalError:
+    return RehearsalError(
+        f"failed with exit code {ran.code}: {ran.errors.strip() or 'no message'}",
+        place=f"strangler {step}",
+        remedy="see its messages above; run it by hand on a stack kept with --keep",
+    )

@@ -1,0 +1,80 @@
+"""The script of a rehearsal: a line a step, either a verb of the tool or so much traffic.
+
+::
+
+    start notes
+    verify notes
+    traffic 500        # until 500 more requests have been answered
+    switch notes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from strangler.domain.errors import ConfigurationError
+
+TRAFFIC = "traffic"
+CHANGES_OWNER = frozenset({"switch", "reverse"})
+VERBS = frozenset({"start", "verify", "shadow", "canary", "complete", "cancel"}) | CHANGES_OWNER
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A verb with its capability and options, or ``requests`` of traffic."""
+
+    verb: str
+    capability: str = ""
+    options: tuple[str, ...] = ()
+    requests: int = 0
+
+    def __str__(self) -> str:
+        if self.verb == TRAFFIC:
+            return f"{TRAFFIC} {self.requests}"
+        return " ".join((self.verb, self.capability, *self.options))
+
+
+def default(capabilities: Sequence[str]) -> list[Step]:
+    """Moves each capability out, one after another; the first goes back and out again."""
+    steps: list[Step] = []
+    for place, capability in enumerate(capabilities):
+        verbs = ["start", "verify", "switch"] + (["reverse", "switch"] if place == 0 else [])
+        for verb in verbs:
+            steps.append(Step(verb, capability))
+            steps.append(Step(TRAFFIC, requests=300))
+    return steps
+
+
+def parse(text: str, *, place: str, capabilities: Collection[str]) -> list[Step]:
+    """Reads a script; ``#`` begins a comment.
+
+    Raises:
+        ConfigurationError: naming ``place`` and the line.
+    """
+    steps = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split("#")[0].split()
+        if words:
+            steps.append(_step(words, place=f"{place}:{number}", capabilities=capabilities))
+    if not steps:
+        raise ConfigurationError("the script is empty", place=place, remedy="write a step a line: `start NAME`")
+    return steps
+
+
+def _step(words: Sequence[str], *, place: str, capabilities: Collection[str]) -> Step:
+    verb, *rest = words
+    if verb == TRAFFIC:
+        if len(rest) != 1 or not rest[0].isdecimal():
+            raise ConfigurationError("how much traffic?", place=place, remedy="write `traffic 500`")
+        return Step(TRAFFIC, requests=int(rest[0]))
+    if verb not in VERBS:
+        known = ", ".join(sorted(VERBS | {TRAFFIC}))
+        raise ConfigurationError(f"no such step: {verb}", place=place, remedy=f"use one of {known}")
+    if not rest or rest[0] not in capabilities:
+        raise ConfigurationError(
+            f"{verb} needs a capability",
+            place=place,
+            remedy=f"name one of strangler.toml: {', '.join(sorted(capabilities))}",
+        )
+    return Step(verb, rest[0], tuple(rest[1:]))

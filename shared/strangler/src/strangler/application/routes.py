@@ -1,0 +1,33 @@
+"""The table of routes that follows from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strangler.domain.move import Move
+from strangler.domain.project import MONOLITH, SERVICE, Project
+from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
+
+
+def epochs(moves: Sequence[Move]) -> dict[str, int]:
+    """What an agent that has this table live may say of itself."""
+    return {move.capability: move.epoch for move in moves}
+
+
+def table(project: Project, moves: Sequence[Move]) -> RouteTable:
+    """Each capability's routes to its owner; what has not moved stays with the monolith."""
+    owners = {move.capability: move.owner for move in moves}
+    capabilities = []
+    for capability in project.capabilities.values():
+        shares = ALL_TO_SERVICE if owners.get(capability.name) == SERVICE else ALL_TO_MONOLITH
+        capabilities.append(
+            CapabilityRoutes(
+                capability=capability.name,
+                routes=capability.routes,
+                clusters={MONOLITH: project.monolith, SERVICE: capability.process},
+                reads=shares,
+                writes=shares,
+            )
+        )
+    version = ",".join(f"{move.capability}@{move.epoch}:{move.owner}" for move in moves) or "untouched"
+    return RouteTable(version=version, capabilities=capabilities, default=project.monolith)

@@ -1,0 +1,77 @@
+"""``start``: the copy is made and both streams run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from strangler.application.sides import Parts
+from strangler.domain.errors import PreflightError
+from strangler.domain.phase import State, require
+from strangler.ports.replication import Progress
+from strangler.steps.copy_rows import CopyRows
+from strangler.steps.fence_copy import FenceCopy
+from strangler.steps.starting import Start
+from strangler.steps.step import Boundary, Step, run
+from strangler.steps.stream_back import StreamBack
+from strangler.steps.stream_forward import StreamForward
+
+STEPS: list[Step[Start]] = [FenceCopy(), CopyRows(), StreamForward(), StreamBack()]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a start did: rows copied, rows a second while copying, seconds in all, and what the preflight warned of."""
+
+    capability: str
+    rows: int
+    copy_rows_per_s: float
+    seconds: float
+    warnings: list[str]
+
+
+def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
+    """Makes the copy and both streams; one that was killed begins anew.
+
+    Raises:
+        PreflightError: a database is not fit; nothing has been changed.
+        RefusedError: the move has been started already, or another command is at work.
+        MoveError: a step failed; run it again.
+    """
+    began = time.monotonic()
+    if not parts.ledger.exists():
+        _preflight(parts, rerun=False)
+        parts.ledger.install()
+    with parts.ledger.coordinating(parts.name):
+        present = parts.ledger.move(parts.name)
+        require(parts.name, present.state if present else None, State.STARTING, verb="start")
+        warnings = _preflight(parts, rerun=present is not None)
+        move = parts.ledger.begin(parts.name, facts={})
+        run_start = Start(
+            capability=parts.name,
+            ledger=parts.ledger,
+            replication=parts.replication,
+            epoch=move.epoch,
+            progress=progress,
+        )
+        run(STEPS, run_start, boundary=boundary)
+        parts.ledger.swap(parts.name, frm=State.STARTING, to=State.MOVING, epoch=move.epoch)
+        parts.ledger.record(parts.name, "started", epoch=move.epoch, rows=run_start.rows)
+    return Started(
+        capability=parts.name,
+        rows=run_start.rows,
+        copy_rows_per_s=round(run_start.rows / max(run_start.copy_seconds, 1e-9), 1),
+        seconds=round(time.monotonic() - began, 3),
+        warnings=warnings,
+    )
+
+
+def _preflight(parts: Parts, *, rerun: bool) -> list[str]:
+    drift = parts.replication.drift()
+    if drift:
+        raise PreflightError(
+            "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
+            place=parts.name,
+            remedy="migrate the side that is behind; nothing has been changed",
+        )
+    return parts.replication.preflight(rerun=rerun)

@@ -1,0 +1,101 @@
+"""``status``: what the ledger says and what the servers show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from strangler.application.sides import Parts
+from strangler.domain.errors import StranglerError
+from strangler.domain.phase import State
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.steps.flip_routes import AGENT_SECONDS
+
+
+@dataclass(slots=True)
+class Status:
+    """One capability; ``phase`` is observed, ``next`` names the verbs that can follow."""
+
+    capability: str
+    phase: str
+    owner: str
+    epoch: int
+    step: str | None = None
+    streams: list[dict[str, Any]] = field(default_factory=list)
+    sides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verified: dict[str, Any] = field(default_factory=dict)
+    gateway: Mapping[str, int] = field(default_factory=dict)
+    orphans: dict[str, int] = field(default_factory=dict)
+    routes: list[str] = field(default_factory=list)
+    next: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def status(parts: Parts) -> Status:
+    """Looks at one capability; a server that is away is a problem of the answer, not an error."""
+    move = parts.ledger.move(parts.name)
+    if move is None:
+        return Status(parts.name, "not started", MONOLITH, 0, routes=_routes(parts), next=["start"])
+    found = Status(parts.name, move.state.value, move.owner, move.epoch, step=move.step, routes=_routes(parts))
+    found.verified = {
+        key: move.facts[key] for key in ("verified_at", "verified_rows", "differing") if key in move.facts
+    }
+    found.gateway = {
+        agent: epochs.get(parts.name, 0) for agent, epochs in parts.ledger.agents(within=AGENT_SECONDS).items()
+    }
+    _observe(parts, found)
+    found.phase = _phase(move.state, found)
+    found.next = _next(move.state, move.owner, found)
+    return found
+
+
+def _observe(parts: Parts, found: Status) -> None:
+    for name, side in parts.sides.items():
+        try:
+            row = side.row()
+        except StranglerError as error:
+            found.problems.append(f"{name}: {error.message}")
+            continue
+        if row is not None:
+            found.sides[name] = {"open": row.open, "epoch": row.epoch, "bounce_to": row.bounce_to}
+    try:
+        found.streams = [asdict(stream) for stream in parts.replication.streams()]
+        found.orphans = parts.replication.orphans()
+    except StranglerError as error:
+        found.problems.append(error.message)
+    for stream in found.streams:
+        if stream["exists"] and (stream["lost"] or not stream["active"]):
+            found.problems.append(f"the {stream['direction']} stream {'is lost' if stream['lost'] else 'does not run'}")
+    open_sides = [name for name, row in found.sides.items() if row["open"]]
+    if len(found.sides) == 2 and len(open_sides) != 1 and found.phase not in {State.SWITCHING, State.SETTLING}:
+        found.problems.append("two owners" if open_sides else "no owner")
+
+
+def _phase(state: State, found: Status) -> str:
+    if state is not State.MOVING:
+        return state.value
+    if found.problems:
+        return "moving, with problems"
+    if not found.verified or found.verified.get("differing"):
+        return "streaming"
+    return "switched" if found.owner == SERVICE else "verified"
+
+
+def _next(state: State, owner: str, found: Status) -> list[str]:
+    if state is State.STARTING:
+        return ["start", "cancel"]
+    if state is State.CANCELLING:
+        return ["cancel"]
+    if state is State.COMPLETED:
+        return ["verify", "complete --drop"]
+    if state is not State.MOVING:
+        return []
+    ready = bool(found.verified) and not found.verified.get("differing")
+    if owner == SERVICE:
+        return ["verify", *(["reverse"] if ready else []), "complete"]
+    return ["verify", *(["switch"] if ready else []), "cancel"]
+
+
+def _routes(parts: Parts) -> list[str]:
+    return [str(route) for route in parts.capability.routes]

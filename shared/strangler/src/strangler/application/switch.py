@@ -1,0 +1,123 @@
+"""``switch`` and ``reverse``: the owner changes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from strangler.application import gates as gating
+from strangler.application.recovery import recover
+from strangler.application.sides import Parts
+from strangler.domain.errors import MoveError, RefusedError
+from strangler.domain.move import Move
+from strangler.domain.phase import State, require
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.steps import unwinding
+from strangler.steps.announce import Announce
+from strangler.steps.drain_stream import DrainStream
+from strangler.steps.fence_owner import FenceOwner
+from strangler.steps.flip_routes import FlipRoutes
+from strangler.steps.hold_owner import HoldOwner
+from strangler.steps.open_owner import OpenOwner
+from strangler.steps.prepare_owner import PrepareOwner
+from strangler.steps.release_requests import ReleaseRequests
+from strangler.steps.step import Boundary, Step, Taken, run
+from strangler.steps.switching import Switch
+from strangler.steps.take_ownership import TakeOwnership
+
+TOWARDS = {"switch": SERVICE, "reverse": MONOLITH}
+
+REVOCABLE: list[Step[Switch]] = [
+    Announce(),
+    FenceOwner(),
+    DrainStream(),
+    PrepareOwner(),
+    HoldOwner(),
+    TakeOwnership(),
+]
+FORWARD_ONLY: list[Step[Switch]] = [OpenOwner(), ReleaseRequests(), FlipRoutes()]
+STEPS = [*REVOCABLE, *FORWARD_ONLY]
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What a switch did; ``steps`` with their milliseconds, ``pause_ms`` from fence to lift."""
+
+    capability: str
+    verb: str
+    owner: str
+    epoch: int
+    pause_ms: float
+    seconds: float
+    steps: list[Taken]
+
+
+def plan(parts: Parts, verb: str, ready: gating.Ready) -> tuple[Move, list[gating.Gate]]:
+    """The move as it is, and its gates as they stand; changes nothing.
+
+    Raises:
+        RefusedError: when the move is not in a state to be switched, or the side owns it already.
+    """
+    move = parts.ledger.move(parts.name)
+    require(parts.name, move.state if move else None, State.SWITCHING, verb=verb)
+    assert move is not None
+    if move.owner == TOWARDS[verb]:
+        raise RefusedError(f"the {move.owner} owns it already", place=parts.name, remedy="nothing is to be done")
+    return move, gating.measure(parts, move, ready)
+
+
+def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boundary: Boundary) -> Switched:
+    """Passes the gates, then moves ownership; on any failure before the point of no return everything is as before.
+
+    Raises:
+        RefusedError: a gate stayed shut, or another command is at work.
+        MoveError: a step failed; the message says what became of the move.
+    """
+    started = time.monotonic()
+    with parts.ledger.coordinating(parts.name):
+        recover(parts)
+        move, _ = plan(parts, verb, ready)
+        gating.pass_all(parts, move, ready, deadline=started + timeout)
+        run_switch = Switch(
+            capability=parts.name,
+            verb=verb,
+            ledger=parts.ledger,
+            old=parts.sides[move.owner],
+            new=parts.opposite(move.owner),
+            epoch=move.epoch,
+            deadline=started + timeout,
+        )
+        taken = _revocable(run_switch, boundary) + _forward(run_switch, boundary)
+    assert run_switch.pause_ms is not None
+    return Switched(
+        capability=parts.name,
+        verb=verb,
+        owner=run_switch.new.side,
+        epoch=run_switch.target,
+        pause_ms=round(run_switch.pause_ms, 3),
+        seconds=round(time.monotonic() - started, 3),
+        steps=taken,
+    )
+
+
+def _revocable(move: Switch, boundary: Boundary) -> list[Taken]:
+    try:
+        return run(REVOCABLE, move, boundary=boundary)
+    except BaseException:
+        if not move.taken:
+            unwinding.unwind(move)
+        raise
+
+
+def _forward(move: Switch, boundary: Boundary) -> list[Taken]:
+    try:
+        taken = run(FORWARD_ONLY, move, boundary=boundary)
+    except Exception as error:
+        raise MoveError(
+            f"the {move.new.side} owns it at epoch {move.target}, but a later step failed: {error}",
+            place=move.capability,
+            remedy="`strangler serve` finishes it; watch `strangler status`",
+        ) from error
+    unwinding.finish(move)
+    move.ledger.record(move.capability, move.verb, epoch=move.target, took_ms=move.pause_ms, owner=move.new.side)
+    return taken

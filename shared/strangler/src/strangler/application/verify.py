@@ -1,0 +1,70 @@
+"""``verify``: the copy is proved equal to the owner, row by row, while writes go on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from strangler.application.recovery import recover
+from strangler.application.sides import Parts
+from strangler.domain.errors import RefusedError
+from strangler.domain.phase import NEXT, State
+from strangler.ports.replication import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was compared; ``differing`` counts rows that still differ, ``differences`` names those found."""
+
+    capability: str
+    verified_rows: int
+    verify_rows_per_s: float
+    differing: int
+    repaired: int
+    seconds: float
+    differences: list[str] = field(default_factory=list)
+
+
+def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
+    """Compares all rows; with ``repair`` mends the copy and compares again.
+
+    Raises:
+        RefusedError: when there is no copy to verify.
+    """
+    began = time.monotonic()
+    with parts.ledger.coordinating(parts.name):
+        recover(parts)
+        move = parts.ledger.move(parts.name)
+        if move is None or move.state not in {State.MOVING, State.COMPLETED}:
+            raise RefusedError(
+                "there is no copy to verify",
+                place=parts.name,
+                remedy=NEXT[move.state if move else None].format(capability=parts.name),
+            )
+        # Errors are counted from before the proof: one during it is not forgotten by it.
+        errors = {stream.direction: stream.errors for stream in parts.replication.streams()}
+        proof = parts.replication.verify(move.owner, progress, mend=repair)
+        found = proof.differences
+        if proof.repaired:
+            proof = parts.replication.verify(move.owner, progress, mend=False)
+        seconds = time.monotonic() - began
+        parts.ledger.learn(
+            parts.name,
+            verified_at=datetime.now(UTC).isoformat(),
+            verified_rows=proof.rows,
+            differing=len(proof.differences),
+            errors=errors,
+        )
+        parts.ledger.record(
+            parts.name, "verified", took_ms=seconds * 1000, rows=proof.rows, differing=len(proof.differences)
+        )
+    return Verified(
+        capability=parts.name,
+        verified_rows=proof.rows,
+        verify_rows_per_s=round(proof.rows / max(seconds, 1e-9), 1),
+        differing=len(proof.differences),
+        repaired=len(found) - len(proof.differences) if repair else 0,
+        seconds=round(seconds, 3),
+        differences=proof.differences or found,
+    )

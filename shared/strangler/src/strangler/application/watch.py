@@ -1,0 +1,27 @@
+"""Recovery as a patrol: every second, whatever has no coordinator is finished or unwound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from strangler.application.recovery import recover
+from strangler.application.sides import Parts
+
+Report = Callable[[str, str], None]
+"""Called with a capability and what was done for it."""
+
+
+def patrol(parts: Parts, report: Report) -> None:
+    """One look at one capability; leaves it alone while somebody holds its lock.
+
+    Raises:
+        StranglerError: when a server is away; to be tried again.
+    """
+    if not parts.ledger.try_lock(parts.name):
+        return
+    try:
+        done = recover(parts)
+        if done:
+            report(parts.name, done)
+    finally:
+        parts.ledger.unlock(parts.name)

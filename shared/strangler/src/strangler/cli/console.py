@@ -1,0 +1,66 @@
+"""How the verbs of a move speak: progress, confirmation, and JSON where a machine reads."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from strangler.domain.errors import RefusedError
+
+
+class Meter:
+    """Rows, rate and time left: one line written over on a terminal, a line every two seconds elsewhere."""
+
+    def __init__(self, what: str, *, silent: bool = False) -> None:
+        self.what = what
+        self.silent = silent
+        self._began = time.monotonic()
+        self._told = 0.0
+        self._terminal = sys.stderr.isatty()
+
+    def __call__(self, done: int, expected: int) -> None:
+        """Shows how far it is; the rows expected are the planner's estimate."""
+        now = time.monotonic()
+        if self.silent or now - self._told < (0.2 if self._terminal else 2.0):
+            return
+        self._told = now
+        rate = done / max(now - self._began, 1e-9)
+        left = f", {max(expected - done, 0) / rate:,.0f} s left" if rate > 0 and expected else ""
+        total = f" of about {expected:,}" if expected else ""
+        start, end = ("\r\x1b[K", "") if self._terminal else ("", "\n")
+        click.echo(f"{start}{self.what}: {done:,}{total} rows, {rate:,.0f}/s{left}{end}", err=True, nl=False)
+
+    def end(self) -> None:
+        """Leaves the line on a terminal."""
+        if self._terminal and not self.silent:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Says what will be done and asks; without a terminal ``--yes`` must have been given.
+
+    Raises:
+        RefusedError: nothing was confirmed.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError(f"this will {what}", place="no terminal to ask on", remedy="give --yes to do it")
+    if not click.confirm(f"This will {what}. Go on?"):
+        raise RefusedError("nothing was done", remedy="run it again when you are ready")
+
+
+def as_json(result: Any, **more: object) -> str:
+    """One line of JSON."""
+    return json.dumps({**(asdict(result) if not isinstance(result, dict) else result), **more})
+
+
+def told(as_json_wanted: bool) -> Callable[[str], None]:
+    """Where text for people goes: to stdout, or beside the JSON to stderr."""
+    return lambda text: click.echo(text, err=as_json_wanted)

@@ -1,0 +1,46 @@
+"""``strangler doctor``: what should not be as it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from strangler import configuration
+from strangler.adapters.postgres.examination import PostgresExamination
+from strangler.adapters.stack import state
+from strangler.application.doctor import examine
+
+EPILOG = """\b
+Examples:
+  strangler doctor
+  strangler doctor --json
+
+Exit code 1 when there is a finding.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(context: click.Context, *, json_wanted: bool) -> None:
+    """Looks for leavings, slots that hold WAL, tables without a place, sequences behind, drift, two owners or none."""
+    project = configuration.project()
+    endpoints = state.endpoints(project)
+    all_parts = [configuration.parts_of(project, endpoints, name) for name in project.capabilities]
+    examination = PostgresExamination(project, endpoints.databases)
+    try:
+        findings = examine(all_parts, examination)
+    finally:
+        examination.close()
+        for parts in all_parts:
+            parts.close()
+    if json_wanted:
+        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.id}: {finding.place}: {finding.message}\n  → {finding.hint}")
+        click.echo(f"{len(findings)} findings" if findings else "nothing found")
+    if findings:
+        context.exit(1)

@@ -1,0 +1,67 @@
+"""The command line: ``strangler VERB``, a verb a module."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from strangler.domain.errors import StranglerError
+
+# In the order of a move, as the help lists them; each is the module cli/VERB.py with a ``command``.
+VERBS = (
+    "up",
+    "down",
+    "env",
+    "serve",
+    "start",
+    "status",
+    "verify",
+    "switch",
+    "reverse",
+    "complete",
+    "cancel",
+    "doctor",
+    "rehearse",
+)
+
+EPILOG = """\b
+Examples:
+  strangler up --detach
+  strangler switch CAPABILITY --dry-run
+
+The project is described by ./strangler.toml, or the file that STRANGLER_CONFIG names.
+Exit codes: 0 done, 1 something differs or a step failed and was undone, 2 refused: nothing was changed.
+"""
+
+
+class Verbs(click.Group):
+    """Imports a verb when it is asked for, and shows the errors meant for users without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"strangler.cli.{cmd_name}").command
+        command.name = cmd_name
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StranglerError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="strangler")
+def main() -> None:
+    """Moves a live monolith's capabilities to services of their own, one at a time."""
+
+
+if __name__ == "__main__":
+    main()

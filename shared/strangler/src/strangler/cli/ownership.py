@@ -1,0 +1,78 @@
+"""``switch`` and ``reverse`` are one command in two directions."""
+
+from __future__ import annotations
+
+import click
+
+from strangler import configuration
+from strangler.adapters.stack import state
+from strangler.application.gates import Gate
+from strangler.application.sides import Parts
+from strangler.application.switch import STEPS, TOWARDS, Switched, plan, switch
+from strangler.cli.console import as_json, confirm, told
+from strangler.cli.durations import Duration
+
+EPILOG = """\b
+Examples:
+  strangler {verb} CAPABILITY --dry-run     # the gates and the steps; nothing changes
+  strangler {verb} CAPABILITY --timeout 30s
+  strangler {verb} CAPABILITY --yes --json  # without a terminal
+"""
+
+
+def make(verb: str, text: str) -> click.Command:
+    """The click command of one direction."""
+
+    @click.command(epilog=EPILOG.format(verb=verb), help=text)
+    @click.argument("capability")
+    @click.option("--dry-run", is_flag=True, help="Show gates and steps; change nothing.")
+    @click.option(
+        "--timeout", type=Duration(), default="30s", show_default=True, help="Give up getting the tables after this."
+    )
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
+    def command(*, capability: str, dry_run: bool, timeout: float, yes: bool, json_wanted: bool) -> None:
+        say = told(json_wanted)
+        present = configuration.project()
+        with configuration.parts(capability) as parts:
+            ready = configuration.readiness(present, state.endpoints(present))
+            move, gates = plan(parts, verb, ready)
+            for gate in gates:
+                say(_line(gate))
+            if dry_run:
+                _show_plan(parts, verb, gates, json_wanted=json_wanted)
+                return
+            confirm(f"make the {TOWARDS[verb]} the owner of {capability}, instead of the {move.owner}", yes=yes)
+            done = switch(parts, verb, ready=ready, timeout=timeout, boundary=configuration.boundary)
+        _show(done, json_wanted=json_wanted)
+
+    return command
+
+
+def _line(gate: Gate) -> str:
+    return f"  {'✓' if gate.open else '✗'} {gate.name}: {gate.found}"
+
+
+def _show_plan(parts: Parts, verb: str, gates: list[Gate], *, json_wanted: bool) -> None:
+    say = told(json_wanted)
+    say("would then: " + " → ".join(step.name for step in STEPS))
+    if json_wanted:
+        shown = [{"gate": gate.name, "open": gate.open, "found": gate.found} for gate in gates]
+        click.echo(
+            as_json(
+                {"capability": parts.name, "verb": verb, "dry_run": True, "gates": shown},
+                steps=[step.name for step in STEPS],
+            )
+        )
+
+
+def _show(done: Switched, *, json_wanted: bool) -> None:
+    say = told(json_wanted)
+    for taken in done.steps:
+        say(f"  {taken.step:<18} {taken.ms:9.2f} ms")
+    say(
+        f"{done.capability}: the {done.owner} owns it at epoch {done.epoch}; writes paused for {done.pause_ms:.1f} ms "
+        f"({done.seconds:.1f} s in all)"
+    )
+    if json_wanted:
+        click.echo(as_json(done))

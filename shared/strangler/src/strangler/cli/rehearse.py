@@ -1,0 +1,133 @@
+"""``strangler rehearse``: moves under traffic, and the proof that nothing was lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from strangler.adapters import toml
+from strangler.adapters.rehearsal.stack import RehearsalStack
+from strangler.adapters.rehearsal.staging import Size, staged
+from strangler.adapters.stack import startup
+from strangler.application.rehearsal import report, script
+from strangler.application.rehearsal.rehearsal import Aim, rehearse
+from strangler.cli.narrator import Narrator
+from strangler.domain.project import Project
+
+WRITERS = 8
+SHOWN = 10  # problems printed; the rest is in the details
+
+EPILOG = """\b
+Examples:
+  strangler rehearse
+  strangler rehearse --data sample --clients 8 --json
+  strangler rehearse --script night.txt --report var/night/report.json
+
+Beside the report stand details.json (what failed, was lost or doubled), the journals of all clients and
+rehearsal.log with what every verb said. Exit code 1 when the promise was broken or not proved.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line."""
+
+    script: Path | None
+    seconds: float
+    requests: int
+    clients: int
+    processes: int
+    think: float
+    writes: int
+    data: str
+    report: Path | None
+    keep: bool
+    json: bool
+    self_test: bool
+
+
+@click.command(epilog=EPILOG)
+@click.option("--script", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Steps, a line each.")
+@click.option("--seconds", default=0.0, help="Traffic lasts at least so long.", show_default=True)
+@click.option("--requests", default=5000, help="There are at least so many requests.", show_default=True)
+@click.option("--clients", default=24, help="Clients with think time.", show_default=True)
+@click.option("--processes", default=2, help="Processes they run in.", show_default=True)
+@click.option("--think", default=0.2, help="Mean think time in seconds.", show_default=True)
+@click.option("--writes", default=1000, help="Fewer writes to what moves prove nothing.", show_default=True)
+@click.option(
+    "--data",
+    type=click.Choice(startup.DATA),
+    default="journey",
+    help="What an empty stack is filled with.",
+    show_default=True,
+)
+@click.option("--report", type=click.Path(path_type=Path), help="[default: demo/report.json in the state]")
+@click.option("--keep", is_flag=True, help="Leave the stack up, and what it holds.")
+@click.option("--json", is_flag=True, help="Print the report as JSON.")
+@click.option("--self-test", is_flag=True, help="No moves: traffic, check, and the checker's own test.")
+def command(**options: Any) -> None:
+    """Rehearses moves under the scenario's traffic, and checks every write.
+
+    Brings the stack up unless it is up, and takes it down again: with its data, if it was empty before
+    and the promise was kept. Without --script each capability is moved, and the first one moved back
+    and out again.
+    """
+    # A terminated rehearsal, too, ends its traffic and its stack.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    chosen = Options(**options)
+    project = toml.load()
+    evidence = _rehearse(project, chosen, _steps(project, chosen))
+    content = report.report(evidence)
+    path = chosen.report or project.state / "demo" / "report.json"
+    details = report.details(evidence)
+    _write(path, content)
+    _write(path.with_name("details.json"), details)
+    click.echo(json.dumps(content) if chosen.json else report.table(content))
+    _print_problems(details, path)
+    sys.exit(0 if content["ok"] else 1)
+
+
+def _steps(project: Project, chosen: Options) -> list[script.Step]:
+    if chosen.self_test:
+        return []
+    if chosen.script is None:
+        return script.default(list(project.capabilities))
+    return script.parse(chosen.script.read_text(), place=str(chosen.script), capabilities=project.capabilities)
+
+
+def _rehearse(project: Project, chosen: Options, steps: list[script.Step]) -> report.Evidence:
+    began = time.monotonic()
+    folder = (chosen.report or project.state / "demo" / "report.json").parent
+    size = Size(chosen.clients, WRITERS, chosen.processes, chosen.think)
+    aim = Aim(500 if chosen.self_test else chosen.requests, chosen.seconds, chosen.writes)
+    with ExitStack() as held:
+        stack = held.enter_context(RehearsalStack(project, data=chosen.data, keep=chosen.keep))
+        stage = held.enter_context(staged(project, stack.endpoints, size, folder=folder))
+        narrator = held.enter_context(Narrator(sys.stderr, began=began, totals=stage.traffic.totals))
+        evidence = rehearse(stage, steps, aim, say=narrator.say, began=began)
+        stack.proved = not report.problems(evidence)
+        return evidence
+
+
+def _print_problems(details: dict[str, Any], path: Path) -> None:
+    for problem in details["problems"][:SHOWN]:
+        click.echo(f"  ✗ {problem}", err=True)
+    for failure in details["failed"][:SHOWN]:
+        click.echo(f"  failed: {failure['request']}: {failure['detail']}", err=True)
+    for fault in ("lost", "doubled"):
+        for finding in details[fault][:SHOWN]:
+            click.echo(f"  {fault}: {finding['row']}: expected {finding['expected']}", err=True)
+    click.echo(f"report: {path}", err=True)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")

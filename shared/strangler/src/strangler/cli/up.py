@@ -1,0 +1,61 @@
+"""``strangler up``: the local stack."""
+
+from __future__ import annotations
+
+import click
+
+from strangler.adapters import toml
+from strangler.adapters.stack import startup, state
+from strangler.adapters.stack.detach import daemon
+from strangler.adapters.stack.progress import Progress
+from strangler.adapters.stack.state import State
+from strangler.domain.project import Project
+
+EPILOG = """\b
+Examples:
+  strangler up                             # until Ctrl-C
+  strangler up --detach --data sample
+  strangler env --json                     # where everything is
+
+Logs are in the state folder under log/. What the databases hold stays until `strangler down --wipe`.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--detach", is_flag=True, help="Return when everything is ready; `strangler down` stops it.")
+@click.option(
+    "--data",
+    type=click.Choice(startup.DATA),
+    help="What empty databases are filled with.  [default: journey]",
+)
+def command(*, detach: bool, data: str | None) -> None:
+    """Starts databases, broker, processes and gateway on this machine.
+
+    A process that dies is started again. Nothing needs to be installed, and nothing outside the state
+    folder is touched.
+    """
+    project = toml.load()
+    if _is_up(project):
+        return
+    if not detach:
+        startup.run(project, data, Progress(click.echo), _announce)
+        return
+    progress = Progress(click.echo)
+
+    def work(line: startup.Emit, ready: startup.Emit) -> None:
+        startup.run(project, data, Progress(line), lambda present: ready(present.gateway))
+
+    gateway = daemon(work, project.state / "log" / "supervisor.log", click.echo)
+    progress.line(f"up and detached: {gateway or project.gateway.address}")
+
+
+def _is_up(project: Project) -> bool:
+    present = state.read(project)
+    if present is None or present.phase != state.READY or not present.has_supervisor():
+        return False
+    click.echo(f"the stack is already up: {present.gateway or project.gateway.address}")
+    return True
+
+
+def _announce(present: State) -> None:
+    click.echo(f"up: {present.gateway}  (Ctrl-C stops everything)")

@@ -1,0 +1,46 @@
+"""``strangler verify``: proves the copy equal."""
+
+from __future__ import annotations
+
+import click
+
+from strangler import configuration
+from strangler.application.verify import verify
+from strangler.cli.console import Meter, as_json, told
+
+SHOWN = 50
+
+EPILOG = """\b
+Examples:
+  strangler verify CAPABILITY
+  strangler verify CAPABILITY --repair
+
+Exit code 1 when something differs still.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("capability")
+@click.option("--repair", is_flag=True, help="Make differing rows of the copy what the owner's are.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(context: click.Context, *, capability: str, repair: bool, json_wanted: bool) -> None:
+    """Compares every row of CAPABILITY on both sides while writes go on."""
+    say = told(json_wanted)
+    with configuration.parts(capability) as parts:
+        meter = Meter(f"verifying {capability}")
+        found = verify(parts, repair=repair, progress=meter)
+        meter.end()
+    for difference in found.differences[:SHOWN]:
+        say(f"  {difference}")
+    if len(found.differences) > SHOWN:
+        say(f"  and {len(found.differences) - SHOWN:,} more")
+    mended = f", {found.repaired:,} repaired" if repair else ""
+    say(
+        f"{capability}: {found.verified_rows:,} rows compared at {found.verify_rows_per_s:,.0f}/s, "
+        f"{found.differing:,} differ{mended} ({found.seconds:.1f} s)"
+    )
+    if json_wanted:
+        click.echo(as_json(found, verb="verify"))
+    if found.differing:
+        context.exit(1)

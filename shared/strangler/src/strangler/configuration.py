@@ -1,0 +1,108 @@
+"""Puts the parts together: the one place that knows both the application and its adapters."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import urllib3
+
+from strangler.adapters import toml
+from strangler.adapters.envoy.gateway import EnvoyGateway
+from strangler.adapters.postgres.ledger import PostgresLedger
+from strangler.adapters.postgres.replication import PostgresReplication
+from strangler.adapters.postgres.side import PostgresSide
+from strangler.adapters.stack import state
+from strangler.application.gates import Ready
+from strangler.application.sides import Parts
+from strangler.domain.errors import ConfigurationError
+from strangler.domain.project import MONOLITH, SERVICE, Capability, Endpoints, Project
+
+KILL_AT = "STRANGLER_KILL_AT"
+
+
+def project() -> Project:
+    """What the present folder's ``strangler.toml`` says, or the file's that STRANGLER_CONFIG names."""
+    return toml.load()
+
+
+def capability(project: Project, name: str) -> Capability:
+    """The named capability.
+
+    Raises:
+        ConfigurationError: listing those that there are.
+    """
+    found = project.capabilities.get(name)
+    if found is None:
+        raise ConfigurationError(
+            f"there is no capability {name}",
+            place=str(project.path),
+            remedy=f"name one of: {', '.join(sorted(project.capabilities))}",
+        )
+    return found
+
+
+def ledger(project: Project, endpoints: Endpoints) -> PostgresLedger:
+    """The ledger, in the monolith's database."""
+    return PostgresLedger(endpoints.databases[project.ledger])
+
+
+def parts_of(project: Project, endpoints: Endpoints, name: str) -> Parts:
+    """Everything a verb needs to act on one capability; nothing is connected yet."""
+    chosen = capability(project, name)
+    databases = {MONOLITH: project.ledger, SERVICE: chosen.database}
+    dsns = {side: endpoints.databases[database] for side, database in databases.items()}
+    return Parts(
+        project=project,
+        capability=chosen,
+        ledger=ledger(project, endpoints),
+        sides={side: PostgresSide(chosen.name, side, dsn) for side, dsn in dsns.items()},
+        replication=PostgresReplication(
+            project,
+            chosen,
+            dsns=dsns,
+            replication_dsns={
+                side: project.databases[database].replication_url or dsns[side] for side, database in databases.items()
+            },
+            urls={MONOLITH: endpoints.addresses[project.monolith], SERVICE: endpoints.addresses[chosen.process]},
+        ),
+    )
+
+
+@contextmanager
+def parts(name: str) -> Iterator[Parts]:
+    """The parts of one capability of the present project, closed at the end."""
+    present = project()
+    capability(present, name)
+    found = parts_of(present, state.endpoints(present), name)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def gateway(project: Project, endpoints: Endpoints) -> EnvoyGateway:
+    """The Envoy that this project's agent configures."""
+    return EnvoyGateway(project.gateway.directory or project.state / "gateway", endpoints.envoy_admin)
+
+
+def readiness(project: Project, endpoints: Endpoints) -> Ready:
+    """Asks a process for its health."""
+    pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=1.0, read=3.0))
+
+    def ready(process: str) -> str | None:
+        try:
+            answer = pool.request("GET", endpoints.addresses[process] + project.processes[process].health)
+        except urllib3.exceptions.HTTPError as error:
+            return f"does not answer: {type(error).__name__}"
+        return None if answer.status == 200 else f"answers {answer.status}"
+
+    return ready
+
+
+def boundary(name: str) -> None:
+    """Ends this process as ``kill -9`` would where STRANGLER_KILL_AT names the boundary: how a crash is rehearsed."""
+    if os.environ.get(KILL_AT) == name:
+        os.kill(os.getpid(), signal.SIGKILL)

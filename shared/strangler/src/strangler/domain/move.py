@@ -1,0 +1,61 @@
+"""A move as the ledger knows it, and the two sides between which it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from strangler.domain.phase import State
+from strangler.domain.project import MONOLITH, SERVICE
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One row of the ledger."""
+
+    capability: str
+    state: State
+    epoch: int
+    owner: str
+    intent: str | None
+    step: str | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SideRow:
+    """One row of ``strangler.side``: what a database says of itself."""
+
+    capability: str
+    side: str
+    epoch: int
+    open: bool
+    prepared: int
+    bounce_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """One direction of replication, as both of its ends report it.
+
+    ``lag_bytes`` is WAL not yet confirmed, ``lag_seconds`` the age of the oldest unapplied change,
+    ``errors`` the apply worker's error count since its statistics were reset.
+    """
+
+    direction: str
+    exists: bool = False
+    active: bool = False
+    ready: bool = False
+    lost: bool = False
+    lag_bytes: int | None = None
+    lag_seconds: float | None = None
+    retained_bytes: int | None = None
+    errors: int = 0
+
+
+def other(side: str) -> str:
+    """The side that is not this one."""
+    return SERVICE if side == MONOLITH else MONOLITH

@@ -1,0 +1,26 @@
+"""Names of what a move creates in a database, so that every part finds and removes the same things."""
+
+from __future__ import annotations
+
+FORWARD = "forward"
+REVERSE = "reverse"
+FENCE = "strangler_fence"
+REPLICA_FENCE = "strangler_replica_fence"
+REPLICA_TRUNCATE = "strangler_replica_truncate"
+ORPHAN = "strangler_orphan"
+LEDGER_CHANNEL = "strangler_ledger"
+
+
+def stream(capability: str, direction: str) -> str:
+    """Publication, slot and subscription of one direction bear the same name."""
+    return f"strangler_{capability}_{direction}"
+
+
+def origin(capability: str, purpose: str) -> str:
+    """The replication origin of a session of the tool; PostgreSQL lets one session hold it at a time."""
+    return f"strangler_{capability}_{purpose}"
+
+
+def direction_from(side: str) -> str:
+    """The stream that carries what ``side`` writes."""
+    return FORWARD if side == "monolith" else REVERSE

@@ -1,0 +1,57 @@
+"""The states a move can be in, and the one table of what may follow what."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from strangler.domain.errors import RefusedError
+
+
+class State(StrEnum):
+    """What the ledger says of a move; everything else about it is observed."""
+
+    STARTING = "starting"  # the copy is being made; a rerun begins anew
+    MOVING = "moving"  # both streams run, one side owns
+    SWITCHING = "switching"  # the owner is being fenced; can still unwind
+    SETTLING = "settling"  # the new owner is in the ledger; goes forward only
+    COMPLETED = "completed"  # the way back has ended
+    CANCELLING = "cancelling"  # everything is being removed
+
+
+FOLLOWS: dict[State | None, frozenset[State]] = {
+    None: frozenset({State.STARTING}),
+    State.STARTING: frozenset({State.STARTING, State.MOVING, State.CANCELLING}),
+    State.MOVING: frozenset({State.SWITCHING, State.COMPLETED, State.CANCELLING}),
+    State.SWITCHING: frozenset({State.MOVING, State.SETTLING}),
+    State.SETTLING: frozenset({State.MOVING}),
+    State.COMPLETED: frozenset({State.COMPLETED}),
+    State.CANCELLING: frozenset({State.CANCELLING}),
+}
+
+INTERRUPTED = frozenset({State.SWITCHING, State.SETTLING})
+
+
+def require(capability: str, present: State | None, wanted: State, *, verb: str) -> None:
+    """Refuses a transition that FOLLOWS does not have.
+
+    Raises:
+        RefusedError: naming the present state and what can be done from it.
+    """
+    if wanted in FOLLOWS[present]:
+        return
+    raise RefusedError(
+        f"cannot {verb} while the move is {present.value if present else 'not started'}",
+        place=capability,
+        remedy=NEXT[present],
+    )
+
+
+NEXT: dict[State | None, str] = {
+    None: "run `strangler start {capability}`",
+    State.STARTING: "run `strangler start {capability}` again: it begins anew",
+    State.MOVING: "run `strangler status` for what can be done",
+    State.SWITCHING: "wait: an interrupted switch is unwound by `strangler serve` within seconds",
+    State.SETTLING: "wait: an interrupted switch is finished by `strangler serve` within seconds",
+    State.COMPLETED: "the way back has ended; nothing more moves",
+    State.CANCELLING: "run `strangler cancel {capability}` again to finish it",
+}

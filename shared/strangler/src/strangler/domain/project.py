@@ -1,0 +1,137 @@
+"""What ``strangler.toml`` says: the databases, processes and capabilities of one project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MONOLITH = "monolith"
+SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A PostgreSQL database.
+
+    Either ``embedded`` (the local stack starts a server for it), or reached by ``url``;
+    ``replication_url`` is the address under which the *other database server* reaches it,
+    where that differs.
+    """
+
+    name: str
+    embedded: bool = False
+    url: str | None = None
+    replication_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A program of the project.
+
+    With a ``command`` the local stack runs it in ``directory``; with an ``address`` only, it runs
+    elsewhere and is only spoken to. ``http`` processes get a free ``PORT`` and are ready when
+    ``GET health`` answers 200.
+    """
+
+    name: str
+    directory: Path | None = None
+    command: Sequence[str] = ()
+    database: str | None = None
+    migrate: Sequence[str] = ()
+    http: bool = False
+    health: str = "/readyz"
+    address: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """The command that fills the ledger's database with the project's data."""
+
+    process: str
+    command: Sequence[str]
+    sample: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Methods and a path template: ``GET,POST /api/v1/users/{id}``; ``*`` as methods is any method,
+    ``{name}`` is one segment, a final ``*`` is whatever follows."""
+
+    methods: frozenset[str]
+    path: str
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression (RE2 and Python) that matches the whole path."""
+        stem, star = (self.path[:-1], ".*") if self.path.endswith("*") else (self.path, "")
+        parts = re.split(r"\{[a-z_]+\}", stem)
+        return "[^/]+".join(re.escape(part) for part in parts) + star
+
+    def __str__(self) -> str:
+        return f"{','.join(sorted(self.methods)) or '*'} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key that points into a capability from a table that does not move with it."""
+
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What moves as one: tables, routes, and the service that will own them."""
+
+    name: str
+    tables: Sequence[str]
+    routes: Sequence[Route]
+    process: str
+    database: str
+    references: Sequence[Reference] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where Envoy listens (0: any free port), or the address and admin of one that runs elsewhere."""
+
+    port: int = 0
+    admin_port: int = 0
+    address: str | None = None
+    admin: str | None = None
+    directory: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The whole of ``strangler.toml``; ``ledger`` names the monolith's database and ``monolith`` its
+    web process."""
+
+    path: Path
+    name: str
+    state: Path
+    ledger: str
+    monolith: str
+    databases: Mapping[str, Database]
+    processes: Mapping[str, Process]
+    capabilities: Mapping[str, Capability]
+    stays: Sequence[str]
+    gateway: Gateway = field(default_factory=Gateway)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    loader: Loader | None = None
+    scenario: str | None = None
+    broker_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where everything is reached now: the answer of ``strangler env --json``, without process ids."""
+
+    gateway: str
+    envoy_admin: str
+    broker: str
+    databases: Mapping[str, str]
+    addresses: Mapping[str, str]

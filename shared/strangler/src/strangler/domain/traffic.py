@@ -1,0 +1,122 @@
+"""What a traffic scenario is written with: clients that do one operation after another.
+
+A scenario is a class named in ``strangler.toml``. It makes *behaviours*: generators that yield an
+Operation and are sent the Answer. The engine performs each operation, so that a scenario does no
+network itself::
+
+    class Readers:
+        def __init__(self, run: str) -> None:
+            self.run = run
+
+        def client(self, number: int, rng: Random) -> Behaviour:
+            token = f"{self.run}-{number}"
+            yield Operation(
+                "POST", "/notes", body={"title": token}, expected={201},
+                writes=(insert("notes", "note", {"title": token}, {"stars": 0}),),
+            )
+
+        def writer(self, capability: str, number: int, rng: Random) -> Behaviour: ...
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Any, Protocol
+
+Value = str | int | bool | None
+Columns = Mapping[str, Value]
+
+
+class Kind(StrEnum):
+    """What a write does to its row."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One row that an operation changes, and what must be true of it once it is acknowledged.
+
+    ``key`` finds the row: it belongs to one client, and for an insert holds a token that nobody else
+    sends, best in columns without a unique constraint, so that a doubled insert shows as two rows.
+    ``values`` are compared as PostgreSQL prints them.
+    """
+
+    capability: str
+    table: str
+    kind: Kind
+    key: Columns
+    values: Columns = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; only expected answers reach a behaviour."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Raises ValueError when the body is not JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A request, the statuses that are right for it, and what it writes.
+
+    A write is acknowledged by an expected status below 300, and refused by any other expected one.
+    ``told`` gives, once it is acknowledged, the writes whose keys only the answer tells.
+    """
+
+    method: str
+    path: str
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    expected: Collection[int] = frozenset({200})
+    writes: tuple[Write, ...] = ()
+    told: Callable[[Answer], Iterable[Write]] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+Behaviour = Generator[Operation, Answer, None]
+
+
+class Unexpected(Exception):  # noqa: N818 - read as `raise Unexpected(...)` in scenarios
+    """Raised by a behaviour whose answer had the right status and the wrong content."""
+
+
+class Scenario(Protocol):
+    """``run`` is a short word, new in every rehearsal, that keeps tokens of two runs apart."""
+
+    def __init__(self, run: str) -> None: ...
+
+    def client(self, number: int, rng: Random) -> Behaviour:
+        """Client ``number``, from its first request to its last; it thinks between two requests."""
+        ...
+
+    def writer(self, capability: str, number: int, rng: Random) -> Behaviour:
+        """A client without think time that, once it has what it needs, does nothing but write to
+        the capability, without an end."""
+        ...
+
+
+def insert(capability: str, table: str, key: Columns, values: Columns) -> Write:
+    return Write(capability, table, Kind.INSERT, key, values)
+
+
+def update(capability: str, table: str, key: Columns, values: Columns) -> Write:
+    return Write(capability, table, Kind.UPDATE, key, values)
+
+
+def delete(capability: str, table: str, key: Columns) -> Write:
+    return Write(capability, table, Kind.DELETE, key)

@@ -1,0 +1,22 @@
+"""Steps 3 and 4 of a start: publications, the slot, and the rows of its snapshot."""
+
+from __future__ import annotations
+
+import time
+
+from strangler.steps.starting import Start
+from strangler.steps.step import Step
+
+
+class CopyRows(Step[Start]):
+    """Everything up to the slot's position, by ranges in parallel; flushed before it counts."""
+
+    name = "copy rows"
+
+    def start(self, move: Start) -> None:
+        """Copies, then puts indexes and constraints back."""
+        move.ledger.note_step(move.capability, self.name)
+        began = time.monotonic()
+        move.rows = move.replication.copy(move.progress)
+        move.copy_seconds = time.monotonic() - began
+        move.replication.finish_copy()

@@ -1,0 +1,45 @@
+"""Step 2 of a switch: the old owner stops writing."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from strangler.domain.errors import MoveError
+from strangler.ports.side import BlockedError
+from strangler.steps.step import Step
+from strangler.steps.switching import Switch
+
+
+class FenceOwner(Step[Switch]):
+    """All tables locked and both fences turned in one statement and one commit."""
+
+    name = "fence owner"
+
+    def start(self, move: Switch) -> None:
+        """Tries until the budget ends.
+
+        Each try queues the writers behind it for at most one statement timeout, so between two tries they get as long
+        to go on.
+
+        Raises:
+            MoveError: naming who holds the tables.
+        """
+        statement_ms = move.statement_ms()
+        while True:
+            began = time.perf_counter()
+            try:
+                move.old.fence(expected=move.epoch, target=move.target, statement_ms=statement_ms)
+            except BlockedError as error:
+                holders = move.old.holders()
+                if move.left() <= statement_ms / 1000:
+                    raise MoveError(
+                        "the tables did not become free in time"
+                        + "".join(f"\n    held by {holder}" for holder in holders),
+                        place=move.capability,
+                        remedy="end that transaction, or give more time with --timeout; nothing has changed",
+                    ) from error
+                time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
+            else:
+                move.fenced_at = began
+                return

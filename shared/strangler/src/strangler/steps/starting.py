@@ -1,0 +1,23 @@
+"""What the steps of a start share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from strangler.ports.ledger import Ledger
+from strangler.ports.replication import Progress, Replication
+
+CATCH_UP_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class Start:
+    """One first copy; ``copy_seconds`` is the time that rows were copied for."""
+
+    capability: str
+    ledger: Ledger
+    replication: Replication
+    epoch: int
+    progress: Progress
+    rows: int = 0
+    copy_seconds: float = 0.0

@@ -1,0 +1,55 @@
+"""What the steps of a switch share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from strangler.ports.ledger import Ledger
+from strangler.ports.side import Side
+
+DRAIN_SECONDS = 5.0
+PAUSE_SECONDS = 5.0  # what a held request waits at most; the pause must end before
+
+
+@dataclass(slots=True)
+class Switch:
+    """One change of owner, from ``old`` at ``epoch`` to ``new`` at ``target``.
+
+    ``deadline`` (``time.monotonic``) ends the tries to fence. ``fenced_at`` and ``opened_at`` are
+    ``time.perf_counter`` seconds: the pause lies between them.
+    """
+
+    capability: str
+    verb: str
+    ledger: Ledger
+    old: Side
+    new: Side
+    epoch: int
+    deadline: float
+    marker: UUID | None = None
+    positions: dict[str, int] = field(default_factory=dict)
+    fenced_at: float | None = None
+    opened_at: float | None = None
+    taken: bool = False
+
+    @property
+    def target(self) -> int:
+        """The epoch of the new owner."""
+        return self.epoch + 1
+
+    @property
+    def pause_ms(self) -> float | None:
+        """From the old owner's fence to the new owner's lift."""
+        if self.fenced_at is None or self.opened_at is None:
+            return None
+        return (self.opened_at - self.fenced_at) * 1000
+
+    def statement_ms(self) -> int:
+        """How long one lock attempt may take: shorter than any client's own deadlock check."""
+        return max(50, int(min(self.old.deadlock_ms(), self.new.deadlock_ms()) * 0.5))
+
+    def left(self) -> float:
+        """Seconds until the tries end."""
+        return self.deadline - time.monotonic()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+from strangler.application.rehearsal.checker import Fault, check
+from strangler.application.rehearsal.history import gather
+from strangler.application.rehearsal.journal import Attempt, Outcome
+from strangler.domain.traffic import Write, delete, insert, update
+from strangler.ports.rehearsal import Found, Text
+
+KEY = {"title": "a"}
+INSERT = insert("notes", "note", KEY, {"stars": 1, "pinned": True})
+UPDATE = update("notes", "note", KEY, {"stars": 2})
+LATER = update("notes", "note", KEY, {"stars": 3})
+DELETE = delete("notes", "note", KEY)
+YES, NO, PERHAPS = Outcome.ACKNOWLEDGED, Outcome.REFUSED, Outcome.UNKNOWN
+ONE, TWO, THREE = ({"stars": stars, "pinned": "true"} for stars in "123")
+
+
+class MemoryRows:
+    """Rows in a list."""
+
+    def __init__(self, *rows: Mapping[str, Text]) -> None:
+        self.rows = rows
+
+    def find(
+        self, table: str, key: Sequence[str], columns: Sequence[str], values: Sequence[tuple[Text, ...]]
+    ) -> Iterator[Found]:
+        for number, wanted in enumerate(values):
+            for row in self.rows:
+                if tuple(row[column] for column in key) == wanted:
+                    yield Found(number, {column: row[column] for column in columns})
+
+
+def judge(writes: Sequence[tuple[Write, Outcome]], *held: Mapping[str, Text]) -> list[Fault]:
+    attempts = [
+        Attempt("client", "POST /notes", (write,), place, place, outcome)
+        for place, (write, outcome) in enumerate(writes)
+    ]
+    rows = MemoryRows(*({"title": "a", **row} for row in held))
+    return [finding.fault for finding in check(gather(attempts), {"notes": rows})]
+
+
+@pytest.mark.parametrize(
+    ("writes", "held"),
+    [
+        ([(INSERT, YES)], [ONE]),
+        ([(INSERT, NO)], []),
+        ([(INSERT, PERHAPS)], []),
+        ([(INSERT, PERHAPS)], [ONE]),
+        ([(INSERT, YES), (UPDATE, YES)], [TWO]),
+        ([(INSERT, YES), (UPDATE, NO)], [ONE]),
+        ([(INSERT, YES), (UPDATE, PERHAPS)], [ONE]),
+        ([(INSERT, YES), (UPDATE, PERHAPS)], [TWO]),
+        ([(INSERT, YES), (DELETE, YES)], []),
+        ([(INSERT, YES), (DELETE, PERHAPS)], [ONE]),
+        ([(INSERT, YES), (DELETE, PERHAPS)], []),
+        ([(UPDATE, YES)], [TWO]),
+        ([(UPDATE, PERHAPS)], [ONE]),
+    ],
+)
+def test_what_the_writes_allow_is_no_finding(
+    writes: list[tuple[Write, Outcome]], held: list[Mapping[str, Text]]
+) -> None:
+    assert judge(writes, *held) == []
+
+
+@pytest.mark.parametrize(
+    ("writes", "held", "fault"),
+    [
+        pytest.param([(INSERT, YES)], [], Fault.LOST, id="an insert is not there"),
+        pytest.param([(INSERT, YES)], [TWO], Fault.LOST, id="a value is another"),
+        pytest.param([(INSERT, YES), (UPDATE, YES)], [ONE], Fault.LOST, id="an update is undone"),
+        pytest.param([(INSERT, YES), (UPDATE, YES), (LATER, PERHAPS)], [ONE], Fault.LOST, id="an older value"),
+        pytest.param([(INSERT, YES), (DELETE, YES)], [ONE], Fault.LOST, id="a deletion is undone"),
+        pytest.param([(UPDATE, YES)], [], Fault.LOST, id="a row from before is gone"),
+        pytest.param([(INSERT, YES)], [ONE, ONE], Fault.DOUBLED, id="an insert twice"),
+        pytest.param([(INSERT, PERHAPS)], [ONE, ONE], Fault.DOUBLED, id="an unanswered insert twice"),
+        pytest.param([(INSERT, NO)], [ONE], Fault.DOUBLED, id="a refused insert is there"),
+    ],
+)
+def test_a_broken_promise_is_found(
+    writes: list[tuple[Write, Outcome]], held: list[Mapping[str, Text]], fault: Fault
+) -> None:
+    assert judge(writes, *held) == [fault]
+
+
+def test_a_finding_says_what_should_be_there_and_what_is() -> None:
+    attempts = [Attempt("client", "POST /notes", (INSERT,), 1, 2, YES)]
+
+    (finding,) = check(gather(attempts), {"notes": MemoryRows({"title": "a", **THREE})})
+
+    assert str(finding.place) == "note title=a"
+    assert finding.expected == "one row {'stars': '1', 'pinned': 'true'}"
+    assert finding.found == ({"pinned": "true", "stars": "3"},)
+    assert finding.requests == ("POST /notes (acknowledged)",)

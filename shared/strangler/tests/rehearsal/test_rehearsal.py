@@ -1,0 +1,223 @@
+"""A whole rehearsal on a small service, with verbs that only say that they moved something."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Connection
+from notes import Service
+from strangler.adapters.rehearsal.crew import Orders
+from strangler.adapters.rehearsal.crews import Crews
+from strangler.adapters.rehearsal.rows import PostgresRows
+from strangler.application.rehearsal.proof import owner_of
+from strangler.application.rehearsal.rehearsal import Aim, Stage, rehearse
+from strangler.application.rehearsal.report import Evidence, details, problems, report, table
+from strangler.application.rehearsal.script import Step
+from strangler.domain.move import SideRow
+from strangler.ports.rehearsal import Ran
+
+HERE = Path(__file__).parent
+ANSWERS: Mapping[str, Mapping[str, Any]] = {
+    "start": {"rows": 10, "copy_rows_per_s": 1000.4},
+    "verify": {"verified_rows": 20, "verify_rows_per_s": 2000, "differing": 0},
+    "switch": {"pause_ms": 12.34, "owner": "service"},
+    "reverse": {"pause_ms": 9.0, "owner": "monolith"},
+}
+SCRIPT = [Step("start", "notes"), Step("verify", "notes"), Step("switch", "notes"), Step("reverse", "notes")]
+
+
+@dataclass
+class SpokenVerbs:
+    """Answers as the verbs do; ``failing`` is how often each fails first."""
+
+    failing: dict[str, int] = field(default_factory=dict)
+    ran: list[str] = field(default_factory=list)
+
+    def run(self, *words: str, within: float) -> Ran:
+        self.ran.append(" ".join(words))
+        now = time.monotonic_ns()
+        if self.failing.get(words[0], 0):
+            self.failing[words[0]] -= 1
+            return Ran(1, {}, "a gate is shut", now, now)
+        return Ran(0, ANSWERS[words[0]], "", now, time.monotonic_ns())
+
+
+@dataclass
+class GrowingBounces:
+    step: int = 3
+    total: int = 0
+
+    def count(self) -> int:
+        self.total += self.step
+        return self.total
+
+
+class OpenSides:
+    def rows(self, capability: str) -> list[SideRow]:
+        return [
+            SideRow("notes", "monolith", 3, True, 0, None),
+            SideRow("notes", "service", 3, False, 0, None),
+        ]
+
+
+Play = Callable[..., Evidence]
+
+
+@pytest.fixture
+def play(service: Service, connection: Connection, tmp_path: Path) -> Iterator[Play]:
+    orders = [
+        Orders(
+            root=str(HERE),
+            scenario="notes:Readers",
+            run="run",
+            gateway=service.address,
+            journal=str(tmp_path / f"journal-{process}"),
+            process=process,
+            processes=2,
+            clients=3,
+            writers=4,
+            think=0.01,
+        )
+        for process in range(2)
+    ]
+    with (tmp_path / "log").open("wb") as log, Crews(orders, errors=log) as traffic:
+
+        def on(steps: list[Step] = SCRIPT, writes: int = 1, **parts: Any) -> Evidence:
+            stage = Stage(
+                capabilities=["notes"],
+                traffic=traffic,
+                journals=[Path(order.journal) for order in orders],
+                verbs=parts.get("verbs", SpokenVerbs()),
+                bounces=parts.get("bounces", GrowingBounces()),
+                sides=OpenSides(),
+                rows=lambda capability, side: PostgresRows(connection),
+                writers=8,
+                broker="rabbitmq",
+                monolith=lambda: "running",
+                drained_within=0.5,
+            )
+            return rehearse(stage, steps, Aim(300, 0, writes), say=lambda _: None, began=time.monotonic())
+
+        yield on
+
+
+def test_a_rehearsal_in_which_all_went_well_is_reported_field_by_field(play: Play) -> None:
+    verbs = SpokenVerbs()
+
+    content = report(play(verbs=verbs))
+
+    assert list(content) == [
+        "ok",
+        "seconds",
+        "requests",
+        "failed",
+        "acknowledged_writes",
+        "lost",
+        "doubled",
+        "broker",
+        "moves",
+        "owners",
+        "monolith",
+    ]
+    assert content["ok"], content
+    assert content["requests"] >= 300
+    assert content["acknowledged_writes"] > 100
+    assert (content["failed"], content["lost"], content["doubled"]) == (0, 0, 0)
+    assert content["owners"] == {"notes": "monolith"}
+    switch, reverse = content["moves"]
+    assert reverse["verb"] == "reverse"
+    client_pause = switch["client_pause_ms"]
+    assert 0 < client_pause < 1000
+    assert switch == {
+        "capability": "notes",
+        "verb": "switch",
+        "pause_ms": 12.3,
+        "client_pause_ms": client_pause,
+        "rows": 10,
+        "copy_rows_per_s": 1000,
+        "verified_rows": 20,
+        "verify_rows_per_s": 2000,
+        "differing": 0,
+        "bounced": 3,
+    }
+    assert "switch notes" in table(content)
+    assert "switch notes --yes" in verbs.ran
+
+
+def test_a_service_that_loses_doubles_and_fails_is_found_out(play: Play, service: Service) -> None:
+    # More than one of each: a note that is thrown away later takes the traces with it.
+    service.faults = ["redirect", "hang up", *("lose", "double") * 4]
+
+    evidence = play()
+
+    content = report(evidence)
+    assert not content["ok"]
+    assert content["failed"] == 2
+    assert 0 < content["lost"] <= 4
+    assert 0 < content["doubled"] <= 4
+    assert json.loads(json.dumps(details(evidence)))["lost"][0]["found"] == []
+
+
+def test_a_switch_that_no_request_met_proves_nothing(play: Play) -> None:
+    reasons = problems(play(bounces=GrowingBounces(step=0)))
+
+    assert "switch notes proved nothing: no request met the fence" in reasons
+
+
+def test_too_few_writes_prove_nothing(play: Play) -> None:
+    (reason,) = problems(play(writes=10**6))
+
+    assert reason.startswith("proved too little: ")
+
+
+def test_a_switch_that_is_refused_once_is_tried_again(play: Play) -> None:
+    evidence = play(verbs=SpokenVerbs(failing={"switch": 1}))
+
+    assert problems(evidence) == []
+    assert details(evidence)["attempts"] == {"switch notes": 2, "reverse notes": 1}
+
+
+def test_a_step_that_fails_ends_the_script_but_not_the_check(play: Play) -> None:
+    verbs = SpokenVerbs(failing={"start": 1})
+
+    evidence = play(verbs=verbs)
+
+    assert problems(evidence)[0].startswith("strangler start notes: failed with exit code 1: a gate is shut")
+    assert verbs.ran == ["start notes", "verify notes"]
+    assert evidence.findings == []
+    assert evidence.self_test.passed
+
+
+def test_without_a_move_the_traffic_alone_is_checked(play: Play) -> None:
+    evidence = play(steps=[], writes=10**6)
+
+    assert problems(evidence) == []
+    assert report(evidence)["moves"] == []
+
+
+@pytest.mark.parametrize(
+    ("opened", "owner", "problem"),
+    [
+        pytest.param((True, False), "monolith", None, id="the monolith"),
+        pytest.param((False, True), "service", None, id="the service"),
+        pytest.param((False, False), "service", "notes is owned by nobody", id="nobody"),
+        pytest.param((True, True), "service", "notes is owned by monolith and service", id="both"),
+    ],
+)
+def test_an_owner_is_the_one_side_that_is_open(opened: tuple[bool, bool], owner: str, problem: str | None) -> None:
+    sides = [
+        SideRow("notes", "monolith", 1, opened[0], 0, None),
+        SideRow("notes", "service", 2, opened[1], 0, None),
+    ]
+
+    assert owner_of("notes", sides) == (owner, problem)
+
+
+def test_the_monolith_owns_what_was_never_moved() -> None:
+    assert owner_of("notes", []) == ("monolith", None)

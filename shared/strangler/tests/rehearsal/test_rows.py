@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+from conftest import Connection
+from strangler.adapters.rehearsal.rows import PostgresRows
+from strangler.domain.errors import ConfigurationError
+
+
+def test_rows_are_found_by_text_whatever_their_type(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO note (id, title, body, stars, pinned) VALUES (7, 'a', 'x', 1, true), (8, 'a', 'y', 2, false)"
+    )
+    rows = PostgresRows(connection)
+
+    by_id = [(row.key, row.columns) for row in rows.find("note", ["id"], ["title"], [("9",), ("8",), ("7",)])]
+    by_title = [row.columns for row in rows.find("public.note", ["title"], ["stars", "pinned"], [("a",)])]
+
+    assert sorted(by_id, key=lambda row: row[0]) == [(1, {"title": "a"}), (2, {"title": "a"})]
+    assert by_title == [{"stars": "1", "pinned": "true"}, {"stars": "2", "pinned": "false"}]
+
+
+def test_a_key_of_two_columns_matches_as_a_pair(connection: Connection) -> None:
+    connection.execute("INSERT INTO shelf VALUES ('a', 1, 'a1'), ('a', 2, 'a2'), ('b', 1, 'b1')")
+
+    found = PostgresRows(connection).find("shelf", ["room", "place"], ["label"], [("a", "2"), ("b", "1"), ("b", "2")])
+
+    assert sorted((row.key, row.columns["label"]) for row in found) == [(0, "a2"), (1, "b1")]
+
+
+def test_many_keys_are_found_in_batches(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO note (title, body, stars, pinned) SELECT n::text, '', n, true FROM generate_series(0, 11999) n"
+    )
+
+    found = list(PostgresRows(connection).find("note", ["title"], ["stars"], [(str(n),) for n in range(12000)]))
+
+    assert len(found) == 12000
+    assert all(row.columns["stars"] == str(row.key) for row in found)
+
+
+def test_a_column_that_does_not_exist_is_the_scenario_s_mistake(connection: Connection) -> None:
+    with pytest.raises(ConfigurationError, match="colour"):
+        list(PostgresRows(connection).find("note", ["title"], ["colour"], [("a",)]))
+
+
+def test_damage_is_done_and_taken_back(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO note (title, body, stars, pinned) "
+        "VALUES ('a', 'x', 1, true), ('b', 'y', 2, false), ('c', 'z', 3, true)"
+    )
+    rows = PostgresRows(connection)
+    held = "SELECT title, body FROM note ORDER BY id"
+    before = connection.execute(held).fetchall()
+
+    with rows.spoiling():
+        assert rows.double("note", {"title": "a"})
+        assert rows.drop("note", {"title": "b"})
+        assert not rows.corrupt("note", {"title": "c"}, "stars")
+        assert rows.corrupt("note", {"title": "c"}, "body")
+        spoilt = connection.execute(held).fetchall()
+
+    assert spoilt == [("a", "x"), ("c", "spoilt"), ("a", "x")]
+    assert connection.execute(held).fetchall() == before
+
+
+def test_damage_that_the_database_forbids_is_not_done(connection: Connection) -> None:
+    connection.execute("INSERT INTO shelf VALUES ('a', 1, 'a1')")
+    connection.execute("CREATE UNIQUE INDEX ON shelf (label)")
+    rows = PostgresRows(connection)
+
+    with rows.spoiling():
+        assert not rows.double("shelf", {"label": "a1"})
+        assert rows.drop("shelf", {"label": "a1"})

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from strangler.application.rehearsal.script import Step, default, parse
+from strangler.domain.errors import ConfigurationError
+
+
+def test_a_script_is_a_step_a_line() -> None:
+    steps = parse(
+        "# night\nstart notes\n\ntraffic 50 # a while\nswitch notes --timeout 5s\n",
+        place="night.txt",
+        capabilities={"notes"},
+    )
+
+    assert steps == [
+        Step("start", "notes"),
+        Step("traffic", requests=50),
+        Step("switch", "notes", ("--timeout", "5s")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the script is empty"),
+        ("start notes\ndance notes", "night.txt:2: no such step: dance"),
+        ("switch", "night.txt:1: switch needs a capability"),
+        ("switch books", "name one of strangler.toml: notes"),
+        ("traffic much", "write `traffic 500`"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text, place="night.txt", capabilities={"notes"})
+
+    assert message in str(caught.value)
+
+
+def test_by_default_every_capability_moves_and_the_first_goes_back_and_out_again() -> None:
+    verbs = [str(step) for step in default(["notes", "books"]) if step.verb != "traffic"]
+
+    assert verbs == [
+        "start notes",
+        "verify notes",
+        "switch notes",
+        "reverse notes",
+        "switch notes",
+        "start books",
+        "verify books",
+        "switch books",
+    ]

@@ -1,0 +1,63 @@
+"""Which requests two routes share, and which methods read."""
+
+from __future__ import annotations
+
+import pytest
+from strangler.domain.project import Route
+from strangler.domain.routing import overlapping, reading_methods, writing_methods
+
+
+def route(text: str) -> Route:
+    methods, path = text.split()
+    return Route(frozenset() if methods == "*" else frozenset(methods.split(",")), path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("GET /a", "GET,POST /a"),
+        ("* /a", "GET /a"),
+        ("GET /a/{id}", "GET /a/7"),
+        ("GET /a/{id}", "GET /a/{name}"),
+        ("GET /a/{id}.json", "GET /a/7.json"),
+        ("GET /a/*", "GET /a/b/c"),
+        ("GET /a/*", "GET /a/"),
+        ("GET /a*", "GET /ab/c"),
+        ("GET /a*", "GET /ab*"),
+        ("GET /*", "GET /a/{id}"),
+        ("GET /a/{id}/*", "GET /a/7/parts"),
+    ],
+)
+def test_routes_that_share_a_request(one: str, other: str) -> None:
+    assert overlapping(route(one), route(other))
+    assert overlapping(route(other), route(one))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("GET /a", "POST /a"),
+        ("GET /a", "GET /a/"),
+        ("GET /a", "GET /b"),
+        ("GET /a/{id}", "GET /a/7/parts"),
+        ("GET /a/{id}/parts", "GET /a/7/boxes"),
+        ("GET /a/{id}.json", "GET /a/7.xml"),
+        ("GET /a/*", "GET /a"),
+        ("GET /a/*", "GET /b/c"),
+        ("GET /ab*", "GET /ac*"),
+        ("GET /a/*", "GET /ab/c"),
+    ],
+)
+def test_routes_that_share_none(one: str, other: str) -> None:
+    assert not overlapping(route(one), route(other))
+    assert not overlapping(route(other), route(one))
+
+
+def test_who_answers_get_answers_head() -> None:
+    assert reading_methods(route("GET,POST /a")) == {"GET", "HEAD"}
+    assert writing_methods(route("GET,POST /a")) == {"POST"}
+
+
+def test_any_method_is_split_into_safe_ones_and_all_others() -> None:
+    assert reading_methods(route("* /a")) == {"GET", "HEAD", "OPTIONS"}
+    assert writing_methods(route("* /a")) is None

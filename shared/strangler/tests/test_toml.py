@@ -1,0 +1,238 @@
+"""strangler.toml: what is read, and how each mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from strangler.adapters import toml
+from strangler.domain.errors import ConfigurationError
+from strangler.domain.project import Database, Reference, Route
+
+WHOLE = """
+[project]
+name = "depot"
+state = "run/state"
+ledger = "old"
+monolith = "web"
+
+[gateway]
+port = 8080
+
+[secrets]
+SECRET_KEY = "text"
+TOKEN_KEY_FILE = "ed25519"
+
+[databases.old]
+embedded = true
+
+[databases.things]
+url_env = "THINGS_URL"
+replication_url = "postgresql://inside/things"
+
+[processes.web]
+directory = "app"
+command = ["serve", "web"]
+database = "old"
+http = true
+health = "/up"
+migrate = ["serve", "migrate"]
+environment = { COLOUR = "red" }
+
+[processes.things]
+address = "http://things:80"
+
+[loader]
+process = "web"
+command = ["serve", "load"]
+sample = ["--few"]
+
+[traffic]
+scenario = "tests.traffic:Crowd"
+
+[broker]
+url = "amqp://broker"
+
+[capabilities.things]
+tables = ["things_thing", "other.part"]
+process = "things"
+database = "things"
+routes = ["GET,POST /things", "* /things/{id}/parts/*"]
+
+[[capabilities.things.references]]
+table = "bin"
+column = "thing_id"
+
+[stays]
+tables = ["bin", "auth_*"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def things_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THINGS_URL", "postgresql://outside/things")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "strangler.toml"
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, text: str) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        toml.load(written(folder, text))
+    return caught.value
+
+
+def test_the_whole_of_a_file_is_read(tmp_path: Path) -> None:
+    project = toml.load(written(tmp_path, WHOLE))
+
+    assert (project.name, project.ledger, project.monolith) == ("depot", "old", "web")
+    assert project.path == tmp_path / "strangler.toml"
+    assert project.state == tmp_path / "run/state"
+    assert project.gateway.port == 8080
+    assert project.secrets == {"SECRET_KEY": "text", "TOKEN_KEY_FILE": "ed25519"}
+    assert project.databases["old"] == Database("old", embedded=True)
+    assert project.databases["things"].url == "postgresql://outside/things"
+    assert project.databases["things"].replication_url == "postgresql://inside/things"
+    web = project.processes["web"]
+    assert (web.directory, web.command, web.http, web.health) == (
+        tmp_path / "app",
+        ["serve", "web"],
+        True,
+        "/up",
+    )
+    assert (web.migrate, web.environment) == (["serve", "migrate"], {"COLOUR": "red"})
+    assert project.processes["things"].address == "http://things:80"
+    assert project.loader is not None
+    assert project.loader.sample == ["--few"]
+    assert (project.scenario, project.broker_url) == ("tests.traffic:Crowd", "amqp://broker")
+    assert project.stays == ["bin", "auth_*"]
+
+
+def test_a_capability_is_read(tmp_path: Path) -> None:
+    capability = toml.load(written(tmp_path, WHOLE)).capabilities["things"]
+
+    assert capability.tables == ["things_thing", "other.part"]
+    assert capability.routes == [
+        Route(frozenset({"GET", "POST"}), "/things"),
+        Route(frozenset(), "/things/{id}/parts/*"),
+    ]
+    assert (capability.process, capability.database) == ("things", "things")
+    assert capability.references == [Reference("bin", "thing_id")]
+
+
+def test_the_file_is_found_by_environment_variable_or_in_the_present_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, WHOLE)
+
+    monkeypatch.chdir(tmp_path)
+    assert toml.load().path == path
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("STRANGLER_CONFIG", str(path))
+    assert toml.load().path == path
+
+
+def test_a_missing_file_is_told_with_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No such file") as caught:
+        toml.load(tmp_path / "nowhere.toml")
+
+    assert caught.value.place == str(tmp_path / "nowhere.toml")
+    assert "STRANGLER_CONFIG" in caught.value.remedy
+
+
+# What is written instead of what, and the place, message and remedy that follow from it.
+MISTAKES = [
+    ("[project]", "[project", "strangler.toml", "is not TOML", "mend"),
+    ("[traffic]", "[trafic]", "trafic", "is not a known key", "did you mean traffic?"),
+    ("[traffic]", "[colours]", "colours", "is not a known key", "known here: broker, capabilities"),
+    ('state = "run', 'stat = "run', "project.stat", "is not a known key", "did you mean state?"),
+    ('name = "depot"', "name = 7", "project.name", "must be text, not a number (7)", "write text"),
+    ('name = "depot"', 'name = "De pot"', "project.name", "'De pot' is not a name", "must match"),
+    ('name = "depot"', "", "project.name", "is missing", "give text"),
+    ('name = "depot"', 'nam = "depot"', "project.name", "is missing", "did you mean it by nam?"),
+    ('ledger = "old"', 'ledger = "olt"', "project.ledger", "'olt' is unknown", "did you mean old?"),
+    ('monolith = "web"', 'monolith = "x"', "project.monolith", "'x' is unknown", "known: things, web"),
+    ("port = 8080", "port = 80800", "gateway.port", "80800 is not a port", "65535"),
+    ("port = 8080", "port = true", "gateway.port", "must be a number, not true or false", "a number"),
+    ("port = 8080", 'address = "http://g"', "gateway", "belong together", "give both"),
+    ('"ed25519"', '"rsa"', "secrets.TOKEN_KEY_FILE", "'rsa' is unknown", "known: ed25519, text"),
+    ("embedded = true", "", "databases.old", "needs either", "url_env"),
+    ("embedded = true", 'embedded = "yes"', "databases.old.embedded", "must be true or false", "write"),
+    ("[databases.old]", "[databases.Old]", "databases.Old", "is not a name", "lower-case"),
+    ('"THINGS_URL"', '"NO_URL"', "databases.things.url_env", "NO_URL is not set", "export NO_URL"),
+    ('url_env = "THINGS_URL"', 'url_env = "U"\nurl = "p"', "databases.things.url_env", "both", "keep one"),
+    ("[processes.web]", "[processes.broker]", "processes.broker", "uses itself", "another name"),
+    ('["serve", "web"]', '"serve"', "processes.web.command", "must be a list, not text", "a list"),
+    ('["serve", "web"]', '["serve", 1]', "processes.web.command[1]", "must be text", "write text"),
+    ('command = ["serve", "web"]', "", "processes.web", "either a command or an address", "address"),
+    ('directory = "app"', "", "processes.web", "no directory", "directory ="),
+    ('database = "old"', 'database = "odl"', "processes.web.database", "'odl' is unknown", "old?"),
+    ('COLOUR = "red"', "COLOUR = 1", "processes.web.environment.COLOUR", "must be text", "write text"),
+    ('process = "web"', 'process = "wob"', "loader.process", "'wob' is unknown", "did you mean web?"),
+    ('"things_thing"', '"Things"', "capabilities.things.tables[0]", "not a table", "must match"),
+    ('"things_thing", "other.part"', "", "capabilities.things.tables", "is empty", "at least one"),
+    ('process = "things"', 'process = "thing"', "capabilities.things.process", "unknown", "things?"),
+    ('database = "things"', 'database = "old"', "capabilities.things.database", "lives in", "own database"),
+    ('"GET,POST /things"', '"GET things"', "capabilities.things.routes[0]", "not a route", "methods and a"),
+    ('"GET,POST /things"', '"GET /a/*/b"', "capabilities.things.routes[0]", "not a route", "methods and"),
+    ('"GET,POST /things"', '"GET,PUSH /t"', "capabilities.things.routes[0]", "PUSH is not a method", "GET"),
+    ('column = "thing_id"', "", "capabilities.things.references[0].column", "is missing", "give text"),
+    ('"auth_*"', '"auth-*"', "stays.tables[1]", "not a table or pattern", "must match"),
+    ('url = "amqp://broker"', 'host = "b"', "broker.host", "is not a known key", "url"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "place", "message", "remedy"), MISTAKES)
+def test_a_mistake_is_told_with_place_and_remedy(
+    tmp_path: Path, right: str, wrong: str, place: str, message: str, remedy: str
+) -> None:
+    assert right in WHOLE
+
+    error = refusal(tmp_path, WHOLE.replace(right, wrong, 1))
+
+    assert error.place in (place, f"strangler.toml: {place}")
+    assert message in error.message
+    assert remedy in error.remedy
+    assert error.exit_code == 2
+
+
+SECOND = """
+[capabilities.boxes]
+tables = ["%s"]
+process = "things"
+database = "things"
+routes = ["%s"]
+"""
+
+
+def test_a_table_belongs_to_one_capability(tmp_path: Path) -> None:
+    error = refusal(tmp_path, WHOLE + SECOND % ("things_thing", "GET /boxes"))
+
+    assert error.place == "strangler.toml: capabilities.boxes.tables[0]"
+    assert error.message == "things_thing is also at capabilities.things.tables[0]"
+
+
+def test_a_table_is_named_once(tmp_path: Path) -> None:
+    error = refusal(tmp_path, WHOLE.replace('"other.part"', '"things_thing"'))
+
+    assert error.place == "strangler.toml: capabilities.things.tables[1]"
+
+
+def test_a_route_belongs_to_one_capability(tmp_path: Path) -> None:
+    error = refusal(tmp_path, WHOLE + SECOND % ("boxes_box", "PATCH /things/{thing}/parts/7"))
+
+    assert error.place == "strangler.toml: capabilities.boxes.routes[0]"
+    assert "overlaps" in error.message
+    assert "capabilities.things.routes[1]" in error.message
+
+
+def test_a_process_that_speaks_no_http_cannot_take_a_capability(tmp_path: Path) -> None:
+    text = WHOLE.replace('address = "http://things:80"', 'directory = "."\ncommand = ["work"]\ndatabase = "things"')
+
+    error = refusal(tmp_path, text)
+
+    assert error.place == "strangler.toml: capabilities.things.process"
+    assert "http = true" in error.remedy
