@@ -77,9 +77,7 @@ def staff_api(staff) -> APIClient:
 
 
 def new_user() -> User:
-    return users.register(
-        email=f"user-{next(_numbers)}@example.com", password=PASSWORD, full_name="Ada Example"
-    )
+    return users.register(email=f"user-{next(_numbers)}@example.com", password=PASSWORD, full_name="Ada Example")
 
 
 def client_of(user: User) -> APIClient:

@@ -69,7 +69,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.EmailBackend"]
 PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]
-PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=0)  # 0: as many as Django's hasher
+PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

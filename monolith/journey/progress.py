@@ -47,6 +47,4 @@ class Progress:
         rate = self._done / max(time.monotonic() - self._table_began, 0.001)
         bar = "━" * (WIDTH * self._done // max(self._total, 1)) if self._terminal else ""
         counted = f"{self._done:>11,} of {self._total:>11,} rows {rate:>11,.0f}/s"
-        return (
-            f"{self._name:<24} {bar:<{WIDTH}} {counted}" if self._terminal else f"{self._name:<24} {counted}"
-        )
+        return f"{self._name:<24} {bar:<{WIDTH}} {counted}" if self._terminal else f"{self._name:<24} {counted}"

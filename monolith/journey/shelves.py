@@ -46,9 +46,7 @@ class Shelves:
 
     def of_products(self) -> pa.Array:
         """The id of the category of each product, in the order of the products."""
-        return pa.array(
-            [self._ids[pair] for pair in zip(self._department, self._shelf, strict=True)], pa.int64()
-        )
+        return pa.array([self._ids[pair] for pair in zip(self._department, self._shelf, strict=True)], pa.int64())
 
 
 def products(journey: Journey) -> pa.Table:

@@ -100,9 +100,7 @@ class CancellationApi(generics.GenericAPIView):
 def _idempotency_key(request: Request) -> str:
     key: str = request.headers.get("Idempotency-Key", "")
     if not 1 <= len(key) <= MAX_KEY_LENGTH:
-        raise ValidationError(
-            {"Idempotency-Key": [f"This header is required, with 1 to {MAX_KEY_LENGTH} characters."]}
-        )
+        raise ValidationError({"Idempotency-Key": [f"This header is required, with 1 to {MAX_KEY_LENGTH} characters."]})
     return key
 
 

@@ -42,9 +42,7 @@ class PaymentMethod(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=("user", "token"), name="orders_paymentmethod_once_per_user"),
-        )
+        constraints = (models.UniqueConstraint(fields=("user", "token"), name="orders_paymentmethod_once_per_user"),)
 
     def __str__(self) -> str:
         return self.label
@@ -73,9 +71,7 @@ class Order(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=("user", "idempotency_key"), name="orders_order_once_per_key"),
-        )
+        constraints = (models.UniqueConstraint(fields=("user", "idempotency_key"), name="orders_order_once_per_key"),)
         indexes = (
             models.Index("created_at", name="orders_unpaid", condition=models.Q(status="pending")),
             models.Index("updated_at", name="orders_unshipped", condition=models.Q(status="confirmed")),
@@ -94,9 +90,7 @@ class Line(models.Model):
     """A product as it was sold: the name and price stay when the product changes or goes."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
-    product = models.ForeignKey(
-        "products.Product", null=True, on_delete=models.SET_NULL, related_name="order_lines"
-    )
+    product = models.ForeignKey("products.Product", null=True, on_delete=models.SET_NULL, related_name="order_lines")
     name = models.CharField(max_length=200)
     quantity = models.PositiveIntegerField(validators=[MinValueValidator(1)])
     unit_price = models.DecimalField(max_digits=10, decimal_places=2)

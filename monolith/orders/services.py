@@ -162,9 +162,7 @@ def _open(user: User, key: str, digest: str, wishes: Sequence[Wish], sold: Mappi
 
 
 def _line(order: Order, wish: Wish, product: Product) -> Line:
-    return Line(
-        order=order, product=product, name=product.name, quantity=wish.quantity, unit_price=product.price
-    )
+    return Line(order=order, product=product, name=product.name, quantity=wish.quantity, unit_price=product.price)
 
 
 def _settle(order: Order, token: str) -> None:
@@ -196,9 +194,7 @@ def _take_stock(order: Order) -> bool:
 
 
 def _save_method(user: User, token: str) -> None:
-    PaymentMethod.objects.get_or_create(
-        user=user, token=token, defaults={"label": provider.label(token=token)}
-    )
+    PaymentMethod.objects.get_or_create(user=user, token=token, defaults={"label": provider.label(token=token)})
 
 
 def _locked(order_id: int) -> Order:

@@ -34,9 +34,7 @@ def update_product(*, product: Product, by: User, **changes: Any) -> Product:
     """Set the given fields and no others: stock that is sold meanwhile is not set back."""
     current = Product.objects.select_for_update(no_key=True).get(pk=product.pk)
     if "price" in changes and changes["price"] != current.price:
-        PriceChange.objects.create(
-            product=current, old_price=current.price, new_price=changes["price"], changed_by=by
-        )
+        PriceChange.objects.create(product=current, old_price=current.price, new_price=changes["price"], changed_by=by)
     for name, value in changes.items():
         setattr(current, name, value)
     current.edited_by = by
@@ -110,6 +108,5 @@ def _move(deltas: Mapping[int, int], reason: StockMovement.Reason, reference: st
 
 def _record(deltas: Mapping[int, int], reason: StockMovement.Reason, reference: str = "") -> None:
     StockMovement.objects.bulk_create(
-        StockMovement(product_id=pk, delta=delta, reason=reason, reference=reference)
-        for pk, delta in deltas.items()
+        StockMovement(product_id=pk, delta=delta, reason=reason, reference=reference) for pk, delta in deltas.items()
     )

@@ -20,9 +20,7 @@ def register(*, email: str, password: str, full_name: str) -> User:
 
 
 def create_superuser(*, email: str, password: str, full_name: str, **fields: Any) -> User:
-    return _create(
-        email=email, password=password, full_name=full_name, is_staff=True, is_superuser=True, **fields
-    )
+    return _create(email=email, password=password, full_name=full_name, is_staff=True, is_superuser=True, **fields)
 
 
 def update_profile(*, user: User, **changes: Any) -> User:
@@ -56,9 +54,7 @@ def delete(*, user: User) -> None:
     user.delete()
 
 
-def add_address(
-    *, user: User, line1: str, city: str, postal_code: str, country: str, line2: str = ""
-) -> Address:
+def add_address(*, user: User, line1: str, city: str, postal_code: str, country: str, line2: str = "") -> Address:
     return Address.objects.create(
         user=user, line1=line1, line2=line2, city=city, postal_code=postal_code, country=country
     )

@@ -56,9 +56,7 @@ def api(customer) -> APIClient:
 
 
 def new_user() -> User:
-    return users.register(
-        email=f"user-{next(_numbers)}@example.com", password=PASSWORD, full_name="Ada Example"
-    )
+    return users.register(email=f"user-{next(_numbers)}@example.com", password=PASSWORD, full_name="Ada Example")
 
 
 def client_of(user: User) -> APIClient:

@@ -129,8 +129,7 @@ def masked(body: Any, host: str) -> Any:
         return [masked(item, host) for item in body]
     if isinstance(body, dict):
         return {
-            name: type(value).__name__ if name in NEW_EACH_TIME else masked(value, host)
-            for name, value in body.items()
+            name: type(value).__name__ if name in NEW_EACH_TIME else masked(value, host) for name, value in body.items()
         }
     if isinstance(body, str) and host in body and "cursor=" in body:
         return "a page's address"

@@ -77,9 +77,7 @@ def test_every_missing_field_is_named_at_once(api):
 def test_a_registration_does_not_choose_its_id_or_its_rights(api):
     body = {"email": fresh_email(), "password": PASSWORD, "full_name": "Ada"}
 
-    user = api.post(
-        "/api/v1/users", json=body | {"id": 1, "is_staff": True, "created_at": "2001-01-01"}
-    ).json()
+    user = api.post("/api/v1/users", json=body | {"id": 1, "is_staff": True, "created_at": "2001-01-01"}).json()
 
     assert user["id"] != 1
     assert not user["created_at"].startswith("2001")
@@ -132,9 +130,7 @@ def test_a_deleted_user_is_gone_with_every_token(api, account):
 def test_the_email_of_a_deleted_user_is_free_again(api, account):
     api.delete("/api/v1/users/me", headers=account.headers)
 
-    answer = api.post(
-        "/api/v1/users", json={"email": account.email, "password": PASSWORD, "full_name": "Ada"}
-    )
+    answer = api.post("/api/v1/users", json={"email": account.email, "password": PASSWORD, "full_name": "Ada"})
 
     assert answer.status_code == 201
     assert answer.json()["id"] != account.id

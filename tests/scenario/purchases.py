@@ -66,9 +66,7 @@ class Purchases:
         )
         answer = yield self._last
         order = answer.json()
-        if Decimal(order["total"]) != sum(
-            Decimal(line["unit_price"]) * line["quantity"] for line in order["lines"]
-        ):
+        if Decimal(order["total"]) != sum(Decimal(line["unit_price"]) * line["quantity"] for line in order["lines"]):
             raise Unexpected("a total that is not the sum of the lines")
         self._orders.append((key, order))
         self._keys.append(key)
@@ -115,8 +113,7 @@ class Purchases:
     def forgotten(self) -> tuple[Write, ...]:
         """What becomes of the orders when their customer's account is deleted: the books keep them."""
         return tuple(
-            update("orders", "orders_order", {"idempotency_key": key}, {"user_id": None})
-            for key in self._keys
+            update("orders", "orders_order", {"idempotency_key": key}, {"user_id": None}) for key in self._keys
         )
 
     def _remember(self, answer: Answer) -> None:
@@ -129,9 +126,7 @@ def _told(key: str, lines: list[dict[str, int]], answer: Answer) -> list[Write]:
     order = answer.json()
     of_order = {"order_id": order["id"]}
     writes = [
-        update(
-            "orders", "orders_order", {"idempotency_key": key}, {"id": order["id"], "total": order["total"]}
-        ),
+        update("orders", "orders_order", {"idempotency_key": key}, {"id": order["id"], "total": order["total"]}),
         insert("orders", "orders_statuschange", {**of_order, "status": "pending"}, {}),
     ]
     for line in lines:

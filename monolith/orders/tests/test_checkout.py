@@ -146,10 +146,7 @@ class TestIdempotency:
     def test_a_key_belongs_to_its_caller(self, api, product):
         other = client_of(new_user())
 
-        assert (
-            place(api, (product.pk, 1), key="k").json()["id"]
-            != place(other, (product.pk, 2), key="k").json()["id"]
-        )
+        assert place(api, (product.pk, 1), key="k").json()["id"] != place(other, (product.pk, 2), key="k").json()["id"]
 
     def test_a_withdrawn_product_does_not_undo_an_earlier_order(self, api, product):
         first = place(api, (product.pk, 1), key="k")

@@ -181,9 +181,7 @@ class TestAdmin:
 
     def test_actions_go_through_the_services(self, admin, product, confirmed):
         for _ in range(2):
-            answer = admin.post(
-                "/admin/orders/order/", {"action": "cancel", "_selected_action": confirmed.pk}
-            )
+            answer = admin.post("/admin/orders/order/", {"action": "cancel", "_selected_action": confirmed.pk})
             assert answer.status_code == 302
 
         assert stock(product) == 10

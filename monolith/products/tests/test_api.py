@@ -85,9 +85,7 @@ class TestReading:
         assert names(anonymous.get("/api/v1/products", {"ordering": ordering})) == list(expected)
 
     def test_pages_go_through_more_equal_prices_than_a_cursor_counts(self, anonymous, category):
-        Product.objects.bulk_create(
-            Product(name=f"P{number}", price=1, category=category) for number in range(2_100)
-        )
+        Product.objects.bulk_create(Product(name=f"P{number}", price=1, category=category) for number in range(2_100))
 
         seen = walk(anonymous, "/api/v1/products?ordering=price&page_size=200")
 
@@ -153,9 +151,7 @@ class TestUpkeep:
             assert client.post(f"{url}/stock", {"delta": 1}).status_code == expected
 
     def test_stock_goes_up_and_down_by_deltas(self, staff_api, product):
-        answers = [
-            staff_api.post(f"/api/v1/products/{product.pk}/stock", {"delta": delta}) for delta in (5, -15)
-        ]
+        answers = [staff_api.post(f"/api/v1/products/{product.pk}/stock", {"delta": delta}) for delta in (5, -15)]
 
         assert [answer.json()["stock"] for answer in answers] == [15, 0]
         assert sum(StockMovement.objects.values_list("delta", flat=True)) == 0

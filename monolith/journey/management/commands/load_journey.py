@@ -34,9 +34,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--sample", type=_positive, metavar="N", help="only what the first N households bought"
-        )
+        parser.add_argument("--sample", type=_positive, metavar="N", help="only what the first N households bought")
         parser.add_argument(
             "--flush",
             action="store_true",
@@ -91,9 +89,7 @@ class Command(BaseCommand):
             progress.say("indexes and foreign keys …")
 
 
-def _tables(
-    journey: source.Journey, credentials: people.Credentials
-) -> Iterator[tuple[type[Model], pa.Table]]:
+def _tables(journey: source.Journey, credentials: people.Credentials) -> Iterator[tuple[type[Model], pa.Table]]:
     """One after the other, so that only one is held in memory beside the source."""
     yield User, people.users(journey, credentials)
     yield Address, people.addresses(journey)

@@ -64,9 +64,7 @@ def test_callers_behind_the_gateway_are_counted_apart_and_cannot_pretend(anonymo
     monkeypatch.setitem(ScopedRateThrottle.THROTTLE_RATES, "token", "1/min")
 
     def ask(forwarded_for: str) -> int:
-        return anonymous.post(
-            "/api/v1/auth/token", {}, headers={"x-forwarded-for": forwarded_for}
-        ).status_code
+        return anonymous.post("/api/v1/auth/token", {}, headers={"x-forwarded-for": forwarded_for}).status_code
 
     assert ask("10.0.0.1") == 400
     assert ask("10.0.0.2") == 400

@@ -44,9 +44,7 @@ def test_a_login_to_the_admin_is_remembered(client, superuser):
     assert User.objects.get(pk=superuser.pk).last_login is not None
 
 
-def test_a_login_to_the_admin_writes_nothing_while_users_are_owned_elsewhere(
-    client, superuser, owned_elsewhere
-):
+def test_a_login_to_the_admin_writes_nothing_while_users_are_owned_elsewhere(client, superuser, owned_elsewhere):
     assert client.login(email=superuser.email, password=PASSWORD)
 
     assert User.objects.get(pk=superuser.pk).last_login is None

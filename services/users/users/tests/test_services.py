@@ -86,9 +86,7 @@ def test_a_deleted_user_takes_addresses_and_links_along(customer):
 def test_createsuperuser_goes_through_the_services(monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
 
-    call_command(
-        "createsuperuser", "--noinput", "--email", "root@example.org", "--full_name", "Root", verbosity=0
-    )
+    call_command("createsuperuser", "--noinput", "--email", "root@example.org", "--full_name", "Root", verbosity=0)
 
     root = User.objects.get()
     assert root.is_staff

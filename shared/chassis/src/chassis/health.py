@@ -2,8 +2,10 @@
 
 They are answered by a middleware and not by the project's urls: before anything that touches the
 database, which may be what is wrong, and whatever the Host header says, since probes and scrapers
-come by the address of a pod. Ready means that the process's own database answers and has all migrations. Never the broker: work
-for it is kept in the database while it is away.
+come by the address of a pod.
+
+Ready means that the process's own database answers and has all migrations. Never the broker: work for it is kept in
+the database while it is away.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from notes import Service
-from strangler.adapters.rehearsal.crew import Orders
+from strangler.adapters.rehearsal.crew import Assignment
 from strangler.adapters.rehearsal.crews import Crews
 from strangler.application.rehearsal.conduct import RehearsalError
 from strangler.application.rehearsal.journal import read
@@ -19,8 +19,8 @@ Start = Callable[[str], AbstractContextManager[Crews]]
 def start(service: Service, tmp_path: Path) -> Start:
     @contextmanager
     def crews(scenario: str) -> Iterator[Crews]:
-        orders = [
-            Orders(
+        assignments = [
+            Assignment(
                 root=str(HERE),
                 scenario=scenario,
                 run="run",
@@ -34,7 +34,7 @@ def start(service: Service, tmp_path: Path) -> Start:
             )
             for process in range(2)
         ]
-        with (tmp_path / "log").open("wb") as log, Crews(orders, errors=log) as traffic:
+        with (tmp_path / "log").open("wb") as log, Crews(assignments, errors=log) as traffic:
             yield traffic
 
     return crews

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import Connection
 from notes import Service
-from strangler.adapters.rehearsal.crew import Orders
+from strangler.adapters.rehearsal.crew import Assignment
 from strangler.adapters.rehearsal.crews import Crews
 from strangler.adapters.rehearsal.rows import PostgresRows
 from strangler.application.rehearsal.proof import owner_of
@@ -71,8 +71,8 @@ Play = Callable[..., Evidence]
 
 @pytest.fixture
 def play(service: Service, connection: Connection, tmp_path: Path) -> Iterator[Play]:
-    orders = [
-        Orders(
+    assignments = [
+        Assignment(
             root=str(HERE),
             scenario="notes:Readers",
             run="run",
@@ -86,13 +86,13 @@ def play(service: Service, connection: Connection, tmp_path: Path) -> Iterator[P
         )
         for process in range(2)
     ]
-    with (tmp_path / "log").open("wb") as log, Crews(orders, errors=log) as traffic:
+    with (tmp_path / "log").open("wb") as log, Crews(assignments, errors=log) as traffic:
 
         def on(steps: list[Step] = SCRIPT, writes: int = 1, **parts: Any) -> Evidence:
             stage = Stage(
                 capabilities=["notes"],
                 traffic=traffic,
-                journals=[Path(order.journal) for order in orders],
+                journals=[Path(one.journal) for one in assignments],
                 verbs=parts.get("verbs", SpokenVerbs()),
                 bounces=parts.get("bounces", GrowingBounces()),
                 sides=OpenSides(),
@@ -180,7 +180,7 @@ def test_a_switch_that_is_refused_once_is_tried_again(play: Play) -> None:
     evidence = play(verbs=SpokenVerbs(failing={"switch": 1}))
 
     assert problems(evidence) == []
-    assert details(evidence)["attempts"] == {"switch notes": 2, "reverse notes": 1}
+    assert details(evidence)["attempts"] == [2, 1]
 
 
 def test_a_step_that_fails_ends_the_script_but_not_the_check(play: Play) -> None:

@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 something differs or a step failed and was undone, 2 refus
 
 
 class Verbs(click.Group):
-    """Imports a verb when it is asked for, and shows the errors meant for users without a traceback."""
+    """Imports a verb when it is asked for, and shows the errors meant for people without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

@@ -57,7 +57,7 @@ class Loader:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Methods and a path template: ``GET,POST /api/v1/users/{id}``; ``*`` as methods is any method,
+    """Methods and a path template: ``GET,POST /api/v1/books/{id}``; ``*`` as methods is any method,
     ``{name}`` is one segment, a final ``*`` is whatever follows."""
 
     methods: frozenset[str]

@@ -155,7 +155,8 @@ def put_off_indexes(connection: Connection, *, capability: str, tables: Sequence
 SECONDARY = """
 SELECT format('%%I', i.relname),
        CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.oid)
-            ELSE format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', %(table)s::text, k.conname, pg_get_constraintdef(k.oid)) END,
+            ELSE format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s',
+                        %(table)s::text, k.conname, pg_get_constraintdef(k.oid)) END,
        CASE WHEN k.oid IS NULL THEN format('DROP INDEX %%s', i.oid::regclass)
             ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', %(table)s::text, k.conname) END
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid

@@ -68,7 +68,7 @@ def compare(
         for low, high in _ranges(bounds(owner, table)):
             count, here = _hash(owner, table, low, high)
             if (count, here) != _hash(copy, table, low, high):
-                proof.differences += _look_closer(owner, copy, table, low, high, settle)
+                proof.differences += _look_closer(owner, copy, table, _between(table, low, high), settle)
             proof.rows += count
             progress(proof.rows)
     return proof
@@ -127,9 +127,8 @@ def _differing(table: Table, here: dict[Key, Row], there: dict[Key, Row]) -> lis
 
 
 def _look_closer(
-    owner: Connection, copy: Connection, table: Table, low: Key | None, high: Key | None, settle: Settle
+    owner: Connection, copy: Connection, table: Table, where: sql.Composed, settle: Settle
 ) -> list[Difference]:
-    where = _between(table, low, high)
     found = _differing(table, _rows(owner, table, where), _rows(copy, table, where))
     for _ in range(5):
         if not found:

@@ -258,22 +258,24 @@ class PostgresReplication:
         self, owner: str, copy_side: str, tables: Mapping[str, Table], found: Sequence[hashing.Difference]
     ) -> None:
         origin = names.origin(self.capability.name, "repair")
-        with connect(self.dsns[copy_side], purpose=f"repair {self.capability.name}", idle_ms=60_000) as copy:
-            with own_origin(copy, origin):
-                # A difference is mended as the application's write would be refused here, but a replica's is not.
-                copy.execute("SET session_replication_role = replica")
-                for one in found:
-                    try:
-                        repairing.repair(
-                            self.session(owner),
-                            copy,
-                            tables[one.table],
-                            one,
-                            settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
-                        )
-                    except psycopg.errors.QueryCanceled as error:
-                        raise MoveError(
-                            f"{one} is locked by a writer",
-                            place=self.capability.name,
-                            remedy="run verify --repair again",
-                        ) from error
+        with (
+            connect(self.dsns[copy_side], purpose=f"repair {self.capability.name}", idle_ms=60_000) as copy,
+            own_origin(copy, origin),
+        ):
+            # The local fence stands on the copy; a replica's writes pass it.
+            copy.execute("SET session_replication_role = replica")
+            for one in found:
+                try:
+                    repairing.repair(
+                        self.session(owner),
+                        copy,
+                        tables[one.table],
+                        one,
+                        settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
+                    )
+                except psycopg.errors.QueryCanceled as error:
+                    raise MoveError(
+                        f"{one} is locked by a writer",
+                        place=self.capability.name,
+                        remedy="run verify --repair again",
+                    ) from error

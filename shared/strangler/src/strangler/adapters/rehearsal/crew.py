@@ -1,6 +1,6 @@
 """The program of one process of the traffic: threads that play a scenario's behaviours.
 
-Started as ``python -m strangler.adapters.rehearsal.crew ORDERS``. Each line on standard input sets the
+Started as ``python -m strangler.adapters.rehearsal.crew ASSIGNMENT``. Each line on standard input sets the
 capability that the writers write to (empty: none); its end, which also comes when the rehearsal dies,
 ends the traffic. Each line on standard output is the totals so far.
 """
@@ -31,7 +31,7 @@ AFTER_FAILURE = 0.2  # seconds that a client waits before it begins anew
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class Assignment:
     """What one process of the traffic is to do; ``process`` of ``processes``, think times in seconds."""
 
     root: str
@@ -68,18 +68,18 @@ def load_scenario(root: Path, name: str) -> type[Scenario]:
 class Crew:
     """The threads of one process, which go on until :meth:`end`."""
 
-    def __init__(self, orders: Orders, scenario: Scenario) -> None:
+    def __init__(self, assignment: Assignment, scenario: Scenario) -> None:
         self.tally = Tally()
-        self._orders = orders
+        self._assignment = assignment
         self._scenario = scenario
-        self._journal = Journal(Path(orders.journal))
+        self._journal = Journal(Path(assignment.journal))
         self._over = threading.Event()
         self._target: str | None = None
         self._turn = threading.Condition()
         # Every client of every process has a number of its own.
-        self._numbers = count(orders.process, orders.processes)
-        slots = [(self._client, f"client {orders.process}.{slot}") for slot in range(orders.clients)]
-        slots += [(self._write, f"{WRITER} {orders.process}.{slot}") for slot in range(orders.writers)]
+        self._numbers = count(assignment.process, assignment.processes)
+        slots = [(self._client, f"client {assignment.process}.{slot}") for slot in range(assignment.clients)]
+        slots += [(self._write, f"{WRITER} {assignment.process}.{slot}") for slot in range(assignment.writers)]
         self._threads = [threading.Thread(target=work, args=(name,), name=name) for work, name in slots]
 
     def start(self) -> None:
@@ -101,9 +101,9 @@ class Crew:
         self._journal.close()
 
     def _client(self, name: str) -> None:
-        rng = Random(f"{self._orders.run} {name}")  # noqa: S311
-        rate = 1 / self._orders.think if self._orders.think else 0.0
-        self._over.wait(rng.random() * self._orders.think)
+        rng = Random(f"{self._assignment.run} {name}")  # noqa: S311
+        rate = 1 / self._assignment.think if self._assignment.think else 0.0
+        self._over.wait(rng.random() * self._assignment.think)
         while not self._over.is_set():
             with closing(self._session(name, self._scenario.client(next(self._numbers), rng))) as session:
                 while session.play():
@@ -112,7 +112,7 @@ class Crew:
             self._over.wait(AFTER_FAILURE if session.failed else 0)
 
     def _write(self, name: str) -> None:
-        rng = Random(f"{self._orders.run} {name}")  # noqa: S311
+        rng = Random(f"{self._assignment.run} {name}")  # noqa: S311
         sessions: dict[str, Session] = {}
         while (capability := self._my_turn()) is not None:
             if capability not in sessions:
@@ -129,7 +129,7 @@ class Crew:
             return None if self._over.is_set() else self._target
 
     def _session(self, name: str, behaviour: Behaviour, *, writer: bool = False) -> Session:
-        connection = Connection(self._orders.gateway)
+        connection = Connection(self._assignment.gateway)
         return Session(name, behaviour, http=connection, journal=self._journal, tally=self.tally, writer=writer)
 
 
@@ -153,9 +153,9 @@ def die(failed: threading.ExceptHookArgs) -> None:
 
 def main(arguments: list[str], commands: TextIO, out: TextIO) -> None:
     threading.excepthook = die
-    orders = Orders(**json.loads(arguments[0]))
-    scenario = load_scenario(Path(orders.root), orders.scenario)(orders.run)
-    crew = Crew(orders, scenario)
+    assignment = Assignment(**json.loads(arguments[0]))
+    scenario = load_scenario(Path(assignment.root), assignment.scenario)(assignment.run)
+    crew = Crew(assignment, scenario)
     over = threading.Event()
     teller = threading.Thread(target=tell, args=(crew, out, over))
     crew.start()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import IO
 
-from strangler.adapters.rehearsal.crew import Orders
+from strangler.adapters.rehearsal.crew import Assignment
 from strangler.application.rehearsal.conduct import RehearsalError
 from strangler.ports.rehearsal import Totals
 
@@ -23,15 +23,15 @@ DIED = ("a process of the traffic died", "see rehearsal.log beside the report")
 
 
 class Crews:
-    """The processes of a rehearsal's traffic: ``with Crews(orders) as traffic``."""
+    """The processes of a rehearsal's traffic: ``with Crews(assignments) as traffic``."""
 
-    def __init__(self, orders: Sequence[Orders], *, errors: IO[bytes]) -> None:
+    def __init__(self, assignments: Sequence[Assignment], *, errors: IO[bytes]) -> None:
         self._news = threading.Condition()
-        self._told = [Totals() for _ in orders]
-        self._ended = [False for _ in orders]
-        self._processes = [_start(order, errors) for order in orders]
+        self._told = [Totals() for _ in assignments]
+        self._ended = [False for _ in assignments]
+        self._processes = [_start(assignment, errors) for assignment in assignments]
         self._readers = [
-            threading.Thread(target=self._read, args=(place,), daemon=True) for place in range(len(orders))
+            threading.Thread(target=self._read, args=(place,), daemon=True) for place in range(len(assignments))
         ]
         for reader in self._readers:
             reader.start()
@@ -95,10 +95,10 @@ class Crews:
             self._news.notify_all()
 
 
-def _start(orders: Orders, errors: IO[bytes]) -> subprocess.Popen[str]:
+def _start(assignment: Assignment, errors: IO[bytes]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "strangler.adapters.rehearsal.crew", json.dumps(asdict(orders))],
-        cwd=orders.root,
+        [sys.executable, "-m", "strangler.adapters.rehearsal.crew", json.dumps(asdict(assignment))],
+        cwd=assignment.root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

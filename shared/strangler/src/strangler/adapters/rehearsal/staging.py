@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from strangler.adapters.postgres.connection import connect
 from strangler.adapters.postgres.side import PostgresSide
 from strangler.adapters.rehearsal.bounces import EnvoyBounces
-from strangler.adapters.rehearsal.crew import Orders, load_scenario
+from strangler.adapters.rehearsal.crew import Assignment, load_scenario
 from strangler.adapters.rehearsal.crews import Crews
 from strangler.adapters.rehearsal.rows import PostgresRows
 from strangler.adapters.rehearsal.verbs import CommandLine
@@ -46,14 +46,14 @@ def staged(project: Project, endpoints: Endpoints, size: Size, *, folder: Path) 
     Raises:
         ConfigurationError: when the scenario cannot be imported.
     """
-    orders = _orders(project, endpoints.gateway, size, folder)
+    assignments = _assignments(project, endpoints.gateway, size, folder)
     with ExitStack() as held:
         log = held.enter_context((folder / "rehearsal.log").open("wb"))
-        traffic = held.enter_context(Crews(orders, errors=log))
+        traffic = held.enter_context(Crews(assignments, errors=log))
         yield Stage(
             capabilities=list(project.capabilities),
             traffic=traffic,
-            journals=[Path(order.journal) for order in orders],
+            journals=[Path(assignment.journal) for assignment in assignments],
             verbs=CommandLine(project.path, listen=lambda text: _log(log, text)),
             bounces=EnvoyBounces(endpoints.envoy_admin),
             sides=DatabaseSides(project, endpoints),
@@ -84,7 +84,7 @@ class DatabaseSides:
         return rows
 
 
-def _orders(project: Project, gateway: str, size: Size, folder: Path) -> list[Orders]:
+def _assignments(project: Project, gateway: str, size: Size, folder: Path) -> list[Assignment]:
     if project.scenario is None:
         raise ConfigurationError(
             "no scenario is named",
@@ -97,7 +97,7 @@ def _orders(project: Project, gateway: str, size: Size, folder: Path) -> list[Or
         stale.unlink()
     run = secrets.token_hex(3)
     return [
-        Orders(
+        Assignment(
             root=str(project.path.parent),
             scenario=project.scenario,
             run=run,

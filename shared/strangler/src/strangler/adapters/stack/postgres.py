@@ -1,7 +1,8 @@
 """Embedded PostgreSQL: a server for each database, from the binaries of a Python package.
 
 Note "no root": PostgreSQL refuses to run as root. Root therefore runs it in a user namespace of its own,
-in which it is uid 1000 and the files are still root's; where namespaces are forbidden, as ``nobody``.
+in which it is uid 1000 and the files are still root's; where namespaces are forbidden, as ``nobody``,
+which keeps one right of root's: to pass folders, as those above a clone, that are closed to all others.
 """
 
 from __future__ import annotations
@@ -186,7 +187,8 @@ def _as_ordinary_user() -> Sequence[str]:
         return _NAMESPACE
     if shutil.which("setpriv"):
         nobody = pwd.getpwnam("nobody")
-        return ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+        right = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+        return ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", *right)
     raise StackError(
         "PostgreSQL does not run as root, and neither unshare nor setpriv can make another user of it",
         remedy="run the command as an ordinary user",

@@ -102,7 +102,7 @@ def details(evidence: Evidence) -> dict[str, Any]:
         "failed": [asdict(failure) for failure in evidence.records.failures[:LISTED]],
         "lost": _listed(evidence.findings, Fault.LOST),
         "doubled": _listed(evidence.findings, Fault.DOUBLED),
-        "attempts": {f"{change.verb} {change.capability}": change.attempts for change in evidence.changes},
+        "attempts": [change.attempts for change in evidence.changes],
         "self_test": asdict(evidence.self_test),
     }
 

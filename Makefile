@@ -1,0 +1,45 @@
+# make demo and make test need Python 3.11 or newer and nothing else; they make .venv themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+DJANGO_PROJECTS := monolith services/users
+
+.PHONY: demo test check faults soak lock openapi clean help
+
+help:
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/ready: requirements/all.txt requirements/uv.txt shared/chassis/pyproject.toml shared/strangler/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e shared/chassis -e shared/strangler
+	@touch $@
+
+demo: $(VENV)/ready ## the shop, moved under traffic, with the proof (about 3 minutes)
+	@$(BIN)/strangler rehearse
+
+test: $(VENV)/ready ## every suite but the faults
+	@$(BIN)/python -m tests.suites
+
+faults: $(VENV)/ready ## each boundary killed once, on a real stack
+	@$(BIN)/python -m tests.suites faults
+
+soak: $(VENV)/ready ## the faults in every combination; takes an hour
+	@$(BIN)/python -m tests.suites soak
+
+check: $(VENV)/ready ## lint, types, layers, migrations, schemas
+	@$(BIN)/python -m tests.checks
+
+openapi: $(VENV)/ready ## writes the OpenAPI files anew
+	@$(BIN)/python -m tests.checks openapi
+
+lock: $(VENV)/ready ## pins all requirements anew
+	@$(BIN)/python -m tests.checks lock
+
+clean: ## stops the stack and removes what was made
+	@test ! -x $(BIN)/strangler || $(BIN)/strangler down --wipe
+	@rm -rf $(VENV) var .mypy_cache .ruff_cache .import_linter_cache

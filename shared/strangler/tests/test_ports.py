@@ -1,0 +1,47 @@
+"""Ports are free, remembered, and out of the way of outgoing connections."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from strangler.adapters.stack import ports
+from strangler.domain.errors import StackError
+
+
+def test_ports_are_the_same_the_next_time(tmp_path: Path) -> None:
+    memory = tmp_path / "ports.json"
+
+    first = ports.assign(["a", "b"], {}, memory)
+
+    assert len(set(first.values())) == 2
+    assert ports.assign(["b", "c"], {}, memory)["b"] == first["b"]
+    assert ports.assign(["a", "b"], {}, memory) == first
+
+
+def test_a_remembered_port_that_is_taken_is_replaced(tmp_path: Path) -> None:
+    memory = tmp_path / "ports.json"
+    first = ports.assign(["a"], {}, memory)["a"]
+
+    with socket.create_server(("127.0.0.1", first)):
+        assert ports.assign(["a"], {}, memory)["a"] != first
+
+
+def test_ports_are_outside_the_ephemeral_range(tmp_path: Path) -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if lowest < 20000:
+        pytest.skip("the machine's ephemeral range leaves no room below it")
+
+    assigned = ports.assign([f"p{number}" for number in range(50)], {}, tmp_path / "ports.json")
+
+    assert max(assigned.values()) < lowest
+
+
+def test_a_wanted_port_is_given_or_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StackError, match="is taken"):
+            ports.assign(["a"], {"a": port}, tmp_path / "ports.json")
+
+    assert ports.assign(["a"], {"a": port}, tmp_path / "ports.json") == {"a": port}

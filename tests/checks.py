@@ -1,0 +1,161 @@
+"""``make check``: everything that can be said of the code without running it.
+
+python -m tests.checks            all checks
+python -m tests.checks openapi    writes the OpenAPI files
+python -m tests.checks lock       pins the requirements
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+DJANGO = ("monolith", "services/users")
+SPECTACULAR = ("python", "manage.py", "spectacular", "--validate", "--fail-on-warn", "--file")
+LAYERED = ("shared/chassis", "shared/strangler", *DJANGO)
+
+SHOP_WORDS = re.compile(
+    r"\b(shops?|users|users_\w+|products?|orders|basket|household|checkout|customers?|cart)\b", re.IGNORECASE
+)
+
+PIN = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url")
+PIN += ("--no-annotate", "--quiet")
+# The data set declares them for reading what we read without them.
+NOT_NEEDED = ("--no-emit-package", "pandas", "--no-emit-package", "numpy")
+PINNED = {
+    "requirements/uv.txt": ["requirements/uv.in"],
+    "requirements/all.txt": [
+        "requirements/all.in",
+        "shared/chassis/pyproject.toml",
+        "shared/strangler/pyproject.toml",
+        "--extra",
+        "local",
+        *NOT_NEEDED,
+    ],
+    "monolith/requirements.txt": ["monolith/requirements.in", "shared/chassis/pyproject.toml", *NOT_NEEDED],
+    "services/users/requirements.txt": ["services/users/requirements.in", "shared/chassis/pyproject.toml"],
+}
+
+
+def run(*command: str, where: str = ".") -> bool:
+    """Runs one tool in a folder; whether it was content."""
+    return (
+        subprocess.run(
+            [str(BIN / command[0]), *command[1:]], cwd=ROOT / where, env=_environment(), check=False
+        ).returncode
+        == 0
+    )
+
+
+def _environment() -> dict[str, str]:
+    """What a Django project asks for before it can be looked at; nothing is connected to."""
+    key = Path(tempfile.gettempdir()) / "unused.pem"
+    return {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "BROKER_URL": "memory://",
+        "SECRET_KEY": "only-for-checks",
+        "TOKEN_KEY_FILE": str(key),
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+
+
+def no_word_of_the_shop() -> bool:
+    """shared/ serves any project, so it names nothing of this one."""
+    found = []
+    for path in sorted((ROOT / "shared").rglob("src/**/*")):
+        if path.suffix not in {".py", ".sql"}:
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if SHOP_WORDS.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    print("\n".join(found) or "no word of the shop in shared/")
+    return not found
+
+
+def openapi_is_current() -> bool:
+    """The committed files are what the code says now."""
+    content = True
+    for project in DJANGO:
+        with tempfile.TemporaryDirectory() as folder:
+            fresh = Path(folder) / "openapi.yaml"
+            made = run(
+                "python",
+                "manage.py",
+                "spectacular",
+                "--validate",
+                "--fail-on-warn",
+                "--file",
+                str(fresh),
+                where=project,
+            )
+            same = made and fresh.read_text() == (ROOT / project / "openapi.yaml").read_text()
+        print(f"{project}/openapi.yaml {'is current' if same else 'is not current: run `make openapi`'}")
+        content &= same
+    return content
+
+
+def write_openapi() -> bool:
+    """Writes each project's OpenAPI file."""
+    return all(run(*SPECTACULAR, "openapi.yaml", where=project) for project in DJANGO)
+
+
+def lock() -> bool:
+    """Pins all requirement files with hashes and without addresses."""
+    return all(
+        run("uv", "pip", "compile", *PIN, *source, "--upgrade", "-o", target) for target, source in PINNED.items()
+    )
+
+
+def django_is_content() -> bool:
+    """``check --deploy`` is for production's settings; here the projects' own checks and their migrations."""
+    commands = [("check",), ("makemigrations", "--check", "--dry-run")]
+    # makemigrations warns that it cannot ask a database for its history; there is none here.
+    quiet = ("python", "-W", "ignore::RuntimeWarning", "manage.py")
+    outcomes = [run(*quiet, *command, where=project) for project in DJANGO for command in commands]
+    return all(outcomes)
+
+
+def layers_are_kept() -> bool:
+    """One run a project, for several hold packages of the same name."""
+    outcomes = [run("lint-imports", where=project) for project in LAYERED]
+    return all(outcomes)
+
+
+CHECKS: dict[str, Callable[[], bool]] = {
+    "ruff": lambda: run("ruff", "check", "."),
+    "ruff format": lambda: run("ruff", "format", "--check", "."),
+    "mypy": lambda: run("mypy"),
+    "import-linter": layers_are_kept,
+    "django": django_is_content,
+    "openapi": openapi_is_current,
+    "words": no_word_of_the_shop,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs all checks, also after one has failed; the exit code says whether all were content."""
+    if arguments == ["openapi"]:
+        return 0 if write_openapi() else 1
+    if arguments == ["lock"]:
+        return 0 if lock() else 1
+    failed = []
+    for name, check in CHECKS.items():
+        print(f"--- {name}", flush=True)
+        if not check():
+            failed.append(name)
+    print(
+        f"checks: {len(CHECKS) - len(failed)} passed, {len(failed)} failed{': ' + ', '.join(failed) if failed else ''}"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
