@@ -172,7 +172,7 @@ MISTAKES = [
     ('database = "old"', 'database = "odl"', "processes.web.database", "'odl' is unknown", "old?"),
     ('COLOUR = "red"', "COLOUR = 1", "processes.web.environment.COLOUR", "must be text", "write text"),
     ('process = "web"', 'process = "wob"', "loader.process", "'wob' is unknown", "did you mean web?"),
-    ('"things_thing"', '"Things"', "capabilities.things.tables[0]", "not a table", "must match"),
+    ('"things_thing"', '"a.b.thing"', "capabilities.things.tables[0]", "not a table", "must match"),
     ('"things_thing", "other.part"', "", "capabilities.things.tables", "is empty", "at least one"),
     ('process = "things"', 'process = "thing"', "capabilities.things.process", "unknown", "things?"),
     ('database = "things"', 'database = "old"', "capabilities.things.database", "lives in", "own database"),
@@ -180,7 +180,7 @@ MISTAKES = [
     ('"GET,POST /things"', '"GET /a/*/b"', "capabilities.things.routes[0]", "not a route", "methods and"),
     ('"GET,POST /things"', '"GET,PUSH /t"', "capabilities.things.routes[0]", "PUSH is not a method", "GET"),
     ('column = "thing_id"', "", "capabilities.things.references[0].column", "is missing", "give text"),
-    ('"auth_*"', '"auth-*"', "stays.tables[1]", "not a table or pattern", "must match"),
+    ('"auth_*"', '"a.b.*"', "stays.tables[1]", "not a table or pattern", "must match"),
     ('url = "amqp://broker"', 'host = "b"', "broker.host", "is not a known key", "url"),
 ]
 

@@ -30,8 +30,10 @@ RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
 _ROUTE = re.compile(r"(?P<methods>\*|[A-Z]+(?:,[A-Z]+)*) (?P<path>/\S*)")
 _PATH = re.compile(r"(?:[^{}*]|\{[a-z_]+\})*\*?")
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
-_TABLE = re.compile(r"(?:[a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
-_TABLE_PATTERN = re.compile(r"[a-z_*?][a-z0-9_*?]*")
+# As the catalog spells them, without quotes: capitals count, and what is not in `public` is named with its schema.
+_TABLE = re.compile(r'(?:[^".*?]+\.)?[^".*?]+')
+_TABLE_PATTERN = re.compile(r'(?:[^".]+\.)?[^".]+')
+_COLUMN = re.compile(r'[^"]+')
 
 
 def load(path: Path | None = None) -> Project:
@@ -163,7 +165,7 @@ def _capability(
 ) -> Capability:
     capability = Capability(
         name=name,
-        tables=part.texts("tables", matching=_TABLE, kind="table"),
+        tables=[name.removeprefix("public.") for name in part.texts("tables", matching=_TABLE, kind="table")],
         routes=[_route(part, index, text) for index, text in enumerate(part.texts("routes"))],
         process=part.one_of("process", processes),
         database=part.one_of("database", databases),
@@ -205,7 +207,8 @@ def _route(part: Section, index: int, text: str) -> Route:
 
 
 def _reference(part: Section) -> Reference:
-    reference = Reference(table=part.text("table", matching=_TABLE), column=part.text("column", matching=_TABLE))
+    table = part.text("table", matching=_TABLE).removeprefix("public.")
+    reference = Reference(table=table, column=part.text("column", matching=_COLUMN))
     part.close()
     return reference
 

@@ -42,7 +42,7 @@ def require(capability: str, present: State | None, wanted: State, *, verb: str)
     raise RefusedError(
         f"cannot {verb} while the move is {present.value if present else 'not started'}",
         place=capability,
-        remedy=NEXT[present],
+        remedy=NEXT[present].format(capability=capability),
     )
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from strangler.domain.errors import PreflightError, StackError
+from strangler.ports.side import LostError
 
-Connection = psycopg.Connection[Any]
+T = TypeVar("T")
 
 COORDINATOR = {
     "connect_timeout": 5,
@@ -30,6 +31,27 @@ SAME_TEXT = (
     "-c timezone=UTC -c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 "
     "-c bytea_output=hex -c client_encoding=UTF8"
 )
+# The server's own view of a vanished client, whose locks it would else keep for hours.
+SOON_MISSED = "-c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2 -c tcp_user_timeout=2000"
+# What an administrator has set for applications would end a long copy, or the export of its snapshot.
+UNHURRIED = "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0"
+
+
+class Connection(psycopg.Connection[Any]):
+    """A session that says by an error of its own that its server has gone, whatever it was doing."""
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
+        """Raises LostError in place of psycopg's when the session is no more."""
+        try:
+            return super().wait(gen, *args, **kwargs)
+        except psycopg.OperationalError as error:
+            if not self.closed:
+                raise
+            raise LostError(
+                f"the server went away: {error}".strip(),
+                place=describe(self.info.dsn),
+                remedy="nothing needs to be undone by hand; recovery acts when the server is back",
+            ) from error
 
 
 def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = False) -> Connection:
@@ -40,14 +62,14 @@ def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = 
     Raises:
         StackError: when the server cannot be reached.
     """
-    options = f"{SAME_TEXT} -c idle_in_transaction_session_timeout={idle_ms} -c synchronous_commit=on"
-    extra: dict[str, Any] = dict(COORDINATOR, application_name=f"strangler {purpose}")
+    options = f"{SAME_TEXT} {SOON_MISSED} {UNHURRIED} -c idle_in_transaction_session_timeout={idle_ms}"
+    extra: dict[str, Any] = dict(
+        COORDINATOR, application_name=f"strangler {purpose}", options=f"{options} -c synchronous_commit=on"
+    )
     if replication:
         extra["replication"] = "database"
-    else:
-        extra["options"] = options
     try:
-        return psycopg.connect(make_conninfo(dsn, **extra), autocommit=True)
+        return Connection.connect(make_conninfo(dsn, **extra), autocommit=True)
     except psycopg.OperationalError as error:
         raise StackError(
             f"cannot connect: {error}".strip(),

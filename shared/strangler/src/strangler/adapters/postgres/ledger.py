@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -19,6 +20,9 @@ from strangler.domain.errors import RefusedError
 from strangler.domain.move import Move
 from strangler.domain.phase import State
 from strangler.ports.side import LostError, Side
+
+STILL_MS = 3000
+BEAT_SECONDS = 0.5
 
 SWAP = """
 UPDATE strangler.move SET state = %s, epoch = %s, owner = coalesce(%s, owner), intent = %s, step = NULL,
@@ -76,6 +80,9 @@ class PostgresLedger:
     def coordinating(self, capability: str) -> Iterator[None]:
         """Holds the right to act on a move; there is one holder at a time.
 
+        A coordinator that stands still (stopped, swapped out, its machine frozen) loses the right after
+        ``STILL_MS``: the server then ends the session, and recovery need not wait for it to wake.
+
         Raises:
             RefusedError: when another has it.
         """
@@ -85,10 +92,22 @@ class PostgresLedger:
                 place=capability,
                 remedy="wait for it; `strangler status` shows what it does",
             )
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(self.connection, over), daemon=True)
         try:
+            self.connection.execute(f"SET idle_session_timeout = {STILL_MS}")
+            beat.start()
             yield
         finally:
+            over.set()
+            beat.join()
             self.unlock(capability)
+
+    @staticmethod
+    def _beat(connection: Connection, over: threading.Event) -> None:
+        with suppress(psycopg.Error):
+            while not over.wait(BEAT_SECONDS):
+                connection.execute("SELECT 1")
 
     def try_lock(self, capability: str) -> bool:
         """Takes the lock if it is free."""

@@ -1,0 +1,65 @@
+"""How long writes pause: many switches there and back under the rehearsal's traffic.
+
+    python -m tests.benchmarks.pauses [SWITCHES] [CAPABILITY]
+
+Prints a line a change of owner and, at the end, the median, the worst, and where the time went. Needs no stack to be
+up; the one it starts is taken down again. Figures depend on what else runs on the machine: both cores are busy with
+the traffic alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(switches: int = 20, capability: str = "users") -> int:
+    """Runs the rehearsal with a script of its own; its exit code is passed on."""
+    lines = [f"start {capability}", f"verify {capability}"]
+    for number in range(switches):
+        lines += [f"{'reverse' if number % 2 else 'switch'} {capability}", "traffic 200"]
+    with tempfile.TemporaryDirectory() as folder:
+        script, report = Path(folder) / "script.txt", Path(folder) / "report.json"
+        script.write_text("\n".join(lines))
+        command = [sys.executable, "-m", "strangler.cli.main", "rehearse", "--data", "sample"]
+        command += ["--script", str(script), "--report", str(report)]
+        code = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode
+        if report.exists():
+            _tell(json.loads(report.read_text()), (Path(folder) / "rehearsal.log").read_text())
+    return code
+
+
+def _tell(report: dict[str, object], log: str) -> None:
+    moves = report["moves"]
+    assert isinstance(moves, list)
+    for move in moves:
+        print(
+            f"{move['verb']:<8} pause {move['pause_ms']:7.1f} ms   longest gap between acknowledged writes "
+            f"{move['client_pause_ms']:7.1f} ms   {move['bounced']} requests met the fence"
+        )
+    pauses = [move["pause_ms"] for move in moves]
+    gaps = [move["client_pause_ms"] for move in moves]
+    print(f"{platform.machine()}, {os.cpu_count()} cores, PostgreSQL and traffic on the same machine")
+    print(f"pause:  median {statistics.median(pauses):.1f} ms, worst {max(pauses):.1f} ms, n = {len(pauses)}")
+    print(f"client: median {statistics.median(gaps):.1f} ms, worst {max(gaps):.1f} ms")
+    steps: dict[str, list[float]] = defaultdict(list)
+    for line in log.splitlines():
+        if line.startswith('{"capability"') and '"pause_ms"' in line:
+            for step in json.loads(line)["steps"]:
+                steps[step["step"]].append(step["ms"])
+    for step, times in steps.items():
+        print(f"  {step:<18} median {statistics.median(times):7.2f} ms   worst {max(times):7.2f} ms")
+    print(", ".join(f"{key} {report[key]}" for key in ("requests", "failed", "acknowledged_writes", "lost", "doubled")))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*(int(word) if word.isdigit() else word for word in sys.argv[1:])))

@@ -1,0 +1,29 @@
+"""What black-box suites share: one stack for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack import Stack
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "soak: the same faults in every combination; `make soak` runs them")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The shop with sample data, up; stopped at the end of the run, and not a process of it left."""
+    found = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        found.up()
+        yield found
+    finally:
+        try:
+            found.down()
+            left = found.remains()
+            assert not left, f"still running after `strangler down`: {left}"
+        finally:
+            found.end_remains()
