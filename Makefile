@@ -41,5 +41,5 @@ lock: $(VENV)/ready ## pins all requirements anew
 	@$(BIN)/python -m tests.checks lock
 
 clean: ## stops the stack and removes what was made
-	@test ! -x $(BIN)/strangler || $(BIN)/strangler down --wipe
+	@test ! -x $(BIN)/strangler || $(BIN)/strangler down --wipe --yes
 	@rm -rf $(VENV) var .mypy_cache .ruff_cache .import_linter_cache

@@ -136,6 +136,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "import-linter": layers_are_kept,
     "django": django_is_content,
     "openapi": openapi_is_current,
+    "command reference": lambda: run("python", "docs/generate_commands.py", "--check"),
     "words": no_word_of_the_shop,
 }
 

@@ -21,17 +21,13 @@ VERB_SECONDS = 120
 
 
 class Stack:
-    """The project of this repository, run from a copy of its ``strangler.toml`` in ``folder``.
+    """The project of this repository with its state in ``folder``.
 
     A developer's own stack under ``var/`` is neither seen nor touched.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config = folder / "strangler.toml"
-        self.config.write_text((ROOT / "strangler.toml").read_text())
-        for name in ("monolith", "services"):
-            (folder / name).symlink_to(ROOT / name)
 
     def up(self) -> None:
         self.run("up", "--detach", "--data", "sample", seconds=UP_SECONDS)
@@ -45,7 +41,7 @@ class Stack:
         """Runs ``strangler VERB…`` to its end, which must be ``code``."""
         done = subprocess.run(
             [STRANGLER, *verb],
-            cwd=self.folder,
+            cwd=ROOT,
             env=self._environment(environment),
             capture_output=True,
             text=True,
@@ -64,7 +60,7 @@ class Stack:
         """Starts ``strangler VERB…`` and does not wait for it."""
         return subprocess.Popen(
             [STRANGLER, *verb],
-            cwd=self.folder,
+            cwd=ROOT,
             env=self._environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -116,7 +112,8 @@ class Stack:
             return False
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        return {**os.environ, "STRANGLER_CONFIG": str(self.config), **more}
+        project = {"STRANGLER_CONFIG": str(ROOT / "strangler.toml"), "STRANGLER_STATE": str(self.folder)}
+        return {**os.environ, **project, **more}
 
 
 def _processes() -> dict[int, str]:

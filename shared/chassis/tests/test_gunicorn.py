@@ -35,6 +35,12 @@ def test_workers_and_threads_come_from_the_environment(configuration):
     assert (read.workers, read.threads) == (3, 5)
 
 
+def test_workers_are_told_how_many_threads_they_have(configuration):
+    read = configuration()
+
+    assert read.raw_env == [f"WEB_THREADS={read.threads}"]
+
+
 def test_starting_forgets_the_samples_of_an_earlier_run(monkeypatch, tmp_path):
     directory = tmp_path / "metrics"
     directory.mkdir()

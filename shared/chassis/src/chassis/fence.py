@@ -52,6 +52,11 @@ class FenceMiddleware:
             return self.get_response(request)
         return _Passage(self, request, body, sides).run()
 
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """A view that met the fence has not failed: its answer is thrown away, and nobody is alarmed."""
+        attempt = getattr(request, "fence_attempt", None)
+        return HttpResponse(status=503) if attempt is not None and attempt.refused else None
+
 
 class _Passage:
     """One request's way through the fence."""
@@ -113,11 +118,9 @@ class _Passage:
     def _hold_own(self, state: SideState) -> HttpResponseBase | None:
         """Waits for the owner; a response that leads to it, or None when that is this side."""
         bounced = TO in self.request.headers
-        if bounced or state.bounce_to is None:
-            # Who was sent here waits for this side to open: the other has just been fenced.
-            ready = _opened if bounced else _decided
+        if state.bounce_to is None:
             try:
-                seen = self.middleware.holding.wait(state.capability, ready, deadline=self.deadline)
+                seen = self.middleware.holding.wait(state.capability, _decided, deadline=self.deadline)
             except TimeoutError:
                 seen = ownership.sides().get(state.capability)
             except Full:
@@ -199,10 +202,6 @@ def _manages_its_own(request: WSGIRequest) -> bool:
 
 def _decided(state: SideState | None) -> bool:
     return state is None or state.open or state.bounce_to is not None
-
-
-def _opened(state: SideState | None) -> bool:
-    return state is None or state.open
 
 
 def _later() -> HttpResponseBase:

@@ -20,7 +20,7 @@ from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Endpoints, Project
 
-KILL_AT = "STRANGLER_KILL_AT"
+AT = {"STRANGLER_KILL_AT": signal.SIGKILL, "STRANGLER_STOP_AT": signal.SIGSTOP}
 
 
 def project() -> Project:
@@ -103,6 +103,8 @@ def readiness(project: Project, endpoints: Endpoints) -> Ready:
 
 
 def boundary(name: str) -> None:
-    """Ends this process as ``kill -9`` would where STRANGLER_KILL_AT names the boundary: how a crash is rehearsed."""
-    if os.environ.get(KILL_AT) == name:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """How faults are rehearsed: where STRANGLER_KILL_AT names the boundary this process ends as by ``kill -9``, where
+    STRANGLER_STOP_AT does it stands still until it is sent SIGCONT."""
+    for variable, number in AT.items():
+        if os.environ.get(variable) == name:
+            os.kill(os.getpid(), number)

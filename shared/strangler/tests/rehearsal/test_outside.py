@@ -55,7 +55,7 @@ def test_a_gateway_that_does_not_answer_is_an_error_with_a_remedy() -> None:
 
 def test_a_verb_runs_as_a_program_of_its_own_and_is_logged(tmp_path: Path) -> None:
     said: list[str] = []
-    verbs = CommandLine(tmp_path / "strangler.toml", listen=said.append)
+    verbs = CommandLine(tmp_path / "strangler.toml", tmp_path / "var", listen=said.append)
 
     ran = verbs.run("env", within=30)
 
@@ -66,7 +66,7 @@ def test_a_verb_runs_as_a_program_of_its_own_and_is_logged(tmp_path: Path) -> No
 
 
 def test_a_verb_that_does_not_end_is_ended(tmp_path: Path) -> None:
-    ran = CommandLine(tmp_path / "strangler.toml", listen=lambda _: None).run("env", within=0.001)
+    ran = CommandLine(tmp_path / "strangler.toml", tmp_path / "var", listen=lambda _: None).run("env", within=0.001)
 
     assert (ran.code, ran.errors) == (124, "did not end within 0 s")
 

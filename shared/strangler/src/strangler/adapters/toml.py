@@ -30,6 +30,7 @@ RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
 _ROUTE = re.compile(r"(?P<methods>\*|[A-Z]+(?:,[A-Z]+)*) (?P<path>/\S*)")
 _PATH = re.compile(r"(?:[^{}*]|\{[a-z_]+\})*\*?")
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
+_CAPABILITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # As the catalog spells them, without quotes: capitals count, and what is not in `public` is named with its schema.
 _TABLE = re.compile(r'(?:[^".*?]+\.)?[^".*?]+')
 _TABLE_PATTERN = re.compile(r'(?:[^".]+\.)?[^".]+')
@@ -38,6 +39,8 @@ _COLUMN = re.compile(r'[^"]+')
 
 def load(path: Path | None = None) -> Project:
     """The project that ``path`` describes: else ``$STRANGLER_CONFIG``, else ``./strangler.toml``.
+
+    ``$STRANGLER_STATE`` puts the local stack's files elsewhere: a second stack beside the one that is up.
 
     Raises ``ConfigurationError`` with place and remedy; nothing outside the file but the
     environment variables it names is looked at.
@@ -77,7 +80,7 @@ def _project(root: Section, path: Path) -> Project:
     project = Project(
         path=path,
         name=head.text("name", matching=_NAME),
-        state=(path.parent / head.text("state", "var")).resolve(),
+        state=_state(head, path),
         ledger=ledger,
         monolith=head.one_of("monolith", processes),
         databases=databases,
@@ -95,6 +98,11 @@ def _project(root: Section, path: Path) -> Project:
     )
     head.close()
     return project
+
+
+def _state(head: Section, path: Path) -> Path:
+    written = path.parent / head.text("state", "var")
+    return Path(os.environ.get("STRANGLER_STATE") or written).resolve()
 
 
 def _database(name: str, part: Section) -> Database:
@@ -163,6 +171,10 @@ def _capability(
     databases: Mapping[str, Database],
     ledger: str,
 ) -> Capability:
+    if not _CAPABILITY.fullmatch(name):
+        raise part.error(
+            "cannot name a replication slot", remedy="use lower-case letters, digits and _, and no more than 40 of them"
+        )
     capability = Capability(
         name=name,
         tables=[name.removeprefix("public.") for name in part.texts("tables", matching=_TABLE, kind="table")],

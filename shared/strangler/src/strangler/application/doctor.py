@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from strangler.application.sides import Parts
+from strangler.domain.errors import ConfigurationError
+from strangler.domain.move import Move
 from strangler.domain.phase import State
 from strangler.ports.examination import Examination
 
@@ -31,11 +33,7 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
         known.add(parts.name)
         findings += _owners(parts)
         if move.state in {State.MOVING, State.COMPLETED}:
-            findings += [
-                Finding("drift", parts.name, one, "migrate the side that is behind")
-                for one in parts.replication.drift()
-            ]
-            findings += _streams(parts, completed=move.state is State.COMPLETED)
+            findings += _copy(parts, move)
             findings += [
                 Finding("sequence", parts.name, one, "it is set by the next switch; before, do not write there by hand")
                 for one in examination.sequences_behind(parts.name, move.owner)
@@ -56,10 +54,28 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
 def _owners(parts: Parts) -> list[Finding]:
     rows = {name: side.row() for name, side in parts.sides.items()}
     opened = [name for name, row in rows.items() if row is not None and row.open]
-    if len(opened) == 1:
+    if len(opened) == 1 or not any(rows.values()):
         return []
     message = f"open on both sides: {', '.join(opened)}" if opened else "open on no side"
     return [Finding("owner", parts.name, message, "run `strangler serve`: it lifts the one that the ledger names")]
+
+
+def _copy(parts: Parts, move: Move) -> list[Finding]:
+    completed = move.state is State.COMPLETED
+    if completed and parts.replication.dropped():
+        return []
+    try:
+        drift = parts.replication.drift()
+    except ConfigurationError as error:
+        return [Finding("drift", error.place, error.message, error.remedy)]
+    return [
+        *(Finding("drift", parts.name, one, "migrate the side that is behind") for one in drift),
+        *(
+            Finding("unfenced", parts.name, one, "cancel the move and start it anew: it will know them then")
+            for one in parts.replication.unfenced()
+        ),
+        *_streams(parts, completed=completed),
+    ]
 
 
 def _streams(parts: Parts, *, completed: bool) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from strangler.application.recovery import recover
-from strangler.application.sides import Parts
+from strangler.application.sides import Parts, swap
 from strangler.domain.errors import RefusedError
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
@@ -45,7 +45,7 @@ def complete(parts: Parts, *, drop: bool) -> list[str]:
         recover(parts)
         move, seams = completable(parts, drop=drop)
         if move.state is State.MOVING:
-            parts.ledger.swap(parts.name, frm=State.MOVING, to=State.COMPLETED, epoch=move.epoch)
+            swap(parts, move, to=State.COMPLETED)
         parts.replication.end_forward()
         if drop:
             parts.replication.drop_old()
@@ -57,7 +57,7 @@ def cancellable(parts: Parts) -> Move:
     """The move, when it can be given up; changes nothing.
 
     Raises:
-        RefusedError: when the monolith does not own the capability.
+        RefusedError: when the monolith does not own the capability, or has deletions to clean up after.
     """
     move = parts.ledger.move(parts.name)
     require(parts.name, move.state if move else None, State.CANCELLING, verb="cancel")
@@ -65,6 +65,14 @@ def cancellable(parts: Parts) -> Move:
     if move.owner != MONOLITH:
         raise RefusedError(
             f"the {move.owner} owns it", place=parts.name, remedy=f"run `strangler reverse {parts.name}` first"
+        )
+    orphans = parts.replication.orphans()
+    left = orphans.get("waiting", 0) + orphans.get("failing", 0)
+    if left:
+        raise RefusedError(
+            f"{left} deletions that came by the stream wait for their clean-up",
+            place=parts.name,
+            remedy="see that the sweep runs, and strangler.orphan for its errors",
         )
     return move
 
@@ -79,7 +87,8 @@ def cancel(parts: Parts) -> None:
         recover(parts)
         move = cancellable(parts)
         if move.state is not State.CANCELLING:
-            parts.ledger.swap(parts.name, frm=move.state, to=State.CANCELLING, epoch=move.epoch)
+            swap(parts, move, to=State.CANCELLING)
         parts.replication.remove(empty_copy=True)
-        parts.ledger.forget(parts.name)
+        # Recorded first: the next move's epoch begins after the last in the history.
         parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)
+        parts.ledger.forget(parts.name)

@@ -101,14 +101,17 @@ def _verified(move: Move) -> Gate:
     if at is None:
         return Gate("verify", False, "never verified", remedy)
     if move.facts.get("differing", 0):
-        return Gate("verify", False, f"{move.facts['differing']} rows differed", f"{remedy} --repair")
+        repair = f"run `strangler verify {move.capability} --repair`"
+        return Gate("verify", False, f"{move.facts['differing']} rows differed", repair)
     hours = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() / 3600
     return Gate("verify", hours <= VERIFY_HOURS, f"verified {hours:.1f} hours ago", remedy)
 
 
 def _columns(parts: Parts) -> Gate:
     drift = parts.replication.drift()
-    return Gate("columns", not drift, "; ".join(drift) or "equal", "migrate the side that is behind")
+    unfenced = parts.replication.unfenced()
+    remedy = "migrate the side that is behind" if drift else "cancel the move and start it anew: it will know them then"
+    return Gate("columns", not drift + unfenced, "; ".join(drift + unfenced) or "equal", remedy)
 
 
 def _tables(parts: Parts) -> Sequence[Gate]:

@@ -20,8 +20,10 @@ def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
         return None
     if move.state is State.SWITCHING:
         boundary("before:unwind")
-        unwinding.unwind(_switch(parts, move, epoch=move.epoch, old=move.owner))
-        return "unwound an interrupted switch"
+        if unwinding.unwind(_switch(parts, move, epoch=move.epoch, old=move.owner)):
+            return "unwound an interrupted switch"
+        # Its coordinator has passed the point of no return after all.
+        return recover(parts, boundary=boundary)
     if move.state is State.SETTLING:
         switch = _switch(parts, move, epoch=move.epoch - 1, old=other(move.owner))
         boundary("before:settle")
@@ -46,6 +48,9 @@ def _reconcile(parts: Parts, move: Move) -> str | None:
     if owner is not None and (not owner.open or owner.epoch < move.epoch):
         unwinding.lift(switch, target=move.epoch)
         return f"lifted the {move.owner}"
+    if behind is not None and behind.bounce_to != move.owner:
+        switch.new.bounce(move.owner, epoch=move.epoch)
+        return f"sent what waits at the {switch.new.side} to the {move.owner}"
     return None
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from strangler.domain.move import other
+from strangler.domain.errors import MoveError
+from strangler.domain.move import Move, other
+from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
 from strangler.ports.ledger import Ledger
 from strangler.ports.replication import Replication
@@ -47,3 +49,13 @@ class Parts:
         for side in self.sides.values():
             side.close()
         self.ledger.close()
+
+
+def swap(parts: Parts, move: Move, *, to: State) -> None:
+    """The ledger's next state for a move that was read before.
+
+    Raises:
+        MoveError: when the move has changed since.
+    """
+    if not parts.ledger.swap(parts.name, frm=move.state, to=to, epoch=move.epoch):
+        raise MoveError("the move has changed since it was read", place=parts.name, remedy="run the command again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from strangler.application.sides import Parts
+from strangler.application.sides import Parts, swap
 from strangler.domain.errors import PreflightError
 from strangler.domain.phase import State, require
 from strangler.ports.replication import Progress
@@ -55,7 +55,7 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
             progress=progress,
         )
         run(STEPS, run_start, boundary=boundary)
-        parts.ledger.swap(parts.name, frm=State.STARTING, to=State.MOVING, epoch=move.epoch)
+        swap(parts, move, to=State.MOVING)
         parts.ledger.record(parts.name, "started", epoch=move.epoch, rows=run_start.rows)
     return Started(
         capability=parts.name,

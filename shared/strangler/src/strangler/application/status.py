@@ -36,14 +36,13 @@ def status(parts: Parts) -> Status:
     """Looks at one capability; a server that is away is a problem of the answer, not an error."""
     move = parts.ledger.move(parts.name)
     if move is None:
-        return Status(parts.name, "not started", MONOLITH, 0, routes=_routes(parts), next=["start"])
+        agents = _agents(parts) if parts.ledger.exists() else {}
+        return Status(parts.name, "not started", MONOLITH, 0, gateway=agents, routes=_routes(parts), next=["start"])
     found = Status(parts.name, move.state.value, move.owner, move.epoch, step=move.step, routes=_routes(parts))
     found.verified = {
         key: move.facts[key] for key in ("verified_at", "verified_rows", "differing") if key in move.facts
     }
-    found.gateway = {
-        agent: epochs.get(parts.name, 0) for agent, epochs in parts.ledger.agents(within=AGENT_SECONDS).items()
-    }
+    found.gateway = _agents(parts)
     _observe(parts, found)
     found.phase = _phase(move.state, found)
     found.next = _next(move.state, move.owner, found)
@@ -95,6 +94,10 @@ def _next(state: State, owner: str, found: Status) -> list[str]:
     if owner == SERVICE:
         return ["verify", *(["reverse"] if ready else []), "complete"]
     return ["verify", *(["switch"] if ready else []), "cancel"]
+
+
+def _agents(parts: Parts) -> dict[str, int]:
+    return {agent: epochs.get(parts.name, 0) for agent, epochs in parts.ledger.agents(within=AGENT_SECONDS).items()}
 
 
 def _routes(parts: Parts) -> list[str]:

@@ -30,17 +30,25 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
     """Compares all rows; with ``repair`` mends the copy and compares again.
 
     Raises:
-        RefusedError: when there is no copy to verify.
+        RefusedError: when there is no copy to verify, or its columns are others.
     """
     began = time.monotonic()
     with parts.ledger.coordinating(parts.name):
         recover(parts)
         move = parts.ledger.move(parts.name)
-        if move is None or move.state not in {State.MOVING, State.COMPLETED}:
+        dropped = move is not None and move.state is State.COMPLETED and parts.replication.dropped()
+        if move is None or move.state not in {State.MOVING, State.COMPLETED} or dropped:
             raise RefusedError(
                 "there is no copy to verify",
                 place=parts.name,
                 remedy=NEXT[move.state if move else None].format(capability=parts.name),
+            )
+        drift = parts.replication.drift()
+        if drift:
+            raise RefusedError(
+                "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
+                place=parts.name,
+                remedy="migrate the side that is behind",
             )
         # Errors are counted from before the proof: one during it is not forgotten by it.
         errors = {stream.direction: stream.errors for stream in parts.replication.streams()}

@@ -66,18 +66,18 @@ class Options:
     "--data",
     type=click.Choice(startup.DATA),
     default="journey",
-    help="What an empty stack is filled with.",
+    help="What a stack of its own is filled with.",
     show_default=True,
 )
 @click.option("--report", type=click.Path(path_type=Path), help="[default: demo/report.json in the state]")
-@click.option("--keep", is_flag=True, help="Leave the stack up, and what it holds.")
+@click.option("--keep", is_flag=True, help="Leave the stack up.")
 @click.option("--json", is_flag=True, help="Print the report as JSON.")
 @click.option("--self-test", is_flag=True, help="No moves: traffic, check, and the checker's own test.")
 def command(**options: Any) -> None:
     """Rehearses moves under the scenario's traffic, and checks every write.
 
-    Brings the stack up unless it is up, and takes it down again: with its data, if it was empty before
-    and the promise was kept. Without --script each capability is moved, and the first one moved back
+    Uses the stack that is up; else brings up one of its own, beside whatever data you have, and takes
+    it down again. Without --script each capability is moved, and the first one moved back
     and out again.
     """
     # A terminated rehearsal, too, ends its traffic and its stack.
@@ -110,10 +110,12 @@ def _rehearse(project: Project, chosen: Options, steps: list[script.Step]) -> re
     aim = Aim(500 if chosen.self_test else chosen.requests, chosen.seconds, chosen.writes)
     with ExitStack() as held:
         stack = held.enter_context(RehearsalStack(project, data=chosen.data, keep=chosen.keep))
-        stage = held.enter_context(staged(project, stack.endpoints, size, folder=folder))
+        stage = held.enter_context(staged(stack.project, stack.endpoints, size, folder=folder))
         narrator = held.enter_context(Narrator(sys.stderr, began=began, totals=stage.traffic.totals))
         evidence = rehearse(stage, steps, aim, say=narrator.say, began=began)
         stack.proved = not report.problems(evidence)
+        if chosen.keep:
+            click.echo(f"the stack stays up: STRANGLER_STATE={stack.project.state} strangler status", err=True)
         return evidence
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 FORWARD = "forward"
 REVERSE = "reverse"
 FENCE = "strangler_fence"
@@ -19,6 +21,11 @@ def stream(capability: str, direction: str) -> str:
 def origin(capability: str, purpose: str) -> str:
     """The replication origin of a session of the tool; PostgreSQL lets one session hold it at a time."""
     return f"strangler_{capability}_{purpose}"
+
+
+def belongs(name: str, capability: str) -> bool:
+    """Whether a slot, publication, subscription or origin is this capability's, and not one's with a longer name."""
+    return re.fullmatch(rf"strangler_{re.escape(capability)}_[a-z]+(_[0-9]+)?", name) is not None
 
 
 def direction_from(side: str) -> str:

@@ -15,7 +15,7 @@ class CopyRows(Step[Start]):
 
     def start(self, move: Start) -> None:
         """Copies, then puts indexes and constraints back."""
-        move.ledger.note_step(move.capability, self.name)
+        move.ledger.note_step(move.capability, self.name, epoch=move.epoch)
         began = time.monotonic()
         move.rows = move.replication.copy(move.progress)
         move.copy_seconds = time.monotonic() - began

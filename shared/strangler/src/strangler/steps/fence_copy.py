@@ -13,7 +13,7 @@ class FenceCopy(Step[Start]):
 
     def start(self, move: Start) -> None:
         """The fences come first, so that the emptying itself cannot travel."""
-        move.ledger.note_step(move.capability, self.name)
+        move.ledger.note_step(move.capability, self.name, epoch=move.epoch)
         move.replication.install()
         move.replication.raise_fences(epoch=move.epoch)
         move.replication.clear()

@@ -13,5 +13,5 @@ class StreamBack(Step[Start]):
 
     def start(self, move: Start) -> None:
         """Returns when a marker has arrived."""
-        move.ledger.note_step(move.capability, self.name)
+        move.ledger.note_step(move.capability, self.name, epoch=move.epoch)
         move.replication.stream_reverse(within=CATCH_UP_SECONDS)

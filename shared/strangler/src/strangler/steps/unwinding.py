@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from strangler.domain.errors import MoveError
 from strangler.domain.phase import State
-from strangler.ports.side import StaleError
 from strangler.steps.switching import DRAIN_SECONDS, Switch
 
 
@@ -47,7 +46,7 @@ def settle(move: Switch) -> None:
             raise MoveError("the stream has not drained yet", place=move.capability)
         try:
             move.new.hold(target=move.target, statement_ms=0)
-        except StaleError:
+        except MoveError:
             move.new.let_go()
             raise
         move.new.open()

@@ -153,13 +153,13 @@ def put_off_indexes(connection: Connection, *, capability: str, tables: Sequence
 
 
 SECONDARY = """
-SELECT format('%%I', i.relname),
+SELECT format('%%I.%%I', n.nspname, i.relname),
        CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.oid)
             ELSE format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s',
                         %(table)s::text, k.conname, pg_get_constraintdef(k.oid)) END,
        CASE WHEN k.oid IS NULL THEN format('DROP INDEX %%s', i.oid::regclass)
             ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', %(table)s::text, k.conname) END
-FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_namespace n ON n.oid = i.relnamespace
 LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.conrelid = x.indrelid AND k.contype IN ('u', 'x')
 WHERE x.indrelid = %(table)s::regclass AND NOT x.indisprimary AND NOT x.indisreplident
   AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.oid)

@@ -9,26 +9,27 @@ from psycopg import sql
 
 from strangler.adapters.postgres import catalog
 from strangler.adapters.postgres.connection import Connection, connect, scalar
+from strangler.domain import names
 from strangler.domain.project import MONOLITH, Project
 
 RETAINED_BYTES = 1024**3
+# What it is, and either its name or the capability that its trigger was made for.
 LEAVINGS = r"""
-SELECT 'slot ' || slot_name, slot_name FROM pg_replication_slots
+SELECT 'slot ' || slot_name, slot_name, NULL FROM pg_replication_slots
 WHERE slot_name LIKE 'strangler\_%' AND database = current_database()
-UNION ALL SELECT 'publication ' || pubname, pubname FROM pg_publication WHERE pubname LIKE 'strangler\_%'
-UNION ALL SELECT 'subscription ' || subname, subname FROM pg_subscription s
+UNION ALL SELECT 'publication ' || pubname, pubname, NULL FROM pg_publication WHERE pubname LIKE 'strangler\_%'
+UNION ALL SELECT 'subscription ' || subname, subname, NULL FROM pg_subscription s
     JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database() WHERE subname LIKE 'strangler\_%'
-UNION ALL SELECT 'origin ' || roname, roname FROM pg_replication_origin WHERE roname LIKE 'strangler\_%'
-UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass,
-        'strangler_' || convert_from(substring(tgargs FOR position('\x00'::bytea IN tgargs) - 1), 'UTF8') || '_'
+UNION ALL SELECT 'origin ' || roname, roname, NULL FROM pg_replication_origin WHERE roname LIKE 'strangler\_%'
+UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, tgname,
+        convert_from(substring(tgargs FOR position('\x00'::bytea IN tgargs) - 1), 'UTF8')
     FROM pg_trigger
     WHERE tgname IN ('strangler_fence', 'strangler_replica_fence', 'strangler_replica_truncate', 'strangler_orphan')
 """
-BEHIND = """
-SELECT table_name || '.' || column_name, reached FROM (
-    SELECT split_part(p.key, '.', 1) AS table_name, split_part(p.key, '.', 2) AS column_name, p.value::bigint AS reached
-    FROM jsonb_each_text(strangler.sequence_positions(%s)) p) q
-"""
+SIDES = "SELECT capability FROM strangler.side"
+SEQUENCES = (
+    "SELECT place, relation::text, attribute, strangler.reached(sequence) FROM strangler.sequences(%s) WHERE whole"
+)
 
 
 class PostgresExamination:
@@ -45,14 +46,13 @@ class PostgresExamination:
 
     def leavings(self, known: set[str]) -> list[tuple[str, str]]:
         """What bears the tool's name in a database while no move of ``known`` has it."""
-        prefixes = tuple(f"strangler_{capability}_" for capability in known)
         found = []
         for place, connection in self._sessions.items():
-            for what, name in connection.execute(LEAVINGS.encode()).fetchall():
-                if not name.startswith(prefixes):
+            for what, name, capability in connection.execute(LEAVINGS.encode()).fetchall():
+                if capability not in known and not any(names.belongs(name, each) for each in known):
                     found.append((place, what))
             if scalar(connection, "SELECT to_regclass('strangler.side')") is not None:
-                rows = connection.execute("SELECT capability FROM strangler.side").fetchall()
+                rows = connection.execute(SIDES).fetchall()
                 found += [(place, f"side row {row[0]}") for row in rows if row[0] not in known]
         return found
 
@@ -76,9 +76,8 @@ class PostgresExamination:
         name = self.project.ledger if owner == MONOLITH else self.project.capabilities[capability].database
         connection = self._sessions[name]
         found = []
-        for place, reached in connection.execute(BEHIND, (capability,)).fetchall():
-            table, column = place.rsplit(".", 1)
-            query = sql.SQL("SELECT coalesce(max({}), 0) FROM {}").format(sql.Identifier(column), sql.Identifier(table))
+        for place, relation, column, reached in connection.execute(SEQUENCES, (capability,)).fetchall():
+            query = sql.SQL("SELECT coalesce(max({}), 0) FROM {}").format(sql.Identifier(column), sql.SQL(relation))
             highest = scalar(connection, query)
             if highest > reached:
                 found.append(f"{place} stands at {reached} and the table at {highest}")

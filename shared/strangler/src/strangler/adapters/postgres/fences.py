@@ -8,8 +8,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from strangler.adapters.postgres.catalog import ForeignKey, Table
-from strangler.adapters.postgres.connection import Connection, script
+from strangler.adapters.postgres.connection import Connection, scalar, script
+from strangler.adapters.postgres.locks import locked
 from strangler.domain import names
+from strangler.ports.side import StaleError
 
 
 def install(connection: Connection) -> None:
@@ -37,30 +39,41 @@ def raise_fences(
     tables: Sequence[Table],
     peer_url: str,
     routes: Sequence[Mapping[str, object]],
+    references: Sequence[ForeignKey] = (),
 ) -> None:
-    """Writes the side's row and its triggers in one transaction; both fences stand the right way round."""
-    with connection.transaction():
-        connection.execute(
-            """INSERT INTO strangler.side (capability, side, epoch, open, bounce_to, peer_url, routes, tables)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-               ON CONFLICT (capability) DO UPDATE SET peer_url = excluded.peer_url, routes = excluded.routes,
-                   tables = excluded.tables, bounce_to = excluded.bounce_to, open = excluded.open,
-                   epoch = greatest(side.epoch, excluded.epoch)""",
-            (
-                capability,
-                side,
-                epoch,
-                opened,
-                None if opened else "monolith",
-                peer_url,
-                Jsonb(list(routes)),
-                [table.qualified for table in tables],
-            ),
+    """Writes the side's row and its triggers in one transaction; both fences stand the right way round.
+
+    Replicated deletions of rows that ``references`` point at will be queued for the sweep.
+
+    Raises:
+        StaleError: the side has been at ``epoch`` or beyond already.
+    """
+    with locked(connection, tables, "SHARE ROW EXCLUSIVE"):
+        row = (
+            capability,
+            side,
+            epoch,
+            opened,
+            None if opened else "monolith",
+            peer_url,
+            Jsonb(list(routes)),
+            [table.qualified for table in tables],
         )
-        connection.execute("SELECT strangler.lock_tables(%s)", (capability,))
+        if connection.execute(PLACE, row).rowcount != 1:
+            raise StaleError(f"the {side} is past epoch {epoch} already", place=capability)
         for table in tables:
             _create(connection, table, capability)
+        _queue_orphans(connection, capability, tables, references)
         connection.execute("SELECT strangler.turn_fences(%s, %s)", (capability, opened))
+
+
+PLACE = """
+INSERT INTO strangler.side (capability, side, epoch, open, bounce_to, peer_url, routes, tables)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (capability) DO UPDATE SET epoch = excluded.epoch, open = excluded.open, bounce_to = excluded.bounce_to,
+    peer_url = excluded.peer_url, routes = excluded.routes, tables = excluded.tables
+WHERE side.epoch < excluded.epoch
+"""
 
 
 def _create(connection: Connection, table: Table, capability: str) -> None:
@@ -85,33 +98,34 @@ def _create(connection: Connection, table: Table, capability: str) -> None:
         )
 
 
-def queue_orphans(connection: Connection, *, capability: str, keys: Sequence[ForeignKey]) -> None:
-    """Replicated deletions of rows that others here point at are queued for the sweep."""
-    parents = sorted({(key.parent, key.parent_column) for key in keys})
-    with connection.transaction():
-        for parent, column in parents:
-            name = sql.Identifier(names.ORPHAN)
-            table = sql.Identifier(parent)
-            connection.execute(
-                sql.SQL(
-                    "CREATE OR REPLACE TRIGGER {} AFTER DELETE ON {} FOR EACH ROW "
-                    "EXECUTE FUNCTION strangler.queue_orphan({}, {})"
-                ).format(name, table, sql.Literal(capability), sql.Literal(column))
-            )
-            connection.execute(sql.SQL("ALTER TABLE {} ENABLE REPLICA TRIGGER {}").format(table, name))
-            # The sweep runs as the application, which owns its tables but not this schema.
-            owner = connection.execute(
-                "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass", (parent,)
-            ).fetchone()
-            if owner:
-                role = sql.Identifier(owner[0])
-                connection.execute(sql.SQL("GRANT UPDATE, DELETE ON strangler.orphan TO {}").format(role))
-                connection.execute(sql.SQL("GRANT INSERT, UPDATE ON strangler.swept TO {}").format(role))
+def _queue_orphans(
+    connection: Connection, capability: str, tables: Sequence[Table], references: Sequence[ForeignKey]
+) -> None:
+    name = sql.Identifier(names.ORPHAN)
+    by_name = {table.name: table for table in tables}
+    for parent, column in sorted({(key.parent, key.parent_column) for key in references}):
+        table = by_name[parent].sql()
+        connection.execute(
+            sql.SQL(
+                "CREATE OR REPLACE TRIGGER {} AFTER DELETE ON {} FOR EACH ROW "
+                "EXECUTE FUNCTION strangler.queue_orphan({}, {}, {})"
+            ).format(name, table, sql.Literal(capability), sql.Literal(column), sql.Literal(parent))
+        )
+        connection.execute(sql.SQL("ALTER TABLE {} ENABLE REPLICA TRIGGER {}").format(table, name))
+        # The sweep runs as the application, which owns its tables but not this schema.
+        owner = scalar(
+            connection,
+            "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass",
+            by_name[parent].qualified,
+        )
+        role = sql.Identifier(owner)
+        connection.execute(sql.SQL("GRANT UPDATE, DELETE ON strangler.orphan TO {}").format(role))
+        connection.execute(sql.SQL("GRANT INSERT, UPDATE ON strangler.swept TO {}").format(role))
 
 
 def remove(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
     """Takes both fences and the side's row away, in one transaction."""
-    with connection.transaction():
+    with locked(connection, tables, "ACCESS EXCLUSIVE"):
         for table in tables:
             for name in (names.FENCE, names.REPLICA_FENCE, names.REPLICA_TRUNCATE, names.ORPHAN):
                 connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(name), table.sql()))

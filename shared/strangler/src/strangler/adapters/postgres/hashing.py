@@ -10,10 +10,15 @@ from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection
+from strangler.adapters.postgres.locks import NOT_FREE
 
 RANGE_ROWS = 20_000
+TRIES = 3
+FEW_ROWS = 100
+LOCK_MS = 500
+ONLY_THERE = "only in the copy"
 
-Key = tuple[Any, ...]
+Key = tuple[str, ...]  # as text, whatever the types: a value that Python reads and writes again can come out changed
 Row = dict[str, str | None]
 
 
@@ -45,12 +50,17 @@ Settle = Callable[[], None]
 
 def bounds(connection: Connection, table: Table) -> list[Key]:
     """The first key of every range, in key order."""
-    key = _names(table.key)
     query = sql.SQL(
-        "SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS position FROM ONLY {table}) k "
-        "WHERE position %% {size} = 1 ORDER BY {key}"
-    ).format(key=key, table=table.sql(), size=sql.Literal(RANGE_ROWS))
-    return [tuple(row) for row in connection.execute(query.as_string().replace("%%", "%").encode()).fetchall()]
+        "SELECT {texts} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS position FROM ONLY {table}) k "
+        "WHERE mod(position, {size}) = {first} ORDER BY {key}"
+    ).format(
+        texts=_texts(table.key),
+        key=_names(table.key),
+        table=table.sql(),
+        size=sql.Literal(RANGE_ROWS),
+        first=sql.Literal(1 % RANGE_ROWS),
+    )
+    return [tuple(row) for row in connection.execute(query).fetchall()]
 
 
 def compare(
@@ -58,8 +68,8 @@ def compare(
 ) -> Proof:
     """Compares all rows of all tables while writes go on.
 
-    A row that differs is asked for again after `settle`, several times, for it may have been on its way; what still
-    differs then does differ.
+    A row that differs is asked for again after `settle`, several times, for it may have been on its way; few that
+    still do are looked at once more with the owner's row locked, for one that never rests always looks different.
     """
     proof = Proof()
     for table in tables:
@@ -84,13 +94,24 @@ def _names(columns: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
+def _texts(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns)
+
+
+def _values(table: Table, key: Key) -> sql.Composed:
+    typed = zip(key, table.key, strict=True)
+    return sql.SQL("({})").format(
+        sql.SQL(", ").join(sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed)
+    )
+
+
 def _between(table: Table, low: Key | None, high: Key | None) -> sql.Composed:
     key = _names(table.key)
     parts: list[sql.Composable] = [sql.SQL("true")]
     if low is not None:
-        parts.append(sql.SQL("({}) >= ({})").format(key, sql.SQL(", ").join(map(sql.Literal, low))))
+        parts.append(sql.SQL("({}) >= {}").format(key, _values(table, low)))
     if high is not None:
-        parts.append(sql.SQL("({}) < ({})").format(key, sql.SQL(", ").join(map(sql.Literal, high))))
+        parts.append(sql.SQL("({}) < {}").format(key, _values(table, high)))
     return sql.SQL(" AND ").join(parts)
 
 
@@ -104,8 +125,9 @@ def _hash(connection: Connection, table: Table, low: Key | None, high: Key | Non
 
 
 def _rows(connection: Connection, table: Table, where: sql.Composed) -> dict[Key, Row]:
-    columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in table.written)
-    query = sql.SQL("SELECT {}, {} FROM ONLY {} WHERE {}").format(_names(table.key), columns, table.sql(), where)
+    query = sql.SQL("SELECT {}, {} FROM ONLY {} WHERE {}").format(
+        _texts(table.key), _texts(table.written), table.sql(), where
+    )
     width = len(table.key)
     return {
         tuple(row[:width]): dict(zip(table.written, row[width:], strict=True))
@@ -115,11 +137,11 @@ def _rows(connection: Connection, table: Table, where: sql.Composed) -> dict[Key
 
 def _differing(table: Table, here: dict[Key, Row], there: dict[Key, Row]) -> list[Difference]:
     found = []
-    for key in sorted(here.keys() | there.keys(), key=str):
+    for key in sorted(here.keys() | there.keys()):
         if key not in there:
             found.append(Difference(table.name, key, "missing in the copy"))
         elif key not in here:
-            found.append(Difference(table.name, key, "only in the copy"))
+            found.append(Difference(table.name, key, ONLY_THERE))
         elif here[key] != there[key]:
             columns = tuple(c for c in table.written if here[key][c] != there[key][c])
             found.append(Difference(table.name, key, "differs", columns))
@@ -130,18 +152,34 @@ def _look_closer(
     owner: Connection, copy: Connection, table: Table, where: sql.Composed, settle: Settle
 ) -> list[Difference]:
     found = _differing(table, _rows(owner, table, where), _rows(copy, table, where))
-    for _ in range(5):
+    for _ in range(TRIES):
         if not found:
-            break
+            return []
         keys = matching(table, [difference.key for difference in found])
         # The owner is read first: what was read there is in the copy once it has settled.
         here = _rows(owner, table, keys)
         settle()
         found = _differing(table, here, _rows(copy, table, keys))
-    return found
+    if len(found) > FEW_ROWS:
+        return found
+    return [seen for one in found for seen in _at_rest(owner, copy, table, one, settle)]
+
+
+def _at_rest(owner: Connection, copy: Connection, table: Table, one: Difference, settle: Settle) -> list[Difference]:
+    # One row a transaction: to hold several could deadlock with those who write them in another order.
+    where = matching(table, [one.key])
+    try:
+        with owner.transaction():
+            owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
+            here = _rows(owner, table, where + sql.SQL(" FOR SHARE"))
+            settle()
+            return _differing(table, here, _rows(copy, table, where))
+    except NOT_FREE:
+        return [one]
 
 
 def matching(table: Table, keys: Sequence[Key]) -> sql.Composed:
     """The condition that picks the rows with these keys."""
-    values = sql.SQL(", ").join(sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, key))) for key in keys)
-    return sql.SQL("({}) IN ({})").format(_names(table.key), values)
+    # VALUES are joined by a hash; a plain list of pairs would be tried one by one.
+    values = sql.SQL(", ").join(_values(table, key) for key in keys)
+    return sql.SQL("({}) IN (VALUES {})").format(_names(table.key), values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -19,8 +20,9 @@ from strangler.domain import names
 from strangler.domain.errors import RefusedError
 from strangler.domain.move import Move
 from strangler.domain.phase import State
-from strangler.ports.side import LostError, Side
+from strangler.ports.side import LostError, Side, StaleError
 
+LOCK_SECONDS = 3.0
 STILL_MS = 3000
 BEAT_SECONDS = 0.5
 
@@ -28,6 +30,14 @@ SWAP = """
 UPDATE strangler.move SET state = %s, epoch = %s, owner = coalesce(%s, owner), intent = %s, step = NULL,
        changed_at = clock_timestamp()
 WHERE capability = %s AND state = %s AND epoch = %s
+"""
+BEGIN = """
+INSERT INTO strangler.move (capability, state, epoch, owner, intent, facts)
+VALUES (%(capability)s, 'starting',
+        1 + coalesce((SELECT max(epoch) FROM strangler.history WHERE capability = %(capability)s), 0),
+        'monolith', 'start', %(facts)s)
+ON CONFLICT (capability) DO UPDATE SET epoch = move.epoch + 1, facts = excluded.facts, changed_at = clock_timestamp()
+WHERE move.state = 'starting'
 """
 SELECT = "SELECT capability, state, epoch, owner, intent, step, facts, changed_at FROM strangler.move"
 
@@ -86,17 +96,21 @@ class PostgresLedger:
         Raises:
             RefusedError: when another has it.
         """
-        if not self.try_lock(capability):
-            raise RefusedError(
-                "another command is at work on this move",
-                place=capability,
-                remedy="wait for it; `strangler status` shows what it does",
-            )
+        # `strangler serve` takes it for a moment, every second, to see whether there is anything to recover.
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not self.try_lock(capability):
+            if time.monotonic() >= deadline:
+                raise RefusedError(
+                    "another command is at work on this move",
+                    place=capability,
+                    remedy="wait for it; `strangler status` shows what it does",
+                )
+            time.sleep(0.01)
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(self.connection, over), daemon=True)
+        beat.start()
         try:
             self.connection.execute(f"SET idle_session_timeout = {STILL_MS}")
-            beat.start()
             yield
         finally:
             over.set()
@@ -105,7 +119,7 @@ class PostgresLedger:
 
     @staticmethod
     def _beat(connection: Connection, over: threading.Event) -> None:
-        with suppress(psycopg.Error):
+        with suppress(psycopg.Error, LostError):
             while not over.wait(BEAT_SECONDS):
                 connection.execute("SELECT 1")
 
@@ -118,20 +132,18 @@ class PostgresLedger:
     def unlock(self, capability: str) -> None:
         """Gives the lock back; a lost session has done so already."""
         if self._connection is not None and not self._connection.closed:
-            with suppress(psycopg.OperationalError):
+            with suppress(psycopg.OperationalError, LostError):
                 self._connection.execute(
                     "SELECT pg_advisory_unlock(hashtext('strangler'), hashtext(%s))", (capability,)
                 )
 
     def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
-        """Records the intent to start; a move that has been left in `starting` begins anew."""
-        self.connection.execute(
-            """INSERT INTO strangler.move (capability, state, epoch, owner, intent, facts)
-               VALUES (%s, 'starting', 1, 'monolith', 'start', %s)
-               ON CONFLICT (capability) DO UPDATE SET facts = excluded.facts, changed_at = clock_timestamp()
-               WHERE move.state = 'starting'""",
-            (capability, Jsonb(dict(facts))),
-        )
+        """Records the intent to start; a move that has been left in `starting` begins anew.
+
+        Its epoch has never been used, not by an attempt before and not by a move that was cancelled: whoever still
+        acts for one of those is behind.
+        """
+        self.connection.execute(BEGIN, {"capability": capability, "facts": Jsonb(dict(facts))})
         move = self.move(capability)
         assert move is not None
         return move
@@ -169,9 +181,17 @@ class PostgresLedger:
             raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
         return cursor.rowcount == 1
 
-    def note_step(self, capability: str, step: str) -> None:
-        """What is about to be done, before it is."""
-        self.connection.execute("UPDATE strangler.move SET step = %s WHERE capability = %s", (step, capability))
+    def note_step(self, capability: str, step: str, *, epoch: int) -> None:
+        """What is about to be done, before it is.
+
+        Raises:
+            StaleError: the move is no longer at ``epoch``.
+        """
+        noted = self.connection.execute(
+            "UPDATE strangler.move SET step = %s WHERE capability = %s AND epoch = %s", (step, capability, epoch)
+        )
+        if noted.rowcount != 1:
+            raise StaleError("another command has taken this move over", place=capability)
 
     def learn(self, capability: str, **facts: object) -> None:
         """Adds measured facts, such as the last verify."""

@@ -82,8 +82,7 @@ def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterat
             raise MoveError(
                 f"the tables did not become free within {TRY_SECONDS:g} s"
                 + "".join(
-                    f"\n    held by {holder}"
-                    for holder in holders(connection, [table.qualified for table in tables])
+                    f"\n    held by {holder}" for holder in holders(connection, [table.qualified for table in tables])
                 ),
                 place=describe(connection.info.dsn),
                 remedy="end that transaction and run the command again",

@@ -11,11 +11,13 @@ from psycopg import sql
 from strangler.adapters.postgres import catalog
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, describe, scalar
+from strangler.domain import names
 from strangler.domain.errors import ConfigurationError, PreflightError
 from strangler.domain.project import Capability, Project
 
 FREE = """
-SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots),
+SELECT current_setting('max_replication_slots')::int
+           - (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> ALL (%s)),
        current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_replication),
        current_setting('max_logical_replication_workers')::int
            - (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL)
@@ -25,9 +27,13 @@ RIGHTS = """
 SELECT r.rolreplication, has_database_privilege(current_database(), 'CREATE'),
        pg_has_role(current_user, 'pg_create_subscription', 'MEMBER'),
        has_parameter_privilege('session_replication_role', 'SET'),
-       has_function_privilege('pg_replication_origin_create(text)', 'EXECUTE')
+       (SELECT bool_and(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace
+          AND p.proname IN ('pg_replication_origin_create', 'pg_replication_origin_drop', 'pg_replication_origin_oid',
+                            'pg_replication_origin_session_setup', 'pg_replication_origin_session_reset'))
 FROM pg_roles r WHERE r.rolname = current_user
 """
+REACH_MS = 10_000
 RIGHT_NAMES = (
     ("the REPLICATION attribute", "ALTER ROLE {role} REPLICATION"),
     ("CREATE on the database", "GRANT CREATE ON DATABASE {database} TO {role}"),
@@ -35,13 +41,16 @@ RIGHT_NAMES = (
     ("SET on session_replication_role", "GRANT SET ON PARAMETER session_replication_role TO {role}"),
     (
         "the replication origin functions",
-        "GRANT EXECUTE ON FUNCTION pg_replication_origin_create TO {role}, and its kin",
+        "GRANT EXECUTE ON FUNCTION pg_replication_origin_create, pg_replication_origin_drop, "
+        "pg_replication_origin_oid, pg_replication_origin_session_setup, pg_replication_origin_session_reset TO {role}",
     ),
 )
 
 
-def server(connection: Connection) -> None:
+def server(connection: Connection, capability: str) -> None:
     """Settings, free places and rights that a side needs, as publisher and as subscriber.
+
+    A slot that an interrupted start has left does not count: it is taken away first.
 
     Raises:
         PreflightError: naming the first that is missing, and what to do.
@@ -54,7 +63,8 @@ def server(connection: Connection) -> None:
         )
     if connection.info.server_version < 160000:
         raise PreflightError("PostgreSQL 16 or newer is needed", place=place, remedy="upgrade this server first")
-    row = connection.execute(FREE).fetchone()
+    ours = [names.stream(capability, direction) for direction in (names.FORWARD, names.REVERSE)]
+    row = connection.execute(FREE, (ours,)).fetchone()
     assert row is not None
     needed = (("max_replication_slots", 1), ("max_wal_senders", 1), ("max_logical_replication_workers", 1))
     for (name, least), free in zip(needed, row, strict=True):
@@ -74,7 +84,7 @@ def rights(connection: Connection) -> None:
     row = connection.execute(RIGHTS).fetchone()
     assert row is not None
     role, database = connection.info.user, connection.info.dbname
-    missing = [names for names, held in zip(RIGHT_NAMES, row, strict=True) if not held]
+    missing = [right for right, held in zip(RIGHT_NAMES, row, strict=True) if not held]
     if missing:
         raise PreflightError(
             f"the role {role} lacks " + ", ".join(name for name, _ in missing),
@@ -90,16 +100,7 @@ def tables(connection: Connection, found: Sequence[Table]) -> None:
         PreflightError: naming the table.
     """
     for table in found:
-        if not table.key:
-            raise PreflightError(
-                f"{table.name} has no primary key", place=describe(connection.info.dsn), remedy="give it one"
-            )
-        if table.identity == "n":
-            raise PreflightError(
-                f"{table.name} has REPLICA IDENTITY NOTHING: updates and deletes could not be streamed",
-                place=describe(connection.info.dsn),
-                remedy=f"ALTER TABLE {table.qualified} REPLICA IDENTITY DEFAULT",
-            )
+        _fit(table, describe(connection.info.dsn))
         owned = "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = %s::regclass"
         if not scalar(connection, owned, table.qualified):
             raise PreflightError(
@@ -107,6 +108,27 @@ def tables(connection: Connection, found: Sequence[Table]) -> None:
                 place=describe(connection.info.dsn),
                 remedy="make it a member of the owner's role: a fence is a change of the table",
             )
+
+
+def _fit(table: Table, place: str) -> None:
+    if not table.publishable:
+        raise PreflightError(
+            f"{table.name} is unlogged or foreign: it cannot be streamed",
+            place=place,
+            remedy=f"ALTER TABLE {table.qualified} SET LOGGED, or leave it where it is",
+        )
+    if not table.key or not set(table.key) <= set(table.written):
+        raise PreflightError(
+            f"{table.name} has no primary key that identifies a row to a stream",
+            place=place,
+            remedy="give it one that is not deferrable and has no generated column",
+        )
+    if table.identity == "n" and not table.partitioned:
+        raise PreflightError(
+            f"{table.name} has REPLICA IDENTITY NOTHING: updates and deletes could not be streamed",
+            place=place,
+            remedy=f"ALTER TABLE {table.qualified} REPLICA IDENTITY DEFAULT",
+        )
 
 
 def target_empty(connection: Connection, found: Sequence[Table]) -> None:
@@ -165,7 +187,7 @@ def seams(connection: Connection, capability: Capability, found: Sequence[Table]
         )
     for name, table, parent, action in _actions_from_outside(connection, found):
         raise PreflightError(
-            f"{table} is written by the database when a row of {parent} goes ({name}, ON DELETE {action})",
+            f"{table} is written by the database when a row of {parent} changes or goes ({name}, {action})",
             place=describe(connection.info.dsn),
             remedy="drop the action, or move both tables together",
         )
@@ -173,9 +195,11 @@ def seams(connection: Connection, capability: Capability, found: Sequence[Table]
 
 
 OUT = """
-SELECT k.conname, child.relname, parent.relname, CASE k.confdeltype WHEN 'c' THEN 'CASCADE' ELSE 'SET' END
-FROM pg_constraint k JOIN pg_class child ON child.oid = k.conrelid JOIN pg_class parent ON parent.oid = k.confrelid
-WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+SELECT k.conname, k.conrelid::regclass::text, k.confrelid::regclass::text,
+       CASE WHEN k.confdeltype = 'c' THEN 'ON DELETE CASCADE' WHEN k.confdeltype IN ('n', 'd') THEN 'ON DELETE SET'
+            ELSE 'ON UPDATE' END
+FROM pg_constraint k
+WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))
   AND k.conrelid = ANY (%(tables)s::regclass[]) AND NOT k.confrelid = ANY (%(tables)s::regclass[])
 """
 
@@ -198,6 +222,7 @@ def reachable(subscriber: Connection, publisher_dsn: str) -> None:
     try:
         with subscriber.transaction(force_rollback=True):
             subscriber.execute("SET LOCAL client_min_messages = error")
+            subscriber.execute(f"SET LOCAL statement_timeout = {REACH_MS}")
             subscriber.execute(probe)
     except psycopg.Error as error:
         raise PreflightError(

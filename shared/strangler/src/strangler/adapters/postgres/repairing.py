@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
-from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection
-from strangler.adapters.postgres.hashing import Difference, Settle, matching
-
-LOCK_MS = 500
+from strangler.adapters.postgres.hashing import LOCK_MS, Difference, Settle, matching
 
 
 def repair(owner: Connection, copy: Connection, table: Table, difference: Difference, *, settle: Settle) -> None:
@@ -26,25 +26,36 @@ def repair(owner: Connection, copy: Connection, table: Table, difference: Differ
     where = matching(table, [difference.key])
     columns = [column for column in table.columns if not column.generated]
     as_text = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in columns)
+    select = sql.SQL("SELECT {} FROM {} WHERE {}").format(as_text, table.sql(), where)
     with owner.transaction():
         owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
-        row = owner.execute(
-            sql.SQL("SELECT {} FROM {} WHERE {} FOR UPDATE").format(as_text, table.sql(), where)
-        ).fetchone()
+        row = owner.execute(select + sql.SQL(" FOR UPDATE")).fetchone()
         if row is None:
             owner.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table.sql()))
-            row = owner.execute(sql.SQL("SELECT {} FROM {} WHERE {}").format(as_text, table.sql(), where)).fetchone()
+            row = owner.execute(select).fetchone()
         settle()
-        with copy.transaction():
+        if row is None:
             copy.execute(sql.SQL("DELETE FROM {} WHERE {}").format(table.sql(), where))
-            if row is not None:
-                names = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
-                values = sql.SQL(", ").join(
-                    sql.SQL("{}::").format(sql.Placeholder()) + sql.SQL(column.type) for column in columns
-                )
-                copy.execute(
-                    sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
-                        table.sql(), names, values
-                    ),
-                    row,
-                )
+        else:
+            copy.execute(_placing(table, columns, row))
+
+
+def _placing(table: Table, columns: Sequence[Column], row: Sequence[str | None]) -> sql.Composed:
+    # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after.
+    values = sql.SQL(", ").join(
+        sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))
+        for column, value in zip(columns, row, strict=True)
+    )
+    changes = [
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name))
+        for column in columns
+        if column.name not in table.key and not column.always
+    ]
+    action = sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changes)) if changes else sql.SQL("NOTHING")
+    return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({}) ON CONFLICT ({}) DO {}").format(
+        table.sql(),
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+        values,
+        sql.SQL(", ").join(map(sql.Identifier, table.key)),
+        action,
+    )

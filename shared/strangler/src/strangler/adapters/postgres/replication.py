@@ -12,9 +12,10 @@ from psycopg import sql
 from strangler.adapters.postgres import catalog, copying, fences, hashing, preflight, repairing
 from strangler.adapters.postgres.catalog import ForeignKey, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar, wait_until
+from strangler.adapters.postgres.locks import NOT_FREE, locked
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
-from strangler.domain.errors import MoveError
+from strangler.domain.errors import MoveError, RefusedError
 from strangler.domain.move import StreamState
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
@@ -72,6 +73,14 @@ class PostgresReplication:
         """What is unequal between the two sides' tables."""
         return catalog.differences(self.tables(MONOLITH), self.tables(SERVICE))
 
+    def unfenced(self) -> list[str]:
+        """Partitions that have been made since the move began: no stream carries them and no fence guards them."""
+        return [
+            f"{table.name} has been made in the {side} since the move began"
+            for side in (MONOLITH, SERVICE)
+            for table in self._unknown(side)
+        ]
+
     def preflight(self, *, rerun: bool) -> list[str]:
         """Everything that can be known before anything is changed; returns warnings.
 
@@ -81,7 +90,7 @@ class PostgresReplication:
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         preflight.every_table_placed(monolith, self.project)
         for connection in (monolith, service):
-            preflight.server(connection)
+            preflight.server(connection, self.capability.name)
         preflight.tables(monolith, self.tables(MONOLITH))
         preflight.tables(service, self.tables(SERVICE))
         warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
@@ -108,10 +117,8 @@ class PostgresReplication:
                 tables=self.tables(side),
                 peer_url=self.urls[SERVICE if side == MONOLITH else MONOLITH],
                 routes=routes,
+                references=self._references() if side == MONOLITH else (),
             )
-        keys = self._references()
-        if keys:
-            fences.queue_orphans(self.session(MONOLITH), capability=self.capability.name, keys=keys)
 
     def clear(self) -> None:
         """Removes both streams and empties the copy: a rerun takes a new slot and a new snapshot."""
@@ -203,14 +210,33 @@ class PostgresReplication:
         self.forward.withdraw(self.session(MONOLITH))
 
     def drop_old(self) -> None:
-        """Ends the stream to the monolith and drops its old tables, in one transaction of that database."""
+        """Ends the stream to the monolith and drops its old tables, in one transaction of that database.
+
+        Raises:
+            RefusedError: something there still needs one of them; nothing has been dropped.
+        """
         monolith = self.session(MONOLITH)
-        self.reverse.unsubscribe(monolith)
+        if not self.dropped():
+            tables = self.tables(MONOLITH)
+            try:
+                with locked(monolith, tables, "ACCESS EXCLUSIVE"):
+                    self.reverse.unsubscribe(monolith)
+                    # RESTRICT is the default: what still points there makes this fail.
+                    monolith.execute(
+                        sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(table.sql() for table in tables))
+                    )
+            except psycopg.errors.DependentObjectsStillExist as error:
+                raise RefusedError(
+                    f"the monolith still needs it: {error.diag.message_detail}",
+                    place=self.capability.name,
+                    remedy="remove what depends on the old tables, then run the command again",
+                ) from error
         self.reverse.withdraw(self.session(SERVICE))
-        with monolith.transaction():
-            # RESTRICT is the default: what still points there makes this fail, and nothing is dropped.
-            names_of = sql.SQL(", ").join(table.sql() for table in self.tables(MONOLITH))
-            monolith.execute(sql.SQL("DROP TABLE {}").format(names_of))
+
+    def dropped(self) -> bool:
+        """Whether the monolith no longer has the tables."""
+        present = catalog.all_tables(self.session(MONOLITH))
+        return not any(table in present for table in self.capability.tables)
 
     def orphans(self) -> dict[str, int]:
         """Deletions that came by the stream: how many wait for their clean-up, have failed, and are done."""
@@ -222,6 +248,8 @@ class PostgresReplication:
 
     def seams(self) -> list[str]:
         """What in the monolith still points into the capability."""
+        if self.dropped():
+            return []
         return [f"{key.table}.{key.column}" for key in self._references()]
 
     def remove(self, *, empty_copy: bool) -> None:
@@ -238,10 +266,14 @@ class PostgresReplication:
             fences.remove(service, capability=self.capability.name, tables=self.tables(SERVICE))
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))
         for connection in (monolith, service):
-            connection.execute(
-                "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE starts_with(roname, %s)",
-                (names.origin(self.capability.name, ""),),
-            )
+            for (origin,) in connection.execute("SELECT roname FROM pg_replication_origin").fetchall():
+                if names.belongs(origin, self.capability.name):
+                    connection.execute("SELECT pg_replication_origin_drop(%s)", (origin,))
+
+    def _unknown(self, side: str) -> list[Table]:
+        known = "SELECT tables FROM strangler.side WHERE capability = %s"
+        fenced = scalar(self.session(side), known, self.capability.name) or []
+        return [table for table in self.tables(side) if table.qualified not in fenced]
 
     def _settled(self, frm: str, *, within: float) -> None:
         if not self.settle(frm, within=within):
@@ -264,7 +296,8 @@ class PostgresReplication:
         ):
             # The local fence stands on the copy; a replica's writes pass it.
             copy.execute("SET session_replication_role = replica")
-            for one in found:
+            # What is only in the copy goes first: it may have a value that a row of the owner's needs.
+            for one in sorted(found, key=lambda one: one.kind != hashing.ONLY_THERE):
                 try:
                     repairing.repair(
                         self.session(owner),
@@ -273,9 +306,15 @@ class PostgresReplication:
                         one,
                         settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
                     )
-                except psycopg.errors.QueryCanceled as error:
+                except NOT_FREE as error:
                     raise MoveError(
                         f"{one} is locked by a writer",
                         place=self.capability.name,
                         remedy="run verify --repair again",
+                    ) from error
+                except psycopg.IntegrityError as error:
+                    raise MoveError(
+                        f"{one} cannot be mended: {error.diag.message_primary}",
+                        place=f"{self.capability.name}, {describe(self.dsns[copy_side])}",
+                        remedy="mend the row that stands in its way first",
                     ) from error

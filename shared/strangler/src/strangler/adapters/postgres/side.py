@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 
+from strangler.adapters.postgres import locks
 from strangler.adapters.postgres.connection import Connection, connect, describe, scalar, wait_until
+from strangler.adapters.postgres.locks import Holder
 from strangler.domain.errors import StackError
 from strangler.domain.move import SideRow
 from strangler.ports.side import BlockedError, LostError, StaleError
 
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A transaction that holds a moved table against the fence."""
-
-    pid: int
-    user: str
-    application: str
-    state: str
-    seconds: float
-    query: str
-
-    def __str__(self) -> str:
-        who = f"pid {self.pid} ({self.user}{', ' + self.application if self.application else ''})"
-        return f"{who}, {self.state} for {self.seconds:.1f} s: {self.query[:120]}"
+STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
 
 
 class PostgresSide:
@@ -91,38 +77,38 @@ class PostgresSide:
 
     def hold(self, *, target: int, statement_ms: int) -> None:
         """Begins the transaction that opens this side, and leaves it open for `open` or `let_go`."""
-        with self._lost():
-            self.connection.execute("BEGIN")
+        self.connection.execute("BEGIN")
         self._locked("SELECT strangler.open_side(%s, %s)", (self.capability, target), statement_ms)
 
     def open(self) -> None:
         """Commits what `hold` began.
 
         Raises:
-            LostError: when it is not known whether it did.
+            LostError: when it is not known whether it did; a new session could only commit nothing.
         """
-        with self._lost():
-            self.connection.execute("COMMIT")
+        lost = LostError("the session that held the tables is gone", place=self.capability)
+        if self._connection is None or self._connection.closed:
+            raise lost
+        if self._connection.execute("COMMIT").statusmessage != "COMMIT":
+            raise lost  # a transaction that had failed is rolled back by its COMMIT, without an error
 
     def let_go(self) -> None:
         """Rolls back what `hold` began."""
         if self._connection is not None and not self._connection.closed:
-            with suppress(psycopg.Error):
+            with suppress(psycopg.Error, LostError):
                 self._connection.execute("ROLLBACK")
 
     def mark(self) -> tuple[UUID, dict[str, int]]:
         """Writes a marker; its id, and how far this side's sequences have come."""
         marker = uuid4()
-        with self._lost():
-            row = self.connection.execute("SELECT strangler.mark(%s, %s)", (self.capability, marker)).fetchone()
+        row = self.connection.execute("SELECT strangler.mark(%s, %s)", (self.capability, marker)).fetchone()
         assert row is not None
         return marker, row[0]
 
     def await_marker(self, marker: UUID, *, within: float) -> bool:
         """Waits until a marker of the other side is here; False when it is not in time."""
         query = "SELECT EXISTS (SELECT FROM strangler.marker WHERE capability = %s AND id = %s)"
-        with self._lost():
-            return wait_until(self.connection, query, (self.capability, marker), within=within)
+        return wait_until(self.connection, query, (self.capability, marker), within=within)
 
     def prepare(self, *, target: int, positions: dict[str, int]) -> None:
         """Sequences past both sides' and the note of it, in one synchronous commit.
@@ -131,18 +117,17 @@ class PostgresSide:
         """
         self._locked("SELECT strangler.prepare_side(%s, %s, %s)", (self.capability, target, json.dumps(positions)), 0)
 
-    def bounce(self, to: str, *, epoch: int) -> None:
-        """Lets the requests held here go to the other side."""
-        with self._lost():
-            self.connection.execute(
-                "UPDATE strangler.side SET bounce_to = %s WHERE capability = %s AND NOT open AND epoch <= %s",
-                (to, self.capability, epoch),
-            )
+    def bounce(self, to: str | None, *, epoch: int) -> None:
+        """Lets the requests held here go to the other side; None holds those that come from now on."""
+        self.connection.execute(
+            "UPDATE strangler.side SET bounce_to = %s WHERE capability = %s AND NOT open AND epoch <= %s",
+            (to, self.capability, epoch),
+        )
 
     def holders(self) -> list[Holder]:
-        """Transactions of others that hold a moved table in a mode the fence waits for, oldest first."""
-        rows = self.connection.execute(HOLDERS, (self.capability,)).fetchall()
-        return [Holder(*row) for row in rows]
+        """Transactions of others that hold a moved table in a mode the fence waits for."""
+        tables = scalar(self.connection, "SELECT tables FROM strangler.side WHERE capability = %s", self.capability)
+        return locks.holders(self.connection, tables or [])
 
     def vacuums(self) -> list[str]:
         """Moved tables that are being vacuumed: behind one, a lock waits for its end."""
@@ -155,7 +140,7 @@ class PostgresSide:
 
     def deadlock_ms(self) -> int:
         """The server's deadlock_timeout in milliseconds."""
-        return int(scalar(self.connection, "SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"))
+        return locks.deadlock_ms(self.connection)
 
     def _locked(self, query: str, values: tuple[Any, ...], statement_ms: int) -> None:
         connection = self.connection
@@ -163,47 +148,13 @@ class PostgresSide:
         try:
             connection.execute("SELECT set_config('statement_timeout', %s, false)", (str(statement_ms),))
             connection.execute(query.encode(), values)
-        except (
-            psycopg.errors.QueryCanceled,
-            psycopg.errors.DeadlockDetected,
-            psycopg.errors.LockNotAvailable,
-        ) as error:
+        except locks.NOT_FREE as error:
             raise BlockedError(
                 f"the tables were not free within {time.monotonic() - started:.2f} s", place=self.capability
             ) from error
         except psycopg.Error as error:
-            if error.diag.sqlstate == "SF002":
-                raise StaleError(
-                    error.diag.message_primary or str(error), place=f"{self.capability}, {describe(self.dsn)}"
-                ) from error
-            if isinstance(error, psycopg.OperationalError):
-                raise self._gone(error) from error
-            raise
-
-    @contextmanager
-    def _lost(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.OperationalError as error:
-            raise self._gone(error) from error
-
-    def _gone(self, error: psycopg.Error) -> LostError:
-        return LostError(
-            f"the server went away: {error}".strip(),
-            place=f"{self.capability}, {describe(self.dsn)}",
-            remedy="nothing needs to be undone by hand; recovery acts when the server is back",
-        )
-
-
-HOLDERS = """
-SELECT DISTINCT ON (a.pid) a.pid, coalesce(a.usename, ''), a.application_name, coalesce(a.state, 'unknown'),
-       extract(epoch FROM clock_timestamp() - a.xact_start)::float8, coalesce(a.query, '')
-FROM strangler.side s, unnest(s.tables) t
-JOIN pg_locks l ON l.relation = t::regclass AND l.granted
-    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE s.capability = %s AND a.pid <> pg_backend_pid() AND a.backend_type <> 'logical replication worker'
-  AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
-                 'ExclusiveLock', 'AccessExclusiveLock')
-ORDER BY a.pid, a.xact_start
-"""
+            if error.diag.sqlstate != STALE:
+                raise
+            raise StaleError(
+                error.diag.message_primary or str(error), place=f"{self.capability}, {describe(self.dsn)}"
+            ) from error

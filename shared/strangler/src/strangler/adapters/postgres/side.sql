@@ -52,22 +52,30 @@ CREATE TABLE IF NOT EXISTS strangler.deferred (
 GRANT USAGE ON SCHEMA strangler TO PUBLIC;
 GRANT SELECT ON strangler.side, strangler.marker, strangler.orphan, strangler.swept TO PUBLIC;
 
--- Both fences end here: argument 0 is the capability, argument 1 what was refused.
+-- Both fences end here: argument 0 is the capability, argument 1 what was refused: a local write where the side is
+-- closed, or a streamed change where it is open.
 CREATE OR REPLACE FUNCTION strangler.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    is_local CONSTANT boolean := TG_ARGV[1] = 'write';
 BEGIN
     RAISE EXCEPTION USING
         ERRCODE = 'SF001',
-        MESSAGE = format('%s is not open here: %s on %I.%I refused', TG_ARGV[0], TG_ARGV[1], TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        MESSAGE = format('%s is %s here: %s on %I.%I refused', TG_ARGV[0],
+            CASE WHEN is_local THEN 'not open' ELSE 'open' END, TG_ARGV[1], TG_TABLE_SCHEMA, TG_TABLE_NAME),
         DETAIL = TG_ARGV[0],
-        HINT = 'The other side owns this capability; see `strangler status`.',
+        HINT = CASE WHEN is_local THEN 'The other side owns this capability; see `strangler status`.'
+            ELSE 'This side owns the capability: somebody has changed the copy by hand.' END,
         SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
 END $$;
 
 -- Fires only for rows that a stream deletes; the clean-up itself runs in an ordinary session (see the sweep).
-CREATE OR REPLACE FUNCTION strangler.queue_orphan() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A stream applies as the table's owner, who may have no rights in this schema.
+CREATE OR REPLACE FUNCTION strangler.queue_orphan() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- Argument 2 is the table's own name, where the trigger is a partition's.
     INSERT INTO strangler.orphan (capability, table_name, key)
-    VALUES (TG_ARGV[0], TG_TABLE_NAME, to_jsonb(OLD) ->> TG_ARGV[1]);
+    VALUES (TG_ARGV[0], coalesce(TG_ARGV[2], TG_TABLE_NAME), to_jsonb(OLD) ->> TG_ARGV[1]);
     PERFORM pg_notify('strangler_orphan', TG_ARGV[0]);
     RETURN OLD;
 END $$;
@@ -136,28 +144,41 @@ BEGIN
     PERFORM strangler.open_side(which, target);
 END $$;
 
--- Column values of sequences by "table.column": what the next owner must not fall behind.
-CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- The sequences that number columns of a capability's tables: those that a column owns or that its default asks.
+CREATE OR REPLACE FUNCTION strangler.sequences(which text)
+RETURNS TABLE (place text, relation regclass, attribute name, whole boolean, sequence regclass) LANGUAGE sql STABLE AS $$
+    SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname), c.oid::regclass, a.attname,
+           a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), s.oid::regclass
+    FROM strangler.side, unnest(tables) t
+    JOIN pg_class c ON c.oid = t::regclass AND NOT c.relispartition
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    CROSS JOIN LATERAL (
+        SELECT d.objid AS used FROM pg_depend d
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+          AND d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
+        UNION
+        SELECT d.refobjid FROM pg_attrdef f
+        JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
+        WHERE f.adrelid = c.oid AND f.adnum = a.attnum
+    ) u
+    JOIN pg_class s ON s.oid = u.used AND s.relkind = 'S'
+    WHERE capability = which
+$$;
+
+-- The highest value a sequence has given out; one below its first where it has given out none.
+CREATE OR REPLACE FUNCTION strangler.reached(sequence regclass) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    found record;
-    reached bigint;
-    positions jsonb := '{}';
+    value bigint;
 BEGIN
-    FOR found IN
-        SELECT c.relname AS table_name, a.attname AS column_name, s.oid::regclass AS sequence
-        FROM strangler.side, unnest(tables) t
-        JOIN pg_class c ON c.oid = t::regclass
-        JOIN pg_depend d ON d.refobjid = c.oid AND d.refclassid = 'pg_class'::regclass
-            AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-        JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
-        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
-        WHERE capability = which
-    LOOP
-        EXECUTE format('SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM %s', found.sequence) INTO reached;
-        positions := positions || jsonb_build_object(found.table_name || '.' || found.column_name, reached);
-    END LOOP;
-    RETURN positions;
+    EXECUTE format('SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM %s', sequence) INTO value;
+    RETURN value;
 END $$;
+
+-- How far each column's sequence has come, by "schema.table.column": what the next owner must not fall behind.
+CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT coalesce(jsonb_object_agg(place, strangler.reached(sequence)), '{}') FROM strangler.sequences(which)
+$$;
 
 -- The marker and the sequences' positions in one round trip; a plain insert, for an upsert of a row that the other
 -- side lacks never arrives.
@@ -170,22 +191,16 @@ END $$;
 -- Sequences past everything that either side has given out, and the note that this side is ready for `target`.
 CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    here jsonb := strangler.sequence_positions(which);
-    place text;
-    highest bigint;
-    reached bigint;
-    t text;
-    c text;
+    numbered record;
+    wanted bigint;
 BEGIN
-    FOR place IN SELECT jsonb_object_keys(here) LOOP
-        c := split_part(place, '.', -1);
-        SELECT q INTO t FROM strangler.side, unnest(tables) q
-        JOIN pg_class ON pg_class.oid = q::regclass
-        WHERE capability = which AND relname || '.' || c = place;
-        EXECUTE format('SELECT coalesce(max(%I), 0) FROM %s', c, t) INTO highest;
-        reached := greatest(highest, (here ->> place)::bigint, coalesce((positions ->> place)::bigint, 0));
-        IF reached > 0 THEN
-            PERFORM setval(pg_get_serial_sequence(t, c), reached);
+    FOR numbered IN SELECT * FROM strangler.sequences(which) LOOP
+        wanted := coalesce((positions ->> numbered.place)::bigint, 0);
+        IF numbered.whole THEN
+            EXECUTE format('SELECT greatest(%s, max(%I)) FROM %s', wanted, numbered.attribute, numbered.relation) INTO wanted;
+        END IF;
+        IF wanted > strangler.reached(numbered.sequence) THEN
+            PERFORM setval(numbered.sequence, wanted);
         END IF;
     END LOOP;
     UPDATE strangler.side SET prepared = target WHERE capability = which AND NOT open AND epoch <= target;

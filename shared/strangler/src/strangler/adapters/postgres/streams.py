@@ -23,6 +23,17 @@ SELECT s.active, {lost},
 FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
 WHERE s.slot_name = %s
 """
+# The subscriptions of all databases of a server are in one catalog.
+PRESENT = """
+SELECT 1 FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+WHERE s.subname = %s
+"""
+SUBSCRIPTION = """
+SELECT bool_and(coalesce(r.srsubstate = 'r', true)), max(t.apply_error_count)
+FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+LEFT JOIN pg_subscription_rel r ON r.srsubid = s.oid LEFT JOIN pg_stat_subscription_stats t ON t.subid = s.oid
+WHERE s.subname = %s AND s.subenabled GROUP BY s.oid
+"""
 ENDING = 15.0  # seconds in which a walsender lets go of its slot
 
 
@@ -63,7 +74,7 @@ class Stream:
 
         The snapshot can be imported for as long as the context is open.
         """
-        session = connect(self.publisher, purpose=f"export {self.capability}", replication=True)
+        session = connect(self.publisher, purpose=f"export {self.capability}", idle_ms=0, replication=True)
         try:
             row = session.execute(
                 f"CREATE_REPLICATION_SLOT {self.name} LOGICAL pgoutput (SNAPSHOT 'export')"
@@ -96,7 +107,7 @@ class Stream:
 
     def unsubscribe(self, connection: Connection) -> None:
         """Removes the subscription, if it is there, without speaking to the publisher."""
-        if not scalar(connection, "SELECT 1 FROM pg_subscription WHERE subname = %s", self.name):
+        if not scalar(connection, PRESENT, self.name):
             return
         name = sql.Identifier(self.name)
         connection.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(name))
@@ -134,13 +145,7 @@ class Stream:
         if publisher.info.server_version >= 170000:
             lost += " OR s.invalidation_reason IS NOT NULL"
         slot = publisher.execute(SLOT.replace("{lost}", lost).encode(), (self.name,)).fetchone()
-        subscription = subscriber.execute(
-            """SELECT bool_and(coalesce(r.srsubstate = 'r', true)), max(t.apply_error_count)
-               FROM pg_subscription s LEFT JOIN pg_subscription_rel r ON r.srsubid = s.oid
-               LEFT JOIN pg_stat_subscription_stats t ON t.subid = s.oid
-               WHERE s.subname = %s AND s.subenabled GROUP BY s.oid""",
-            (self.name,),
-        ).fetchone()
+        subscription = subscriber.execute(SUBSCRIPTION, (self.name,)).fetchone()
         if slot is None or subscription is None:
             return StreamState(self.direction, exists=slot is not None or subscription is not None)
         active, gone, lag, retained, seconds = slot

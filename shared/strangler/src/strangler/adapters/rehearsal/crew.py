@@ -26,6 +26,7 @@ from strangler.application.rehearsal.traffic import Session, Tally
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.traffic import Behaviour, Scenario
 
+NICENESS = 10
 TOLD_EVERY = 0.2
 AFTER_FAILURE = 0.2  # seconds that a client waits before it begins anew
 
@@ -152,6 +153,8 @@ def die(failed: threading.ExceptHookArgs) -> None:
 
 
 def main(arguments: list[str], commands: TextIO, out: TextIO) -> None:
+    # Real clients have machines of their own: these take what the servers leave.
+    os.nice(NICENESS)
     threading.excepthook = die
     assignment = Assignment(**json.loads(arguments[0]))
     scenario = load_scenario(Path(assignment.root), assignment.scenario)(assignment.run)

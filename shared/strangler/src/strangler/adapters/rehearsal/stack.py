@@ -1,8 +1,7 @@
 """The local stack of a rehearsal: one that is up is used as it is, else one is brought up.
 
-Note "own data": a rehearsal leaves a move in its databases, and the next one could not start it again.
-So data that a rehearsal itself had made are forgotten when it has proved the promise; those of one that
-has not are kept for inspection, until the next rehearsal.
+Note "own data": a rehearsal leaves a move in its databases, and the next one could not start it again. So a stack
+that a rehearsal brings up has a state folder of its own, begun empty: nothing that a developer keeps is touched.
 """
 
 from __future__ import annotations
@@ -10,28 +9,31 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
-from strangler.adapters.stack import teardown
 from strangler.adapters.stack.state import endpoints
 from strangler.domain.errors import StackError
 from strangler.domain.project import Endpoints, Project
+
+FOLDER = "rehearsal"
 
 
 class RehearsalStack:
     """``with RehearsalStack(project, data=…, keep=…) as stack``.
 
-    Set ``proved`` once the rehearsal has; see the note "own data". With ``keep`` the stack stays up.
+    ``project`` is the one whose stack it is: its state folder may be the rehearsal's own. Set ``proved`` once the
+    rehearsal has: then its data are removed at the end, else they stay until the next. With ``keep`` the stack
+    stays up.
     """
 
     endpoints: Endpoints
 
     def __init__(self, project: Project, *, data: str, keep: bool) -> None:
         self.proved = False
-        self._project = project
+        self.project = project
         self._data = data
         self._keep = keep
         self._ours = False
-        self._mark = project.state / "demo" / "data-of-a-rehearsal"
 
     def __enter__(self) -> RehearsalStack:
         """Raises StackError when the stack does not come up; why is on standard error by then."""
@@ -40,48 +42,38 @@ class RehearsalStack:
             self.endpoints = present
             return self
         self._ours = True
+        self.project = replace(self.project, state=self.project.state / FOLDER)
         try:
             self._bring_up()
         except BaseException:
-            self._take_down()
+            self._strangler("down")
             raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if not self._ours:
-            return
-        if self._keep:
-            self._mark.unlink(missing_ok=True)
-        else:
-            self._take_down()
+        if self._ours and not self._keep:
+            self._strangler("down", *(("--wipe", "--yes") if self.proved else ()))
 
     def _bring_up(self) -> None:
-        if self._mark.exists():
+        if self.project.state.exists():
             self._strangler("down", "--wipe", "--yes")
-        if not any((self._project.state / name).exists() for name in teardown.DATA):
-            self._mark.parent.mkdir(parents=True, exist_ok=True)
-            self._mark.touch()
         if self._strangler("up", "--detach", "--data", self._data) != 0:
             raise StackError("the stack did not come up", remedy="see its messages above")
-        self.endpoints = endpoints(self._project)
-
-    def _take_down(self) -> None:
-        forget = self.proved and self._mark.exists()
-        if self._strangler("down", *(("--wipe", "--yes") if forget else ())) == 0 and forget:
-            self._mark.unlink()
+        self.endpoints = endpoints(self.project)
 
     def _present(self) -> Endpoints | None:
         try:
-            return endpoints(self._project)
+            return endpoints(self.project)
         except StackError:
             return None
 
     def _strangler(self, *words: str) -> int:
         """Runs a verb whose messages all go to standard error, which leaves standard output to the report."""
+        project = {"STRANGLER_CONFIG": str(self.project.path), "STRANGLER_STATE": str(self.project.state)}
         return subprocess.run(
             [sys.executable, "-m", "strangler.cli.main", *words],
-            cwd=self._project.path.parent,
-            env={**os.environ, "STRANGLER_CONFIG": str(self._project.path)},
+            cwd=self.project.path.parent,
+            env={**os.environ, **project},
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             check=False,

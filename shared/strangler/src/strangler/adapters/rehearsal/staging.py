@@ -54,7 +54,7 @@ def staged(project: Project, endpoints: Endpoints, size: Size, *, folder: Path) 
             capabilities=list(project.capabilities),
             traffic=traffic,
             journals=[Path(assignment.journal) for assignment in assignments],
-            verbs=CommandLine(project.path, listen=lambda text: _log(log, text)),
+            verbs=CommandLine(project.path, project.state, listen=lambda text: _log(log, text)),
             bounces=EnvoyBounces(endpoints.envoy_admin),
             sides=DatabaseSides(project, endpoints),
             rows=_rows(project, endpoints, held),

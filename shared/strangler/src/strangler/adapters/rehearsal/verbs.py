@@ -15,11 +15,12 @@ from strangler.ports.rehearsal import Ran
 
 
 class CommandLine:
-    """Verbs on the project of the configuration file ``path``; what they say on standard error is
-    handed on to ``listen`` when they have ended."""
+    """Verbs on the project of the configuration file ``path`` with its stack in ``state``; what they
+    say on standard error is handed on to ``listen`` when they have ended."""
 
-    def __init__(self, path: Path, *, listen: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, state: Path, *, listen: Callable[[str], None]) -> None:
         self._path = path
+        self._state = state
         self._listen = listen
 
     def run(self, *words: str, within: float) -> Ran:
@@ -29,7 +30,7 @@ class CommandLine:
             done = subprocess.run(
                 command,
                 cwd=self._path.parent,
-                env={**os.environ, "STRANGLER_CONFIG": str(self._path)},
+                env={**os.environ, "STRANGLER_CONFIG": str(self._path), "STRANGLER_STATE": str(self._state)},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

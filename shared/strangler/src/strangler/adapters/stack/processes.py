@@ -72,6 +72,7 @@ class Programs:
             log=self._log(AGENT),
             environment={
                 "STRANGLER_CONFIG": str(self._project.path),
+                "STRANGLER_STATE": str(self._project.state),
                 "METRICS_PORT": str(self._ports[AGENT]),
                 "PYTHONUNBUFFERED": "1",
             },

@@ -1,0 +1,22 @@
+"""What every test here may use: two servers, started once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from servers import Cluster, running
+
+
+@pytest.fixture(scope="session")
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Cluster]]:
+    """Two servers, as the monolith's and the service's databases are on two."""
+    folder = tmp_path_factory.mktemp("clusters")
+    with running("one", folder) as one, running("two", folder) as two:
+        yield one, two
+
+
+@pytest.fixture(scope="session")
+def cluster(clusters: tuple[Cluster, Cluster]) -> Cluster:
+    """The first of the two."""
+    return clusters[0]
