@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 
 import click
 from strangler.cli.main import main as strangler
@@ -49,7 +50,7 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _epilog(text: str) -> Iterator[str]:
-    """Paragraphs; one that click is told to leave as it is (``\\b``) holds examples under a heading of its own."""
+    """Paragraphs; one that click is told to leave as it is (``\\b``) holds examples."""
     for paragraph in text.strip().split("\n\n"):
         if paragraph.startswith("\b\n"):
             _, *examples = paragraph.removeprefix("\b\n").splitlines()
@@ -59,7 +60,9 @@ def _epilog(text: str) -> Iterator[str]:
 
 
 def _prose(text: str) -> str:
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    return "\n\n".join(
+        fill(" ".join(paragraph.split()), 118, break_on_hyphens=False) for paragraph in text.split("\n\n")
+    )
 
 
 def _cell(text: str) -> str:

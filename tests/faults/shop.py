@@ -19,6 +19,7 @@ from tests.waiting import eventually
 MONOLITH, SERVICE = "monolith", "service"
 TOWARDS = {"switch": SERVICE, "reverse": MONOLITH}
 FROM = {"switch": MONOLITH, "reverse": SERVICE}
+OTHER = {MONOLITH: SERVICE, SERVICE: MONOLITH}
 DATABASES = {MONOLITH: "monolith", SERVICE: "users"}
 
 
@@ -36,13 +37,18 @@ class Shop:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.gateway = stack.gateway
+        environment = stack.environment()
+        self.gateway: str = environment["gateway"]
+        self.envoy_admin: str = environment["envoy_admin"]
         self.product = 0
         self._sessions: dict[str, psycopg.Connection[Any]] = {}
 
     def close(self) -> None:
         for session in self._sessions.values():
             session.close()
+
+    def database_of(self, side: str) -> str:
+        return DATABASES[side]
 
     def session(self, side: str) -> psycopg.Connection[Any]:
         """An autocommit session in the side's database, opened anew when its server has been away."""

@@ -86,6 +86,8 @@ REST_FRAMEWORK = environment.rest_framework(
     registration=environment.rate("THROTTLE_REGISTRATION", default="20/min"),
     token=environment.rate("THROTTLE_TOKEN", default="60/min"),
 )
+# Bodies are JSON and are read whole; on every side the same, so that none refuses what another takes.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SPECTACULAR_SETTINGS = {
     "TITLE": "Users",
     "VERSION": "1.0.0",

@@ -40,7 +40,7 @@ class Cluster:
     def create(self, database: str) -> None:
         """An empty database."""
         with self.connect() as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {} STRATEGY file_copy").format(sql.Identifier(database)))
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
 
     def drop(self, database: str) -> None:
         """Removes a database with all that a move has made in it."""
@@ -65,10 +65,9 @@ class Cluster:
             )
             connection.execute(f"SELECT pg_drop_replication_slot(slot_name) {slots}", (database,))
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+            # Origins are the server's, not the database's.
             connection.execute(
-                "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin o "
-                "WHERE roname LIKE 'strangler%' "
-                "AND NOT EXISTS (SELECT FROM pg_replication_origin_status s WHERE s.local_id = o.roident)"
+                "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE 'strangler%'"
             )
 
 

@@ -10,10 +10,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from io import BytesIO
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -21,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
 from chassis import forwarding, options, ownership
+from chassis.body import Body
 from chassis.holding import Full, Holding
 from chassis.ownership import SAFE_METHODS, SideState
 from chassis.seam import AwaitedRow
@@ -46,11 +45,8 @@ class FenceMiddleware:
         sides = ownership.sides()
         if not sides or not isinstance(request, WSGIRequest):
             return self.get_response(request)
-        try:
-            body = request.body
-        except RequestDataTooBig:
-            return self.get_response(request)
-        return _Passage(self, request, body, sides).run()
+        with Body(request) as body:
+            return _Passage(self, request, body, sides).run()
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """A view that met the fence has not failed: its answer is thrown away, and nobody is alarmed."""
@@ -62,7 +58,7 @@ class _Passage:
     """One request's way through the fence."""
 
     def __init__(
-        self, middleware: FenceMiddleware, request: WSGIRequest, body: bytes, sides: Mapping[str, SideState]
+        self, middleware: FenceMiddleware, request: WSGIRequest, body: Body, sides: Mapping[str, SideState]
     ) -> None:
         self.middleware = middleware
         self.request = request
@@ -77,7 +73,7 @@ class _Passage:
         own = self.own
         # Reads are served from the old copy while the pause lasts, and follow the owner from then on: who has written
         # there must see it, though the gateway may still send the next request here.
-        if own and not own.open and (self.method not in SAFE_METHODS or own.bounce_to is not None):
+        if own and not own.writable and (self.method not in SAFE_METHODS or own.bounce_to is not None):
             elsewhere = self._hold_own(own)
             if elsewhere is not None:
                 return elsewhere
@@ -134,7 +130,7 @@ class _Passage:
 
     def _send(self, state: SideState, *, again: bool) -> HttpResponseBase:
         to = "monolith" if state.side == "service" else "service"
-        if again or len(self.body) > options.bounce_limit():
+        if again or self.body.length > options.bounce_limit():
             if forwarding.FORWARDED in self.request.headers:
                 return _later()
             return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
@@ -145,7 +141,7 @@ class _Passage:
 
     def _fresh(self) -> WSGIRequest:
         """The request as it came: what an earlier run has hung on it is gone."""
-        return WSGIRequest({**self.request.environ, "wsgi.input": BytesIO(self.body)})
+        return WSGIRequest({**self.request.environ, "wsgi.input": self.body.open()})
 
 
 class Attempt:
@@ -201,7 +197,7 @@ def _manages_its_own(request: WSGIRequest) -> bool:
 
 
 def _decided(state: SideState | None) -> bool:
-    return state is None or state.open or state.bounce_to is not None
+    return state is None or state.writable or state.bounce_to is not None
 
 
 def _later() -> HttpResponseBase:

@@ -7,6 +7,8 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
+from chassis.body import Body
+
 FORWARDED = "x-strangler-forwarded"
 HOP_BY_HOP = frozenset(
     {
@@ -37,15 +39,15 @@ def raw_path(request: WSGIRequest) -> str:
     return str(request.environ.get("RAW_URI") or request.get_full_path())
 
 
-def forward(request: WSGIRequest, body: bytes, *, to: str, peer_url: str) -> HttpResponseBase:
+def forward(request: WSGIRequest, body: Body, *, to: str, peer_url: str) -> HttpResponseBase:
     """The other side's answer to this request, or 502 when it gives none."""
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
-    headers |= {"x-strangler-to": to, FORWARDED: "1"}
+    headers |= {"x-strangler-to": to, FORWARDED: "1", "Content-Length": str(body.length)}
     try:
         answer = _pool.request(
             request.method or "GET",
             peer_url + raw_path(request),
-            body=body,
+            body=body.open(),
             headers=headers,
             redirect=False,
             decode_content=False,

@@ -1,4 +1,4 @@
-"""Holds requests in a pause: one poll of the side's rows for all that wait in this process."""
+"""Holds requests in a pause: one session listens for all that wait in this process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from django.db import DatabaseError, connections
+import psycopg
+from django.db import DatabaseError, connection, connections
 
 from chassis import options, ownership
 from chassis.ownership import SideState
 
-INTERVAL = 0.002  # seconds between two looks while somebody waits
+CHANNEL = "strangler_side"
+PATROL = 0.05  # seconds after which the rows are looked at though nothing was heard
 
 
 class Holding:
@@ -24,8 +26,8 @@ class Holding:
         self._changed = threading.Condition()
         self._waiting = 0
         self._seen: Mapping[str, SideState] = {}
-        self._looked = 0
-        self._thread: threading.Thread | None = None
+        self._version = 0
+        self._listener: threading.Thread | None = None
 
     def wait(self, capability: str, ready: Callable[[SideState | None], bool], *, deadline: float) -> SideState | None:
         """Waits until ``ready`` accepts the capability's state; the state it accepted.
@@ -38,42 +40,53 @@ class Holding:
             if self._waiting >= options.hold_limit():
                 raise Full
             self._waiting += 1
-            try:
-                self._watch()
-                # What was seen before this request came says nothing about it.
-                first = self._looked + 1
-                while True:
-                    if self._looked > first and ready(self._seen.get(capability)):
-                        return self._seen.get(capability)
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise TimeoutError
-                    self._changed.wait(min(left, 1.0))
-            finally:
+            self._listen()
+            version = self._version
+        try:
+            seen = ownership.sides().get(capability)
+            while not ready(seen):
+                version, seen = self._next(version, capability, deadline)
+        finally:
+            with self._changed:
                 self._waiting -= 1
+        return seen
 
-    def _watch(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._look, name="chassis-holding", daemon=True)
-            self._thread.start()
+    def _next(self, version: int, capability: str, deadline: float) -> tuple[int, SideState | None]:
+        with self._changed:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._changed.wait_for(lambda: self._version != version, left):
+                raise TimeoutError
+            return self._version, self._seen.get(capability)
+
+    def _listen(self) -> None:
+        if self._listener is None or not self._listener.is_alive():
+            self._listener = threading.Thread(target=self._follow, name="chassis-holding", daemon=True)
+            self._listener.start()
         self._changed.notify_all()
 
-    def _look(self) -> None:
+    def _follow(self) -> None:
         while True:
             with self._changed:
                 while not self._waiting:
                     self._changed.wait()
             try:
-                seen = ownership.sides()
-            except DatabaseError:
-                # The row cannot be read while the server is away; those who wait have deadlines.
+                self._hear()
+            except (DatabaseError, psycopg.Error):
+                # The server is away; those who wait have deadlines.
                 connections.close_all()
-                seen = self._seen
+                time.sleep(PATROL)
+
+    def _hear(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        while self._waiting:
+            seen = ownership.sides()
             with self._changed:
                 self._seen = seen
-                self._looked += 1
+                self._version += 1
                 self._changed.notify_all()
-            time.sleep(INTERVAL)
+            for _ in connection.connection.notifies(timeout=PATROL, stop_after=1):
+                pass
 
 
 class Full(Exception):  # noqa: N818  a state of the process, not a fault

@@ -31,6 +31,12 @@ class SideState:
     peer_url: str
     routes: str
     tables: tuple[str, ...]
+    pausing: bool = False
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write may begin now."""
+        return self.open and not self.pausing
 
     def concerns(self, method: str, path: str) -> bool:
         """Whether a request with this method and path belongs to the capability."""
@@ -59,7 +65,7 @@ def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
                 return {}
             _present.add(using)
         cursor.execute(
-            "SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables "
+            "SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing "
             "FROM strangler.side"
         )
         return {state.capability: state for state in map(_state, cursor.fetchall())}
@@ -90,8 +96,8 @@ def refused_capability(error: BaseException | None) -> str | None:
 
 
 def _state(row: tuple[Any, ...]) -> SideState:
-    capability, side, epoch, opened, bounce_to, peer_url, routes, tables = row
-    return SideState(capability, side, epoch, opened, bounce_to, peer_url, routes, _plain_names(tables))
+    capability, side, epoch, opened, bounce_to, peer_url, routes, tables, pausing = row
+    return SideState(capability, side, epoch, opened, bounce_to, peer_url, routes, _plain_names(tables), pausing)
 
 
 def _plain_names(tables: Iterable[str]) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 from servers import Cluster, Connection
-
 from strangler import configuration
 from strangler.adapters import toml
 from strangler.adapters.postgres.examination import PostgresExamination
@@ -121,6 +120,11 @@ CREATE TABLE yard_setting (name text PRIMARY KEY);
 LEAVES = ('"Crate"', 'bays."Bay slot"', "reading_old", 'bays."reading 2024"', "reading_rest", "ticket", "visit")
 ROOTS = ('"Crate"', 'bays."Bay slot"', "reading", "ticket", "visit")
 
+WAITING = """
+SELECT 1 FROM pg_stat_activity
+WHERE application_name LIKE 'strangler%' AND wait_event_type = 'Lock' AND datname = current_database()
+"""
+
 _numbers = itertools.count(1)
 
 
@@ -131,10 +135,12 @@ def identifier(number: int) -> UUID:
 
 def fill(connection: Connection, *, crates: int = 30) -> None:
     """Rows in every table and partition, with values that are hard to carry."""
-    with connection.cursor() as cursor:
-        with cursor.copy('COPY "Crate" ("Label", id, weight, ratio, tags, facts, seal, seen, colour) FROM STDIN') as rows:
-            for number in range(crates):
-                rows.write_row(_crate(number))
+    with (
+        connection.cursor() as cursor,
+        cursor.copy('COPY "Crate" ("Label", id, weight, ratio, tags, facts, seal, seen, colour) FROM STDIN') as rows,
+    ):
+        for number in range(crates):
+            rows.write_row(_crate(number))
     connection.execute(
         """INSERT INTO bays."Bay slot" (place, lane, note, crate)
            SELECT n, chr(65 + n % 5) || '%s''"', 'n' || n, (SELECT id FROM "Crate" OFFSET n LIMIT 1)
@@ -147,7 +153,9 @@ def fill(connection: Connection, *, crates: int = 30) -> None:
     )
     connection.execute("INSERT INTO reading (sensor, at, value) VALUES (9, '-infinity', 0), (9, 'infinity', 'NaN')")
     connection.execute('INSERT INTO ticket (number, crate) SELECT 5, id FROM "Crate"')
-    connection.execute("INSERT INTO visit (took) SELECT n * interval '1 month 1 day 1 second' FROM generate_series(1, 9) n")
+    connection.execute(
+        "INSERT INTO visit (took) SELECT n * interval '1 month 1 day 1 second' FROM generate_series(1, 9) n"
+    )
     connection.execute('INSERT INTO audit."Entry" (crate) SELECT id FROM "Crate"')
 
 
@@ -286,3 +294,30 @@ def refused(connection: Connection, statement: str) -> str | None:
     except psycopg.Error as error:
         return error.sqlstate
     return None
+
+
+FOOTPRINT = """
+WITH ours AS (SELECT oid FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)')
+SELECT concat_ws(' ', 'relation', oid::regclass, relkind) FROM pg_class WHERE relnamespace IN (SELECT oid FROM ours)
+UNION ALL SELECT concat_ws(' ', 'trigger', tgname, tgrelid::regclass, tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT concat_ws(' ', 'function', oid::regprocedure) FROM pg_proc WHERE pronamespace IN (SELECT oid FROM ours)
+UNION ALL SELECT concat_ws(' ', 'schema', oid::regnamespace) FROM ours
+UNION ALL SELECT concat_ws(' ', 'index', pg_get_indexdef(indexrelid)) FROM pg_index
+    JOIN pg_class c ON c.oid = indrelid WHERE relnamespace IN (SELECT oid FROM ours)
+UNION ALL SELECT concat_ws(' ', 'constraint', conname, conrelid::regclass, pg_get_constraintdef(oid)) FROM pg_constraint
+    WHERE connamespace IN (SELECT oid FROM ours)
+UNION ALL SELECT concat_ws(' ', 'publication', pubname) FROM pg_publication
+UNION ALL SELECT concat_ws(' ', 'slot', slot_name) FROM pg_replication_slots WHERE database = current_database()
+UNION ALL SELECT concat_ws(' ', 'subscription', subname) FROM pg_subscription s
+    JOIN pg_database d ON d.oid = s.subdbid AND datname = current_database()
+UNION ALL SELECT concat_ws(' ', 'origin', roname) FROM pg_replication_origin WHERE roname LIKE 'strangler%'
+"""
+
+
+def footprint(made: Yard) -> list[set[str]]:
+    """What there is in both databases besides rows."""
+    found = []
+    for name in ("monolith", "service"):
+        with made.side(name) as connection:
+            found.append({row[0] for row in connection.execute(FOOTPRINT).fetchall()})
+    return found

@@ -77,6 +77,9 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
     with parts.ledger.coordinating(parts.name):
         recover(parts)
         move, _ = plan(parts, verb, ready)
+        # What an older version of the tool has installed may lack something.
+        parts.ledger.install()
+        parts.replication.install()
         gating.pass_all(parts, move, ready, deadline=started + timeout)
         run_switch = Switch(
             capability=parts.name,

@@ -13,6 +13,11 @@ class Announce(Step[Switch]):
 
     name = "announce"
 
+    def check(self, move: Switch) -> None:
+        """Changes nothing; warms both sessions for the pause."""
+        move.old.warm()
+        move.new.warm()
+
     def start(self, move: Switch) -> None:
         """Compare-and-set, so that a coordinator that slept finds itself refused."""
         swapped = move.ledger.swap(

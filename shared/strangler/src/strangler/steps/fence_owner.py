@@ -8,7 +8,7 @@ import time
 from strangler.domain.errors import MoveError
 from strangler.ports.side import BlockedError
 from strangler.steps.step import Step
-from strangler.steps.switching import Switch
+from strangler.steps.switching import PAUSE_SECONDS, Switch
 
 
 class FenceOwner(Step[Switch]):
@@ -19,8 +19,8 @@ class FenceOwner(Step[Switch]):
     def start(self, move: Switch) -> None:
         """Tries until the budget ends.
 
-        Each try queues the writers behind it for at most one statement timeout, so between two tries they get as long
-        to go on.
+        Each try lets new writes wait at the door and queues the others behind it, for at most one statement timeout;
+        between two tries they get as long to go on.
 
         Raises:
             MoveError: naming who holds the tables.
@@ -29,8 +29,10 @@ class FenceOwner(Step[Switch]):
         while True:
             began = time.perf_counter()
             try:
+                move.old.pause(epoch=move.epoch, on=True)
                 move.old.fence(expected=move.epoch, target=move.target, statement_ms=statement_ms)
             except BlockedError as error:
+                move.old.pause(epoch=move.epoch, on=False)
                 holders = move.old.holders()
                 if move.left() <= statement_ms / 1000:
                     raise MoveError(
@@ -42,4 +44,5 @@ class FenceOwner(Step[Switch]):
                 time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
             else:
                 move.fenced_at = began
+                move.new.hurry(PAUSE_SECONDS)
                 return

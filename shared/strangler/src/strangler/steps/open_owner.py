@@ -15,6 +15,7 @@ class OpenOwner(Step[Switch]):
 
     def start(self, move: Switch) -> None:
         """Commits what was held; a lost session leaves the rest to recovery, which goes forward only."""
+        move.new.hurry(None)
         if move.opened_at is None:
             move.new.open()
             move.opened_at = time.perf_counter()

@@ -9,8 +9,9 @@ from uuid import UUID
 from strangler.ports.ledger import Ledger
 from strangler.ports.side import Side
 
-DRAIN_SECONDS = 5.0
-PAUSE_SECONDS = 5.0  # what a held request waits at most; the pause must end before
+# A request is held for five seconds at most: a pause that leads nowhere is given up before.
+DRAIN_SECONDS = 3.0
+PAUSE_SECONDS = 4.0
 
 
 @dataclass(slots=True)

@@ -23,7 +23,9 @@ class TakeOwnership(Step[Switch]):
 
         Raises:
             MoveError: when the move was unwound meanwhile.
+            LostError: when the new owner's database went away meanwhile; it is not named then.
         """
+        move.new.still_holds()
         try:
             move.taken = self._with_the_lift(move) if move.new.side == MONOLITH else self._alone(move)
         except LostError:

@@ -34,6 +34,7 @@ class Table:
     whether it is ordinary and logged.
     """
 
+    oid: int
     name: str
     qualified: str
     partitioned: bool
@@ -80,13 +81,13 @@ def _with_names(query: str) -> str:
 
 COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod), attnotnull, attgenerated <> '', attidentity = 'a'
-FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 # A deferrable key identifies no row to a stream.
 KEY = """
 SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
 JOIN pg_attribute a ON a.attnum = k.attnum
-WHERE i.indrelid = %s::regclass AND a.attrelid = i.indrelid AND i.indisprimary AND i.indimmediate
+WHERE i.indrelid = %s AND a.attrelid = i.indrelid AND i.indisprimary AND i.indimmediate
   AND position <= i.indnkeyatts ORDER BY position
 """
 FIND = _with_names("""
@@ -94,7 +95,7 @@ SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relname
 WHERE c.relkind IN ('r', 'p') AND NAME_OF(c, n) = %s
 """)
 TREE = _with_names("""
-SELECT format('%%I.%%I', n.nspname, c.relname), NAME_OF(c, n), c.relkind = 'p',
+SELECT c.oid, NAME_OF(c, n), format('%%I.%%I', n.nspname, c.relname), c.relkind = 'p',
        c.relpersistence = 'p' AND c.relkind IN ('r', 'p'), c.relreplident, greatest(c.reltuples, 0)::bigint
 FROM pg_partition_tree(%s) p
 JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY p.level, c.relname
@@ -114,7 +115,7 @@ JOIN pg_class child ON child.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c
 JOIN pg_class parent ON parent.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = parent.relnamespace
 JOIN pg_attribute ca ON ca.attrelid = child.oid AND ca.attnum = k.conkey[1]
 JOIN pg_attribute pa ON pa.attrelid = parent.oid AND pa.attnum = k.confkey[1]
-WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY (%s::regclass[]) ORDER BY 2, 3
+WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY (%s::oid[]) ORDER BY 2, 3
 """)
 
 
@@ -145,16 +146,16 @@ def read_tables(connection: Connection, names: Sequence[str], *, database: str) 
 
 
 def _table(connection: Connection, member: tuple[Any, ...]) -> Table:
-    qualified, name, partitioned, publishable, identity, estimate = member
-    columns = tuple(Column(*row) for row in connection.execute(COLUMNS, (qualified,)).fetchall())
-    key = tuple(row[0] for row in connection.execute(KEY, (qualified,)).fetchall())
-    return Table(name, qualified, partitioned, publishable, columns, key, identity, estimate)
+    oid, name, qualified, partitioned, publishable, identity, estimate = member
+    columns = tuple(Column(*row) for row in connection.execute(COLUMNS, (oid,)).fetchall())
+    key = tuple(row[0] for row in connection.execute(KEY, (oid,)).fetchall())
+    return Table(oid, name, qualified, partitioned, publishable, columns, key, identity, estimate)
 
 
 def references_into(connection: Connection, tables: Sequence[Table]) -> list[ForeignKey]:
     """Foreign keys that point into these tables from any other."""
     inside = {table.name for table in tables}
-    rows = connection.execute(FOREIGN_KEYS, ([table.qualified for table in tables],)).fetchall()
+    rows = connection.execute(FOREIGN_KEYS, ([table.oid for table in tables],)).fetchall()
     return [ForeignKey(*row) for row in rows if row[1] not in inside]
 
 

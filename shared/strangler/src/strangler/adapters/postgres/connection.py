@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any, LiteralString, TypeVar
@@ -31,8 +34,11 @@ SAME_TEXT = (
     "-c timezone=UTC -c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 "
     "-c bytea_output=hex -c client_encoding=UTF8"
 )
-# The server's own view of a vanished client, whose locks it would else keep for hours.
-SOON_MISSED = "-c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2 -c tcp_user_timeout=2000"
+# The server's own view of a vanished client: it would else keep its locks for hours, and finish its statement.
+SOON_MISSED = (
+    "-c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2 -c tcp_user_timeout=2000 "
+    "-c client_connection_check_interval=1000"
+)
 # What an administrator has set for applications would end a long copy, or the export of its snapshot.
 UNHURRIED = "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0"
 
@@ -40,11 +46,13 @@ UNHURRIED = "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0"
 class Connection(psycopg.Connection[Any]):
     """A session that says by an error of its own that its server has gone, whatever it was doing."""
 
+    _end: threading.Timer | None = None
+
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Raises LostError in place of psycopg's when the session is no more."""
         try:
             return super().wait(gen, *args, **kwargs)
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             if not self.closed:
                 raise
             raise LostError(
@@ -52,6 +60,23 @@ class Connection(psycopg.Connection[Any]):
                 place=describe(self.info.dsn),
                 remedy="nothing needs to be undone by hand; recovery acts when the server is back",
             ) from error
+
+    def end_within(self, seconds: float | None) -> None:
+        """Cuts the session if it is still open then, whatever it waits for; None takes that back.
+
+        A server that stands still raises no timeout of its own, and its kernel keeps the connection alive for ever.
+        """
+        if self._end is not None:
+            self._end.cancel()
+        self._end = None
+        if seconds is not None:
+            self._end = threading.Timer(seconds, self._cut)
+            self._end.daemon = True
+            self._end.start()
+
+    def _cut(self) -> None:
+        with suppress(psycopg.OperationalError, OSError), socket.socket(fileno=os.dup(self.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
 
 
 def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = False) -> Connection:

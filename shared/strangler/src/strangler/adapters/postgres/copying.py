@@ -12,10 +12,11 @@ import psycopg
 from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import Connection, connect, own_origin, scalar
+from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar, wait_until
 from strangler.domain import names
-from strangler.domain.errors import StranglerError
+from strangler.domain.errors import MoveError, StranglerError
 
+ENDING = 15.0  # seconds in which a terminated session is gone
 RANGE_PAGES = 2048  # 16 MiB of heap a range: small enough for progress, large enough for COPY's speed
 
 
@@ -46,6 +47,28 @@ def ranges(connection: Connection, tables: Sequence[Table]) -> list[Range]:
         starts = list(range(0, max(pages, 1), RANGE_PAGES))
         found += [Range(table, first, last) for first, last in zip(starts, [*starts[1:], None], strict=True)]
     return found
+
+
+def end_others(connection: Connection, capability: str) -> None:
+    """Ends what an earlier start has left at work on the copy: it would still hold its origins, and write.
+
+    Raises:
+        MoveError: when it does not end.
+    """
+    theirs = (
+        "FROM pg_stat_activity WHERE application_name = %s AND datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    values = (f"strangler {purpose(capability)}",)
+    connection.execute(f"SELECT pg_terminate_backend(pid) {theirs}", values)
+    if not wait_until(connection, f"SELECT NOT EXISTS (SELECT {theirs})", values, within=ENDING, interval=0.01):
+        raise MoveError(
+            "an earlier start is still at work", place=describe(connection.info.dsn), remedy="end it and try again"
+        )
+
+
+def purpose(capability: str) -> str:
+    """What a session says of itself that writes the copy."""
+    return f"copy {capability}"
 
 
 def empty(connection: Connection, tables: Sequence[Table]) -> None:
@@ -103,8 +126,8 @@ class Copy:
     def _worker(self, number: int) -> None:
         try:
             with (
-                connect(self.source, purpose=f"copy {self.capability}", idle_ms=0) as reader,
-                connect(self.target, purpose=f"copy {self.capability}", idle_ms=0) as writer,
+                connect(self.source, purpose=purpose(self.capability), idle_ms=0) as reader,
+                connect(self.target, purpose=purpose(self.capability), idle_ms=0) as writer,
                 own_origin(writer, names.origin(self.capability, f"copy_{number}")),
             ):
                 writer.execute("SET session_replication_role = replica")

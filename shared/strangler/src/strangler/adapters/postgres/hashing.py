@@ -52,7 +52,7 @@ def bounds(connection: Connection, table: Table) -> list[Key]:
     """The first key of every range, in key order."""
     query = sql.SQL(
         "SELECT {texts} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS position FROM ONLY {table}) k "
-        "WHERE mod(position, {size}) = {first} ORDER BY {key}"
+        "WHERE mod(position, {size}) = {first} ORDER BY position"
     ).format(
         texts=_texts(table.key),
         key=_names(table.key),

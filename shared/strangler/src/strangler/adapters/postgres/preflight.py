@@ -101,8 +101,8 @@ def tables(connection: Connection, found: Sequence[Table]) -> None:
     """
     for table in found:
         _fit(table, describe(connection.info.dsn))
-        owned = "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = %s::regclass"
-        if not scalar(connection, owned, table.qualified):
+        owned = "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = %s"
+        if not scalar(connection, owned, table.oid):
             raise PreflightError(
                 f"the role {connection.info.user} does not own {table.name}",
                 place=describe(connection.info.dsn),
@@ -200,12 +200,12 @@ SELECT k.conname, k.conrelid::regclass::text, k.confrelid::regclass::text,
             ELSE 'ON UPDATE' END
 FROM pg_constraint k
 WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))
-  AND k.conrelid = ANY (%(tables)s::regclass[]) AND NOT k.confrelid = ANY (%(tables)s::regclass[])
+  AND k.conrelid = ANY (%(tables)s::oid[]) AND NOT k.confrelid = ANY (%(tables)s::oid[])
 """
 
 
 def _actions_from_outside(connection: Connection, found: Sequence[Table]) -> list[tuple[str, str, str, str]]:
-    rows = connection.execute(OUT, {"tables": [table.qualified for table in found]}).fetchall()
+    rows = connection.execute(OUT, {"tables": [table.oid for table in found]}).fetchall()
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 

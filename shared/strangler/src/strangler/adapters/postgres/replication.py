@@ -47,15 +47,14 @@ class PostgresReplication:
         self.urls = urls
         self.forward = Stream(capability.name, FORWARD, replication_dsns[MONOLITH])
         self.reverse = Stream(capability.name, REVERSE, replication_dsns[SERVICE])
-        self._open: dict[str, Connection] = {}
+        self._open: dict[tuple[str, str], Connection] = {}
 
-    def session(self, side: str) -> Connection:
+    def session(self, side: str, purpose: str = "replicate") -> Connection:
         """A session on one side, opened when needed."""
-        present = self._open.get(side)
+        present = self._open.get((side, purpose))
         if present is None or present.closed:
-            present = self._open[side] = connect(
-                self.dsns[side], purpose=f"replicate {self.capability.name}", idle_ms=60_000
-            )
+            present = connect(self.dsns[side], purpose=f"{purpose} {self.capability.name}", idle_ms=60_000)
+            self._open[side, purpose] = present
         return present
 
     def close(self) -> None:
@@ -128,8 +127,12 @@ class PostgresReplication:
         self.forward.withdraw(monolith)
         self.reverse.withdraw(service)
         service.execute("DELETE FROM strangler.marker WHERE capability = %s", (self.capability.name,))
-        with own_origin(service, names.origin(self.capability.name, "clear")):
-            copying.empty(service, self.tables(SERVICE))
+        copying.end_others(service, self.capability.name)
+        with (
+            connect(self.dsns[SERVICE], purpose=copying.purpose(self.capability.name), idle_ms=0) as writer,
+            own_origin(writer, names.origin(self.capability.name, "clear")),
+        ):
+            copying.empty(writer, self.tables(SERVICE))
 
     def copy(self, progress: Progress) -> int:
         """Publishes, takes the slot and copies all rows of its snapshot; returns how many."""
@@ -175,14 +178,12 @@ class PostgresReplication:
         marker = uuid4()
         there = self.session(SERVICE if frm == MONOLITH else MONOLITH)
         # A session of its own, for the caller may hold a transaction open in the side's.
-        with connect(self.dsns[frm], purpose=f"mark {self.capability.name}") as here:
-            here.execute(
-                "DELETE FROM strangler.marker WHERE capability = %s AND written_at < now() - interval '1 hour'",
-                (self.capability.name,),
-            )
-            here.execute(
-                "INSERT INTO strangler.marker (capability, id) VALUES (%s, %s)", (self.capability.name, marker)
-            )
+        here = self.session(frm, "mark")
+        here.execute(
+            "DELETE FROM strangler.marker WHERE capability = %s AND written_at < now() - interval '1 hour'",
+            (self.capability.name,),
+        )
+        here.execute("INSERT INTO strangler.marker (capability, id) VALUES (%s, %s)", (self.capability.name, marker))
         query = "SELECT EXISTS (SELECT FROM strangler.marker WHERE capability = %s AND id = %s)"
         return wait_until(there, query, (self.capability.name, marker), within=within)
 
@@ -259,6 +260,7 @@ class PostgresReplication:
         self.reverse.unsubscribe(monolith)
         self.forward.withdraw(monolith)
         self.reverse.withdraw(service)
+        copying.end_others(service, self.capability.name)
         if scalar(service, "SELECT to_regclass('strangler.side')") is not None:
             if empty_copy:
                 copying.empty(service, self.tables(SERVICE))

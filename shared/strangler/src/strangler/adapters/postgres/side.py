@@ -46,9 +46,15 @@ class PostgresSide:
                 raise LostError(error.message, place=error.place, remedy=error.remedy) from error
         return self._connection
 
+    def hurry(self, seconds: float | None) -> None:
+        """Ends the session if it is still open then, so that nothing waits for a server that stands still."""
+        if self._connection is not None:
+            self._connection.end_within(seconds)
+
     def close(self) -> None:
         """Ends the session; an open transaction is rolled back."""
         if self._connection is not None:
+            self._connection.end_within(None)
             self._connection.close()
             self._connection = None
 
@@ -61,6 +67,17 @@ class PostgresSide:
             (self.capability,),
         ).fetchone()
         return SideRow(*row) if row else None
+
+    def warm(self) -> None:
+        """Lets this session compile and plan before the pause what it will do in it."""
+        self.connection.execute("SELECT strangler.warm(%s)", (self.capability,))
+
+    def pause(self, *, epoch: int, on: bool) -> None:
+        """Lets new writes wait at the door, or no longer; they do so by themselves for some seconds at most."""
+        self.connection.execute(
+            "UPDATE strangler.side SET pausing = %s WHERE capability = %s AND open AND epoch = %s",
+            (on, self.capability, epoch),
+        )
 
     def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
         """Closes the side: table locks, compare-and-set and triggers in one round trip and one commit.
@@ -79,6 +96,16 @@ class PostgresSide:
         """Begins the transaction that opens this side, and leaves it open for `open` or `let_go`."""
         self.connection.execute("BEGIN")
         self._locked("SELECT strangler.open_side(%s, %s)", (self.capability, target), statement_ms)
+
+    def still_holds(self) -> None:
+        """Asks the session of `hold` whether it lives.
+
+        Raises:
+            LostError: when it does not.
+        """
+        if self._connection is None or self._connection.closed:
+            raise LostError("the session that held the tables is gone", place=self.capability)
+        self._connection.execute("SELECT 1")
 
     def open(self) -> None:
         """Commits what `hold` began.

@@ -14,6 +14,18 @@ CREATE TABLE IF NOT EXISTS strangler.side (
     tables     text[] NOT NULL DEFAULT '{}'
 );
 
+-- While true, new writes wait at the door: those under way end sooner, and the fence finds the tables free.
+ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS pausing boolean NOT NULL DEFAULT false;
+
+-- Wakes the requests that are held for this side.
+CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NOTIFY strangler_side;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER strangler_tell AFTER INSERT OR UPDATE OR DELETE ON strangler.side
+    FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell_side();
+
 -- Written after a fence, on the fenced side; its arrival on the other proves that all before it has arrived.
 CREATE TABLE IF NOT EXISTS strangler.marker (
     capability text NOT NULL,
@@ -112,7 +124,7 @@ END $$;
 CREATE OR REPLACE FUNCTION strangler.close_side(which text, expected bigint, target bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM strangler.lock_tables(which);
-    UPDATE strangler.side SET open = false, epoch = target, bounce_to = NULL
+    UPDATE strangler.side SET open = false, epoch = target, bounce_to = NULL, pausing = false
     WHERE capability = which AND open AND epoch = expected;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'SF002',
@@ -125,7 +137,7 @@ END $$;
 CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM strangler.lock_tables(which);
-    UPDATE strangler.side SET open = true, epoch = target, bounce_to = NULL
+    UPDATE strangler.side SET open = true, epoch = target, bounce_to = NULL, pausing = false
     WHERE capability = which AND NOT open AND epoch <= target;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'SF002',
@@ -137,7 +149,7 @@ END $$;
 -- The way back from a fence, or from an intent that never fenced: open at `target` in either case.
 CREATE OR REPLACE FUNCTION strangler.lift_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE strangler.side SET epoch = target WHERE capability = which AND open AND epoch < target;
+    UPDATE strangler.side SET epoch = target, pausing = false WHERE capability = which AND open AND epoch < target;
     IF FOUND OR EXISTS (SELECT FROM strangler.side WHERE capability = which AND open AND epoch = target) THEN
         RETURN;
     END IF;
@@ -176,9 +188,11 @@ BEGIN
 END $$;
 
 -- How far each column's sequence has come, by "schema.table.column": what the next owner must not fall behind.
-CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE sql AS $$
-    SELECT coalesce(jsonb_object_agg(place, strangler.reached(sequence)), '{}') FROM strangler.sequences(which)
-$$;
+-- In plpgsql, which keeps a session's plan of this query: planning it takes longer than all else in the pause.
+CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_object_agg(place, strangler.reached(sequence)), '{}') FROM strangler.sequences(which));
+END $$;
 
 -- The marker and the sequences' positions in one round trip; a plain insert, for an upsert of a row that the other
 -- side lacks never arrives.
@@ -188,8 +202,8 @@ BEGIN
     RETURN strangler.sequence_positions(which);
 END $$;
 
--- Sequences past everything that either side has given out, and the note that this side is ready for `target`.
-CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql AS $$
+-- Sequences past everything that either side has given out.
+CREATE OR REPLACE FUNCTION strangler.advance_sequences(which text, positions jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     numbered record;
     wanted bigint;
@@ -203,9 +217,25 @@ BEGIN
             PERFORM setval(numbered.sequence, wanted);
         END IF;
     END LOOP;
+END $$;
+
+-- The same, and the note that this side is ready for `target`.
+CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM strangler.advance_sequences(which, positions);
     UPDATE strangler.side SET prepared = target WHERE capability = which AND NOT open AND epoch <= target;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'SF002',
             MESSAGE = format('%s cannot be prepared here for epoch %s', which, target);
+    END IF;
+END $$;
+
+-- Compiles and plans, before the pause, what this session will do in it. On a closed side it moves sequences that lie
+-- behind the rows, as the switch would.
+CREATE OR REPLACE FUNCTION strangler.warm(which text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM strangler.sequence_positions(which);
+    IF EXISTS (SELECT FROM strangler.side WHERE capability = which AND NOT open) THEN
+        PERFORM strangler.advance_sequences(which, '{}');
     END IF;
 END $$;

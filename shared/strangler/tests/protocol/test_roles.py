@@ -1,0 +1,108 @@
+"""The tool without a superuser, and applications that are other roles than the tool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from servers import Cluster, eventually
+from strangler.domain.errors import PreflightError
+from yard import Yard, contents, footprint, yard
+
+
+@pytest.fixture
+def roles(clusters: tuple[Cluster, Cluster]) -> Iterator[tuple[str, str]]:
+    """A role for the tool and one for the application, on both servers; neither may do anything special."""
+    for cluster in clusters:
+        with cluster.connect() as connection:
+            for name in ("mover", "clerk"):
+                connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}'".encode())
+    yield "mover", "clerk"
+    for cluster in clusters:
+        with cluster.connect() as connection:
+            for name in ("mover", "clerk"):
+                for parameter in ("session_replication_role",):
+                    connection.execute(f"REVOKE ALL ON PARAMETER {parameter} FROM {name}".encode())
+                connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
+
+
+@pytest.fixture
+def owned(clusters: tuple[Cluster, Cluster], roles: tuple[str, str], tmp_path: Path) -> Iterator[Yard]:
+    """The tables are the clerk's, and the tool connects as the mover."""
+    with yard(clusters, tmp_path, owner="clerk") as made:
+        for side in ("monolith", "service"):
+            with made.side(side) as connection:
+                connection.execute("GRANT clerk TO mover")
+        databases = {
+            name: cluster.dsn(made.database, user="mover")
+            for name, cluster in zip(("yard", "depot"), clusters, strict=True)
+        }
+        yield replace(made, endpoints=replace(made.endpoints, databases=databases))
+
+
+def test_missing_privileges_are_told_with_statements_that_suffice(owned: Yard) -> None:
+    for side in ("monolith", "service"):
+        before = footprint(owned)
+        with pytest.raises(PreflightError, match="the role mover lacks") as caught:
+            owned.start()
+        assert footprint(owned) == before
+        assert "SET on session_replication_role" in caught.value.message
+        with owned.side(side) as connection:
+            for statement in caught.value.remedy.split("; "):
+                connection.execute(statement.encode())
+
+    owned.start()
+    owned.verify()
+    owned.switch()
+    with owned.service() as there:
+        there.execute("SET ROLE clerk")
+        there.execute('UPDATE "Crate" SET weight = 7')
+        there.execute("DELETE FROM ticket")
+    assert owned.verify().differing == 0
+    owned.switch("reverse")
+    with owned.working() as parts:
+        from strangler.application.ending import cancel
+
+        cancel(parts)
+    assert owned.doctor() == []
+
+
+def test_tables_of_another_role_are_refused(owned: Yard) -> None:
+    for side in ("monolith", "service"):
+        with owned.side(side) as connection:
+            connection.execute("REVOKE clerk FROM mover")
+            connection.execute("ALTER ROLE mover SUPERUSER")
+            connection.execute("ALTER ROLE mover NOSUPERUSER REPLICATION")
+            connection.execute(f"GRANT CREATE ON DATABASE {owned.database} TO mover".encode())
+            connection.execute("GRANT pg_create_subscription TO mover")
+            connection.execute("GRANT SET ON PARAMETER session_replication_role TO mover")
+            for name in ("create", "drop", "oid", "session_setup", "session_reset"):
+                connection.execute(f"GRANT EXECUTE ON FUNCTION pg_replication_origin_{name} TO mover".encode())
+
+    with pytest.raises(PreflightError, match="the role mover does not own Crate") as caught:
+        owned.start()
+
+    assert caught.value.remedy.startswith("make it a member of the owner's role")
+
+
+def test_a_deletion_that_arrives_is_queued_though_the_owner_of_the_table_may_write_no_queue(
+    clusters: tuple[Cluster, Cluster], roles: tuple[str, str], tmp_path: Path
+) -> None:
+    with yard(clusters, tmp_path, owner="clerk") as made:
+        made.move_to_service()
+        with made.service() as there, made.monolith() as here:
+            there.execute("SET ROLE clerk")
+            row = there.execute('SELECT id FROM "Crate" WHERE weight = 29.125').fetchone()
+            assert row is not None
+            there.execute("DELETE FROM ticket WHERE crate = %s", row)
+            there.execute('DELETE FROM bays."Bay slot" WHERE crate = %s', row)
+            there.execute('DELETE FROM "Crate" WHERE id = %s', row)
+            made.settle("service")
+
+            here.execute("SET ROLE clerk")
+            queued = here.execute("SELECT capability, table_name, key FROM strangler.orphan").fetchall()
+            assert queued == [("crates", "Crate", str(row[0]))]
+            assert here.execute("DELETE FROM strangler.orphan").rowcount == 1
+            eventually(lambda: contents(here) == contents(there))

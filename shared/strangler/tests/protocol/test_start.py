@@ -1,0 +1,242 @@
+"""`start` on two servers: the copy, its fences, and what a killed one leaves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from servers import eventually
+from strangler.application import start as starting
+from strangler.application.start import start
+from strangler.domain.errors import MoveError, RefusedError
+from strangler.domain.phase import State
+from strangler.ports.side import StaleError
+from yard import ROOTS, Yard, contents, footprint, refused
+
+BOUNDARIES = [f"{moment}:{step.name}" for step in starting.STEPS for moment in ("before", "after")]
+WRITES = {
+    '"Crate"': 'UPDATE "Crate" SET weight = weight',
+    'bays."Bay slot"': "INSERT INTO bays.\"Bay slot\" (lane, place) VALUES ('Z', 9)",
+    "reading": "INSERT INTO reading (sensor, at, value) VALUES (1, now(), 1)",
+    "reading_old": "UPDATE reading_old SET value = 1",
+    'bays."reading 2024"': 'TRUNCATE bays."reading 2024"',
+    "ticket": "TRUNCATE ticket",
+    "visit": "DELETE FROM visit",
+}
+
+
+class Killed(BaseException):
+    """What the process of a command would not live to see."""
+
+
+def killed_at(made: Yard, boundary: str) -> None:
+    """A start that ends at a boundary; its sessions end with it."""
+
+    def kill(name: str) -> None:
+        if name == boundary:
+            raise Killed
+
+    with pytest.raises(Killed), made.working() as parts:
+        start(parts, progress=lambda *_: None, boundary=kill)
+
+
+@contextmanager
+def writers(made: Yard) -> Iterator[None]:
+    """An application at work on the monolith's tables, for as long as the context is open."""
+    over = threading.Event()
+    failures: list[psycopg.Error] = []
+
+    def write() -> None:
+        try:
+            with made.monolith() as connection:
+                number = 0
+                while not over.is_set():
+                    number += 1
+                    with connection.transaction():
+                        connection.execute(
+                            'INSERT INTO "Crate" ("Label", id, weight, seen) '
+                            "VALUES (%s, gen_random_uuid(), 1, clock_timestamp())",
+                            (f"written {number}",),
+                        )
+                        connection.execute(
+                            "INSERT INTO reading (sensor, at, value) VALUES (7, clock_timestamp(), %s)", (number,)
+                        )
+                    connection.execute('UPDATE "Crate" SET weight = weight + 1 WHERE weight < 100')
+                    connection.execute("DELETE FROM visit WHERE id IN (SELECT min(id) FROM visit)")
+                    connection.execute("INSERT INTO visit (took) VALUES ('1 day')")
+        except psycopg.Error as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert not failures
+
+
+def test_rows_that_change_while_they_are_copied_arrive_once(ground: Yard) -> None:
+    with writers(ground):
+        ground.start()
+        assert ground.verify().differing == 0
+
+    assert ground.verify().differing == 0
+    with ground.monolith() as here, ground.service() as there:
+        assert contents(there) == contents(here)
+
+
+def test_indexes_and_constraints_are_back_after_the_copy(ground: Yard) -> None:
+    before = footprint(ground)[1]
+
+    ground.start()
+
+    assert before <= footprint(ground)[1]
+    with ground.service() as connection:
+        assert connection.execute("SELECT count(*) FROM strangler.deferred").fetchone() == (0,)
+
+
+def test_the_copy_refuses_every_write_of_an_application(moving: Yard) -> None:
+    with moving.service() as connection:
+        states = {table: refused(connection, statement) for table, statement in WRITES.items()}
+        assert set(states.values()) == {"SF001"}, states
+        assert refused(connection, 'TRUNCATE "Crate" CASCADE') == "SF001"
+        assert refused(connection, "COPY visit (took) FROM PROGRAM 'echo \"1 day\"'") == "SF001"
+        assert refused(connection, 'SELECT * FROM "Crate" FOR UPDATE') is None
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute('DELETE FROM bays."Bay slot"')
+
+    assert caught.value.diag.message_detail == "crates"
+    assert caught.value.diag.message_primary == 'crates is not open here: write on bays."Bay slot" refused'
+
+
+def test_the_owner_takes_every_write_of_an_application(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        assert {refused(connection, statement) for statement in WRITES.values()} == {None}
+    moving.settle("monolith")
+
+
+def test_the_owner_refuses_what_a_stream_would_write(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("SET session_replication_role = replica")
+        states = {
+            table: refused(connection, f"DELETE FROM ONLY {table}")
+            for table in ('"Crate"', 'bays."Bay slot"', "reading_old", 'bays."reading 2024"', "reading_rest", "visit")
+        }
+        assert set(states.values()) == {"SF001"}, states
+        assert refused(connection, "UPDATE ticket SET number = 6") == "SF001"
+        assert refused(connection, "INSERT INTO visit (took) VALUES ('1 day')") == "SF001"
+        for root in ROOTS:
+            assert refused(connection, f"TRUNCATE {root} CASCADE") == "SF001"
+        assert refused(connection, "TRUNCATE reading_old") == "SF001"
+
+
+def test_a_mistaken_write_on_the_copy_does_not_empty_the_owner(moving: Yard) -> None:
+    with moving.service() as there, moving.monolith() as here:
+        before = contents(here)
+        there.execute("SET session_replication_role = replica")
+        there.execute("DELETE FROM visit")
+        # The apply worker of the way back stops at the fence, again and again.
+        eventually(lambda: _errors(moving) > 0)
+
+        assert contents(here) == before
+
+
+def _errors(made: Yard) -> int:
+    with made.working() as parts:
+        return {stream.direction: stream.errors for stream in parts.replication.streams()}["reverse"]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_start_that_was_killed_begins_anew(ground: Yard, boundary: str) -> None:
+    killed_at(ground, boundary)
+    with ground.monolith() as connection:
+        connection.execute("DELETE FROM ticket WHERE id % 2 = 0")
+        connection.execute('UPDATE "Crate" SET weight = weight + 1')
+        connection.execute("INSERT INTO visit (took) VALUES ('1 year')")
+
+    ground.start()
+
+    assert ground.verify().differing == 0
+    assert ground.doctor() == []
+    ground.switch()
+    with ground.service() as there:
+        there.execute("INSERT INTO visit (took) VALUES ('2 years')")
+    assert ground.verify().differing == 0
+
+
+def test_a_start_that_was_killed_in_its_copy_begins_anew(ground: Yard) -> None:
+    def kill(*_: int) -> None:
+        raise Killed
+
+    with ground.working() as parts, pytest.raises(Killed):
+        start(parts, progress=kill, boundary=lambda _: None)
+
+    indexes = footprint(ground)[1]
+    ground.start()
+
+    assert len(footprint(ground)[1]) > len(indexes)
+    assert ground.verify().differing == 0
+
+
+def test_a_starter_that_slept_finds_itself_behind(ground: Yard) -> None:
+    with ground.working() as sleeper:
+
+        def sleep(name: str) -> None:
+            if name == "before:copy rows":
+                sleeper.ledger.close()  # its session, and with it its right to act
+                ground.start()
+                ground.verify()
+                ground.switch()
+
+        with pytest.raises(StaleError):
+            start(sleeper, progress=lambda *_: None, boundary=sleep)
+
+        with pytest.raises(StaleError):
+            sleeper.replication.raise_fences(epoch=1)
+
+    with ground.working() as parts:
+        assert {name: side.row().open for name, side in parts.sides.items()} == {"monolith": False, "service": True}
+    assert ground.verify().differing == 0
+
+
+def test_a_move_is_started_once(moving: Yard) -> None:
+    with pytest.raises(RefusedError) as caught:
+        moving.start()
+
+    assert caught.value.message == f"cannot start while the move is {State.MOVING}"
+    assert "{" not in caught.value.remedy
+
+
+def test_fences_wait_for_the_writers_and_let_them_pass(ground: Yard) -> None:
+    with ground.monolith() as long, ground.monolith() as short:
+        long.execute("BEGIN")
+        long.execute("UPDATE visit SET code = 'x'")
+        thread = threading.Thread(target=ground.start)
+        thread.start()
+        with ground.monolith() as watch:
+            waits = (
+                "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'strangler%' AND wait_event_type = 'Lock'"
+            )
+            eventually(lambda: watch.execute(waits).fetchone())
+        # Queued behind the tool, for less than its one try.
+        short.execute("SET statement_timeout = '900ms'")
+        short.execute("UPDATE ticket SET number = 6")
+        long.execute("COMMIT")
+        thread.join()
+
+    assert ground.verify().differing == 0
+
+
+def test_fences_that_get_no_lock_name_who_holds_it(ground: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strangler.adapters.postgres.locks.TRY_SECONDS", 0.2)
+    with ground.monolith() as long:
+        long.execute("BEGIN")
+        long.execute("UPDATE visit SET code = 'held'")
+
+        with pytest.raises(MoveError, match="UPDATE visit SET code = 'held'"):
+            ground.start()

@@ -1,0 +1,370 @@
+"""`switch` and `reverse` on two servers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from servers import Connection, eventually
+from strangler.application.recovery import recover
+from strangler.application.switch import STEPS
+from strangler.domain.errors import MoveError, RefusedError
+from strangler.ports.side import BlockedError, LostError, StaleError
+from yard import Yard, contents, refused
+
+OWNERS = ("service", "monolith", "service")
+VERBS = ("switch", "reverse", "switch")
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE 'strangler%' AND datname = current_database() AND backend_type = 'client backend'
+"""
+
+
+def opened(made: Yard) -> dict[str, tuple[bool, int]]:
+    """Whether each side is open, and its epoch."""
+    with made.working() as parts:
+        rows = {name: side.row() for name, side in parts.sides.items()}
+    return {name: (row.open, row.epoch) for name, row in rows.items() if row is not None}
+
+
+def written(connection: Connection, label: str) -> None:
+    """What an application writes on its owner: in every kind of table, numbered by the database."""
+    connection.execute(
+        'INSERT INTO "Crate" ("Label", id, weight, seen) VALUES (%s, gen_random_uuid(), 500, now())', (label,)
+    )
+    connection.execute('INSERT INTO ticket (number, crate) SELECT 100, id FROM "Crate" WHERE "Label" = %s', (label,))
+    connection.execute(
+        "INSERT INTO reading (sensor, at, value) VALUES (1, clock_timestamp(), 1), (1, '2020-01-01', 0)"
+        " ON CONFLICT (sensor, at) DO UPDATE SET value = reading.value + 1"
+    )
+    connection.execute("INSERT INTO visit (took) VALUES ('1 second')")
+    connection.execute('UPDATE "Crate" SET facts = facts || \'{"again": true}\' WHERE weight < 20')
+    connection.execute('DELETE FROM bays."Bay slot" WHERE ctid IN (SELECT ctid FROM bays."Bay slot" LIMIT 1)')
+
+
+def test_owners_write_in_turn_and_nothing_loops(moving: Yard) -> None:
+    for verb, owner in zip(VERBS, OWNERS, strict=True):
+        moving.switch(verb)
+        with moving.side(owner) as connection:
+            written(connection, f"by the {owner} after {verb} at {time.time()}")
+        moving.settle(owner)
+        with moving.monolith() as here, moving.service() as there:
+            assert contents(there) == contents(here)
+
+    with moving.working() as parts:
+        assert {stream.direction: stream.errors for stream in parts.replication.streams()} == {
+            "forward": 0,
+            "reverse": 0,
+        }
+    assert moving.doctor() == []
+
+
+def test_sequences_go_on_where_either_side_has_left_them(moving: Yard) -> None:
+    taken: dict[str, list[int]] = {"visit.id": [], "ticket.id": [], "number": [], "position": [], "code": []}
+    for verb, owner in zip(VERBS, OWNERS, strict=True):
+        moving.switch(verb)
+        with moving.side(owner) as connection:
+            # A number that was given out and rolled back must not come again either.
+            connection.execute("SELECT nextval('visit_codes'), nextval(pg_get_serial_sequence('ticket', 'id'))")
+            for _ in range(3):
+                crate = connection.execute(
+                    'INSERT INTO "Crate" ("Label", id, weight, seen) '
+                    "VALUES (gen_random_uuid(), gen_random_uuid(), 1, now()) RETURNING number, id"
+                ).fetchone()
+                assert crate is not None
+                taken["number"].append(crate[0])
+                for place, statement in {
+                    "visit.id": "INSERT INTO visit (took) VALUES ('1 day') RETURNING id",
+                    "code": "INSERT INTO visit (took) VALUES ('1 day') RETURNING substr(code, 2)::int",
+                    "ticket.id": f"INSERT INTO ticket (number, crate) VALUES (1, '{crate[1]}') RETURNING id",
+                    "position": "INSERT INTO reading (sensor, at, value) "
+                    "VALUES (5, clock_timestamp(), 1) RETURNING position",
+                }.items():
+                    row = connection.execute(statement.encode()).fetchone()
+                    assert row is not None
+                    taken[place].append(row[0])
+
+    for place, numbers in taken.items():
+        assert numbers == sorted(set(numbers)), place
+    assert min(taken["code"]) > 1009
+    assert max(taken["code"]) < 1100
+    assert moving.verify().differing == 0
+
+
+def test_a_sequence_that_nobody_has_asked_keeps_its_first_value(ground: Yard) -> None:
+    with ground.monolith() as connection:
+        connection.execute("TRUNCATE visit; ALTER SEQUENCE visit_codes RESTART 5000")
+    ground.move_to_service()
+
+    with ground.service() as connection:
+        connection.execute("INSERT INTO visit (took) VALUES ('1 day')")
+        row = connection.execute("SELECT id, code FROM visit").fetchone()
+
+    assert row == (10, "V5000")
+
+
+def test_a_side_that_is_not_the_owner_refuses_writes_in_both_directions(moving: Yard) -> None:
+    for verb, owner in zip(VERBS, OWNERS, strict=True):
+        moving.switch(verb)
+        other = "monolith" if owner == "service" else "service"
+        with moving.side(other) as closed, moving.side(owner) as connection:
+            assert refused(closed, "UPDATE reading SET value = 1") == "SF001"
+            assert refused(closed, "TRUNCATE ticket") == "SF001"
+            assert refused(connection, "UPDATE reading SET value = value + 1") is None
+            connection.execute("SET session_replication_role = replica")
+            assert refused(connection, "UPDATE reading SET value = 1") == "SF001"
+
+
+def test_compare_and_set_refuses_another_epoch(moving: Yard) -> None:
+    with moving.working() as parts:
+        monolith, service = parts.monolith, parts.service
+        refusals: list[Callable[[], None]] = [
+            lambda: monolith.fence(expected=2, target=3, statement_ms=500),
+            lambda: service.fence(expected=1, target=2, statement_ms=500),
+            lambda: service.lift(target=0, statement_ms=500),
+            lambda: service.prepare(target=0, positions={}),
+        ]
+        for refusal in refusals:
+            with pytest.raises(StaleError):
+                refusal()
+        with pytest.raises(StaleError):
+            monolith.hold(target=2, statement_ms=500)
+        monolith.let_go()
+
+    assert opened(moving) == {"monolith": (True, 1), "service": (False, 1)}
+
+
+def test_a_coordinator_that_slept_lifts_nothing(moving: Yard) -> None:
+    with moving.working() as sleeper:
+        sleeper.monolith.fence(expected=1, target=2, statement_ms=500)
+        with moving.monolith() as connection:
+            connection.execute("UPDATE strangler.move SET state = 'switching', intent = 'switch'")
+        with moving.working() as parts:
+            assert recover(parts) == "unwound an interrupted switch"
+        moving.switch()
+
+        for target in (1, 2, 3):
+            with pytest.raises(StaleError):
+                sleeper.monolith.lift(target=target, statement_ms=500)
+        sleeper.monolith.bounce("monolith", epoch=3)
+
+    assert opened(moving) == {"monolith": (False, 4), "service": (True, 4)}
+    with moving.working() as parts:
+        assert parts.monolith.row().bounce_to == "service"
+
+
+def test_what_was_held_is_not_opened_by_another_session(moving: Yard) -> None:
+    with moving.working() as parts, moving.service() as watch:
+        parts.service.hold(target=2, statement_ms=500)
+        watch.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'strangler co%'"
+        )
+
+        with pytest.raises(LostError):
+            parts.service.open()
+        with pytest.raises(LostError):
+            parts.service.open()
+
+    assert opened(moving)["service"] == (False, 1)
+
+
+def test_what_could_not_be_held_is_not_opened(moving: Yard) -> None:
+    with moving.working() as parts:
+        with pytest.raises(StaleError):
+            parts.service.hold(target=0, statement_ms=500)
+
+        with pytest.raises(LostError):
+            parts.service.open()
+
+        assert parts.service.row().open is False
+
+
+def test_a_held_side_is_let_go_by_the_server_when_its_coordinator_sleeps(moving: Yard) -> None:
+    with moving.working() as sleeper, moving.working() as parts:
+        sleeper.service.hold(target=2, statement_ms=500)
+
+        parts.service.lift(target=3, statement_ms=5000)  # waits for the sleeper's locks
+
+        with pytest.raises(LostError):
+            sleeper.service.open()
+    assert opened(moving)["service"] == (True, 3)
+
+
+@pytest.mark.parametrize("side", ["monolith", "service"])
+def test_a_server_that_goes_away_is_told_as_such(moving: Yard, side: str) -> None:
+    with moving.working() as parts, moving.side(side) as connection:
+        asks: list[Callable[[], object]] = [
+            parts.sides[side].row,
+            parts.sides[side].holders,
+            parts.replication.streams,
+            parts.ledger.moves,
+        ]
+        for ask in asks[: 4 if side == "monolith" else 3]:
+            ask()
+            connection.execute(TERMINATE)
+
+            with pytest.raises(LostError, match="the server went away"):
+                ask()
+            ask()
+
+
+def test_a_transaction_that_holds_a_table_is_named_and_nothing_changes(moving: Yard) -> None:
+    before = opened(moving)
+    with moving.monolith() as connection:
+        connection.execute("BEGIN")
+        connection.execute("UPDATE reading SET value = 1 WHERE sensor = 1")
+        # Young enough for the gates, and then in the way.
+        with pytest.raises(MoveError, match=r"(?s)did not become free.*held by pid.*UPDATE reading SET value = 1"):
+            moving.switch(timeout=0.8)
+        connection.execute("COMMIT")
+    after = opened(moving)
+
+    assert before == {"monolith": (True, 1), "service": (False, 1)}
+    assert after == {"monolith": (True, 3), "service": (False, 1)}
+    moving.switch()
+
+
+def test_a_transaction_that_has_been_open_for_long_shuts_a_gate(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("BEGIN")
+        connection.execute("UPDATE reading SET value = 1 WHERE sensor = 1")
+        eventually(lambda: _age(moving) > 1.0)
+        with pytest.raises(RefusedError, match=r"(?s)gate transactions \(monolith\).*UPDATE reading"):
+            moving.switch(timeout=0.1)
+
+    assert opened(moving)["monolith"] == (True, 1)
+
+
+def _age(made: Yard) -> float:
+    with made.working() as parts:
+        return max(getattr(holder, "seconds", 0.0) for holder in parts.monolith.holders())
+
+
+def test_a_writer_that_waits_for_the_fence_is_not_killed_by_it(moving: Yard) -> None:
+    outcomes: list[str | None] = []
+    with moving.monolith() as long, moving.monolith() as short:
+        long.execute("BEGIN")
+        long.execute("UPDATE visit SET code = 'x'")
+        switching = threading.Thread(target=moving.switch)
+        switching.start()
+        with moving.monolith() as watch:
+            waits = (
+                "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'strangler%' AND wait_event_type = 'Lock'"
+            )
+            eventually(lambda: watch.execute(waits).fetchone())
+        queued = threading.Thread(target=lambda: outcomes.append(refused(short, "UPDATE ticket SET number = 6")))
+        queued.start()
+        # Would deadlock with a fence that took one table after another.
+        long.execute("UPDATE ticket SET number = 7 WHERE id = 1")
+        long.execute("COMMIT")
+        queued.join()
+        switching.join()
+
+    assert outcomes[0] in {None, "SF001"}
+    assert opened(moving)["service"] == (True, 2)
+    assert moving.verify().differing == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ('ALTER TABLE "Crate" ADD extra int', "Crate.extra is on one side only"),
+        ("ALTER TABLE visit ALTER took TYPE text", "visit.took is interval here and text there"),
+    ],
+)
+def test_drift_shuts_a_gate_and_verify(moving: Yard, statement: str, found: str) -> None:
+    with moving.service() as connection:
+        connection.execute(statement.encode())
+
+    for act in (moving.switch, moving.verify):
+        with pytest.raises(RefusedError, match=found):
+            act()
+
+    assert [(finding.id, found in finding.message) for finding in moving.doctor()] == [("drift", True)]
+
+
+def test_a_partition_that_the_move_does_not_know_shuts_a_gate(moving: Yard) -> None:
+    for side in ("monolith", "service"):
+        with moving.side(side) as connection:
+            connection.execute(
+                "CREATE TABLE late PARTITION OF reading FOR VALUES FROM ('2090-01-01') TO ('2091-01-01')"
+            )
+
+    with pytest.raises(RefusedError, match="late has been made in the monolith since the move began"):
+        moving.switch()
+
+    assert {finding.id for finding in moving.doctor()} == {"unfenced"}
+    assert opened(moving)["monolith"] == (True, 1)
+
+
+def test_a_move_that_was_never_verified_is_not_switched(ground: Yard) -> None:
+    ground.start()
+
+    with pytest.raises(RefusedError, match="gate verify: never verified"):
+        ground.switch()
+
+
+def test_errors_of_a_stream_shut_a_gate_until_the_next_verify(moving: Yard) -> None:
+    with moving.service() as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("INSERT INTO visit (id, took, code) OVERRIDING SYSTEM VALUE VALUES (100, '1 day', 'wrong')")
+        with moving.monolith() as here:
+            here.execute("INSERT INTO visit (id, took, code) OVERRIDING SYSTEM VALUE VALUES (100, '1 day', 'right')")
+        eventually(lambda: _failed(moving, "forward"))
+        with pytest.raises(RefusedError, match="gate forward errors"):
+            moving.switch(timeout=0.1)
+
+        connection.execute("DELETE FROM visit WHERE id = 100")
+    moving.settle("monolith")
+    # The mistaken row and its removal came back to the owner's replica fence: that stream stands still for good.
+    with pytest.raises(RefusedError, match="gate reverse"):
+        moving.switch(timeout=0.1)
+
+
+def _failed(made: Yard, direction: str) -> bool:
+    with made.working() as parts:
+        return {stream.direction: stream.errors for stream in parts.replication.streams()}[direction] > 0
+
+
+def test_each_step_is_told_with_its_time(moving: Yard) -> None:
+    switched = moving.switch()
+
+    assert [taken.step for taken in switched.steps] == [step.name for step in STEPS]
+    assert 0 < switched.pause_ms < 5000
+    with pytest.raises(RefusedError, match="the service owns it already"):
+        moving.switch()
+
+
+def test_a_blocked_hold_leaves_a_usable_session(moving: Yard) -> None:
+    with moving.service() as connection, moving.working() as parts:
+        connection.execute("BEGIN")
+        connection.execute("LOCK TABLE visit IN SHARE MODE")
+        with pytest.raises(BlockedError):
+            parts.service.hold(target=2, statement_ms=100)
+        parts.service.let_go()
+
+        assert parts.service.row().open is False
+
+
+def test_the_new_owner_that_cannot_be_locked_gives_the_old_one_back(moving: Yard) -> None:
+    with moving.service() as connection:
+        connection.execute("BEGIN")
+        connection.execute("LOCK TABLE visit IN SHARE MODE")
+        with pytest.raises(MoveError):
+            moving.switch(timeout=0.5)
+
+    assert opened(moving)["monolith"] == (True, 3)
+    with moving.monolith() as here:
+        assert refused(here, "UPDATE visit SET code = 'x'") is None
+
+
+def test_an_application_s_error_is_the_tool_s_own(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("DROP FUNCTION strangler.sequence_positions CASCADE")
+    with pytest.raises(psycopg.Error):
+        moving.switch()
+
+    assert opened(moving)["monolith"] == (True, 3)

@@ -1,0 +1,219 @@
+"""`verify` finds what is not the same, wherever it is, and mends it while the owner writes."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+from servers import Connection, eventually
+from strangler.adapters.postgres import hashing
+from strangler.domain.errors import MoveError, RefusedError
+from yard import Yard, contents, identifier, refused
+
+DAMAGE = {
+    "a changed column": ('UPDATE "Crate" SET weight = 7 WHERE weight = 3.125', "Crate ({3}): differs in weight"),
+    "two columns": (
+        """UPDATE "Crate" SET seal = NULL, tags = '{NULL}' WHERE weight = 4.125""",
+        "Crate ({4}): differs in tags, seal",
+    ),
+    "a missing row": ("DELETE FROM ticket WHERE id = 7", "ticket (7): missing in the copy"),
+    "a missing first row": ("DELETE FROM visit WHERE id = 1", "visit (1): missing in the copy"),
+    "an extra row": (
+        "INSERT INTO bays.\"Bay slot\" (lane, place) VALUES ('B%s''\"', 999)",
+        "bays.Bay slot (B%s'\", 999): only in the copy",
+    ),
+    "an extra row before the first": (
+        'INSERT INTO ticket (id, number, crate) SELECT -5, -5, id FROM "Crate" LIMIT 1',
+        "ticket (-5): only in the copy",
+    ),
+    "an extra row after the last": (
+        "INSERT INTO visit (id, took, code) OVERRIDING SYSTEM VALUE VALUES (99, '1 day', 'x')",
+        "visit (99): only in the copy",
+    ),
+    "a changed row of a partition": (
+        "UPDATE bays.\"reading 2024\" SET value = -1 WHERE sensor = 0 AND at = '2024-01-27 00:00:00.000012+00'",
+        "bays.reading 2024 (0, 2024-01-27 00:00:00.000012+00): differs in value",
+    ),
+    "a missing row of a partition": (
+        "DELETE FROM reading WHERE at = '-infinity'",
+        "reading_old (9, -infinity): missing in the copy",
+    ),
+    "an extra row of a partition": (
+        "INSERT INTO reading (sensor, at, value) VALUES (1, '2099-01-01 00:00+00', 0)",
+        "reading_rest (1, 2099-01-01 00:00:00+00): only in the copy",
+    ),
+}
+
+
+def spoil(connection: Connection, *statements: str) -> None:
+    """Writes on a copy as no application can: past its fence, with an origin, so that nothing travels."""
+    connection.execute("SELECT pg_replication_origin_create('spoiler')")
+    connection.execute("SELECT pg_replication_origin_session_setup('spoiler')")
+    connection.execute("SET session_replication_role = replica")
+    for statement in statements:
+        connection.execute(statement.encode())
+    connection.execute("RESET session_replication_role")
+    connection.execute("SELECT pg_replication_origin_session_reset(), pg_replication_origin_drop('spoiler')")
+
+
+@pytest.fixture(params=["whole tables", "many ranges"])
+def ranges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "many ranges":
+        monkeypatch.setattr(hashing, "RANGE_ROWS", 4)
+
+
+@pytest.mark.usefixtures("ranges")
+def test_everything_that_differs_is_named_and_mended(moving: Yard) -> None:
+    with moving.service() as connection:
+        spoil(connection, *(statement for statement, _ in DAMAGE.values()))
+
+    found = moving.verify()
+
+    assert set(found.differences) == {_with_key(text) for _, text in DAMAGE.values()}
+    assert found.differing == len(DAMAGE)
+    with pytest.raises(RefusedError, match=f"gate verify: {len(DAMAGE)} rows differed"):
+        moving.switch()
+
+    mended = moving.verify(repair=True)
+
+    assert (mended.differing, mended.repaired) == (0, len(DAMAGE))
+    with moving.monolith() as here, moving.service() as there:
+        assert contents(there) == contents(here)
+    moving.switch()
+    assert moving.doctor() == []
+
+
+def _with_key(text: str) -> str:
+    return re.sub(r"\{(\d+)\}", lambda match: str(identifier(int(match[1]))), text)
+
+
+def test_one_range_a_row_sees_every_row_once(moving: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "RANGE_ROWS", 1)
+
+    found = moving.verify()
+
+    assert (found.verified_rows, found.differing) == (152, 0)
+
+
+def test_a_repair_on_the_monolith_is_not_taken_for_a_deletion(moving: Yard) -> None:
+    moving.switch()
+    with moving.monolith() as connection:
+        spoil(connection, 'UPDATE "Crate" SET weight = 7 WHERE weight = 3.125')
+
+        assert moving.verify(repair=True).differing == 0
+
+        assert connection.execute("SELECT count(*) FROM strangler.orphan").fetchone() == (0,)
+
+
+def test_a_repair_does_not_travel(moving: Yard) -> None:
+    with moving.service() as connection:
+        spoil(connection, "DELETE FROM visit", 'UPDATE "Crate" SET weight = 7')
+    moving.verify(repair=True)
+    moving.settle("service")
+
+    with moving.working() as parts:
+        assert [stream.errors for stream in parts.replication.streams()] == [0, 0]
+
+
+def test_values_that_were_exchanged_between_rows_are_told_apart(moving: Yard) -> None:
+    with moving.service() as connection:
+        spoil(
+            connection,
+            "UPDATE visit SET took = CASE id WHEN 1 THEN interval '2 mons 2 days 2 secs' ELSE "
+            "interval '1 mon 1 day 1 sec' END WHERE id IN (1, 2)",
+        )
+
+    assert moving.verify().differing == 2
+
+
+def test_a_row_that_cannot_be_mended_is_named(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        for label, weight in (("one", 1.125), ("two", 2.125)):
+            connection.execute('UPDATE "Crate" SET "Label" = %s WHERE weight = %s', (label, weight))
+    moving.settle("monolith")
+    with moving.service() as connection:
+        spoil(
+            connection,
+            *(
+                f"""UPDATE "Crate" SET "Label" = '{label}' WHERE weight = {weight}"""
+                for label, weight in (("none", 1.125), ("one", 2.125), ("two", 1.125))
+            ),
+        )
+
+    with pytest.raises(MoveError, match="cannot be mended: duplicate key value"):
+        moving.verify(repair=True)
+
+
+RESTLESS = """
+DO $$
+BEGIN
+    LOOP
+        UPDATE "Crate" SET weight = weight + 0.001 WHERE number = 5;
+        COMMIT;
+    END LOOP;
+END $$
+"""
+
+
+def test_a_row_that_never_rests_does_not_look_different(moving: Yard) -> None:
+    with moving.monolith() as connection, moving.monolith() as watch:
+        thread = threading.Thread(target=refused, args=(connection, RESTLESS))
+        thread.start()
+        before = watch.execute('SELECT weight FROM "Crate" WHERE number = 5').fetchone()
+        eventually(lambda: watch.execute('SELECT weight FROM "Crate" WHERE number = 5').fetchone() != before)
+        try:
+            found = moving.verify()
+        finally:
+            connection.cancel()
+            thread.join()
+
+    assert found.differences == []
+
+
+def test_a_row_is_mended_while_the_owner_changes_it(moving: Yard) -> None:
+    with moving.service() as connection:
+        spoil(connection, "UPDATE visit SET code = 'wrong'", "DELETE FROM ticket WHERE id < 10")
+    over = threading.Event()
+
+    def change() -> None:
+        with moving.monolith() as connection:
+            while not over.is_set():
+                connection.execute("UPDATE visit SET code = code || '.' WHERE id = 5")
+                connection.execute("UPDATE ticket SET number = number + 1 WHERE id = 5")
+                connection.execute("DELETE FROM visit WHERE id > 9")
+                connection.execute("INSERT INTO visit (took) VALUES ('1 day')")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        mended = moving.verify(repair=True)
+    finally:
+        over.set()
+        thread.join()
+
+    assert mended.differing == 0
+    assert mended.repaired >= 9
+    assert moving.verify().differing == 0
+
+
+def test_a_row_that_a_transaction_holds_is_not_waited_for(moving: Yard) -> None:
+    with moving.service() as connection:
+        spoil(connection, "UPDATE visit SET code = 'wrong' WHERE id = 5")
+    with moving.monolith() as connection:
+        connection.execute("BEGIN")
+        connection.execute("UPDATE visit SET code = 'held' WHERE id = 5")
+
+        assert moving.verify().differing == 1
+        with pytest.raises(MoveError, match=r"visit \(5\): differs in code is locked by a writer"):
+            moving.verify(repair=True)
+
+
+def test_many_missing_rows_are_found_and_mended(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("INSERT INTO visit (took) SELECT '1 day' FROM generate_series(1, 100)")
+    moving.settle("monolith")
+    with moving.service() as connection:
+        spoil(connection, "DELETE FROM visit", "UPDATE reading SET value = 0")
+
+    assert moving.verify(repair=True).differing == 0

@@ -1,0 +1,74 @@
+"""A switch under way: stopped at a boundary, or kept in its pause."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.shop import FROM, OTHER, Shop
+from tests.waiting import GENEROUS_SECONDS, eventually
+
+PAUSE = "LOCK TABLE strangler.marker IN SHARE MODE"
+
+
+class Coordinator:
+    """The process of a ``strangler switch`` or ``reverse``."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.output = ""
+
+    def is_stopped(self) -> bool:
+        state = (Path("/proc") / str(self.process.pid) / "stat").read_text().rpartition(")")[2].split()[0]
+        return state == "T"
+
+    def go_on(self) -> int:
+        """Lets it run to its end; its exit code."""
+        self.process.send_signal(signal.SIGCONT)
+        return self.finish()
+
+    def finish(self) -> int:
+        self.output, _ = self.process.communicate(timeout=GENEROUS_SECONDS)
+        return self.process.returncode
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=GENEROUS_SECONDS)
+
+
+@contextmanager
+def stopped(shop: Shop, verb: str, at: str, *options: str) -> Iterator[Coordinator]:
+    """One that stands still at the boundary, as if its machine had been frozen."""
+    with _spawned(shop, verb, *options, STRANGLER_STOP_AT=at) as coordinator:
+        eventually(coordinator.is_stopped, f"{verb} stands still {at}")
+        yield coordinator
+
+
+@contextmanager
+def paused(shop: Shop, verb: str) -> Iterator[Coordinator]:
+    """One that has fenced the old owner and waits for its marker, which cannot arrive before the block ends."""
+    old = FROM[verb]
+    new = shop.stack.database(shop.database_of(OTHER[old]))
+    try:
+        new.execute("BEGIN")
+        new.execute(PAUSE)
+        with _spawned(shop, verb) as coordinator:
+            eventually(lambda: shop.is_open(old) is False, f"{verb} has fenced the {old}")
+            yield coordinator
+            new.execute("COMMIT")
+            assert coordinator.finish() == 0, coordinator.output
+    finally:
+        new.close()
+
+
+@contextmanager
+def _spawned(shop: Shop, verb: str, *options: str, **environment: str) -> Iterator[Coordinator]:
+    coordinator = Coordinator(shop.stack.spawn(verb, "users", "--yes", *options, **environment))
+    try:
+        yield coordinator
+    finally:
+        if coordinator.process.poll() is None:
+            coordinator.kill()
