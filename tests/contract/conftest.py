@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
-from tests.contract.sides import SIDES, Account, connect, fresh_email, sign_up
+from tests.contract.sides import DATABASES, SIDES, Account, connect, fresh_email, sign_up
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _addresses(request: pytest.FixtureRequest) -> None:
+    """Where no addresses are given, a stack of the run's own, in which nothing has been moved."""
+    if any(variable in os.environ for variable in SIDES.values()):
+        return
+    endpoints = request.getfixturevalue("stack").json("env")
+    for side, name in {"monolith": "monolith", "service": "users"}.items():
+        os.environ[SIDES[side]] = endpoints["addresses"][name]
+        os.environ[DATABASES[side]] = endpoints["databases"][name]
 
 
 @pytest.fixture(params=SIDES)

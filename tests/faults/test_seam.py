@@ -60,17 +60,29 @@ def test_who_registered_a_moment_ago_can_order_at_once(moved: Shop) -> None:
     assert moved.ask(MONOLITH, "SELECT user_id FROM orders_order WHERE id = %s", order["id"]) == customer.id
 
 
-def test_who_does_not_exist_is_refused_at_once(moved: Shop) -> None:
-    with moved.customer() as customer:
-        with slowed(moved):
-            customer.leave()
-            # The monolith has the row still and the service has not; what it has, it answers for.
-            answer = customer.client.get("/api/v1/orders", headers=customer.headers)
-        eventually(lambda: moved.ask(MONOLITH, ARRIVED, customer.id) == 0, "the deletion has arrived")
-        later = customer.client.get("/api/v1/orders", headers=customer.headers)
+def test_many_who_register_and_order_at_once_are_all_served(moved: Shop) -> None:
+    product = moved.some_product()
 
-    assert answer.status_code in {200, 401}
-    assert later.status_code == 401
+    def shop_once(_: int) -> str:
+        with moved.customer() as customer:
+            customer.add_address("1 Haste Street")
+            status: str = customer.order(product)["status"]
+            return status
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(shop_once, range(60)))
+
+    assert outcomes == ["confirmed"] * 60
+
+
+def test_who_has_left_is_unknown_as_soon_as_the_deletion_has_arrived(moved: Shop) -> None:
+    with moved.customer() as customer:
+        eventually(lambda: moved.ask(MONOLITH, ARRIVED, customer.id) == 1, "the account has arrived")
+        customer.leave()
+        eventually(lambda: moved.ask(MONOLITH, ARRIVED, customer.id) == 0, "the deletion has arrived")
+        answer = customer.client.get("/api/v1/orders", headers=customer.headers)
+
+    assert answer.status_code == 401
 
 
 def test_what_a_deleted_user_leaves_in_the_monolith_is_what_a_deletion_there_would_leave(moved: Shop) -> None:

@@ -181,8 +181,8 @@ def test_an_action_from_outside_that_would_write_a_moved_table(ground: Yard, act
     assert action.removesuffix(" NULL").removesuffix(" CASCADE") in error.message
 
 
-@pytest.mark.parametrize(("database", "asking"), [("yard", "two"), ("depot", "one")])
-def test_a_server_that_the_other_cannot_reach(ground: Yard, database: str, asking: str) -> None:
+@pytest.mark.parametrize(("database", "asking"), [("yard", 1), ("depot", 0)])
+def test_a_server_that_the_other_cannot_reach(ground: Yard, database: str, asking: int) -> None:
     away = Database(name=database, url="unused", replication_url="postgresql://nobody@127.0.0.1:1/nowhere")
     databases = {**ground.project.databases, database: away}
 
@@ -190,7 +190,7 @@ def test_a_server_that_the_other_cannot_reach(ground: Yard, database: str, askin
 
     assert error.message.startswith("this server cannot reach postgresql://127.0.0.1:1/nowhere")
     assert "replication_url" in error.remedy
-    assert error.place.endswith(ground.database)
+    assert error.place.endswith(ground.databases[asking])
 
 
 def test_a_table_that_nothing_places(ground: Yard) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from servers import Cluster, eventually
+from strangler.application.ending import cancel
 from strangler.domain.errors import PreflightError
 from yard import Yard, contents, footprint, yard
 
@@ -23,8 +24,7 @@ def roles(clusters: tuple[Cluster, Cluster]) -> Iterator[tuple[str, str]]:
     for cluster in clusters:
         with cluster.connect() as connection:
             for name in ("mover", "clerk"):
-                for parameter in ("session_replication_role",):
-                    connection.execute(f"REVOKE ALL ON PARAMETER {parameter} FROM {name}".encode())
+                connection.execute(f"REVOKE ALL ON PARAMETER session_replication_role FROM {name}".encode())
                 connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
 
 
@@ -36,8 +36,8 @@ def owned(clusters: tuple[Cluster, Cluster], roles: tuple[str, str], tmp_path: P
             with made.side(side) as connection:
                 connection.execute("GRANT clerk TO mover")
         databases = {
-            name: cluster.dsn(made.database, user="mover")
-            for name, cluster in zip(("yard", "depot"), clusters, strict=True)
+            name: cluster.dsn(database, user="mover")
+            for name, cluster, database in zip(("yard", "depot"), clusters, made.databases, strict=True)
         }
         yield replace(made, endpoints=replace(made.endpoints, databases=databases))
 
@@ -63,19 +63,17 @@ def test_missing_privileges_are_told_with_statements_that_suffice(owned: Yard) -
     assert owned.verify().differing == 0
     owned.switch("reverse")
     with owned.working() as parts:
-        from strangler.application.ending import cancel
-
         cancel(parts)
     assert owned.doctor() == []
 
 
 def test_tables_of_another_role_are_refused(owned: Yard) -> None:
-    for side in ("monolith", "service"):
+    for side, database in zip(("monolith", "service"), owned.databases, strict=True):
         with owned.side(side) as connection:
             connection.execute("REVOKE clerk FROM mover")
             connection.execute("ALTER ROLE mover SUPERUSER")
             connection.execute("ALTER ROLE mover NOSUPERUSER REPLICATION")
-            connection.execute(f"GRANT CREATE ON DATABASE {owned.database} TO mover".encode())
+            connection.execute(f"GRANT CREATE ON DATABASE {database} TO mover".encode())
             connection.execute("GRANT pg_create_subscription TO mover")
             connection.execute("GRANT SET ON PARAMETER session_replication_role TO mover")
             for name in ("create", "drop", "oid", "session_setup", "session_reset"):

@@ -240,3 +240,17 @@ def test_fences_that_get_no_lock_name_who_holds_it(ground: Yard, monkeypatch: py
 
         with pytest.raises(MoveError, match="UPDATE visit SET code = 'held'"):
             ground.start()
+
+
+def test_a_start_ends_what_one_before_has_left_at_work(ground: Yard) -> None:
+    left = psycopg.connect(
+        ground.endpoints.databases["depot"], application_name="strangler copy crates", autocommit=True
+    )
+    left.execute("SELECT pg_replication_origin_create('strangler_crates_copy_0')")
+    left.execute("SELECT pg_replication_origin_session_setup('strangler_crates_copy_0')")
+
+    ground.start()
+
+    with pytest.raises(psycopg.OperationalError):
+        left.execute("SELECT 1")
+    assert ground.verify().differing == 0

@@ -361,10 +361,35 @@ def test_the_new_owner_that_cannot_be_locked_gives_the_old_one_back(moving: Yard
         assert refused(here, "UPDATE visit SET code = 'x'") is None
 
 
-def test_an_application_s_error_is_the_tool_s_own(moving: Yard) -> None:
+def test_a_step_that_fails_in_the_pause_gives_the_old_owner_back(moving: Yard) -> None:
     with moving.monolith() as connection:
-        connection.execute("DROP FUNCTION strangler.sequence_positions CASCADE")
-    with pytest.raises(psycopg.Error):
+        connection.execute("DROP FUNCTION strangler.mark")
+        with pytest.raises(psycopg.Error):
+            moving.switch()
+
+        assert opened(moving) == {"monolith": (True, 3), "service": (False, 1)}
+        assert refused(connection, "UPDATE visit SET code = 'x'") is None
+
+
+def test_a_request_that_has_looked_at_its_side_holds_nothing_up(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT * FROM strangler.side")
+
+        moving.switch(timeout=1)
+
+        connection.execute("COMMIT")
+    assert opened(moving)["service"] == (True, 2)
+
+
+def test_an_older_version_s_schema_is_brought_up_to_date(moving: Yard) -> None:
+    with moving.service() as connection:
+        connection.execute("DROP FUNCTION strangler.warm")
+        connection.execute("COMMENT ON SCHEMA strangler IS 'side=0123 other=4567'")
+
         moving.switch()
 
-    assert opened(moving)["monolith"] == (True, 3)
+        row = connection.execute("SELECT obj_description('strangler'::regnamespace)").fetchone()
+        assert row is not None
+        assert "other=4567" in row[0]
+        assert "0123" not in row[0]

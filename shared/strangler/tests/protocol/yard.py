@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -180,7 +180,7 @@ class Yard:
     project: Project
     endpoints: Endpoints
     clusters: tuple[Cluster, Cluster]
-    database: str
+    databases: tuple[str, str]
 
     def parts(self) -> Parts:
         """New sessions, as a command would have them."""
@@ -197,11 +197,11 @@ class Yard:
 
     def monolith(self) -> Connection:
         """An application's session in the monolith's database."""
-        return self.clusters[0].connect(self.database)
+        return self.clusters[0].connect(self.databases[0])
 
     def service(self) -> Connection:
         """An application's session in the service's database."""
-        return self.clusters[1].connect(self.database)
+        return self.clusters[1].connect(self.databases[1])
 
     def side(self, name: str) -> Connection:
         """The same by the side's name."""
@@ -250,19 +250,20 @@ class Yard:
 @contextmanager
 def yard(clusters: tuple[Cluster, Cluster], folder: Path, *, owner: str | None = None) -> Iterator[Yard]:
     """Two new databases with the tables; the monolith's with rows. With ``owner`` that role has made all of it."""
-    database = f"yard_{next(_numbers)}"
-    one, two = clusters
-    for cluster in clusters:
-        cluster.create(database)
-    try:
-        for cluster, script in ((one, MOVED + STAYING), (two, MOVED)):
+    number = next(_numbers)
+    databases = (f"yard_{number}", f"depot_{number}")
+    with ExitStack() as made:
+        for cluster, database in zip(clusters, databases, strict=True):
+            cluster.create(database)
+            made.callback(cluster.drop, database)
+        for cluster, database, script in zip(clusters, databases, (MOVED + STAYING, MOVED), strict=True):
             with cluster.connect(database) as connection:
                 if owner:
                     connection.execute(f"GRANT CREATE ON DATABASE {database} TO {owner}".encode())
                     connection.execute(f"GRANT CREATE ON SCHEMA public TO {owner}".encode())
                     connection.execute(f"SET ROLE {owner}".encode())
                 connection.execute(script.encode())
-                if cluster is one:
+                if script is not MOVED:
                     fill(connection)
         file = folder / "strangler.toml"
         file.write_text(FILE)
@@ -270,13 +271,13 @@ def yard(clusters: tuple[Cluster, Cluster], folder: Path, *, owner: str | None =
             gateway="http://gateway",
             envoy_admin="http://gateway",
             broker="",
-            databases={"yard": one.dsn(database), "depot": two.dsn(database)},
+            databases={
+                name: cluster.dsn(database)
+                for name, cluster, database in zip(("yard", "depot"), clusters, databases, strict=True)
+            },
             addresses={"office": "http://office", "depot": "http://depot"},
         )
-        yield Yard(toml.load(file), endpoints, clusters, database)
-    finally:
-        for cluster in clusters:
-            cluster.drop(database)
+        yield Yard(toml.load(file), endpoints, clusters, databases)
 
 
 def contents(connection: Connection) -> dict[str, set[str]]:

@@ -53,7 +53,11 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(tmp_path / "var")
     monkeypatch.setattr(module, "endpoints", world.endpoints)
-    monkeypatch.setattr(RehearsalStack, "_strangler", lambda *given: world.strangler(*given))
+
+    def strangler(stack: RehearsalStack, *words: str) -> int:
+        return world.strangler(stack, *words)
+
+    monkeypatch.setattr(RehearsalStack, "_strangler", strangler)
     return world
 
 

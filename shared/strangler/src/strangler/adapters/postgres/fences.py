@@ -8,25 +8,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from strangler.adapters.postgres.catalog import ForeignKey, Table
-from strangler.adapters.postgres.connection import Connection, scalar, script
+from strangler.adapters.postgres.connection import Connection, scalar
 from strangler.adapters.postgres.locks import locked
 from strangler.domain import names
 from strangler.ports.side import StaleError
-
-
-def install(connection: Connection) -> None:
-    """Creates or brings up to date the schema ``strangler``; safe to run again and at the same time."""
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext('strangler install'))")
-        connection.execute(script("side"))
-
-
-def install_ledger(connection: Connection) -> None:
-    """The ledger's tables, beside the side's in the monolith's database."""
-    install(connection)
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext('strangler install'))")
-        connection.execute(script("ledger"))
 
 
 def raise_fences(

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from strangler.adapters.postgres import fences
+from strangler.adapters.postgres import installing
 from strangler.adapters.postgres.connection import Connection, connect, scalar
 from strangler.adapters.postgres.side import PostgresSide
 from strangler.domain import names
@@ -61,7 +61,7 @@ class PostgresLedger:
 
     def install(self) -> None:
         """Creates the ledger's tables, or brings them up to date."""
-        fences.install_ledger(self.connection)
+        installing.install_ledger(self.connection)
 
     def close(self) -> None:
         """Ends the session, and with it any lock."""

@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from strangler.adapters.postgres import catalog, copying, fences, hashing, preflight, repairing
+from strangler.adapters.postgres import catalog, copying, fences, hashing, installing, preflight, repairing
 from strangler.adapters.postgres.catalog import ForeignKey, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar, wait_until
 from strangler.adapters.postgres.locks import NOT_FREE, locked
@@ -101,7 +101,7 @@ class PostgresReplication:
 
     def install(self) -> None:
         """The schema ``strangler`` on the service's side; the monolith's came with the ledger."""
-        fences.install(self.session(SERVICE))
+        installing.install(self.session(SERVICE))
 
     def raise_fences(self, *, epoch: int) -> None:
         """The monolith open, the service closed; deletions that will arrive by the way back are queued."""

@@ -1,0 +1,1 @@
+"""A library whose books are about to move out, and whose visits stay."""

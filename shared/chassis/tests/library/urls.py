@@ -1,0 +1,94 @@
+"""Views that write what moves, in good ways and in bad ones.
+
+``moment`` is called by each view between its two writes, so that a test can do something just then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chassis import seam
+from django.db import DatabaseError, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+
+from library.models import Book, Visit
+
+
+class Moment:
+    """Runs what has been planned once, however often it is passed."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.planned: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        self.passed += 1
+        planned, self.planned = self.planned, None
+        if planned is not None:
+            planned()
+
+
+moment = Moment()
+
+
+def add(request: HttpRequest) -> HttpResponse:
+    """Both rows or none; the answer tells what has arrived of the body."""
+    Visit.objects.create(note="add")
+    moment()
+    Book.objects.create(title="Emma")
+    return JsonResponse({"length": len(request.body)}, status=201)
+
+
+def swallow(request: HttpRequest) -> HttpResponse:
+    """Takes no notice of the database's refusal."""
+    Visit.objects.create(note="swallow")
+    moment()
+    try:
+        with transaction.atomic():
+            Book.objects.create(title="Emma")
+    except DatabaseError:
+        pass
+    return HttpResponse(status=201)
+
+
+@transaction.non_atomic_requests
+def commit_first(request: HttpRequest) -> HttpResponse:
+    """Commits a row before it writes the other."""
+    Visit.objects.create(note="committed")
+    moment()
+    Book.objects.create(title="Emma")
+    return HttpResponse(status=201)
+
+
+@transaction.non_atomic_requests
+def commit_nothing(request: HttpRequest) -> HttpResponse:
+    """Manages its transactions itself, and meets the fence in the first."""
+    moment()
+    Book.objects.create(title="Emma")
+    return HttpResponse(status=201)
+
+
+def upload(request: HttpRequest) -> HttpResponse:
+    """Reads the body as a stream, which no limit of Django's covers."""
+    length = sum(len(block) for block in iter(lambda: request.read(65536), b""))
+    moment()
+    Book.objects.create(title="Emma")
+    return JsonResponse({"length": length}, status=201)
+
+
+def read(request: HttpRequest, pk: int) -> HttpResponse:
+    """Looks a book up across the seam."""
+    book = seam.await_row(Book, pk, request=request)
+    return HttpResponse(status=404) if book is None else JsonResponse({"title": book.title})
+
+
+urlpatterns = [
+    path("books", add),
+    path("books/swallow", swallow),
+    path("books/commit-first", commit_first),
+    path("books/commit-nothing", commit_nothing),
+    path("books/upload", upload),
+    path("visits", add),
+    path("visits/<int:pk>", read),
+]

@@ -1,0 +1,163 @@
+"""The ledger in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from strangler.domain.move import Move
+from strangler.domain.phase import State
+from strangler.domain.project import MONOLITH
+from strangler.ports.side import LostError, Side, StaleError
+from strangler.testing.side import MemorySide
+from strangler.testing.world import Client, World, lost
+
+
+class MemoryLedger:
+    """A client's session with the ledger of a world; a client that slept has lost it, and its lock."""
+
+    def __init__(self, world: World, client: Client | None = None) -> None:
+        self._world = world
+        self._client = client or Client()
+        self._heard = 0
+
+    def _call(self, name: str) -> None:
+        self._client.call(name)
+        if self._client.ledger_lost:
+            raise lost(self._client)
+
+    def install(self) -> None:
+        self._world.installed = True
+
+    def close(self) -> None:
+        for capability in [name for name, holder in self._world.locks.items() if holder is self._client]:
+            del self._world.locks[capability]
+
+    def exists(self) -> bool:
+        return self._world.installed
+
+    def moves(self) -> list[Move]:
+        return [self._world.moves[name] for name in sorted(self._world.moves)]
+
+    def move(self, capability: str) -> Move | None:
+        self._call("move")
+        return self._world.moves.get(capability)
+
+    @contextmanager
+    def coordinating(self, capability: str) -> Iterator[None]:
+        self._call("lock")
+        self._world.refuse_second(capability, self._client)
+        try:
+            yield
+        finally:
+            self.unlock(capability)
+
+    def try_lock(self, capability: str) -> bool:
+        self._call("lock")
+        return self._world.lock(capability, self._client)
+
+    def unlock(self, capability: str) -> None:
+        if not self._client.gone and self._world.locks.get(capability) is self._client:
+            del self._world.locks[capability]
+
+    def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
+        self._call("begin")
+        present = self._world.moves.get(capability)
+        if present is None:
+            used = [epoch or 0 for name, _, epoch in self._world.history if name == capability]
+            self._put(Move(capability, State.STARTING, 1 + max(used, default=0), MONOLITH, "start", None, dict(facts)))
+        elif present.state is State.STARTING:
+            self._put(replace(present, epoch=present.epoch + 1, facts=dict(facts)))
+        return self._world.moves[capability]
+
+    def swap(
+        self,
+        capability: str,
+        *,
+        frm: State,
+        to: State,
+        epoch: int,
+        new_epoch: int | None = None,
+        owner: str | None = None,
+        intent: str | None = None,
+    ) -> bool:
+        self._call(f"swap to {to}")
+        self._world.lock_ledger(self._client)
+        return self._swap(capability, frm, to, epoch, epoch if new_epoch is None else new_epoch, owner, intent)
+
+    def swap_with(
+        self, side: Side, capability: str, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str
+    ) -> bool:
+        assert isinstance(side, MemorySide)
+        self._client.call(f"swap to {to}")
+        self._world.lock_ledger(self._client)
+        held = self._world.databases[side.side].held
+        if held is None or held.client is not self._client:
+            raise LostError("the session that held the tables is gone", place=capability)
+        if not self._matches(capability, frm, epoch):
+            return False
+
+        def change() -> None:
+            self._swap(capability, frm, to, epoch, new_epoch, owner, None)
+
+        held.change = change
+        return True
+
+    def note_step(self, capability: str, step: str, *, epoch: int) -> None:
+        self._call(f"note {step}")
+        present = self._world.moves.get(capability)
+        if present is None or present.epoch != epoch:
+            raise StaleError("another command has taken this move over", place=capability)
+        self._put(replace(present, step=step))
+
+    def learn(self, capability: str, **facts: object) -> None:
+        self._call("learn")
+        present = self._world.moves[capability]
+        self._put(replace(present, facts={**present.facts, **facts}))
+
+    def forget(self, capability: str) -> None:
+        self._call("forget")
+        self._world.moves.pop(capability, None)
+        self._world.changes += 1
+
+    def record(
+        self, capability: str, what: str, *, epoch: int | None = None, took_ms: float | None = None, **details: object
+    ) -> None:
+        self._call("record")
+        self._world.history.append((capability, what, epoch))
+
+    def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:
+        self._world.agents[agent] = dict(epochs)
+
+    def agents(self, *, within: float) -> dict[str, dict[str, int]]:
+        """All of them; those that follow have live at once what the ledger says."""
+        if not self._world.agents_follow:
+            return dict(self._world.agents)
+        present = {name: move.epoch for name, move in self._world.moves.items()}
+        return {agent: {**epochs, **present} for agent, epochs in self._world.agents.items()}
+
+    def listen(self) -> None:
+        self._heard = self._world.changes
+
+    def await_change(self, *, within: float) -> bool:
+        heard, self._heard = self._heard, self._world.changes
+        return heard != self._world.changes
+
+    def _matches(self, capability: str, state: State, epoch: int) -> bool:
+        present = self._world.moves.get(capability)
+        return present is not None and present.state is state and present.epoch == epoch
+
+    def _swap(
+        self, capability: str, frm: State, to: State, epoch: int, new_epoch: int, owner: str | None, intent: str | None
+    ) -> bool:
+        if not self._matches(capability, frm, epoch):
+            return False
+        present = self._world.moves[capability]
+        self._put(replace(present, state=to, epoch=new_epoch, owner=owner or present.owner, intent=intent, step=None))
+        return True
+
+    def _put(self, move: Move) -> None:
+        self._world.moves[move.capability] = move
+        self._world.changes += 1

@@ -1,0 +1,127 @@
+"""Streams, copies and proofs in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strangler.domain.move import SideRow, StreamState, other
+from strangler.domain.names import FORWARD, REVERSE
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.ports.replication import Progress, Proof
+from strangler.ports.side import StaleError
+from strangler.testing.world import Client, World
+
+
+class MemoryReplication:
+    """What it will find is set by the test; what it was asked is kept in ``calls``."""
+
+    def __init__(self, world: World, capability: str, client: Client | None = None) -> None:
+        self._world = world
+        self._client = client or Client()
+        self.capability = capability
+        self.calls: list[str] = []
+        self.drifted: list[str] = []
+        self.late: list[str] = []
+        self.warnings: list[str] = []
+        self.referring: list[str] = []
+        self.differing: list[str] = []
+        self.queued: dict[str, int] = {}
+        self.running = {
+            FORWARD: StreamState(FORWARD, exists=True, active=True, ready=True, lag_bytes=0, lag_seconds=0.0),
+            REVERSE: StreamState(REVERSE, exists=True, active=True, ready=True, lag_bytes=0, lag_seconds=0.0),
+        }
+        self.is_dropped = False
+
+    def _call(self, name: str) -> None:
+        self._client.call(name)
+        self.calls.append(name)
+
+    def preflight(self, *, rerun: bool) -> list[str]:
+        self.calls.append("preflight again" if rerun else "preflight")
+        return self.warnings
+
+    def install(self) -> None:
+        self.calls.append("install")
+
+    def drift(self) -> list[str]:
+        return self.drifted
+
+    def unfenced(self) -> list[str]:
+        return self.late
+
+    def clear(self) -> None:
+        """Empties the copy; refused by the fence where the service owns."""
+        self._call("clear")
+        database = self._world.databases[SERVICE]
+        if database.row is not None and database.row.open:
+            raise StaleError("the fence refused it", place=SERVICE)
+        database.log.clear()
+        database.arrived = 0
+
+    def raise_fences(self, *, epoch: int) -> None:
+        for side, opened in ((SERVICE, False), (MONOLITH, True)):
+            self._call(f"fence {side}")
+            database = self._world.databases[side]
+            if database.row is not None and database.row.epoch >= epoch:
+                raise StaleError(f"the {side} is past epoch {epoch} already", place=self.capability)
+            prepared = database.row.prepared if database.row else 0
+            bounce_to = None if opened else MONOLITH
+            database.row = SideRow(self.capability, side, epoch, opened, prepared, bounce_to)
+
+    def copy(self, progress: Progress) -> int:
+        self._call("copy")
+        self._world.deliver(SERVICE)
+        rows = len(self._world.rows(SERVICE))
+        progress(rows, rows)
+        return rows
+
+    def finish_copy(self) -> None:
+        self._call("finish copy")
+
+    def stream_forward(self, *, within: float) -> None:
+        self._call("stream forward")
+        self._world.deliver(SERVICE)
+
+    def stream_reverse(self, *, within: float) -> None:
+        self._call("stream reverse")
+
+    def streams(self) -> Sequence[StreamState]:
+        return list(self.running.values())
+
+    def settle(self, frm: str, *, within: float) -> bool:
+        self._world.deliver(other(frm))
+        return self._world.databases[other(frm)].streaming
+
+    def verify(self, owner: str, progress: Progress, *, mend: bool) -> Proof:
+        self._call("repair" if mend else "verify")
+        proof = Proof(rows=len(self._world.rows(owner)), differences=list(self.differing))
+        if mend:
+            proof.repaired = len(self.differing)
+            self.differing = []
+        return proof
+
+    def end_forward(self) -> None:
+        self._call("end forward")
+        self.running[FORWARD] = StreamState(FORWARD)
+
+    def drop_old(self) -> None:
+        self._call("drop old")
+        self.running[REVERSE] = StreamState(REVERSE)
+        self.is_dropped = True
+
+    def dropped(self) -> bool:
+        return self.is_dropped
+
+    def orphans(self) -> dict[str, int]:
+        return self.queued
+
+    def seams(self) -> list[str]:
+        return self.referring
+
+    def remove(self, *, empty_copy: bool) -> None:
+        self._call("remove")
+        for database in self._world.databases.values():
+            database.row = None
+
+    def close(self) -> None:
+        self.calls.append("close")

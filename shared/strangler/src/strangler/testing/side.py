@@ -1,0 +1,148 @@
+"""One side's database in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+from strangler.domain.move import SideRow, other
+from strangler.ports.side import LostError, StaleError
+from strangler.testing.world import Client, Database, Held, World
+
+
+class MemorySide:
+    """A client's sessions with one side of a world."""
+
+    def __init__(self, world: World, side: str, client: Client | None = None) -> None:
+        self.side = side
+        self._world = world
+        self._client = client or Client()
+        self.busy: list[object] = []
+        self.vacuumed: list[str] = []
+
+    @property
+    def _database(self) -> Database:
+        return self._world.databases[self.side]
+
+    @property
+    def _row(self) -> SideRow:
+        row = self._database.row
+        if row is None:
+            raise StaleError("no move has begun here", place=self.side)
+        return row
+
+    def close(self) -> None:
+        """Ends the session; an open transaction is rolled back."""
+        if self._mine() is not None:
+            self._database.held = None
+
+    def hurry(self, seconds: float | None) -> None:
+        """No session in memory stands still."""
+
+    def row(self) -> SideRow | None:
+        self._client.call("row")
+        return self._database.row
+
+    def warm(self) -> None:
+        """Nothing is compiled in memory."""
+
+    def pause(self, *, epoch: int, on: bool) -> None:
+        self._client.call("pause")
+        if self._row.open and self._row.epoch == epoch:
+            self._database.pausing = on
+
+    def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
+        self._client.call("fence")
+        self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
+        if not self._row.open or self._row.epoch != expected:
+            raise StaleError(f"not open here at epoch {expected}", place=self.side)
+        self._database.pausing = False
+        self._world.put(self.side, open=False, epoch=target, bounce_to=None)
+
+    def lift(self, *, target: int, statement_ms: int) -> None:
+        self._client.call("lift")
+        row = self._row
+        if row.open and row.epoch < target:
+            self._database.pausing = False
+            self._world.put(self.side, epoch=target)
+        elif not (row.open and row.epoch == target):
+            self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
+            self._check_open(target)
+            self._open(target)
+
+    def hold(self, *, target: int, statement_ms: int) -> None:
+        self._client.call("hold")
+        self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
+        held = self._database.held = Held(self._client, target)
+        try:
+            self._check_open(target)
+        except StaleError:
+            held.failed = True
+            raise
+
+    def still_holds(self) -> None:
+        self._client.call("still holds")
+        if self._mine() is None:
+            raise LostError("the session that held the tables is gone", place=self.side)
+
+    def open(self) -> None:
+        self._client.call("open")
+        held = self._mine()
+        self._database.held = None
+        if held is None or held.failed:
+            raise LostError("the session that held the tables is gone", place=self.side)
+        if held.change is not None:
+            held.change()
+        self._open(held.target)
+
+    def let_go(self) -> None:
+        if self._mine() is not None:
+            self._client.call("let go")
+            self._database.held = None
+
+    def mark(self) -> tuple[UUID, dict[str, int]]:
+        self._client.call("mark")
+        marker = uuid4()
+        self._database.log.append(marker)
+        return marker, {"rows": self._database.sequence}
+
+    def await_marker(self, marker: UUID, *, within: float) -> bool:
+        self._client.call("await marker")
+        self._world.deliver(self.side)
+        return marker in self._world.databases[other(self.side)].log[: self._database.arrived]
+
+    def prepare(self, *, target: int, positions: dict[str, int]) -> None:
+        self._client.call("prepare")
+        if self._row.open or self._row.epoch > target:
+            raise StaleError(f"cannot be prepared here for epoch {target}", place=self.side)
+        database = self._database
+        database.sequence = max(database.sequence, positions.get("rows", 0), *self._world.rows(self.side), 0)
+        database.flushed = database.arrived
+        self._world.put(self.side, prepared=target)
+
+    def bounce(self, to: str | None, *, epoch: int) -> None:
+        self._client.call("bounce")
+        row = self._database.row
+        if row is not None and not row.open and row.epoch <= epoch:
+            self._world.put(self.side, bounce_to=to)
+
+    def holders(self) -> Sequence[object]:
+        return self.busy
+
+    def vacuums(self) -> Sequence[str]:
+        return self.vacuumed
+
+    def deadlock_ms(self) -> int:
+        return 1000
+
+    def _mine(self) -> Held | None:
+        held = self._database.held
+        return held if held is not None and held.client is self._client else None
+
+    def _check_open(self, target: int) -> None:
+        if self._row.open or self._row.epoch > target:
+            raise StaleError(f"cannot be opened here at epoch {target}", place=self.side)
+
+    def _open(self, target: int) -> None:
+        self._database.pausing = False
+        self._world.put(self.side, open=True, epoch=target, bounce_to=None)

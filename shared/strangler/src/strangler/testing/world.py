@@ -1,0 +1,204 @@
+"""Two databases and a ledger in memory, and the clients that act on them one call at a time.
+
+Note "violations": whatever must never be true, such as two open sides, is looked for after every single change, and
+kept in ``World.violations``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from strangler.domain.errors import RefusedError
+from strangler.domain.move import Move, SideRow, other
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.ports.side import BlockedError, LostError
+
+
+class Crashed(BaseException):
+    """Ends a client as ``kill -9`` would: nothing that it tries from then on has an effect."""
+
+
+@dataclass(eq=False)
+class Client:
+    """A process with sessions of its own.
+
+    ``tick`` is called before each of its calls with the call's name: the place to stop it, or to raise.
+    """
+
+    name: str = "client"
+    tick: Callable[[str], None] = lambda _: None
+    gone: bool = False
+    ledger_lost: bool = False
+
+    def call(self, name: str) -> None:
+        """Before every effect.
+
+        Raises:
+            Crashed: when the process is no more.
+        """
+        if not self.gone:
+            self.tick(name)
+        if self.gone:
+            raise Crashed
+
+
+@dataclass
+class Held:
+    """A transaction that has opened a side, and perhaps changed the ledger, but has not committed."""
+
+    client: Client
+    target: int
+    failed: bool = False
+    change: Callable[[], None] | None = None
+
+
+@dataclass
+class Database:
+    """One side: its row, what was committed here in order, and how much of the other's log has arrived.
+
+    A crash takes what had arrived but was not ``flushed``, for a stream commits asynchronously.
+    """
+
+    side: str
+    row: SideRow | None = None
+    pausing: bool = False
+    log: list[int | UUID] = field(default_factory=list)
+    arrived: int = 0
+    flushed: int = 0
+    sequence: int = 0
+    held: Held | None = None
+    streaming: bool = True
+
+
+class World:
+    """What outlives every client: both databases, the ledger with its locks, and what an application wrote."""
+
+    def __init__(self) -> None:
+        self.databases = {side: Database(side) for side in (MONOLITH, SERVICE)}
+        self.installed = False
+        self.moves: dict[str, Move] = {}
+        self.history: list[tuple[str, str, int | None]] = []
+        self.agents: dict[str, dict[str, int]] = {"agent": {}}
+        self.agents_follow = True
+        self.locks: dict[str, Client] = {}
+        self.changes = 0
+        self.accepted: list[int] = []
+        self.violations: list[str] = []
+
+    def begin_moving(self, capability: str) -> None:
+        """A move whose streams run, at epoch 1 and owned by the monolith."""
+        from strangler.domain.phase import State
+
+        self.installed = True
+        self.moves[capability] = Move(capability, State.MOVING, 1, MONOLITH, None, None)
+        for side, opened in ((MONOLITH, True), (SERVICE, False)):
+            self.databases[side].row = SideRow(capability, side, 1, opened, 0, None if opened else MONOLITH)
+
+    # What applications and streams do
+
+    def write(self, side: str) -> bool:
+        """A client's write, with the next number of the side's sequence; False where it is refused or waits."""
+        database = self.databases[side]
+        if database.row is not None and (not database.row.open or database.held is not None):
+            return False
+        database.sequence += 1
+        if database.sequence in self.rows(side):
+            self.violations.append(f"the {side} gave out {database.sequence} again")
+        database.log.append(database.sequence)
+        self.accepted.append(database.sequence)
+        return True
+
+    def rows(self, side: str) -> set[int]:
+        """The application's rows that a side has: its own, and those that have arrived."""
+        database, peer = self.databases[side], self.databases[other(side)]
+        entries = [*database.log, *peer.log[: database.arrived]]
+        return {entry for entry in entries if isinstance(entry, int)}
+
+    def deliver(self, to: str) -> None:
+        """Lets everything that the other side has committed arrive."""
+        database, peer = self.databases[to], self.databases[other(to)]
+        if not database.streaming:
+            return
+        late = [entry for entry in peer.log[database.arrived :] if isinstance(entry, int)]
+        if late and database.row is not None and database.row.open:
+            self.violations.append(f"rows arrived at the {to} while it was open")
+        database.arrived = len(peer.log)
+
+    def crash(self, side: str) -> None:
+        """The server dies and comes back: open transactions and what was not flushed are gone."""
+        database = self.databases[side]
+        database.held = None
+        database.arrived = database.flushed
+        if side == MONOLITH:
+            for client in self.locks.values():
+                client.ledger_lost = True
+            self.locks.clear()
+
+    # What clients do to each other
+
+    def sleep(self, client: Client) -> None:
+        """The server ends what a client holds that stands still: its lock, and any open transaction."""
+        for capability in [name for name, holder in self.locks.items() if holder is client]:
+            del self.locks[capability]
+            client.ledger_lost = True
+        self.drop_held(client)
+
+    def drop_held(self, client: Client) -> None:
+        """Rolls back what a client has left open."""
+        for database in self.databases.values():
+            if database.held is not None and database.held.client is client:
+                database.held = None
+
+    def lock_tables(self, database: Database, client: Client, *, statement_ms: int) -> None:
+        """Waits for the tables; who holds them idly is ended by the server while one waits without a limit.
+
+        Raises:
+            BlockedError: when the wait has a limit.
+        """
+        if database.held is None or database.held.client is client:
+            return
+        if statement_ms:
+            raise BlockedError("the tables were not free", place=database.side)
+        database.held = None
+
+    def lock_ledger(self, client: Client) -> None:
+        """The same for the ledger's row."""
+        for database in self.databases.values():
+            held = database.held
+            if held is not None and held.change is not None and held.client is not client:
+                database.held = None
+
+    def lock(self, capability: str, client: Client) -> bool:
+        """Takes a coordinator's lock if nobody else has it."""
+        holder = self.locks.setdefault(capability, client)
+        return holder is client
+
+    def refuse_second(self, capability: str, client: Client) -> None:
+        """Raises RefusedError when another client has the lock."""
+        if not self.lock(capability, client):
+            raise RefusedError("another command is at work on this move", place=capability, remedy="wait for it")
+
+    def put(self, side: str, **changes: object) -> None:
+        """Changes a side's row in one commit, and looks for violations."""
+        database = self.databases[side]
+        assert database.row is not None
+        was_open = database.row.open
+        database.row = replace(database.row, **changes)  # type: ignore[arg-type]
+        if database.row.open and not was_open:
+            self._look_at_opening(side)
+        opened = [name for name, each in self.databases.items() if each.row is not None and each.row.open]
+        if len(opened) > 1:
+            self.violations.append("two sides are open")
+
+    def _look_at_opening(self, side: str) -> None:
+        database, peer = self.databases[side], self.databases[other(side)]
+        if any(isinstance(entry, int) for entry in peer.log[database.arrived :]):
+            self.violations.append(f"the {side} was opened before all had arrived")
+
+
+def lost(client: Client) -> LostError:
+    """What a session says that has ended meanwhile; the next use has a new one."""
+    client.ledger_lost = False
+    return LostError("the server went away: this session was ended")
