@@ -85,7 +85,10 @@ class MemoryLedger:
     ) -> bool:
         self._call(f"swap to {to}")
         self._world.lock_ledger(self._client)
-        return self._swap(capability, frm, to, epoch, epoch if new_epoch is None else new_epoch, owner, intent)
+        if not self._matches(capability, frm, epoch):
+            return False
+        self._become(capability, to, epoch if new_epoch is None else new_epoch, owner, intent)
+        return True
 
     def swap_with(
         self, side: Side, capability: str, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str
@@ -99,10 +102,7 @@ class MemoryLedger:
         if not self._matches(capability, frm, epoch):
             return False
 
-        def change() -> None:
-            self._swap(capability, frm, to, epoch, new_epoch, owner, None)
-
-        held.change = change
+        held.change = lambda: self._become(capability, to, new_epoch, owner, None)
         return True
 
     def note_step(self, capability: str, step: str, *, epoch: int) -> None:
@@ -149,14 +149,9 @@ class MemoryLedger:
         present = self._world.moves.get(capability)
         return present is not None and present.state is state and present.epoch == epoch
 
-    def _swap(
-        self, capability: str, frm: State, to: State, epoch: int, new_epoch: int, owner: str | None, intent: str | None
-    ) -> bool:
-        if not self._matches(capability, frm, epoch):
-            return False
+    def _become(self, capability: str, to: State, epoch: int, owner: str | None, intent: str | None) -> None:
         present = self._world.moves[capability]
-        self._put(replace(present, state=to, epoch=new_epoch, owner=owner or present.owner, intent=intent, step=None))
-        return True
+        self._put(replace(present, state=to, epoch=epoch, owner=owner or present.owner, intent=intent, step=None))
 
     def _put(self, move: Move) -> None:
         self._world.moves[move.capability] = move

@@ -31,6 +31,13 @@ class MemorySide:
             raise StaleError("no move has begun here", place=self.side)
         return row
 
+    def _call(self, name: str) -> None:
+        self._client.call(name)
+        if self._client in self._database.broken:
+            self._database.broken.discard(self._client)
+            raise LostError("the server went away", place=self.side)
+        self._database.sessions.add(self._client)
+
     def close(self) -> None:
         """Ends the session; an open transaction is rolled back."""
         if self._mine() is not None:
@@ -40,19 +47,19 @@ class MemorySide:
         """No session in memory stands still."""
 
     def row(self) -> SideRow | None:
-        self._client.call("row")
+        self._call("row")
         return self._database.row
 
     def warm(self) -> None:
         """Nothing is compiled in memory."""
 
     def pause(self, *, epoch: int, on: bool) -> None:
-        self._client.call("pause")
+        self._call("pause")
         if self._row.open and self._row.epoch == epoch:
             self._database.pausing = on
 
     def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
-        self._client.call("fence")
+        self._call("fence")
         self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
         if not self._row.open or self._row.epoch != expected:
             raise StaleError(f"not open here at epoch {expected}", place=self.side)
@@ -60,7 +67,7 @@ class MemorySide:
         self._world.put(self.side, open=False, epoch=target, bounce_to=None)
 
     def lift(self, *, target: int, statement_ms: int) -> None:
-        self._client.call("lift")
+        self._call("lift")
         row = self._row
         if row.open and row.epoch < target:
             self._database.pausing = False
@@ -71,7 +78,7 @@ class MemorySide:
             self._open(target)
 
     def hold(self, *, target: int, statement_ms: int) -> None:
-        self._client.call("hold")
+        self._call("hold")
         self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
         held = self._database.held = Held(self._client, target)
         try:
@@ -81,12 +88,12 @@ class MemorySide:
             raise
 
     def still_holds(self) -> None:
-        self._client.call("still holds")
+        self._call("still holds")
         if self._mine() is None:
             raise LostError("the session that held the tables is gone", place=self.side)
 
     def open(self) -> None:
-        self._client.call("open")
+        self._call("open")
         held = self._mine()
         self._database.held = None
         if held is None or held.failed:
@@ -97,22 +104,22 @@ class MemorySide:
 
     def let_go(self) -> None:
         if self._mine() is not None:
-            self._client.call("let go")
+            self._call("let go")
             self._database.held = None
 
     def mark(self) -> tuple[UUID, dict[str, int]]:
-        self._client.call("mark")
+        self._call("mark")
         marker = uuid4()
         self._database.log.append(marker)
         return marker, {"rows": self._database.sequence}
 
     def await_marker(self, marker: UUID, *, within: float) -> bool:
-        self._client.call("await marker")
+        self._call("await marker")
         self._world.deliver(self.side)
         return marker in self._world.databases[other(self.side)].log[: self._database.arrived]
 
     def prepare(self, *, target: int, positions: dict[str, int]) -> None:
-        self._client.call("prepare")
+        self._call("prepare")
         if self._row.open or self._row.epoch > target:
             raise StaleError(f"cannot be prepared here for epoch {target}", place=self.side)
         database = self._database
@@ -121,7 +128,7 @@ class MemorySide:
         self._world.put(self.side, prepared=target)
 
     def bounce(self, to: str | None, *, epoch: int) -> None:
-        self._client.call("bounce")
+        self._call("bounce")
         row = self._database.row
         if row is not None and not row.open and row.epoch <= epoch:
             self._world.put(self.side, bounce_to=to)

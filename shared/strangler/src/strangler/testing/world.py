@@ -70,6 +70,8 @@ class Database:
     sequence: int = 0
     held: Held | None = None
     streaming: bool = True
+    sessions: set[Client] = field(default_factory=set)
+    broken: set[Client] = field(default_factory=set)
 
 
 class World:
@@ -127,9 +129,11 @@ class World:
         database.arrived = len(peer.log)
 
     def crash(self, side: str) -> None:
-        """The server dies and comes back: open transactions and what was not flushed are gone."""
+        """The server dies and comes back: sessions, open transactions and what was not flushed are gone."""
         database = self.databases[side]
         database.held = None
+        database.broken |= database.sessions
+        database.sessions.clear()
         database.arrived = database.flushed
         if side == MONOLITH:
             for client in self.locks.values():
