@@ -27,8 +27,11 @@ class Coordinator:
 
     def go_on(self) -> int:
         """Lets it run to its end; its exit code."""
-        self.process.send_signal(signal.SIGCONT)
+        self.wake()
         return self.finish()
+
+    def wake(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
 
     def finish(self) -> int:
         self.output, _ = self.process.communicate(timeout=GENEROUS_SECONDS)

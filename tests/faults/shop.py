@@ -14,7 +14,7 @@ import psycopg
 from tests.faults.customers import Customer
 from tests.faults.writers import Writers
 from tests.stack import Stack
-from tests.waiting import eventually
+from tests.waiting import GENEROUS_SECONDS, eventually
 
 MONOLITH, SERVICE = "monolith", "service"
 TOWARDS = {"switch": SERVICE, "reverse": MONOLITH}
@@ -59,11 +59,7 @@ class Shop:
 
     def ask(self, side: str, query: str, *values: object) -> Any:
         """The first column of the first row; None when there is none, or while the server is away."""
-        try:
-            row = self.session(side).execute(query.encode(), values or None).fetchone()
-        except psycopg.OperationalError:
-            self._sessions.pop(side).close() if side in self._sessions else None
-            return None
+        row = self._row(side, query, *values)
         return row[0] if row else None
 
     def client(self) -> httpx.Client:
@@ -79,15 +75,8 @@ class Shop:
         return Writers(self.client, count)
 
     def move(self) -> Move | None:
-        try:
-            row = (
-                self.session(MONOLITH)
-                .execute("SELECT state, epoch, owner FROM strangler.move WHERE capability = 'users'")
-                .fetchone()
-            )
-        except psycopg.OperationalError:
-            self._sessions.pop(MONOLITH).close() if MONOLITH in self._sessions else None
-            return None
+        """The ledger's row; None where there is none, or while its server is away."""
+        row = self._row(MONOLITH, "SELECT state, epoch, owner FROM strangler.move WHERE capability = 'users'")
         return Move(*row) if row else None
 
     def owner(self) -> str:
@@ -127,11 +116,12 @@ class Shop:
         verified = self.stack.json("verify", "users")
         assert verified["differing"] == 0
         assert verified["verified_rows"] > 0
+        # What has just been restarted may still be connecting.
         eventually(lambda: self.doctor() == [], "the doctor finds nothing")
 
     def doctor(self) -> list[dict[str, str]]:
-        done = self.stack.spawn("doctor", "--json")
-        output, _ = done.communicate(timeout=60)
+        """What ``strangler doctor`` finds."""
+        output, _ = self.stack.spawn("doctor", "--json").communicate(timeout=GENEROUS_SECONDS)
         found: list[dict[str, str]] = json.loads(output)["findings"]
         return found
 
@@ -140,3 +130,12 @@ class Shop:
         if not self.product:
             self.product = self.ask(MONOLITH, "SELECT id FROM products_product ORDER BY stock DESC, id LIMIT 1")
         return self.product
+
+    def _row(self, side: str, query: str, *values: object) -> tuple[Any, ...] | None:
+        try:
+            return self.session(side).execute(query.encode(), values or None).fetchone()
+        except psycopg.OperationalError:
+            lost = self._sessions.pop(side, None)
+            if lost is not None:
+                lost.close()
+            return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.waiting import eventually
 
 ORIGIN = "somebody_by_hand"
 ROUNDS = 3
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND %s IN (application_name, pid::text)"
 
 
 @contextmanager
@@ -86,6 +88,35 @@ def test_no_older_value_wins_over_what_the_owner_writes_meanwhile(shop: Shop, id
 
     last = {shop.ask(FROM[verb], "SELECT full_name FROM users_user WHERE id = %s", each) for each in ids}
     assert last == {str(hammer.count - 1)}
+
+
+@pytest.mark.parametrize("verb", FROM)
+def test_a_row_cannot_change_between_being_read_and_being_mended(shop: Shop, ids: list[int], verb: str) -> None:
+    owner, copy = FROM[verb], OTHER[FROM[verb]]
+    shop.owned_by(owner)
+    row = shop.ask(owner, "SELECT to_jsonb(u)::text FROM users_user u WHERE id = %s", ids[0])
+
+    with (
+        by_hand(shop, copy) as spoiler,
+        shop.stack.database(shop.database_of(owner)) as writer,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        eventually(lambda: shop.ask(copy, "SELECT id FROM users_user WHERE id = %s", ids[0]), "the row has arrived")
+        spoiler.execute("DELETE FROM users_user WHERE id = %s", (ids[0],))
+        with spoiler.transaction(force_rollback=True):
+            # Not committed, it lets the repair wait between reading the owner's row and mending the copy's.
+            spoiler.execute("INSERT INTO users_user SELECT * FROM jsonb_populate_record(NULL::users_user, %s)", (row,))
+            mending = pool.submit(shop.stack.json, "verify", "users", "--repair")
+            eventually(lambda: shop.ask(copy, WAITING, "strangler repair users"), "the repair waits")
+            writing = pool.submit(writer.execute, "UPDATE users_user SET full_name = 'New' WHERE id = %s", (ids[0],))
+            writer_pid = str(writer.info.backend_pid)
+            eventually(
+                lambda: shop.ask(owner, WAITING, writer_pid), "the owner's write waits for the repair", within=30
+            )
+        assert mending.result()["differing"] == 0
+        writing.result()
+
+    assert shop.ask(owner, "SELECT full_name FROM users_user WHERE id = %s", ids[0]) == "New"
 
 
 def test_every_kind_of_difference_is_named_and_mended(shop: Shop, ids: list[int]) -> None:

@@ -13,7 +13,7 @@ from tests.waiting import eventually
 
 LAG_SECONDS = 2.0
 ARRIVED = "SELECT count(*) FROM users_user WHERE id = %s"
-ASKED = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'monolith' AND query LIKE %s"
+APPLYING = "SELECT count(pid) FROM pg_stat_subscription WHERE subname = 'strangler_users_reverse'"
 
 
 @pytest.fixture
@@ -30,17 +30,7 @@ def slowed(shop: Shop) -> Iterator[None]:
     monolith.execute("ALTER SUBSCRIPTION strangler_users_reverse DISABLE")
     try:
         # The apply worker is told to end; until it has, rows still come.
-        eventually(
-            lambda: (
-                shop.ask(
-                    MONOLITH,
-                    "SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL "
-                    "AND subname = 'strangler_users_reverse'",
-                )
-                == 0
-            ),
-            "the apply worker has ended",
-        )
+        eventually(lambda: shop.ask(MONOLITH, APPLYING) == 0, "the apply worker has ended")
         yield
     finally:
         monolith.execute("ALTER SUBSCRIPTION strangler_users_reverse ENABLE")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.coordinator import stopped
 from tests.faults.shop import FROM, TOWARDS, Shop
+from tests.faults.watch import Watch
 
 UNWOUND = ("after:fence owner", "after:hold owner")
 FINISHED = "after:take ownership"
@@ -16,7 +17,7 @@ FINISHED = "after:take ownership"
 def test_the_shop_does_not_wait_for_a_coordinator_that_stands_still(shop: Shop, verb: str, at: str) -> None:
     shop.owned_by(FROM[verb])
 
-    with shop.writers() as traffic, stopped(shop, verb, at) as coordinator:
+    with shop.writers() as traffic, Watch(shop) as watch, stopped(shop, verb, at) as coordinator:
         recovered = shop.at_rest()
         traffic.get_through()
         code = coordinator.go_on()
@@ -24,6 +25,8 @@ def test_the_shop_does_not_wait_for_a_coordinator_that_stands_still(shop: Shop, 
         after = shop.at_rest()
 
     assert traffic.failures == []
+    assert watch.looks > 0
+    assert watch.both_open == []
     assert after == recovered
     if at in UNWOUND:
         assert after.owner == FROM[verb]

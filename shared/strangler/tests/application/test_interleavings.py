@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from moves import Coordinator, at_rest, moving, run_recovery, run_switch
 from strangler.application.sides import Parts
+from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import LostError
-from strangler.testing import World
+from strangler.testing import MemoryLedger, World
 
 VERBS = {MONOLITH: "switch", SERVICE: "reverse"}
 Work = Callable[[Parts], None]
@@ -187,34 +190,83 @@ def test_a_server_that_dies_anywhere(owner: str, side: str) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("owner", [MONOLITH, SERVICE])
-def test_a_connection_that_is_lost_anywhere(owner: str, after: bool) -> None:
+def test_a_connection_that_is_lost_in_any_call(owner: str, after: bool) -> None:
     """Before the call took effect, or after: the coordinator cannot tell which."""
-    for calls in itertools.count():
+    for number in itertools.count():
         world = moving(owner)
-        coordinator = Coordinator(world, command(owner))
-        if coordinator.run(calls):
-            break
-        fail_once(world, coordinator, after=after)
+        losses = Losses(world, number, after=after)
+        coordinator = Coordinator(world, lambda parts, losses=losses: command(owner)(losses.over(parts)))
         coordinator.run()
 
         at_rest(world)
+        if not losses.happened:
+            break
 
 
-def fail_once(world: World, coordinator: Coordinator, *, after: bool) -> None:
-    """Raises LostError in the coordinator's next call, or in the one after it."""
-    original = coordinator.client.tick
-    seen = 0
+@pytest.mark.parametrize("owner", [MONOLITH, SERVICE])
+def test_an_unknown_outcome_of_the_point_of_no_return_is_read_again(owner: str) -> None:
+    world = moving(owner)
+    losses = Losses(world, "swap" if owner == MONOLITH else "open", after=True)
+    coordinator = Coordinator(world, lambda parts: command(owner)(losses.over(parts)))
+    coordinator.run()
 
-    def tick(call: str) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == (2 if after else 1):
-            coordinator.client.tick = original
-            world.drop_held(coordinator.client)
-            raise LostError("the connection was lost")
-        original(call)
+    assert losses.happened
+    assert coordinator.failure is None
+    assert world.moves["crates"].owner != owner
+    at_rest(world)
 
-    coordinator.client.tick = tick
+
+class Losses:
+    """Parts of which one call loses its connection; by its number, or the last of its name before the new owner's."""
+
+    def __init__(self, world: World, which: int | str, *, after: bool) -> None:
+        self.world, self.which, self.after = world, which, after
+        self.calls = 0
+        self.happened = False
+
+    def over(self, parts: Parts) -> Parts:
+        sides = {name: Losing(side, self, parts) for name, side in parts.sides.items()}
+        return replace(parts, ledger=Losing(parts.ledger, self, parts), sides=sides)
+
+    def strikes(self, name: str, arguments: Mapping[str, Any]) -> bool:
+        self.calls += 1
+        if isinstance(self.which, int):
+            return self.calls == self.which + 1
+        return name == self.which and (name != "swap" or arguments["to"] is State.SETTLING)
+
+
+class Losing:
+    """A port whose connection can be lost in a call."""
+
+    def __init__(self, port: Any, losses: Losses, parts: Parts) -> None:
+        self._port, self._losses, self._parts = port, losses, parts
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if not callable(found) or name in {"coordinating", "unlock", "close", "let_go"}:
+            return found
+
+        def call(*values: Any, **named: Any) -> Any:
+            values = tuple(value._port if isinstance(value, Losing) else value for value in values)
+            struck = not self._losses.happened and self._losses.strikes(name, named)
+            if struck and not self._losses.after:
+                self._lose()
+            answer = found(*values, **named)
+            if struck:
+                self._lose()
+            return answer
+
+        return call
+
+    def _lose(self) -> None:
+        self._losses.happened = True
+        client = self._port._client
+        if isinstance(self._port, MemoryLedger):
+            for capability in [each for each, holder in self._losses.world.locks.items() if holder is client]:
+                del self._losses.world.locks[capability]
+        else:
+            self._port.close()
+        raise LostError("the connection was lost")
 
 
 def run_recovery_in(world: World) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Connection
 from notes import Service
+from servers import Connection
 from strangler.adapters.rehearsal.crew import Assignment
 from strangler.adapters.rehearsal.crews import Crews
 from strangler.adapters.rehearsal.rows import PostgresRows

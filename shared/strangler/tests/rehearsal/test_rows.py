@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Connection
+from servers import Connection
 from strangler.adapters.rehearsal.rows import PostgresRows
 from strangler.domain.errors import ConfigurationError
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import Connection
 from notes import Readers, Service
+from servers import Connection
 from strangler.adapters.rehearsal.http import Connection as Http
 from strangler.adapters.rehearsal.rows import PostgresRows
 from strangler.application.rehearsal.checker import Fault, Finding, check

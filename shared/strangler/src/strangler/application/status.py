@@ -46,6 +46,11 @@ def status(parts: Parts) -> Status:
     _observe(parts, found)
     found.phase = _phase(move.state, found)
     found.next = _next(move.state, move.owner, found)
+    if move.state is State.COMPLETED and not found.problems:
+        if parts.replication.dropped():
+            found.next = []
+        elif not parts.replication.seams():
+            found.next.append("complete --drop")
     return found
 
 
@@ -87,7 +92,7 @@ def _next(state: State, owner: str, found: Status) -> list[str]:
     if state is State.CANCELLING:
         return ["cancel"]
     if state is State.COMPLETED:
-        return ["verify", "complete --drop"]
+        return ["verify"]
     if state is not State.MOVING:
         return []
     ready = bool(found.verified) and not found.verified.get("differing")

@@ -55,10 +55,26 @@ def command() -> None:
             for name in project.capabilities
         ),
     ]
+    failed = _end_on_a_bug(stop)
     for thread in threads:
         thread.start()
     click.echo("serving", err=True)
     stop.wait()
+    if failed.is_set():
+        raise SystemExit(1)
+
+
+def _end_on_a_bug(stop: threading.Event) -> threading.Event:
+    """A thread that fails ends the process, which is then started again; the others would go on without it."""
+    failed = threading.Event()
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        threading.__excepthook__(arguments)
+        failed.set()
+        stop.set()
+
+    threading.excepthook = hook
+    return failed
 
 
 def _again(stop: threading.Event, work: Callable[[], None]) -> None:

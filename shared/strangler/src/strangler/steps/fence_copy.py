@@ -16,4 +16,4 @@ class FenceCopy(Step[Start]):
         move.ledger.note_step(move.capability, self.name, epoch=move.epoch)
         move.replication.install()
         move.replication.raise_fences(epoch=move.epoch)
-        move.replication.clear()
+        move.replication.clear(epoch=move.epoch)

@@ -30,6 +30,8 @@ class TakeOwnership(Step[Switch]):
             move.taken = self._with_the_lift(move) if move.new.side == MONOLITH else self._alone(move)
         except LostError:
             move.taken = self._is_taken(move)
+            if move.taken and move.new.side == MONOLITH:
+                move.opened_at = time.perf_counter()
         if not move.taken:
             raise MoveError(
                 "the switch was unwound by recovery before it was complete",

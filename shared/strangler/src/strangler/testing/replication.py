@@ -49,12 +49,11 @@ class MemoryReplication:
     def unfenced(self) -> list[str]:
         return self.late
 
-    def clear(self) -> None:
-        """Empties the copy; refused by the fence where the service owns."""
+    def clear(self, *, epoch: int) -> None:
         self._call("clear")
         database = self._world.databases[SERVICE]
-        if database.row is not None and database.row.open:
-            raise StaleError("the fence refused it", place=SERVICE)
+        if database.row is None or database.row.epoch != epoch:
+            raise StaleError("another command has taken this move over", place=self.capability)
         database.log.clear()
         database.arrived = 0
 

@@ -15,6 +15,7 @@ from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar, wait_until
 from strangler.domain import names
 from strangler.domain.errors import MoveError, StranglerError
+from strangler.ports.side import StaleError
 
 ENDING = 15.0  # seconds in which a terminated session is gone
 RANGE_PAGES = 2048  # 16 MiB of heap a range: small enough for progress, large enough for COPY's speed
@@ -64,6 +65,17 @@ def end_others(connection: Connection, capability: str) -> None:
         raise MoveError(
             "an earlier start is still at work", place=describe(connection.info.dsn), remedy="end it and try again"
         )
+
+
+def require_epoch(connection: Connection, capability: str, epoch: int) -> None:
+    """Refuses to go on, and in a transaction keeps others from going on, when the side is at another epoch.
+
+    Raises:
+        StaleError: it is.
+    """
+    query = "SELECT 1 FROM strangler.side WHERE capability = %s AND epoch = %s FOR SHARE"
+    if not scalar(connection, query, capability, epoch):
+        raise StaleError("another command has taken this move over", place=capability)
 
 
 def purpose(capability: str) -> str:

@@ -119,9 +119,14 @@ class PostgresReplication:
                 references=self._references() if side == MONOLITH else (),
             )
 
-    def clear(self) -> None:
-        """Removes both streams and empties the copy: a rerun takes a new slot and a new snapshot."""
+    def clear(self, *, epoch: int) -> None:
+        """Removes both streams and empties the copy: a rerun takes a new slot and a new snapshot.
+
+        Raises:
+            StaleError: the service's side is no longer at ``epoch``: another start has begun since.
+        """
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
+        copying.require_epoch(service, self.capability.name, epoch)
         self.forward.unsubscribe(service)
         self.reverse.unsubscribe(monolith)
         self.forward.withdraw(monolith)
@@ -131,7 +136,9 @@ class PostgresReplication:
         with (
             connect(self.dsns[SERVICE], purpose=copying.purpose(self.capability.name), idle_ms=0) as writer,
             own_origin(writer, names.origin(self.capability.name, "clear")),
+            writer.transaction(),
         ):
+            copying.require_epoch(writer, self.capability.name, epoch)
             copying.empty(writer, self.tables(SERVICE))
 
     def copy(self, progress: Progress) -> int:

@@ -17,7 +17,7 @@ from strangler.domain.errors import ConfigurationError
 
 TRAFFIC = "traffic"
 CHANGES_OWNER = frozenset({"switch", "reverse"})
-VERBS = frozenset({"start", "verify", "shadow", "canary", "complete", "cancel"}) | CHANGES_OWNER
+VERBS = frozenset({"start", "verify", "complete", "cancel"}) | CHANGES_OWNER
 
 
 @dataclass(frozen=True, slots=True)

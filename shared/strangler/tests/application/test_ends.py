@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from moves import NAME, Coordinator, moving, parts_of, run_recovery
+from strangler.application.ending import cancel, cancellable, completable, complete
+from strangler.domain.errors import MoveError, RefusedError
+from strangler.domain.phase import State
+from strangler.domain.project import MONOLITH, SERVICE
+
+
+def test_complete_ends_the_way_forward_and_names_the_seams() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    parts.replication.referring.append("entry.crate")
+
+    assert complete(parts, drop=False) == ["entry.crate"]
+
+    assert world.moves[NAME].state is State.COMPLETED
+    assert parts.replication.calls == ["end forward"]
+    assert world.history[-1][1] == "completed"
+    assert complete(parts, drop=False) == ["entry.crate"]
+
+
+def test_what_is_still_read_is_not_dropped() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    parts.replication.referring.append("entry.crate")
+
+    with pytest.raises(RefusedError, match=r"the monolith still reads it: entry\.crate"):
+        complete(parts, drop=True)
+
+    assert world.moves[NAME].state is State.MOVING
+    assert parts.replication.calls == []
+
+
+def test_the_last_seam_to_go_makes_dropping_possible() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    complete(parts, drop=False)
+
+    complete(parts, drop=True)
+
+    assert parts.replication.calls == ["end forward", "end forward", "drop old"]
+    assert world.history[-1][1] == "completed and dropped"
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_only_what_the_service_owns_is_completed(drop: bool) -> None:
+    with pytest.raises(RefusedError, match="the monolith owns it") as caught:
+        completable(parts_of(moving()), drop=drop)
+
+    assert caught.value.remedy == "run `strangler switch crates` first"
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_complete_that_was_killed_anywhere_is_run_again(drop: bool) -> None:
+    for calls in itertools.count():
+        world = moving(SERVICE)
+        coordinator = Coordinator(world, lambda parts: complete(parts, drop=drop))
+        if coordinator.run(calls):
+            assert coordinator.failure is None
+            break
+        coordinator.die()
+        run_recovery(parts_of(world))
+
+        complete(parts_of(world), drop=drop)
+
+        assert world.moves[NAME].state is State.COMPLETED
+        assert world.databases[SERVICE].row.open
+        assert world.violations == []
+
+
+def test_cancel_removes_everything_and_remembers_the_epoch() -> None:
+    world = moving()
+    parts = parts_of(world)
+
+    cancel(parts)
+
+    assert world.moves == {}
+    assert parts.replication.calls == ["remove"]
+    assert world.history[-1] == (NAME, "cancelled", 1)
+    assert world.locks == {}
+
+
+def test_a_cancel_that_was_killed_anywhere_is_run_again() -> None:
+    for calls in itertools.count():
+        world = moving()
+        coordinator = Coordinator(world, cancel)
+        if coordinator.run(calls):
+            assert coordinator.failure is None
+            break
+        coordinator.die()
+
+        if NAME in world.moves:
+            cancel(parts_of(world))
+
+        assert world.moves == {}
+        assert max(epoch or 0 for _, _, epoch in world.history) == 1
+        assert world.violations == []
+
+
+def test_a_start_that_was_interrupted_can_be_cancelled() -> None:
+    world = moving()
+    world.moves[NAME] = replace(world.moves[NAME], state=State.STARTING)
+
+    cancel(parts_of(world))
+
+    assert world.moves == {}
+
+
+def test_what_the_service_owns_is_not_cancelled() -> None:
+    with pytest.raises(RefusedError, match="the service owns it"):
+        cancellable(parts_of(moving(SERVICE)))
+
+
+@pytest.mark.parametrize(("queued", "left"), [({"waiting": 2, "failing": 1}, 3), ({"failing": 1}, 1)])
+def test_deletions_that_wait_are_not_forgotten(queued: dict[str, int], left: int) -> None:
+    parts = parts_of(moving())
+    parts.replication.queued.update(queued, swept=9)
+
+    with pytest.raises(RefusedError, match=f"{left} deletions that came by the stream wait"):
+        cancel(parts)
+
+    assert parts.replication.calls == []
+
+
+@pytest.mark.parametrize("state", [None, State.COMPLETED])
+def test_what_is_not_under_way_is_not_cancelled(state: State | None) -> None:
+    world = moving()
+    if state is None:
+        world.moves.clear()
+    else:
+        world.moves[NAME] = replace(world.moves[NAME], state=state)
+
+    with pytest.raises(RefusedError, match="cannot cancel while the move is"):
+        cancel(parts_of(world))
+
+
+@pytest.mark.parametrize(("owner", "end"), [(MONOLITH, cancel), (SERVICE, lambda parts: complete(parts, drop=True))])
+def test_an_end_that_was_overtaken_destroys_nothing(owner: str, end: object) -> None:
+    world = moving(owner)
+    sleeper = Coordinator(world, end)
+    while sleeper.calls.count("move") < 2:
+        sleeper.run(1)
+    sleeper.fall_asleep()
+    world.moves[NAME] = replace(world.moves[NAME], epoch=world.moves[NAME].epoch + 2)
+    sleeper.run()
+
+    assert isinstance(sleeper.failure, MoveError)
+    assert world.moves[NAME].state is State.MOVING
+    assert all(database.row is not None for database in world.databases.values())

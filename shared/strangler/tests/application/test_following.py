@@ -1,0 +1,166 @@
+"""The gateway agent, the routes it publishes, and the patrol."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from moves import NAME, PROJECT, Coordinator, at_rest, moving, parts_of, run_switch
+from strangler.application import agent as following
+from strangler.application import routes
+from strangler.application.agent import Agent
+from strangler.application.watch import patrol
+from strangler.domain.phase import State
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, RouteTable, untouched
+from strangler.ports.side import LostError
+from strangler.testing import MemoryLedger, World
+
+
+class MemoryGateway:
+    """Has live what was published, some looks later."""
+
+    def __init__(self, looks: int = 0) -> None:
+        self.looks = looks
+        self.published: list[RouteTable] = []
+        self._left = 0
+
+    def publish(self, table: RouteTable) -> None:
+        self.published.append(table)
+        self._left = self.looks
+
+    def live_version(self) -> str | None:
+        if self._left > 0:
+            self._left -= 1
+            return "before"
+        return self.published[-1].version if self.published else None
+
+
+def test_routes_follow_the_owner() -> None:
+    world = moving()
+    assert routes.table(PROJECT, list(world.moves.values())).capabilities[0].writes == ALL_TO_MONOLITH
+
+    run_switch(parts_of(world), "switch")
+
+    table = routes.table(PROJECT, list(world.moves.values()))
+    assert (table.capabilities[0].reads, table.capabilities[0].writes) == (ALL_TO_SERVICE, ALL_TO_SERVICE)
+    assert (table.version, table.default) == ("crates@2:service", "office")
+    assert table.capabilities[0].clusters == {MONOLITH: "office", SERVICE: "depot"}
+    assert routes.epochs(list(world.moves.values())) == {NAME: 2}
+
+
+def test_without_a_move_everything_is_the_monolith_s() -> None:
+    assert routes.table(PROJECT, []) == untouched(PROJECT)
+
+
+def test_an_agent_publishes_and_then_says_so() -> None:
+    world = moving()
+    world.agents.clear()
+    gateway = MemoryGateway(looks=3)
+    agent = Agent("here", PROJECT, MemoryLedger(world), gateway)
+
+    for _ in range(2):
+        agent.follow()
+
+    assert [table.version for table in gateway.published] == ["crates@1:monolith"]
+    assert world.agents == {"here": {NAME: 1}}
+
+    run_switch(parts_of(world), "switch")
+    agent.follow()
+
+    assert [table.version for table in gateway.published] == ["crates@1:monolith", "crates@2:service"]
+    assert world.agents == {"here": {NAME: 2}}
+
+
+def test_an_agent_does_not_say_what_is_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "LIVE_SECONDS", 0.02)
+    world = moving()
+    world.agents.clear()
+
+    Agent("here", PROJECT, MemoryLedger(world), MemoryGateway(looks=10**6)).follow()
+
+    assert world.agents == {}
+
+
+def test_a_patrol_unwinds_what_has_no_coordinator_and_tells() -> None:
+    world = moving()
+    coordinator = Coordinator(world, lambda parts: run_switch(parts, "switch"))
+    while "fence" not in coordinator.calls:
+        coordinator.run(1)
+    told: list[tuple[str, str]] = []
+    patrol(parts_of(world), lambda *words: told.append(words))
+    assert told == []
+
+    coordinator.die()
+    for _ in range(3):
+        patrol(parts_of(world), lambda *words: told.append(words))
+
+    assert told[0] == (NAME, "unwound an interrupted switch")
+    at_rest(world, rounds=0)
+
+
+def test_a_patrol_finishes_what_has_passed_the_point_of_no_return() -> None:
+    world = moving()
+    coordinator = Coordinator(world, lambda parts: run_switch(parts, "switch"))
+    while world.moves[NAME].state is not State.SETTLING:
+        coordinator.run(1)
+    coordinator.die()
+    told: list[tuple[str, str]] = []
+
+    patrol(parts_of(world), lambda *words: told.append(words))
+
+    assert told == [(NAME, "finished an interrupted switch")]
+    assert world.history[-1] == (NAME, "switch finished by recovery", 2)
+    at_rest(world, rounds=0)
+
+
+def test_a_patrol_fences_a_side_that_is_behind_and_then_lifts_the_owner() -> None:
+    world = moving()
+    row = world.databases[SERVICE].row
+    assert row is not None
+    world.databases[SERVICE].row = replace(row, open=True, epoch=0)
+    world.databases[MONOLITH].row = replace(world.databases[MONOLITH].row, open=False)
+    told: list[str] = []
+
+    for _ in range(3):
+        patrol(parts_of(world), lambda _, what: told.append(what))
+
+    assert told == ["fenced the service, which was behind", "lifted the monolith"]
+    at_rest(world, rounds=0)
+
+
+def test_a_patrol_that_fails_gives_its_lock_back() -> None:
+    world = moving()
+    coordinator = Coordinator(world, lambda parts: run_switch(parts, "switch"))
+    while world.moves[NAME].state is not State.SETTLING:
+        coordinator.run(1)
+    coordinator.die()
+    world.databases[SERVICE].streaming = False
+
+    with pytest.raises(Exception, match="the stream has not drained yet"):
+        patrol(parts_of(world), lambda *_: None)
+
+    assert world.locks == {}
+    world.databases[SERVICE].streaming = True
+    at_rest(world)
+
+
+def test_a_patrol_that_loses_a_server_is_tried_again() -> None:
+    world = moving()
+    parts = parts_of(world)
+    patrol(parts, lambda *_: None)
+    world.crash(SERVICE)
+
+    with pytest.raises(LostError):
+        patrol(parts, lambda *_: None)
+
+    patrol(parts, lambda *_: None)
+    at_rest(world)
+
+
+def test_a_patrol_looks_at_a_move_that_was_never_started() -> None:
+    told: list[str] = []
+
+    patrol(parts_of(World()), lambda *words: told.extend(words))
+
+    assert told == []

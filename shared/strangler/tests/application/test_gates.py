@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from moves import NAME, READY, moving, parts_of, run_switch
+from strangler.application import gates
+from strangler.application.switch import plan
+from strangler.domain.errors import RefusedError
+from strangler.domain.phase import State
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.testing import World
+
+Parts = Any
+
+
+@dataclass
+class Held:
+    seconds: float
+
+    def __str__(self) -> str:
+        return "pid 7 (clerk)"
+
+
+def stream(direction: str, **changes: object) -> Callable[[World, Parts], None]:
+    def change(world: World, parts: Parts) -> None:
+        parts.replication.running[direction] = replace(parts.replication.running[direction], **changes)
+
+    return change
+
+
+def fact(**facts: object) -> Callable[[World, Parts], None]:
+    return lambda world, parts: parts.ledger.learn(NAME, **facts)
+
+
+def hours_ago(hours: float) -> str:
+    return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+
+
+SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
+    "forward stream": (stream("forward", active=False), "does not run"),
+    "forward stream lost": (stream("forward", lost=True), "lost"),
+    "forward stream gone": (stream("forward", exists=False), "lost"),
+    "forward stream not ready": (stream("forward", ready=False), "runs"),
+    "reverse stream": (stream("reverse", active=False), "does not run"),
+    "forward errors": (stream("forward", errors=2), "2 apply errors since the last verify"),
+    "reverse errors": (stream("reverse", errors=1), "1 apply errors since the last verify"),
+    "lag in bytes": (stream("forward", lag_bytes=2**30), "1,073,741,824 bytes"),
+    "lag in seconds": (stream("forward", lag_seconds=2.5), "2.500 s behind"),
+    "verify never": (lambda world, parts: world.moves.update({NAME: replace(world.moves[NAME], facts={})}), "never"),
+    "verify old": (fact(verified_at=hours_ago(25)), "verified 25.0 hours ago"),
+    "verify differing": (fact(differing=3), "3 rows differed"),
+    "columns": (lambda world, parts: parts.replication.drifted.append("crate.x is on one side only"), "crate.x"),
+    "columns late": (lambda world, parts: parts.replication.late.append("crate_9 has been made"), "crate_9"),
+    "vacuum (monolith)": (lambda world, parts: parts.monolith.vacuumed.append("crate"), "vacuum of crate"),
+    "vacuum (service)": (lambda world, parts: parts.service.vacuumed.append("crate"), "vacuum of crate"),
+    "transactions (monolith)": (lambda world, parts: parts.monolith.busy.append(Held(1.5)), "held by pid 7 (clerk)"),
+    "transactions (service)": (lambda world, parts: parts.service.busy.append(Held(9.0)), "held by pid 7 (clerk)"),
+    "gateway": (lambda world, parts: world.agents.clear(), "no gateway agent"),
+}
+
+
+@pytest.mark.parametrize("name", SHUT)
+def test_a_gate_that_is_shut_keeps_everything_as_it_is(name: str) -> None:
+    world = moving()
+    parts = parts_of(world)
+    shut, found = SHUT[name]
+    shut(world, parts)
+
+    with pytest.raises(RefusedError) as caught:
+        gates.pass_all(parts, world.moves[NAME], READY, deadline=time.monotonic())
+
+    assert found in caught.value.message
+    assert caught.value.place == "crates stays with the monolith"
+    assert caught.value.remedy
+    assert caught.value.message.count("gate ") == 1
+
+
+def test_all_gates_are_open_for_a_move_in_good_health() -> None:
+    world = moving()
+
+    measured = gates.pass_all(parts_of(world), world.moves[NAME], READY, deadline=0)
+
+    assert all(gate.open for gate in measured)
+    assert [gate.name for gate in measured] == [
+        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns",
+        "vacuum (monolith)", "transactions (monolith)", "vacuum (service)", "transactions (service)",
+        "depot ready", "gateway",
+    ]  # fmt: skip
+
+
+def test_the_lag_that_counts_is_that_of_the_owner_s_stream() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    stream("forward", lag_bytes=2**30)(world, parts)
+
+    gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
+
+    stream("reverse", lag_bytes=2**30)(world, parts)
+    with pytest.raises(RefusedError, match="gate lag"):
+        gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
+
+
+@pytest.mark.parametrize(("owner", "asked"), [(MONOLITH, "depot"), (SERVICE, "office")])
+def test_who_will_own_must_be_ready(owner: str, asked: str) -> None:
+    world = moving(owner)
+    ready = {"depot": "answers 503", "office": "answers 503"}
+
+    with pytest.raises(RefusedError, match=f"gate {asked} ready: answers 503"):
+        gates.pass_all(parts_of(world), world.moves[NAME], ready.__getitem__, deadline=0)
+
+
+def test_errors_that_the_last_verify_has_seen_do_not_count() -> None:
+    world = moving()
+    parts = parts_of(world)
+    fact(errors={"forward": 2})(world, parts)
+    stream("forward", errors=2)(world, parts)
+
+    gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
+
+
+def test_what_passes_by_itself_is_waited_for() -> None:
+    world = moving()
+    parts = parts_of(world)
+    parts.monolith.busy.append(Held(2.0))
+    asked = 0
+
+    def ready(_: str) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            parts.monolith.busy.clear()
+
+    gates.pass_all(parts, world.moves[NAME], ready, deadline=time.monotonic() + 5)
+
+    assert asked == 3
+
+
+def test_what_does_not_pass_by_itself_is_not_waited_for() -> None:
+    world = moving()
+    parts = parts_of(world)
+    fact(differing=1)(world, parts)
+    began = time.monotonic()
+
+    with pytest.raises(RefusedError):
+        gates.pass_all(parts, world.moves[NAME], READY, deadline=began + 60)
+
+    assert time.monotonic() - began < 5
+
+
+def test_a_short_transaction_is_left_to_the_fence() -> None:
+    world = moving()
+    parts = parts_of(world)
+    parts.monolith.busy.append(Held(0.2))
+
+    gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
+
+
+@pytest.mark.parametrize(("owner", "verb"), [(SERVICE, "switch"), (MONOLITH, "reverse")])
+def test_a_side_that_owns_already_is_not_switched_to(owner: str, verb: str) -> None:
+    world = moving(owner)
+
+    with pytest.raises(RefusedError, match="owns it already"):
+        plan(parts_of(world), verb, READY)
+
+
+@pytest.mark.parametrize("state", [None, State.STARTING, State.COMPLETED, State.CANCELLING])
+def test_a_move_in_another_state_is_not_switched(state: State | None) -> None:
+    world = moving()
+    if state is None:
+        world.moves.clear()
+    else:
+        world.moves[NAME] = replace(world.moves[NAME], state=state)
+    before = dict(world.moves)
+
+    with pytest.raises(RefusedError, match="cannot switch while the move is"):
+        run_switch(parts_of(world), "switch")
+
+    assert world.moves == before
+
+
+def test_a_shut_gate_changes_nothing() -> None:
+    world = moving()
+    parts = parts_of(world)
+    parts.replication.drifted.append("crate.x is on one side only")
+    before = (dict(world.moves), {side: database.row for side, database in world.databases.items()})
+
+    with pytest.raises(RefusedError):
+        run_switch(parts, "switch")
+
+    assert (dict(world.moves), {side: database.row for side, database in world.databases.items()}) == before
+    assert world.locks == {}

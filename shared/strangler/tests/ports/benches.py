@@ -1,0 +1,105 @@
+"""What the tests of the ports run on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from strangler.adapters.postgres import catalog, fences, installing
+from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.ledger import PostgresLedger
+from strangler.adapters.postgres.side import PostgresSide
+from strangler.domain.move import SideRow
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.testing import Client, MemoryLedger, MemorySide, World
+
+NAME = "crates"
+
+
+class MemoryBench:
+    """Each asked-for port is another process's."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        for side, opened in ((MONOLITH, True), (SERVICE, False)):
+            self.world.databases[side].row = SideRow(NAME, side, 1, opened, 0, None if opened else MONOLITH)
+
+    def ledger(self) -> MemoryLedger:
+        return MemoryLedger(self.world, Client())
+
+    def side(self, name: str) -> MemorySide:
+        return MemorySide(self.world, name, Client())
+
+    def ledger_and_side(self) -> tuple[MemoryLedger, MemorySide]:
+        """Both of one process, and the side that has the ledger."""
+        client = Client()
+        return MemoryLedger(self.world, client), MemorySide(self.world, MONOLITH, client)
+
+    def write(self, side: str) -> int:
+        """A row with the next number of the side's sequence."""
+        assert self.world.write(side)
+        return self.world.databases[side].sequence
+
+    def stream(self, *, runs: bool) -> None:
+        """Whether what one side has committed arrives on the other."""
+        for database in self.world.databases.values():
+            database.streaming = runs
+
+    def deliver(self, to: str) -> None:
+        self.world.deliver(to)
+
+
+class PostgresBench:
+    """The same over two databases; markers are carried by hand."""
+
+    def __init__(self, dsns: Mapping[str, str]) -> None:
+        self.dsns = dsns
+        self.runs = True
+        self._opened: list[PostgresLedger | PostgresSide] = []
+        for side, opened in ((MONOLITH, True), (SERVICE, False)):
+            with connect(dsns[side], purpose="test") as connection:
+                connection.execute("DROP SCHEMA IF EXISTS strangler CASCADE")
+                connection.execute("DROP TABLE IF EXISTS crate")
+                installing.install(connection)
+                connection.execute("CREATE TABLE crate (id serial PRIMARY KEY)")
+                fences.raise_fences(
+                    connection,
+                    capability=NAME,
+                    side=side,
+                    opened=opened,
+                    epoch=1,
+                    tables=catalog.read_tables(connection, ["crate"], database=side),
+                    peer_url="http://peer",
+                    routes=[],
+                )
+
+    def close(self) -> None:
+        for port in self._opened:
+            port.close()
+
+    def ledger(self) -> PostgresLedger:
+        self._opened.append(made := PostgresLedger(self.dsns[MONOLITH]))
+        return made
+
+    def side(self, name: str) -> PostgresSide:
+        self._opened.append(made := PostgresSide(NAME, name, self.dsns[name]))
+        return made
+
+    def ledger_and_side(self) -> tuple[PostgresLedger, PostgresSide]:
+        return self.ledger(), self.side(MONOLITH)
+
+    def write(self, side: str) -> int:
+        with connect(self.dsns[side], purpose="test") as connection:
+            row = connection.execute("INSERT INTO crate DEFAULT VALUES RETURNING id").fetchone()
+            assert row is not None
+            return int(row[0])
+
+    def stream(self, *, runs: bool) -> None:
+        self.runs = runs
+
+    def deliver(self, to: str) -> None:
+        if not self.runs:
+            return
+        frm = SERVICE if to == MONOLITH else MONOLITH
+        with connect(self.dsns[frm], purpose="test") as here, connect(self.dsns[to], purpose="test") as there:
+            for row in here.execute("SELECT capability, id, written_at FROM strangler.marker").fetchall():
+                there.execute("INSERT INTO strangler.marker VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", row)

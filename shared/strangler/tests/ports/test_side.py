@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from strangler.domain.move import SideRow
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.ports.side import BlockedError, LostError, Side, StaleError
+
+Bench = Any
+
+
+def row(bench: Bench, side: str) -> tuple[bool, int, str | None]:
+    """Open, epoch and where to bounce, as another process sees it."""
+    found: SideRow | None = bench.side(side).row()
+    assert found is not None
+    return found.open, found.epoch, found.bounce_to
+
+
+def fenced(bench: Bench) -> Side:
+    """The monolith, fenced on the way from epoch 1 to 2."""
+    side: Side = bench.side(MONOLITH)
+    side.fence(expected=1, target=2, statement_ms=500)
+    return side
+
+
+def test_a_fence_closes_the_side_at_the_next_epoch(bench: Bench) -> None:
+    fenced(bench)
+
+    assert row(bench, MONOLITH) == (False, 2, None)
+
+
+@pytest.mark.parametrize("expected", [0, 2])
+def test_a_fence_at_another_epoch_is_refused(bench: Bench, expected: int) -> None:
+    with pytest.raises(StaleError):
+        bench.side(MONOLITH).fence(expected=expected, target=9, statement_ms=500)
+
+    assert row(bench, MONOLITH) == (True, 1, None)
+
+
+def test_a_closed_side_is_not_fenced_again(bench: Bench) -> None:
+    fenced(bench)
+
+    with pytest.raises(StaleError):
+        bench.side(MONOLITH).fence(expected=2, target=3, statement_ms=500)
+
+
+def test_a_lift_opens_a_fenced_side(bench: Bench) -> None:
+    fenced(bench).lift(target=3, statement_ms=0)
+
+    assert row(bench, MONOLITH) == (True, 3, None)
+
+
+def test_a_lift_of_an_open_side_raises_its_epoch_and_is_repeated_in_vain(bench: Bench) -> None:
+    side = bench.side(MONOLITH)
+    for _ in range(2):
+        side.lift(target=3, statement_ms=0)
+
+    assert row(bench, MONOLITH) == (True, 3, None)
+
+
+def test_a_lift_that_is_behind_is_refused_open_or_closed(bench: Bench) -> None:
+    side = fenced(bench)
+    with pytest.raises(StaleError):
+        side.lift(target=1, statement_ms=0)
+    side.lift(target=4, statement_ms=0)
+    with pytest.raises(StaleError):
+        side.lift(target=3, statement_ms=0)
+
+    assert row(bench, MONOLITH) == (True, 4, None)
+
+
+def test_what_is_held_is_seen_when_it_is_opened(bench: Bench) -> None:
+    side = bench.side(SERVICE)
+
+    side.hold(target=2, statement_ms=500)
+    side.still_holds()
+
+    assert row(bench, SERVICE) == (False, 1, MONOLITH)
+    side.open()
+    assert row(bench, SERVICE) == (True, 2, None)
+
+
+def test_what_is_held_can_be_let_go(bench: Bench) -> None:
+    side = bench.side(SERVICE)
+    side.hold(target=2, statement_ms=500)
+
+    for _ in range(2):
+        side.let_go()
+
+    assert row(bench, SERVICE) == (False, 1, MONOLITH)
+    side.hold(target=2, statement_ms=500)
+    side.open()
+
+
+@pytest.mark.parametrize(("name", "target"), [(SERVICE, 0), (MONOLITH, 2)])
+def test_a_side_that_is_ahead_or_open_is_not_held(bench: Bench, name: str, target: int) -> None:
+    side = bench.side(name)
+    with pytest.raises(StaleError):
+        side.hold(target=target, statement_ms=500)
+    side.let_go()
+
+    assert row(bench, name)[1] == 1
+    assert bench.side(name).row() == side.row()
+
+
+def test_a_failed_hold_opens_nothing(bench: Bench) -> None:
+    side = bench.side(SERVICE)
+    with pytest.raises(StaleError):
+        side.hold(target=0, statement_ms=500)
+
+    with pytest.raises(LostError):
+        side.open()
+
+    assert row(bench, SERVICE) == (False, 1, MONOLITH)
+
+
+def test_a_session_that_has_gone_opens_nothing(bench: Bench) -> None:
+    side = bench.side(SERVICE)
+    side.hold(target=2, statement_ms=500)
+    side.close()
+
+    with pytest.raises(LostError):
+        side.still_holds()
+    with pytest.raises(LostError):
+        side.open()
+
+    assert row(bench, SERVICE) == (False, 1, MONOLITH)
+
+
+def test_held_tables_block_others_for_a_while(bench: Bench) -> None:
+    first, second = bench.side(SERVICE), bench.side(SERVICE)
+    first.hold(target=2, statement_ms=500)
+
+    with pytest.raises(BlockedError):
+        second.hold(target=2, statement_ms=60)
+    second.let_go()
+    first.open()
+
+    assert row(bench, SERVICE) == (True, 2, None)
+
+
+def test_who_holds_tables_and_stands_still_is_ended_when_another_waits(bench: Bench) -> None:
+    sleeper = bench.side(SERVICE)
+    sleeper.hold(target=2, statement_ms=500)
+
+    bench.side(SERVICE).lift(target=3, statement_ms=0)
+
+    with pytest.raises(LostError):
+        sleeper.open()
+    assert row(bench, SERVICE) == (True, 3, None)
+
+
+def test_a_bounce_is_for_a_closed_side_that_is_not_ahead(bench: Bench) -> None:
+    bench.side(MONOLITH).bounce(SERVICE, epoch=9)
+    assert row(bench, MONOLITH) == (True, 1, None)
+
+    fenced(bench)
+    bench.side(MONOLITH).bounce(SERVICE, epoch=1)
+    assert row(bench, MONOLITH) == (False, 2, None)
+
+    bench.side(MONOLITH).bounce(SERVICE, epoch=2)
+    assert row(bench, MONOLITH) == (False, 2, SERVICE)
+
+    bench.side(MONOLITH).bounce(None, epoch=2)
+    assert row(bench, MONOLITH) == (False, 2, None)
+
+
+def test_an_opened_side_forgets_where_it_bounced_to(bench: Bench) -> None:
+    side = bench.side(SERVICE)
+    assert row(bench, SERVICE)[2] == MONOLITH
+
+    side.hold(target=2, statement_ms=500)
+    side.open()
+
+    assert row(bench, SERVICE) == (True, 2, None)
+
+
+def test_a_marker_arrives_with_the_stream(bench: Bench) -> None:
+    bench.stream(runs=False)
+    marker, _ = bench.side(MONOLITH).mark()
+    bench.deliver(SERVICE)
+    assert not bench.side(SERVICE).await_marker(marker, within=0.01)
+
+    bench.stream(runs=True)
+    bench.deliver(SERVICE)
+
+    assert bench.side(SERVICE).await_marker(marker, within=1.0)
+
+
+def test_a_prepared_side_goes_on_behind_the_other_s_numbers(bench: Bench) -> None:
+    for _ in range(3):
+        last = bench.write(MONOLITH)
+    side = fenced(bench)
+    _, positions = side.mark()
+
+    service = bench.side(SERVICE)
+    service.prepare(target=2, positions=positions)
+    prepared = service.row()
+    service.hold(target=2, statement_ms=500)
+    service.open()
+
+    assert prepared is not None
+    assert prepared.prepared == 2
+    assert bench.write(SERVICE) == last + 1
+
+
+@pytest.mark.parametrize(("name", "target"), [(MONOLITH, 2), (SERVICE, 0)])
+def test_a_side_that_is_open_or_ahead_is_not_prepared(bench: Bench, name: str, target: int) -> None:
+    with pytest.raises(StaleError):
+        bench.side(name).prepare(target=target, positions={})
+
+
+def test_a_pause_is_for_the_owner_at_its_epoch(bench: Bench) -> None:
+    for name, epoch in ((MONOLITH, 1), (MONOLITH, 2), (SERVICE, 1)):
+        bench.side(name).pause(epoch=epoch, on=True)
+
+    bench.side(MONOLITH).warm()
+    assert row(bench, MONOLITH) == (True, 1, None)
+    assert row(bench, SERVICE) == (False, 1, MONOLITH)
+
+
+def test_nobody_is_in_the_way_of_an_idle_side(bench: Bench) -> None:
+    side = bench.side(MONOLITH)
+
+    assert list(side.holders()) == []
+    assert list(side.vacuums()) == []
+    assert side.deadlock_ms() == 1000
