@@ -79,28 +79,28 @@ def _with_names(query: str) -> str:
     return re.sub(r"NAME_OF\((\w+), (\w+)\)", name, query)
 
 
+TABLES = _with_names("""
+SELECT w.name, t.oid, NAME_OF(t, tn), format('%%I.%%I', tn.nspname, t.relname), t.relkind = 'p',
+       t.relpersistence = 'p' AND t.relkind IN ('r', 'p'), t.relreplident, greatest(t.reltuples, 0)::bigint
+FROM unnest(%s::text[]) WITH ORDINALITY w (name, position)
+JOIN pg_class root ON root.relkind IN ('r', 'p')
+JOIN pg_namespace rn ON rn.oid = root.relnamespace AND NAME_OF(root, rn) = w.name
+CROSS JOIN LATERAL (SELECT relid::oid, level FROM pg_partition_tree(root.oid) UNION SELECT root.oid, 0) tree
+JOIN pg_class t ON t.oid = tree.relid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+ORDER BY w.position, tree.level, t.relname
+""")
 COLUMNS = """
-SELECT attname, format_type(atttypid, atttypmod), attnotnull, attgenerated <> '', attidentity = 'a'
-FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+SELECT attrelid, attname, format_type(atttypid, atttypmod), attnotnull, attgenerated <> '', attidentity = 'a'
+FROM pg_attribute WHERE attrelid = ANY (%s::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum
 """
 # A deferrable key identifies no row to a stream.
-KEY = """
-SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
-JOIN pg_attribute a ON a.attnum = k.attnum
-WHERE i.indrelid = %s AND a.attrelid = i.indrelid AND i.indisprimary AND i.indimmediate
-  AND position <= i.indnkeyatts ORDER BY position
+KEYS = """
+SELECT i.indrelid, array_agg(a.attname::text ORDER BY k.position)
+FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, position)
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = ANY (%s::oid[]) AND i.indisprimary AND i.indimmediate AND k.position <= i.indnkeyatts
+GROUP BY i.indrelid
 """
-FIND = _with_names("""
-SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND NAME_OF(c, n) = %s
-""")
-TREE = _with_names("""
-SELECT c.oid, NAME_OF(c, n), format('%%I.%%I', n.nspname, c.relname), c.relkind = 'p',
-       c.relpersistence = 'p' AND c.relkind IN ('r', 'p'), c.relreplident, greatest(c.reltuples, 0)::bigint
-FROM pg_partition_tree(%s) p
-JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY p.level, c.relname
-""")
-PLAIN = TREE.replace("pg_partition_tree(%s) p", "(SELECT %s::oid AS relid, 0 AS level) p")
 ALL = _with_names("""
 SELECT NAME_OF(c, n) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
@@ -130,26 +130,26 @@ def read_tables(connection: Connection, names: Sequence[str], *, database: str) 
     Raises:
         ConfigurationError: naming a table that the database does not have.
     """
-    found: list[Table] = []
+    rows = connection.execute(TABLES, (list(names),)).fetchall()
     for name in names:
-        row = connection.execute(FIND, (name,)).fetchone()
-        if row is None:
+        if not any(row[0] == name for row in rows):
             near = ", ".join(difflib.get_close_matches(name, all_tables(connection), n=5))
             raise ConfigurationError(
                 f"there is no table {name} in the database {database}",
                 place=f"strangler.toml: table {name}",
                 remedy=f"run its migrations, or name one that is there{': ' + near if near else ''}",
             )
-        query = TREE if row[1] == "p" else PLAIN
-        found += [_table(connection, member) for member in connection.execute(query, (row[0],)).fetchall()]
-    return found
+    oids = [row[1] for row in rows]
+    columns: dict[int, list[Column]] = {oid: [] for oid in oids}
+    for oid, *column in connection.execute(COLUMNS, (oids,)).fetchall():
+        columns[oid].append(Column(*column))
+    keys = dict(connection.execute(KEYS, (oids,)).fetchall())
+    return [_table(row[1:], columns[row[1]], keys.get(row[1], ())) for row in rows]
 
 
-def _table(connection: Connection, member: tuple[Any, ...]) -> Table:
-    oid, name, qualified, partitioned, publishable, identity, estimate = member
-    columns = tuple(Column(*row) for row in connection.execute(COLUMNS, (oid,)).fetchall())
-    key = tuple(row[0] for row in connection.execute(KEY, (oid,)).fetchall())
-    return Table(oid, name, qualified, partitioned, publishable, columns, key, identity, estimate)
+def _table(row: tuple[Any, ...], columns: Sequence[Column], key: Sequence[str]) -> Table:
+    oid, name, qualified, partitioned, publishable, identity, estimate = row
+    return Table(oid, name, qualified, partitioned, publishable, tuple(columns), tuple(key), identity, estimate)
 
 
 def references_into(connection: Connection, tables: Sequence[Table]) -> list[ForeignKey]:
