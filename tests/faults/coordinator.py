@@ -45,8 +45,16 @@ class Coordinator:
 @contextmanager
 def stopped(shop: Shop, verb: str, at: str, *options: str) -> Iterator[Coordinator]:
     """One that stands still at the boundary, as if its machine had been frozen."""
-    with _spawned(shop, verb, *options, STRANGLER_STOP_AT=at) as coordinator:
+    with _spawned(shop, verb, "--yes", *options, STRANGLER_STOP_AT=at) as coordinator:
         eventually(coordinator.is_stopped, f"{verb} stands still {at}")
+        yield coordinator
+
+
+@contextmanager
+def stopped_start(shop: Shop, at: str) -> Iterator[Coordinator]:
+    """The same of a ``strangler start``."""
+    with _spawned(shop, "start", STRANGLER_STOP_AT=at) as coordinator:
+        eventually(coordinator.is_stopped, f"start stands still {at}")
         yield coordinator
 
 
@@ -58,7 +66,7 @@ def paused(shop: Shop, verb: str) -> Iterator[Coordinator]:
     try:
         new.execute("BEGIN")
         new.execute(PAUSE)
-        with _spawned(shop, verb) as coordinator:
+        with _spawned(shop, verb, "--yes") as coordinator:
             eventually(lambda: shop.is_open(old) is False, f"{verb} has fenced the {old}")
             yield coordinator
             new.execute("COMMIT")
@@ -69,7 +77,7 @@ def paused(shop: Shop, verb: str) -> Iterator[Coordinator]:
 
 @contextmanager
 def _spawned(shop: Shop, verb: str, *options: str, **environment: str) -> Iterator[Coordinator]:
-    coordinator = Coordinator(shop.stack.spawn(verb, "users", "--yes", *options, **environment))
+    coordinator = Coordinator(shop.stack.spawn(verb, "users", *options, **environment))
     try:
         yield coordinator
     finally:

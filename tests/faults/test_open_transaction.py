@@ -46,7 +46,7 @@ def test_a_switch_gives_up_when_a_transaction_does_not_end(shop: Shop, verb: str
 
     with (
         shop.writers() as traffic,
-        stopped(shop, verb, "after:announce", "--timeout", "6s") as coordinator,
+        stopped(shop, verb, "after:announce", "--timeout", "4s") as coordinator,
         left_open(shop, FROM[verb]) as pid,
     ):
         code = coordinator.go_on()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from strangler.application import start as starting
 from strangler.application.start import start
 from strangler.domain.errors import MoveError, RefusedError
 from strangler.domain.phase import State
+from strangler.domain.project import Reference
 from strangler.ports.side import StaleError
 from yard import ROOTS, Yard, contents, footprint, refused
 
@@ -254,3 +256,54 @@ def test_a_start_ends_what_one_before_has_left_at_work(ground: Yard) -> None:
     with pytest.raises(psycopg.OperationalError):
         left.execute("SELECT 1")
     assert ground.verify().differing == 0
+
+
+def test_time_limits_of_an_administrator_are_not_the_tool_s(ground: Yard) -> None:
+    limits = {"statement_timeout": "15ms", "lock_timeout": "5ms", "idle_in_transaction_session_timeout": "1ms"}
+    for side, database in zip(("monolith", "service"), ground.databases, strict=True):
+        with ground.side(side) as connection:
+            for name, value in limits.items():
+                connection.execute(f"ALTER DATABASE {database} SET {name} = '{value}'".encode())
+    try:
+        ground.move_to_service()
+        assert ground.verify().differing == 0
+    finally:
+        for cluster, database in zip(ground.clusters, ground.databases, strict=True):
+            with cluster.connect() as connection:
+                connection.execute(f"ALTER DATABASE {database} RESET ALL".encode())
+
+
+def test_a_deletion_in_a_partition_is_queued_for_its_table(ground: Yard) -> None:
+    with ground.monolith() as here:
+        here.execute(
+            "CREATE TABLE audit.note (id int PRIMARY KEY, sensor int, at timestamptz, "
+            "FOREIGN KEY (sensor, at) REFERENCES reading)"
+        )
+    capability = ground.project.capabilities["crates"]
+    references = [*capability.references, Reference("audit.note", "sensor")]
+    changed = replace(ground.project, capabilities={"crates": replace(capability, references=references)})
+    made = replace(ground, project=changed)
+    made.move_to_service()
+
+    with made.service() as there, made.monolith() as here:
+        there.execute("DELETE FROM reading WHERE at = 'infinity'")
+        made.settle("service")
+        queued = here.execute("SELECT table_name, key FROM strangler.orphan").fetchall()
+
+    assert queued == [("reading", "9")]
+
+
+def test_ranges_cover_every_row_once(ground: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strangler.adapters.postgres.copying.RANGE_PAGES", 2)
+    with ground.monolith() as connection:
+        connection.execute("INSERT INTO visit (took) SELECT '1 day' FROM generate_series(1, 3000)")
+        connection.execute("DELETE FROM visit WHERE id % 7 = 0")
+        connection.execute("UPDATE visit SET code = code || '!' WHERE id % 5 = 0")
+    told: list[tuple[int, int]] = []
+
+    with ground.working() as parts:
+        started = start(parts, progress=lambda *rows: told.append(rows), boundary=lambda _: None)
+
+    with ground.monolith() as here, ground.service() as there:
+        assert contents(there) == contents(here)
+        assert sum(map(len, contents(there).values())) == started.rows == told[-1][0]

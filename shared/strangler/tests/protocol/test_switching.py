@@ -393,3 +393,17 @@ def test_an_older_version_s_schema_is_brought_up_to_date(moving: Yard) -> None:
         assert row is not None
         assert "other=4567" in row[0]
         assert "0123" not in row[0]
+
+
+def test_the_stream_itself_is_nobody_who_is_in_the_way(moving: Yard) -> None:
+    with moving.service() as locker, moving.monolith() as writer, moving.working() as parts:
+        locker.execute("BEGIN")
+        locker.execute("SELECT FROM visit WHERE id = 1 FOR UPDATE")
+        writer.execute("UPDATE visit SET code = 'x' WHERE id = 1")
+        applying = (
+            "SELECT 1 FROM pg_stat_activity WHERE backend_type LIKE 'logical replication%' AND wait_event_type = 'Lock'"
+        )
+        eventually(lambda: locker.execute(applying).fetchone())
+
+        assert list(parts.service.holders()) == []
+        locker.execute("COMMIT")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -85,7 +84,8 @@ CREATE TABLE bays."Bay slot" (
     PRIMARY KEY (lane, place)
 );
 CREATE UNIQUE INDEX ticket_number ON bays."Bay slot" (note, place);
-CREATE INDEX "Bay slot_crate" ON bays."Bay slot" (crate);
+CREATE INDEX crate_heavy ON bays."Bay slot" (crate);
+ALTER TABLE bays."Bay slot" REPLICA IDENTITY USING INDEX ticket_number;
 CREATE TABLE reading (
     sensor integer NOT NULL,
     at timestamptz NOT NULL,
@@ -116,6 +116,7 @@ CREATE SCHEMA audit;
 CREATE TABLE audit."Entry" (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, crate uuid NOT NULL);
 ALTER TABLE audit."Entry" ADD FOREIGN KEY (crate) REFERENCES "Crate" (id);
 CREATE TABLE yard_setting (name text PRIMARY KEY);
+ALTER TABLE ticket REPLICA IDENTITY FULL;
 """
 LEAVES = ('"Crate"', 'bays."Bay slot"', "reading_old", 'bays."reading 2024"', "reading_rest", "ticket", "visit")
 ROOTS = ('"Crate"', 'bays."Bay slot"', "reading", "ticket", "visit")
@@ -124,8 +125,6 @@ WAITING = """
 SELECT 1 FROM pg_stat_activity
 WHERE application_name LIKE 'strangler%' AND wait_event_type = 'Lock' AND datname = current_database()
 """
-
-_numbers = itertools.count(1)
 
 
 def identifier(number: int) -> UUID:
@@ -250,12 +249,14 @@ class Yard:
 @contextmanager
 def yard(clusters: tuple[Cluster, Cluster], folder: Path, *, owner: str | None = None) -> Iterator[Yard]:
     """Two new databases with the tables; the monolith's with rows. With ``owner`` that role has made all of it."""
-    number = next(_numbers)
-    databases = (f"yard_{number}", f"depot_{number}")
+    databases = (f"yard_{owner}", f"depot_{owner}") if owner else ("yard", "depot")
     with ExitStack() as made:
         for cluster, database in zip(clusters, databases, strict=True):
             cluster.create(database)
-            made.callback(cluster.drop, database)
+            # Those that a role has rights in go, for the role to be able to; the others are used again.
+            made.callback(cluster.drop if owner else cluster.clean, database)
+        for cluster, database in zip(clusters, databases, strict=True):
+            made.callback(cluster.unsubscribe, database)
         for cluster, database, script in zip(clusters, databases, (MOVED + STAYING, MOVED), strict=True):
             with cluster.connect(database) as connection:
                 if owner:
