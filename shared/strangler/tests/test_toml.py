@@ -123,6 +123,15 @@ def test_a_capability_is_read(tmp_path: Path) -> None:
     assert capability.references == [Reference("bin", "thing_id")]
 
 
+def test_a_database_may_have_an_outbox(tmp_path: Path) -> None:
+    text = WHOLE.replace("embedded = true", 'embedded = true\noutbox = "public.outgoing"', 1)
+
+    databases = toml.load(written(tmp_path, text)).databases
+
+    assert databases["old"].outbox == "outgoing"
+    assert databases["things"].outbox is None
+
+
 def test_the_file_is_found_by_environment_variable_or_in_the_present_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +173,10 @@ MISTAKES = [
     ("[databases.old]", "[databases.Old]", "databases.Old", "is not a name", "lower-case"),
     ('"THINGS_URL"', '"NO_URL"', "databases.things.url_env", "NO_URL is not set", "export NO_URL"),
     ('url_env = "THINGS_URL"', 'url_env = "U"\nurl = "p"', "databases.things.url_env", "both", "keep one"),
+    ("embedded = true", "embedded = true\noutbox = 1", "databases.old.outbox", "must be text", "write text"),
+    ("embedded = true", 'embedded = true\noutbox = "a.b.c"', "databases.old.outbox", "is not a table", "must match"),
+    ("embedded = true", 'embedded = true\noutbx = "box"', "databases.old.outbx", "not a known key", "mean outbox?"),
+    ("embedded = true", 'embedded = true\noutbox = "other.part"', "capabilities.things.tables[1]", "never moves", "it"),
     ("[processes.web]", "[processes.broker]", "processes.broker", "uses itself", "another name"),
     ('["serve", "web"]', '"serve"', "processes.web.command", "must be a list, not text", "a list"),
     ('["serve", "web"]', '["serve", 1]', "processes.web.command[1]", "must be text", "write text"),

@@ -12,6 +12,7 @@ import urllib3
 from strangler.adapters import toml
 from strangler.adapters.envoy.gateway import EnvoyGateway
 from strangler.adapters.postgres.ledger import PostgresLedger
+from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.replication import PostgresReplication
 from strangler.adapters.postgres.side import PostgresSide
 from strangler.adapters.stack import state
@@ -49,6 +50,12 @@ def ledger(project: Project, endpoints: Endpoints) -> PostgresLedger:
     return PostgresLedger(endpoints.databases[project.ledger])
 
 
+def outbox(project: Project, database: str) -> Outbox | None:
+    """Where a database's applications leave events, if they do."""
+    table = project.databases[database].outbox
+    return Outbox(database, table) if table else None
+
+
 def parts_of(project: Project, endpoints: Endpoints, name: str) -> Parts:
     """Everything a verb needs to act on one capability; nothing is connected yet."""
     chosen = capability(project, name)
@@ -58,7 +65,10 @@ def parts_of(project: Project, endpoints: Endpoints, name: str) -> Parts:
         project=project,
         capability=chosen,
         ledger=ledger(project, endpoints),
-        sides={side: PostgresSide(chosen.name, side, dsn) for side, dsn in dsns.items()},
+        sides={
+            side: PostgresSide(chosen.name, side, dsn, outbox=outbox(project, databases[side]))
+            for side, dsn in dsns.items()
+        },
         replication=PostgresReplication(
             project,
             chosen,

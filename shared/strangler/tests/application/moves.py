@@ -70,8 +70,13 @@ def parts_of(world: World, client: Client | None = None) -> Parts:
 
 
 def run_switch(parts: Parts, verb: str, boundary: Callable[[str], None] = lambda _: None) -> None:
-    """The verb, as its command runs it."""
-    switch(parts, verb, ready=READY, timeout=1.0, boundary=boundary)
+    """The verb, as its command runs it, while relays are at work."""
+
+    def relaying(name: str) -> None:
+        relay(parts.ledger._world)
+        boundary(name)
+
+    switch(parts, verb, ready=READY, timeout=1.0, boundary=relaying)
 
 
 def run_recovery(parts: Parts) -> None:
@@ -83,16 +88,25 @@ def run_recovery(parts: Parts) -> None:
             parts.ledger.unlock(parts.name)
 
 
+def relay(world: World) -> None:
+    """What the relays of both sides do again and again."""
+    for side in (MONOLITH, SERVICE):
+        world.relay(side)
+
+
 def at_rest(world: World, *, rounds: int = 4) -> None:
     """Lets recovery do its work, and then asserts that all is as it must be."""
     for _ in range(rounds):
         run_recovery(parts_of(world))
+        relay(world)
     move = world.moves[NAME]
     rows = {side: database.row for side, database in world.databases.items()}
     assert world.violations == []
     assert move.state is State.MOVING, move
     opened = {side: row.epoch for side, row in rows.items() if row is not None and row.open}
     assert opened == {move.owner: move.epoch}, (move, rows)
+    assert not any(row is not None and row.events_held for row in rows.values())
+    assert not any(database.outbox for database in world.databases.values())
     assert world.locks == {}
     assert not any(database.pausing for database in world.databases.values())
     other = SERVICE if move.owner == MONOLITH else MONOLITH
@@ -165,3 +179,6 @@ class Coordinator:
         self.calls.append(call)
         for side in (MONOLITH, SERVICE):
             self.world.write(side)
+        # Slower than writes are made, so that an outbox is empty only now and then.
+        if len(self.calls) % 3 == 0:
+            relay(self.world)

@@ -47,6 +47,35 @@ def test_the_last_seam_to_go_makes_dropping_possible() -> None:
     assert world.history[-1][1] == "completed and dropped"
 
 
+@pytest.mark.parametrize(("unused", "refusal"), [(599.0, "were in use 599 s ago"), (None, "it is not known")])
+def test_what_was_asked_for_a_while_ago_is_not_dropped(unused: float | None, refusal: str) -> None:
+    world = moving(SERVICE)
+    world.databases[MONOLITH].unused = unused
+    parts = parts_of(world)
+
+    with pytest.raises(RefusedError, match=refusal) as caught:
+        complete(parts, drop=True)
+
+    assert "--unused-for" in caught.value.remedy
+    assert world.moves[NAME].state is State.MOVING
+    assert parts.replication.calls == []
+    complete(parts, drop=False)
+    complete(parts, drop=True, unused_for=0)
+    assert parts.replication.is_dropped
+
+
+def test_what_has_been_dropped_is_not_asked_for_again() -> None:
+    world = moving(SERVICE)
+    complete(parts_of(world), drop=True)
+    world.databases[MONOLITH].unused = 1.0
+    parts = parts_of(world)
+    parts.replication.is_dropped = True
+
+    complete(parts, drop=True)
+
+    assert parts.replication.calls[-1] == "drop old"
+
+
 @pytest.mark.parametrize("drop", [False, True])
 def test_only_what_the_service_owns_is_completed(drop: bool) -> None:
     with pytest.raises(RefusedError, match="the monolith owns it") as caught:

@@ -111,7 +111,7 @@ def test_a_patrol_finishes_what_has_passed_the_point_of_no_return() -> None:
 
     assert told == [(NAME, "finished an interrupted switch")]
     assert world.history[-1] == (NAME, "switch finished by recovery", 2)
-    at_rest(world, rounds=0)
+    at_rest(world, rounds=1)
 
 
 def test_a_patrol_fences_a_side_that_is_behind_and_then_lifts_the_owner() -> None:
@@ -126,7 +126,7 @@ def test_a_patrol_fences_a_side_that_is_behind_and_then_lifts_the_owner() -> Non
         patrol(parts_of(world), lambda _, what: told.append(what))
 
     assert told == ["fenced the service, which was behind", "lifted the monolith"]
-    at_rest(world, rounds=0)
+    at_rest(world, rounds=1)
 
 
 def test_a_patrol_that_fails_gives_its_lock_back() -> None:
@@ -164,3 +164,29 @@ def test_a_patrol_looks_at_a_move_that_was_never_started() -> None:
     patrol(parts_of(World()), lambda *words: told.extend(words))
 
     assert told == []
+
+
+@pytest.mark.parametrize("state", [State.MOVING, State.COMPLETED])
+def test_a_patrol_brings_addresses_to_what_the_configuration_says(state: State) -> None:
+    world = moving(SERVICE)
+    world.moves[NAME] = replace(world.moves[NAME], state=state)
+    parts = parts_of(world)
+    parts.replication.elsewhere.append("the forward stream now comes from there")
+    told: list[str] = []
+
+    for _ in range(2):
+        patrol(parts, lambda _, what: told.append(what))
+
+    assert told.count("the forward stream now comes from there") == 1
+    assert (NAME, "the forward stream now comes from there", 2) in world.history
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.CANCELLING])
+def test_a_patrol_leaves_addresses_alone_where_streams_come_and_go(state: State) -> None:
+    world = moving()
+    world.moves[NAME] = replace(world.moves[NAME], state=state)
+    parts = parts_of(world)
+
+    patrol(parts, lambda *_: None)
+
+    assert "readdress" not in parts.replication.calls

@@ -89,7 +89,7 @@ def test_all_gates_are_open_for_a_move_in_good_health() -> None:
     assert [gate.name for gate in measured] == [
         "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns",
         "vacuum (monolith)", "transactions (monolith)", "vacuum (service)", "transactions (service)",
-        "depot ready", "gateway",
+        "depot ready", "gateway", "events",
     ]  # fmt: skip
 
 

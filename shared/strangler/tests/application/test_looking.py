@@ -114,8 +114,8 @@ def test_everything_observed_is_told() -> None:
 
     assert found.step == "copy rows"
     assert found.sides == {
-        MONOLITH: {"open": True, "epoch": 1, "bounce_to": None},
-        SERVICE: {"open": False, "epoch": 1, "bounce_to": MONOLITH},
+        MONOLITH: {"open": True, "epoch": 1, "bounce_to": None, "events_held": False},
+        SERVICE: {"open": False, "epoch": 1, "bounce_to": MONOLITH, "events_held": False},
     }
     assert [stream["direction"] for stream in found.streams] == ["forward", "reverse"]
     assert found.orphans == {"waiting": 1, "failing": 0, "swept": 5}

@@ -68,6 +68,7 @@ STARTED = {
     "open owner": ("settling", SERVICE, False, True),
     "release requests": ("settling", SERVICE, False, True),
     "flip routes": ("settling", SERVICE, False, True),
+    "release events": ("settling", SERVICE, False, True),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from strangler.adapters.postgres import catalog, fences, installing
 from strangler.adapters.postgres.connection import connect
 from strangler.adapters.postgres.ledger import PostgresLedger
+from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.side import PostgresSide
 from strangler.domain.move import SideRow
 from strangler.domain.project import MONOLITH, SERVICE
@@ -39,6 +40,10 @@ class MemoryBench:
         assert self.world.write(side)
         return self.world.databases[side].sequence
 
+    def tell(self, side: str) -> None:
+        """Leaves an event in the side's outbox."""
+        self.world.databases[side].outbox.append(0)
+
     def stream(self, *, runs: bool) -> None:
         """Whether what one side has committed arrives on the other."""
         for database in self.world.databases.values():
@@ -58,7 +63,8 @@ class PostgresBench:
         for side, opened in ((MONOLITH, True), (SERVICE, False)):
             with connect(dsns[side], purpose="test") as connection:
                 connection.execute("DROP SCHEMA IF EXISTS strangler CASCADE")
-                connection.execute("DROP TABLE IF EXISTS crate")
+                connection.execute("DROP TABLE IF EXISTS crate, outgoing")
+                connection.execute("CREATE TABLE outgoing (capability text NOT NULL)")
                 installing.install(connection)
                 connection.execute("CREATE TABLE crate (id serial PRIMARY KEY)")
                 fences.raise_fences(
@@ -81,7 +87,7 @@ class PostgresBench:
         return made
 
     def side(self, name: str) -> PostgresSide:
-        self._opened.append(made := PostgresSide(NAME, name, self.dsns[name]))
+        self._opened.append(made := PostgresSide(NAME, name, self.dsns[name], outbox=Outbox(name, "outgoing")))
         return made
 
     def ledger_and_side(self) -> tuple[PostgresLedger, PostgresSide]:
@@ -92,6 +98,10 @@ class PostgresBench:
             row = connection.execute("INSERT INTO crate DEFAULT VALUES RETURNING id").fetchone()
             assert row is not None
             return int(row[0])
+
+    def tell(self, side: str) -> None:
+        with connect(self.dsns[side], purpose="test") as connection:
+            connection.execute("INSERT INTO outgoing VALUES (%s), ('another')", (NAME,))
 
     def stream(self, *, runs: bool) -> None:
         self.runs = runs

@@ -166,6 +166,70 @@ def test_a_bounce_is_for_a_closed_side_that_is_not_ahead(bench: Bench) -> None:
     assert row(bench, MONOLITH) == (False, 2, None)
 
 
+def held(bench: Bench, side: str) -> bool:
+    """Whether a side's events are held, as another process sees it."""
+    found: SideRow | None = bench.side(side).row()
+    assert found is not None
+    return found.events_held
+
+
+def test_events_are_held_from_the_opening_on(bench: Bench) -> None:
+    side = bench.side(SERVICE)
+    side.hold(target=2, statement_ms=500, hold_events=True)
+    assert not held(bench, SERVICE)
+
+    side.open()
+
+    assert held(bench, SERVICE)
+
+
+def test_what_was_held_and_let_go_holds_no_events(bench: Bench) -> None:
+    side = bench.side(SERVICE)
+    side.hold(target=2, statement_ms=500, hold_events=True)
+    side.let_go()
+
+    assert not held(bench, SERVICE)
+
+
+@pytest.mark.parametrize(("epoch", "released"), [(1, False), (2, True), (3, False)])
+def test_events_are_released_by_who_knows_the_epoch(bench: Bench, epoch: int, released: bool) -> None:
+    side = bench.side(SERVICE)
+    side.hold(target=2, statement_ms=500, hold_events=True)
+    side.open()
+
+    assert bench.side(SERVICE).release_events(epoch=epoch) is released
+
+    assert held(bench, SERVICE) is not released
+
+
+def test_a_closed_side_holds_no_events_and_releases_none(bench: Bench) -> None:
+    side = bench.side(SERVICE)
+    side.hold(target=2, statement_ms=500, hold_events=True)
+    side.open()
+
+    side.fence(expected=2, target=3, statement_ms=500)
+
+    assert not held(bench, SERVICE)
+    assert not side.release_events(epoch=3)
+
+
+def test_a_lift_holds_no_events(bench: Bench) -> None:
+    fenced(bench).lift(target=3, statement_ms=0)
+
+    assert not held(bench, MONOLITH)
+
+
+def test_an_outbox_is_counted_for_its_capability(bench: Bench) -> None:
+    side = bench.side(MONOLITH)
+    assert side.has_outbox
+    assert side.backlog() == 0
+
+    for _ in range(2):
+        bench.tell(MONOLITH)
+
+    assert (side.backlog(), bench.side(SERVICE).backlog()) == (2, 0)
+
+
 def test_an_opened_side_forgets_where_it_bounced_to(bench: Bench) -> None:
     side = bench.side(SERVICE)
     assert row(bench, SERVICE)[2] == MONOLITH

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from servers import eventually
+from servers import Cluster, eventually
 from strangler.application.ending import cancel, complete
 from strangler.application.start import start
 from strangler.application.status import status
@@ -15,9 +15,9 @@ from yard import Yard, contents, footprint, refused
 SEAM = 'ALTER TABLE audit."Entry" DROP CONSTRAINT "Entry_crate_fkey"'
 
 
-def completed(made: Yard, *, drop: bool = False) -> list[str]:
+def completed(made: Yard, *, drop: bool = False, unused_for: float = 0) -> list[str]:
     with made.working() as parts:
-        return complete(parts, drop=drop)
+        return complete(parts, drop=drop, unused_for=unused_for)
 
 
 def cancelled(made: Yard) -> None:
@@ -97,11 +97,45 @@ def test_the_old_tables_go_once_nothing_reads_them(moving: Yard) -> None:
         for name in ('"Crate"', "reading", "reading_old", 'bays."Bay slot"', 'bays."reading 2024"', "ticket", "visit"):
             assert here.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,)
         there.execute('UPDATE "Crate" SET weight = 1')
+        assert refused(there, "TRUNCATE visit") is None  # no stream is left that would not carry it
     assert moving.doctor() == []
     with pytest.raises(RefusedError, match="there is no copy to verify"):
         moving.verify()
     with moving.working() as parts:
         assert status(parts).owner == "service"
+
+
+def test_the_old_tables_are_not_dropped_while_requests_come_to_the_old_routes(
+    moving: Yard, clusters: tuple[Cluster, Cluster]
+) -> None:
+    moving.switch()
+    with moving.monolith() as connection:
+        connection.execute(SEAM)
+        # Unused since the switch, which is not long.
+        with pytest.raises(RefusedError, match=r"were in use \d s ago, and must have been unused for 600 s"):
+            completed(moving, drop=True, unused_for=600)
+        connection.execute("UPDATE strangler.used SET used_at = now() - interval '11 min'")
+        connection.execute("CREATE ROLE visitor LOGIN PASSWORD 'visitor'")
+        try:
+            with clusters[0].connect(moving.databases[0], user="visitor") as visitor:
+                visitor.execute("SELECT strangler.note_use('crates'), strangler.note_use('another')")
+                assert refused(visitor, "DELETE FROM strangler.used") == "42501"
+        finally:
+            connection.execute("DROP ROLE visitor")
+        with pytest.raises(RefusedError, match=r"were in use \d s ago"):
+            completed(moving, drop=True, unused_for=600)
+        assert connection.execute("SELECT capability FROM strangler.used").fetchall() == [("crates",)]
+        assert streams(moving) == {"forward": True, "reverse": True}
+
+        connection.execute("UPDATE strangler.used SET used_at = now() - interval '11 min'")
+        completed(moving, drop=True, unused_for=600)
+
+
+def test_the_owner_s_own_requests_are_no_use_of_old_routes(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("SELECT strangler.note_use('crates')")
+
+        assert connection.execute("SELECT count(*) FROM strangler.used").fetchone() == (0,)
 
 
 def test_only_the_service_s_capability_is_completed(moving: Yard) -> None:
@@ -129,7 +163,7 @@ def test_cancel_leaves_nothing(ground: Yard, before: str) -> None:
         assert refused(here, 'UPDATE "Crate" SET weight = 1') is None
         assert refused(there, "DELETE FROM visit") is None
         for connection in (here, there):
-            for table in ("side", "marker", "orphan", "deferred", "swept"):
+            for table in ("side", "marker", "orphan", "deferred", "swept", "used"):
                 assert connection.execute(f"SELECT count(*) FROM strangler.{table}".encode()).fetchone() == (0,)
 
 

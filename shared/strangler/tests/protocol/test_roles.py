@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from servers import Cluster, eventually
 from strangler.application.ending import cancel
-from strangler.domain.errors import PreflightError
+from strangler.domain.errors import PreflightError, RefusedError
 from yard import Yard, contents, footprint, yard
 
 
@@ -49,6 +49,7 @@ def test_missing_privileges_are_told_with_statements_that_suffice(owned: Yard) -
             owned.start()
         assert footprint(owned) == before
         assert "SET on session_replication_role" in caught.value.message
+        assert "pg_read_all_stats" in caught.value.message
         with owned.side(side) as connection:
             for statement in caught.value.remedy.split("; "):
                 connection.execute(statement.encode())
@@ -74,7 +75,7 @@ def test_tables_of_another_role_are_refused(owned: Yard) -> None:
             connection.execute("ALTER ROLE mover SUPERUSER")
             connection.execute("ALTER ROLE mover NOSUPERUSER REPLICATION")
             connection.execute(f"GRANT CREATE ON DATABASE {database} TO mover".encode())
-            connection.execute("GRANT pg_create_subscription TO mover")
+            connection.execute("GRANT pg_create_subscription, pg_read_all_stats TO mover")
             connection.execute("GRANT SET ON PARAMETER session_replication_role TO mover")
             for name in ("create", "drop", "oid", "session_setup", "session_reset"):
                 connection.execute(f"GRANT EXECUTE ON FUNCTION pg_replication_origin_{name} TO mover".encode())
@@ -83,6 +84,68 @@ def test_tables_of_another_role_are_refused(owned: Yard) -> None:
         owned.start()
 
     assert caught.value.remedy.startswith("make it a member of the owner's role")
+
+
+def test_a_role_that_sees_no_transactions_of_others_is_refused_for_the_gate_would_be_blind(owned: Yard) -> None:
+    _grant_all(owned)
+    for revoked in ("monolith", "service"):
+        with owned.side(revoked) as connection:
+            connection.execute("REVOKE pg_read_all_stats FROM mover")
+            before = footprint(owned)
+
+            with pytest.raises(
+                PreflightError, match="the role mover lacks membership in pg_read_all_stats\n"
+            ) as caught:
+                owned.start()
+
+            assert footprint(owned) == before
+            assert caught.value.remedy == "GRANT pg_read_all_stats TO mover WITH INHERIT TRUE"
+            assert caught.value.place.endswith(owned.databases[("monolith", "service").index(revoked)])
+            connection.execute(caught.value.remedy.encode())
+
+
+def test_a_transaction_of_another_role_shuts_the_gate(owned: Yard) -> None:
+    _grant_all(owned)
+    owned.start()
+    owned.verify()
+    with owned.monolith() as connection, owned.working() as parts:
+        connection.execute("SET ROLE clerk")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE reading SET value = 1 WHERE sensor = 1")
+        eventually(lambda: any(holder.seconds > 1.0 for holder in parts.monolith.holders()))
+
+        with pytest.raises(RefusedError, match=r"(?s)gate transactions \(monolith\).*UPDATE reading"):
+            owned.switch(timeout=0.1)
+
+        connection.execute("COMMIT")
+    owned.switch()
+
+
+def test_a_role_that_may_not_read_where_a_subscription_leads_gives_a_stopped_one_its_address(owned: Yard) -> None:
+    _grant_all(owned)
+    owned.start()
+    with owned.service() as there, owned.working() as parts:
+        assert parts.replication.readdress() == []
+        nowhere = "host=127.0.0.1 port=1 user=mover password=mover dbname=nowhere"
+        there.execute(f"ALTER SUBSCRIPTION strangler_crates_forward CONNECTION '{nowhere}'".encode())
+        eventually(lambda: not parts.replication.streams()[0].active)
+
+        # Looked at once; the next process, as after a change of the configuration, does it.
+        assert parts.replication.readdress() == []
+        with owned.working() as fresh:
+            assert len(fresh.replication.readdress()) == 1
+
+        eventually(lambda: parts.replication.streams()[0].active)
+
+
+def _grant_all(made: Yard) -> None:
+    """What the how-to says, as an administrator would do it: by what `start` answers."""
+    for side in ("monolith", "service"):
+        with pytest.raises(PreflightError) as caught:
+            made.start()
+        with made.side(side) as connection:
+            for statement in caught.value.remedy.split("; "):
+                connection.execute(statement.encode())
 
 
 def test_a_deletion_that_arrives_is_queued_though_the_owner_of_the_table_may_write_no_queue(

@@ -113,9 +113,29 @@ def test_a_side_that_is_not_the_owner_refuses_writes_in_both_directions(moving: 
         with moving.side(other) as closed, moving.side(owner) as connection:
             assert refused(closed, "UPDATE reading SET value = 1") == "SF001"
             assert refused(closed, "TRUNCATE ticket") == "SF001"
+            for statement in (
+                "TRUNCATE ticket",
+                "TRUNCATE reading",
+                "TRUNCATE reading_old",
+                'TRUNCATE "Crate" CASCADE',
+            ):
+                assert refused(connection, statement) == "SF003", statement
             assert refused(connection, "UPDATE reading SET value = value + 1") is None
             connection.execute("SET session_replication_role = replica")
             assert refused(connection, "UPDATE reading SET value = 1") == "SF001"
+
+
+def test_a_truncate_on_the_owner_says_what_to_do(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute("TRUNCATE visit")
+
+        assert caught.value.diag.message_primary == "crates is being moved: TRUNCATE of public.visit refused"
+        assert caught.value.diag.message_detail == "crates"
+        assert "Use DELETE, or cancel the move first" in (caught.value.diag.message_hint or "")
+        connection.execute("DELETE FROM visit")
+    moving.settle("monolith")
+    assert moving.verify().differing == 0
 
 
 def test_compare_and_set_refuses_another_epoch(moving: Yard) -> None:

@@ -19,6 +19,10 @@ def test_a_script_is_a_step_a_line() -> None:
     ]
 
 
+def test_the_monolith_is_retired_without_a_capability() -> None:
+    assert [str(step) for step in parse("retire", place="night.txt", capabilities={"notes"})] == ["retire"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

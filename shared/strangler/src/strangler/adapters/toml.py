@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
@@ -93,7 +94,7 @@ def _project(root: Section, path: Path) -> Project:
         gateway=_gateway(root.section("gateway", required=False), path.parent),
         secrets=_secrets(root.section("secrets", required=False)),
         loader=_loader(root, processes),
-        scenario=_scenario(root),
+        **_traffic(root, path.parent),
         broker_url=_broker_url(root),
     )
     head.close()
@@ -112,6 +113,7 @@ def _database(name: str, part: Section) -> Database:
         embedded=part.boolean("embedded", default=False),
         url=url,
         replication_url=_url(part, "replication_url"),
+        outbox=_outbox(part),
     )
     if database.embedded == bool(url):
         raise part.error(
@@ -120,6 +122,15 @@ def _database(name: str, part: Section) -> Database:
         )
     part.close()
     return database
+
+
+def _outbox(part: Section) -> str | None:
+    table = part.optional_text("outbox")
+    if table is None:
+        return None
+    if not _TABLE.fullmatch(table):
+        raise part.error(f"{table!r} is not a table", key="outbox", remedy=f"it must match {_TABLE.pattern}")
+    return table.removeprefix("public.")
 
 
 def _url(part: Section, key: str) -> str | None:
@@ -257,11 +268,12 @@ def _loader(root: Section, processes: Mapping[str, Process]) -> Loader | None:
     return loader
 
 
-def _scenario(root: Section) -> str | None:
+def _traffic(root: Section, base: Path) -> dict[str, Any]:
     part = root.section("traffic", required=False)
     scenario = part.optional_text("scenario")
+    script = part.optional_text("script")
     part.close()
-    return scenario
+    return {"scenario": scenario, "script": base / script if script else None}
 
 
 def _broker_url(root: Section) -> str | None:
@@ -279,7 +291,11 @@ def _stays(root: Section) -> list[str]:
 
 
 def _check_tables(project: Project, label: str) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = {
+        database.outbox: f"databases.{name}.outbox, which never moves"
+        for name, database in project.databases.items()
+        if database.outbox
+    }
     for name, capability in project.capabilities.items():
         for index, table in enumerate(capability.tables):
             place = f"{label}: capabilities.{name}.tables[{index}]"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from strangler.application.retirement import RETIRED
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
-from strangler.domain.move import Move
+from strangler.domain.move import Move, other
 from strangler.domain.phase import State
 from strangler.ports.examination import Examination
+
+HELD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
             continue
         known.add(parts.name)
         findings += _owners(parts)
+        findings += _events(parts, move)
         if move.state in {State.MOVING, State.COMPLETED}:
             findings += _copy(parts, move)
             findings += [
@@ -60,9 +65,19 @@ def _owners(parts: Parts) -> list[Finding]:
     return [Finding("owner", parts.name, message, "run `strangler serve`: it lifts the one that the ledger names")]
 
 
+def _events(parts: Parts, move: Move) -> list[Finding]:
+    row = parts.sides[move.owner].row()
+    since = (datetime.now(UTC) - move.changed_at).total_seconds() if move.changed_at else 0.0
+    if row is None or not row.events_held or since < HELD_SECONDS:
+        return []
+    former = other(move.owner)
+    message = f"the {move.owner}'s are held, for the outbox of the {former} is not empty ({since:.0f} s)"
+    return [Finding("events", parts.name, message, f"see that the relay of the {former} runs, and what it reports")]
+
+
 def _copy(parts: Parts, move: Move) -> list[Finding]:
     completed = move.state is State.COMPLETED
-    if completed and parts.replication.dropped():
+    if completed and (move.facts.get(RETIRED) or parts.replication.dropped()):
         return []
     try:
         drift = parts.replication.drift()

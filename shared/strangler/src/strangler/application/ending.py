@@ -9,12 +9,15 @@ from strangler.domain.move import Move
 from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
 
+UNUSED_SECONDS = 600.0
 
-def completable(parts: Parts, *, drop: bool) -> tuple[Move, list[str]]:
+
+def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) -> tuple[Move, list[str]]:
     """The move and what in the monolith still reads the capability; changes nothing.
 
     Raises:
-        RefusedError: when the service does not own it, or with ``drop`` while a seam is left.
+        RefusedError: when the service does not own it, or with ``drop`` while a seam is left, or while the monolith's
+            routes have been asked for within the last ``unused_for`` seconds.
     """
     move = parts.ledger.move(parts.name)
     require(parts.name, move.state if move else None, State.COMPLETED, verb="complete")
@@ -30,10 +33,29 @@ def completable(parts: Parts, *, drop: bool) -> tuple[Move, list[str]]:
             place=parts.name,
             remedy="complete it without --drop now; the last of these to leave makes --drop possible",
         )
+    if drop and not parts.replication.dropped():
+        _unused(parts, unused_for)
     return move, seams
 
 
-def complete(parts: Parts, *, drop: bool) -> list[str]:
+def _unused(parts: Parts, seconds: float) -> None:
+    """The gateway sends nothing to the old routes any more; who still does so knows another way there."""
+    since = parts.monolith.unused()
+    if since is None and seconds > 0:
+        raise RefusedError(
+            "it is not known since when the monolith's routes have been unused",
+            place=parts.name,
+            remedy="give --unused-for 0s when you know it yourself",
+        )
+    if since is not None and since < seconds:
+        raise RefusedError(
+            f"the monolith's routes were in use {since:.0f} s ago, and must have been unused for {seconds:.0f} s",
+            place=parts.name,
+            remedy="find who asks the monolith past the gateway (its access log), or wait, or give --unused-for",
+        )
+
+
+def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) -> list[str]:
     """Ends the way back; the stream to the monolith stays while something there reads it.
 
     Returns the seams that are left.
@@ -43,7 +65,7 @@ def complete(parts: Parts, *, drop: bool) -> list[str]:
     """
     with parts.ledger.coordinating(parts.name):
         recover(parts)
-        move, seams = completable(parts, drop=drop)
+        move, seams = completable(parts, drop=drop, unused_for=unused_for)
         if move.state is State.MOVING:
             swap(parts, move, to=State.COMPLETED)
         parts.replication.end_forward()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
-from strangler.domain.move import Move
+from strangler.domain.move import Move, other
 from strangler.domain.names import direction_from
 from strangler.steps.flip_routes import AGENT_SECONDS
 
@@ -41,6 +41,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         *_tables(parts),
         _service_ready(parts, move, ready),
         _agents(parts),
+        *_events(parts, move),
     ]
 
 
@@ -142,3 +143,20 @@ def _agents(parts: Parts) -> Gate:
     agents = parts.ledger.agents(within=AGENT_SECONDS)
     found = f"{len(agents)} seen" if agents else "no gateway agent has been seen lately"
     return Gate("gateway", bool(agents), found, "run `strangler serve`, which is part of `strangler up`")
+
+
+def _events(parts: Parts, move: Move) -> Sequence[Gate]:
+    """The owner's events of now would else wait for those of an owner before it, and the next owner's for both."""
+    row = parts.sides[move.owner].row()
+    if not parts.sides[move.owner].has_outbox:
+        return []
+    held = row is not None and row.events_held
+    former = other(move.owner)
+    return [
+        Gate(
+            "events",
+            not held,
+            f"held until the {former} has sent its own" if held else "none held",
+            f"see that the relay of the {former} runs",
+        )
+    ]

@@ -6,6 +6,7 @@ from strangler.application.sides import Parts
 from strangler.domain.move import Move, other
 from strangler.domain.phase import State
 from strangler.steps import unwinding
+from strangler.steps.release_events import release
 from strangler.steps.step import Boundary
 from strangler.steps.switching import Switch
 
@@ -25,15 +26,27 @@ def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
         # Its coordinator has passed the point of no return after all.
         return recover(parts, boundary=boundary)
     if move.state is State.SETTLING:
-        switch = _switch(parts, move, epoch=move.epoch - 1, old=other(move.owner))
         boundary("before:settle")
-        unwinding.settle(switch)
-        unwinding.finish(switch)
-        parts.ledger.record(parts.name, "switch finished by recovery", epoch=move.epoch)
-        return "finished an interrupted switch"
-    if move.state is State.MOVING:
-        return _reconcile(parts, move)
+        return _finish(parts, move)
+    if move.state in {State.MOVING, State.COMPLETED}:
+        return (_reconcile(parts, move) if move.state is State.MOVING else None) or _release_events(parts, move)
     return None
+
+
+def _finish(parts: Parts, move: Move) -> str:
+    switch = _switch(parts, move, epoch=move.epoch - 1, old=other(move.owner))
+    unwinding.settle(switch)
+    unwinding.finish(switch)
+    parts.ledger.record(parts.name, "switch finished by recovery", epoch=move.epoch)
+    return "finished an interrupted switch"
+
+
+def _release_events(parts: Parts, move: Move) -> str | None:
+    owner = parts.sides[move.owner]
+    row = owner.row()
+    if row is None or not row.events_held or not release(owner, parts.opposite(move.owner), epoch=move.epoch):
+        return None
+    return f"released the events of the {move.owner}"
 
 
 def _reconcile(parts: Parts, move: Move) -> str | None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from strangler.application.retirement import RETIRED
 from strangler.application.sides import Parts
 from strangler.domain.errors import StranglerError
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
+from strangler.ports.side import Side
 from strangler.steps.flip_routes import AGENT_SECONDS
 
 
@@ -27,6 +29,7 @@ class Status:
     verified: dict[str, Any] = field(default_factory=dict)
     gateway: Mapping[str, int] = field(default_factory=dict)
     orphans: dict[str, int] = field(default_factory=dict)
+    events: dict[str, Any] = field(default_factory=dict)
     routes: list[str] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -47,7 +50,9 @@ def status(parts: Parts) -> Status:
     found.phase = _phase(move.state, found)
     found.next = _next(move.state, move.owner, found)
     if move.state is State.COMPLETED and not found.problems:
-        if parts.replication.dropped():
+        if move.facts.get(RETIRED):
+            found.phase, found.next = "retired", []
+        elif parts.replication.dropped():
             found.next = []
         elif not parts.replication.seams():
             found.next.append("complete --drop")
@@ -62,7 +67,13 @@ def _observe(parts: Parts, found: Status) -> None:
             found.problems.append(f"{name}: {error.message}")
             continue
         if row is not None:
-            found.sides[name] = {"open": row.open, "epoch": row.epoch, "bounce_to": row.bounce_to}
+            found.sides[name] = {
+                "open": row.open,
+                "epoch": row.epoch,
+                "bounce_to": row.bounce_to,
+                "events_held": row.events_held,
+            }
+        _observe_outbox(side, found)
     try:
         found.streams = [asdict(stream) for stream in parts.replication.streams()]
         found.orphans = parts.replication.orphans()
@@ -74,6 +85,18 @@ def _observe(parts: Parts, found: Status) -> None:
     open_sides = [name for name, row in found.sides.items() if row["open"]]
     if len(found.sides) == 2 and len(open_sides) != 1 and found.phase not in {State.SWITCHING, State.SETTLING}:
         found.problems.append("two owners" if open_sides else "no owner")
+
+
+def _observe_outbox(side: Side, found: Status) -> None:
+    """Only where there is one; what waits on the side that is not the owner keeps the owner's events waiting."""
+    if not side.has_outbox:
+        return
+    row = found.sides.get(side.side, {})
+    found.events["held"] = bool(found.events.get("held") or row.get("events_held"))
+    try:
+        found.events.setdefault("backlog", {})[side.side] = side.backlog()
+    except StranglerError as error:
+        found.problems.append(f"{side.side}: {error.message}")
 
 
 def _phase(state: State, found: Status) -> str:

@@ -20,6 +20,7 @@ from strangler.steps.flip_routes import FlipRoutes
 from strangler.steps.hold_owner import HoldOwner
 from strangler.steps.open_owner import OpenOwner
 from strangler.steps.prepare_owner import PrepareOwner
+from strangler.steps.release_events import ReleaseEvents
 from strangler.steps.release_requests import ReleaseRequests
 from strangler.steps.step import Boundary, Step, Taken, run
 from strangler.steps.switching import Switch
@@ -35,13 +36,16 @@ REVOCABLE: list[Step[Switch]] = [
     HoldOwner(),
     TakeOwnership(),
 ]
-FORWARD_ONLY: list[Step[Switch]] = [OpenOwner(), ReleaseRequests(), FlipRoutes()]
+FORWARD_ONLY: list[Step[Switch]] = [OpenOwner(), ReleaseRequests(), FlipRoutes(), ReleaseEvents()]
 STEPS = [*REVOCABLE, *FORWARD_ONLY]
 
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """What a switch did; ``steps`` with their milliseconds, ``pause_ms`` from fence to lift."""
+    """What a switch did; ``steps`` with their milliseconds, ``pause_ms`` from fence to lift.
+
+    With ``events_held`` the owner's events still wait for those that the old owner has not sent.
+    """
 
     capability: str
     verb: str
@@ -50,6 +54,7 @@ class Switched:
     pause_ms: float
     seconds: float
     steps: list[Taken]
+    events_held: bool = False
 
 
 def plan(parts: Parts, verb: str, ready: gating.Ready) -> tuple[Move, list[gating.Gate]]:
@@ -100,6 +105,7 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
         pause_ms=round(run_switch.pause_ms, 3),
         seconds=round(time.monotonic() - started, 3),
         steps=taken,
+        events_held=run_switch.events_held,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
+from strangler.domain.phase import State
 
 Report = Callable[[str, str], None]
 """Called with a capability and what was done for it."""
@@ -23,5 +24,10 @@ def patrol(parts: Parts, report: Report) -> None:
         done = recover(parts)
         if done:
             report(parts.name, done)
+        move = parts.ledger.move(parts.name)
+        if move is not None and move.state in {State.MOVING, State.COMPLETED}:
+            for changed in parts.replication.readdress():
+                parts.ledger.record(parts.name, changed, epoch=move.epoch)
+                report(parts.name, changed)
     finally:
         parts.ledger.unlock(parts.name)

@@ -22,6 +22,7 @@ VERBS = (
     "reverse",
     "complete",
     "cancel",
+    "retire",
     "doctor",
     "rehearse",
 )

@@ -27,7 +27,11 @@ def make(verb: str, text: str) -> click.Command:
     @click.argument("capability")
     @click.option("--dry-run", is_flag=True, help="Show gates and steps; change nothing.")
     @click.option(
-        "--timeout", type=Duration(), default="30s", show_default=True, help="Give up getting the tables after this."
+        "--timeout",
+        type=Duration(),
+        default="30s",
+        show_default=True,
+        help="Give up getting the tables, or waiting for events, after this.",
     )
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
@@ -74,5 +78,7 @@ def _show(done: Switched, *, json_wanted: bool) -> None:
         f"{done.capability}: the {done.owner} owns it at epoch {done.epoch}; writes paused for {done.pause_ms:.1f} ms "
         f"({done.seconds:.1f} s in all)"
     )
+    if done.events_held:
+        say("  its events still wait for the old owner's outbox to empty; `strangler serve` releases them then")
     if json_wanted:
         click.echo(as_json(done))

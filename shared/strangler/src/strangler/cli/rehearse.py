@@ -20,6 +20,7 @@ from strangler.adapters.stack import startup
 from strangler.application.rehearsal import report, script
 from strangler.application.rehearsal.rehearsal import Aim, rehearse
 from strangler.cli.narrator import Narrator
+from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Project
 
 WRITERS = 8
@@ -77,7 +78,7 @@ def command(**options: Any) -> None:
     """Rehearses moves under the scenario's traffic, and checks every write.
 
     Uses the stack that is up; else brings up one of its own, beside whatever data you have, and takes
-    it down again. Without --script each capability is moved, and the first one moved back
+    it down again. Without --script and traffic.script each capability is moved, and the first one moved back
     and out again.
     """
     # A terminated rehearsal, too, ends its traffic and its stack.
@@ -98,9 +99,16 @@ def command(**options: Any) -> None:
 def _steps(project: Project, chosen: Options) -> list[script.Step]:
     if chosen.self_test:
         return []
-    if chosen.script is None:
+    path = chosen.script or project.script
+    if path is None:
         return script.default(list(project.capabilities))
-    return script.parse(chosen.script.read_text(), place=str(chosen.script), capabilities=project.capabilities)
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be read: {error.strerror}", place=str(path), remedy="correct traffic.script in strangler.toml"
+        ) from error
+    return script.parse(text, place=str(path), capabilities=project.capabilities)
 
 
 def _rehearse(project: Project, chosen: Options, steps: list[script.Step]) -> report.Evidence:

@@ -29,7 +29,7 @@ Example:
 Part of `strangler up`. Without it no switch begins, and an interrupted one waits for the next command.
 """
 
-RECOVERED = Counter("strangler_recovered", "Interrupted steps that were finished or unwound", ["capability"])
+RECOVERED = Counter("strangler_recovered", "What recovery has put right", ["capability"])
 OWNER = Gauge("strangler_service_owns", "1 where the service owns the capability", ["capability"])
 EPOCH = Gauge("strangler_epoch", "The capability's epoch", ["capability"])
 LAG = Gauge("strangler_lag_bytes", "WAL not yet confirmed", ["capability", "direction"])

@@ -74,6 +74,10 @@ def _show(found: list[Status], restarts: dict[str, int]) -> None:
             )
         if one.orphans:
             click.echo("  deletions: " + ", ".join(f"{count} {what}" for what, count in one.orphans.items()))
+        if one.events:
+            waiting = ", ".join(f"{count} in the {side}" for side, count in one.events.get("backlog", {}).items())
+            held = f"those of the {one.owner} are HELD until the other outbox is empty; " if one.events["held"] else ""
+            click.echo(f"  events: {held}waiting {waiting}")
         agents = ", ".join(f"{agent} at {epoch}" for agent, epoch in one.gateway.items()) or "no agent seen"
         click.echo(f"  routes: {len(one.routes)} to the {one.owner}; gateway: {agents}")
         for problem in one.problems:

@@ -35,6 +35,7 @@ class SideRow:
     open: bool
     prepared: int
     bounce_to: str | None
+    events_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ REVERSE = "reverse"
 FENCE = "strangler_fence"
 REPLICA_FENCE = "strangler_replica_fence"
 REPLICA_TRUNCATE = "strangler_replica_truncate"
+TRUNCATE = "strangler_truncate"
 ORPHAN = "strangler_orphan"
+TRIGGERS = (FENCE, REPLICA_FENCE, REPLICA_TRUNCATE, TRUNCATE, ORPHAN)
 LEDGER_CHANNEL = "strangler_ledger"
 
 

@@ -17,13 +17,14 @@ class Database:
 
     Either ``embedded`` (the local stack starts a server for it), or reached by ``url``;
     ``replication_url`` is the address under which the *other database server* reaches it,
-    where that differs.
+    where that differs. ``outbox`` names the table in which its applications leave events for a relay.
     """
 
     name: str
     embedded: bool = False
     url: str | None = None
     replication_url: str | None = None
+    outbox: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class Project:
     secrets: Mapping[str, str] = field(default_factory=dict)
     loader: Loader | None = None
     scenario: str | None = None
+    script: Path | None = None
     broker_url: str | None = None
 
 

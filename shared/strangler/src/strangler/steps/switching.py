@@ -19,7 +19,8 @@ class Switch:
     """One change of owner, from ``old`` at ``epoch`` to ``new`` at ``target``.
 
     ``deadline`` (``time.monotonic``) ends the tries to fence. ``fenced_at`` and ``opened_at`` are
-    ``time.perf_counter`` seconds: the pause lies between them.
+    ``time.perf_counter`` seconds: the pause lies between them. ``events_held`` says at the end that the new owner's
+    events still wait for the old one's.
     """
 
     capability: str
@@ -34,6 +35,7 @@ class Switch:
     fenced_at: float | None = None
     opened_at: float | None = None
     taken: bool = False
+    events_held: bool = False
 
     @property
     def target(self) -> int:
@@ -46,6 +48,11 @@ class Switch:
         if self.fenced_at is None or self.opened_at is None:
             return None
         return (self.opened_at - self.fenced_at) * 1000
+
+    @property
+    def hold_events(self) -> bool:
+        """Whether the new owner's events have to wait: both sides leave theirs in an outbox."""
+        return self.old.has_outbox and self.new.has_outbox
 
     def statement_ms(self) -> int:
         """How long one lock attempt may take: shorter than any client's own deadlock check."""

@@ -45,7 +45,7 @@ def settle(move: Switch) -> None:
         if not move.new.await_marker(marker, within=DRAIN_SECONDS):
             raise MoveError("the stream has not drained yet", place=move.capability)
         try:
-            move.new.hold(target=move.target, statement_ms=0)
+            move.new.hold(target=move.target, statement_ms=0, hold_events=move.hold_events)
         except MoveError:
             move.new.let_go()
             raise

@@ -23,6 +23,7 @@ class MemoryReplication:
         self.drifted: list[str] = []
         self.late: list[str] = []
         self.warnings: list[str] = []
+        self.elsewhere: list[str] = []
         self.referring: list[str] = []
         self.differing: list[str] = []
         self.queued: dict[str, int] = {}
@@ -99,9 +100,18 @@ class MemoryReplication:
             self.differing = []
         return proof
 
+    def readdress(self) -> list[str]:
+        self.calls.append("readdress")
+        readdressed, self.elsewhere = self.elsewhere, []
+        return readdressed
+
     def end_forward(self) -> None:
         self._call("end forward")
         self.running[FORWARD] = StreamState(FORWARD)
+
+    def end_reverse(self) -> None:
+        self._call("end reverse")
+        self.running[REVERSE] = StreamState(REVERSE)
 
     def drop_old(self) -> None:
         self._call("drop old")

@@ -38,6 +38,10 @@ class MemorySide:
             raise LostError("the server went away", place=self.side)
         self._database.sessions.add(self._client)
 
+    @property
+    def has_outbox(self) -> bool:
+        return self._world.outboxes
+
     def close(self) -> None:
         """Ends the session; an open transaction is rolled back."""
         if self._mine() is not None:
@@ -64,7 +68,7 @@ class MemorySide:
         if not self._row.open or self._row.epoch != expected:
             raise StaleError(f"not open here at epoch {expected}", place=self.side)
         self._database.pausing = False
-        self._world.put(self.side, open=False, epoch=target, bounce_to=None)
+        self._world.put(self.side, open=False, epoch=target, bounce_to=None, events_held=False)
 
     def lift(self, *, target: int, statement_ms: int) -> None:
         self._call("lift")
@@ -77,10 +81,10 @@ class MemorySide:
             self._check_open(target)
             self._open(target)
 
-    def hold(self, *, target: int, statement_ms: int) -> None:
+    def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
         self._call("hold")
         self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
-        held = self._database.held = Held(self._client, target)
+        held = self._database.held = Held(self._client, target, hold_events=hold_events)
         try:
             self._check_open(target)
         except StaleError:
@@ -100,7 +104,7 @@ class MemorySide:
             raise LostError("the session that held the tables is gone", place=self.side)
         if held.change is not None:
             held.change()
-        self._open(held.target)
+        self._open(held.target, hold_events=held.hold_events)
 
     def let_go(self) -> None:
         if self._mine() is not None:
@@ -127,11 +131,26 @@ class MemorySide:
         database.flushed = database.arrived
         self._world.put(self.side, prepared=target)
 
+    def backlog(self) -> int | None:
+        self._call("backlog")
+        return len(self._database.outbox) if self.has_outbox else None
+
+    def release_events(self, *, epoch: int) -> bool:
+        self._call("release events")
+        if not self._row.open or self._row.epoch != epoch:
+            return False
+        self._world.put(self.side, events_held=False)
+        return True
+
     def bounce(self, to: str | None, *, epoch: int) -> None:
         self._call("bounce")
         row = self._database.row
         if row is not None and not row.open and row.epoch <= epoch:
             self._world.put(self.side, bounce_to=to)
+
+    def unused(self) -> float | None:
+        self._call("unused")
+        return self._database.unused
 
     def holders(self) -> Sequence[object]:
         return self.busy
@@ -150,6 +169,6 @@ class MemorySide:
         if self._row.open or self._row.epoch > target:
             raise StaleError(f"cannot be opened here at epoch {target}", place=self.side)
 
-    def _open(self, target: int) -> None:
+    def _open(self, target: int, *, hold_events: bool = False) -> None:
         self._database.pausing = False
-        self._world.put(self.side, open=True, epoch=target, bounce_to=None)
+        self._world.put(self.side, open=True, epoch=target, bounce_to=None, events_held=hold_events)

@@ -50,6 +50,7 @@ class Held:
 
     client: Client
     target: int
+    hold_events: bool = False
     failed: bool = False
     change: Callable[[], None] | None = None
 
@@ -58,7 +59,8 @@ class Held:
 class Database:
     """One side: its row, what was committed here in order, and how much of the other's log has arrived.
 
-    A crash takes what had arrived but was not ``flushed``, for a stream commits asynchronously.
+    A crash takes what had arrived but was not ``flushed``, for a stream commits asynchronously. ``outbox`` has the
+    epochs at which its events were made.
     """
 
     side: str
@@ -70,6 +72,9 @@ class Database:
     sequence: int = 0
     held: Held | None = None
     streaming: bool = True
+    outbox: list[int] = field(default_factory=list)
+    relaying: bool = True
+    unused: float | None = 86_400.0
     sessions: set[Client] = field(default_factory=set)
     broken: set[Client] = field(default_factory=set)
 
@@ -88,6 +93,8 @@ class World:
         self.changes = 0
         self.accepted: list[int] = []
         self.violations: list[str] = []
+        self.outboxes = True
+        self.sent: list[int] = []
 
     def begin_moving(self, capability: str) -> None:
         """A move whose streams run, at epoch 1 and owned by the monolith."""
@@ -110,7 +117,19 @@ class World:
             self.violations.append(f"the {side} gave out {database.sequence} again")
         database.log.append(database.sequence)
         self.accepted.append(database.sequence)
+        if self.outboxes and database.row is not None:
+            database.outbox.append(database.row.epoch)
         return True
+
+    def relay(self, side: str) -> None:
+        """Sends what the side's outbox has, unless it is held; an owner's events never before those of one earlier."""
+        database = self.databases[side]
+        if not database.relaying or (database.row is not None and database.row.events_held):
+            return
+        self.sent += database.outbox
+        database.outbox.clear()
+        if self.sent != sorted(self.sent):
+            self.violations.append(f"the {side} sent events before those of an earlier owner")
 
     def rows(self, side: str) -> set[int]:
         """The application's rows that a side has: its own, and those that have arrived."""

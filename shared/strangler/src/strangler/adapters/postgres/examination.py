@@ -16,15 +16,15 @@ RETAINED_BYTES = 1024**3
 # What it is, and either its name or the capability that its trigger was made for.
 LEAVINGS = r"""
 SELECT 'slot ' || slot_name, slot_name, NULL FROM pg_replication_slots
-WHERE slot_name LIKE 'strangler\_%' AND database = current_database()
-UNION ALL SELECT 'publication ' || pubname, pubname, NULL FROM pg_publication WHERE pubname LIKE 'strangler\_%'
+WHERE slot_name LIKE 'strangler\_%%' AND database = current_database()
+UNION ALL SELECT 'publication ' || pubname, pubname, NULL FROM pg_publication WHERE pubname LIKE 'strangler\_%%'
 UNION ALL SELECT 'subscription ' || subname, subname, NULL FROM pg_subscription s
-    JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database() WHERE subname LIKE 'strangler\_%'
-UNION ALL SELECT 'origin ' || roname, roname, NULL FROM pg_replication_origin WHERE roname LIKE 'strangler\_%'
+    JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database() WHERE subname LIKE 'strangler\_%%'
+UNION ALL SELECT 'origin ' || roname, roname, NULL FROM pg_replication_origin WHERE roname LIKE 'strangler\_%%'
 UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, tgname,
         convert_from(substring(tgargs FOR position('\x00'::bytea IN tgargs) - 1), 'UTF8')
     FROM pg_trigger
-    WHERE tgname IN ('strangler_fence', 'strangler_replica_fence', 'strangler_replica_truncate', 'strangler_orphan')
+    WHERE tgname = ANY (%s)
 """
 SIDES = "SELECT capability FROM strangler.side"
 SEQUENCES = (
@@ -48,7 +48,7 @@ class PostgresExamination:
         """What bears the tool's name in a database while no move of ``known`` has it."""
         found = []
         for place, connection in self._sessions.items():
-            for what, name, capability in connection.execute(LEAVINGS.encode()).fetchall():
+            for what, name, capability in connection.execute(LEAVINGS.encode(), (list(names.TRIGGERS),)).fetchall():
                 if capability not in known and not any(names.belongs(name, each) for each in known):
                     found.append((place, what))
             if scalar(connection, "SELECT to_regclass('strangler.side')") is not None:

@@ -81,6 +81,12 @@ def _create(connection: Connection, table: Table, capability: str) -> None:
                 sql.Literal(what),
             )
         )
+    connection.execute(
+        sql.SQL(
+            "CREATE OR REPLACE TRIGGER {} BEFORE TRUNCATE ON {} FOR EACH STATEMENT "
+            "EXECUTE FUNCTION strangler.refuse_truncate({})"
+        ).format(sql.Identifier(names.TRUNCATE), table.sql(), sql.Literal(capability))
+    )
 
 
 def _queue_orphans(
@@ -108,13 +114,43 @@ def _queue_orphans(
         connection.execute(sql.SQL("GRANT INSERT, UPDATE ON strangler.swept TO {}").format(role))
 
 
+ORPHANS = """
+SELECT count(*) FILTER (WHERE attempts = 0), count(*) FILTER (WHERE attempts > 0),
+       coalesce((SELECT max(rows) FROM strangler.swept WHERE capability = %(capability)s), 0)
+FROM strangler.orphan WHERE capability = %(capability)s
+"""
+
+
+def orphans(connection: Connection, capability: str) -> dict[str, int]:
+    """Deletions that came by the stream: how many wait for their clean-up, have failed, and are done."""
+    if scalar(connection, "SELECT to_regclass('strangler.swept')") is None:
+        return {}
+    row = connection.execute(ORPHANS, {"capability": capability}).fetchone()
+    assert row is not None
+    return dict(zip(("waiting", "failing", "swept"), row, strict=True))
+
+
+def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
+    """No stream leaves this side any more, so a TRUNCATE makes nothing differ.
+
+    The trigger is only disabled: removing it would have to wait for every reader, too.
+    """
+    standing = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s AND tgname = %s)"
+    with locked(connection, tables, "SHARE ROW EXCLUSIVE"):
+        for table in tables:
+            if scalar(connection, standing, table.oid, names.TRUNCATE):
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(table.sql(), sql.Identifier(names.TRUNCATE))
+                )
+
+
 def remove(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
     """Takes both fences and the side's row away, in one transaction."""
     with locked(connection, tables, "ACCESS EXCLUSIVE"):
         for table in tables:
-            for name in (names.FENCE, names.REPLICA_FENCE, names.REPLICA_TRUNCATE, names.ORPHAN):
+            for name in names.TRIGGERS:
                 connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(name), table.sql()))
-        for table_name in ("side", "marker", "orphan", "deferred", "swept"):
+        for table_name in ("side", "marker", "orphan", "deferred", "swept", "used"):
             connection.execute(
                 sql.SQL("DELETE FROM strangler.{} WHERE capability = %s").format(sql.Identifier(table_name)),
                 (capability,),

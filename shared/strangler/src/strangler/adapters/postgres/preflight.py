@@ -22,28 +22,31 @@ SELECT current_setting('max_replication_slots')::int
        current_setting('max_logical_replication_workers')::int
            - (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL)
 """
+REACH_MS = 10_000
 SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 RIGHTS = """
 SELECT r.rolreplication, has_database_privilege(current_database(), 'CREATE'),
-       pg_has_role(current_user, 'pg_create_subscription', 'MEMBER'),
+       pg_has_role(current_user, 'pg_create_subscription', 'USAGE'),
        has_parameter_privilege('session_replication_role', 'SET'),
        (SELECT bool_and(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p
         WHERE p.pronamespace = 'pg_catalog'::regnamespace
           AND p.proname IN ('pg_replication_origin_create', 'pg_replication_origin_drop', 'pg_replication_origin_oid',
-                            'pg_replication_origin_session_setup', 'pg_replication_origin_session_reset'))
+                            'pg_replication_origin_session_setup', 'pg_replication_origin_session_reset')),
+       pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
 FROM pg_roles r WHERE r.rolname = current_user
 """
-REACH_MS = 10_000
 RIGHT_NAMES = (
     ("the REPLICATION attribute", "ALTER ROLE {role} REPLICATION"),
     ("CREATE on the database", "GRANT CREATE ON DATABASE {database} TO {role}"),
-    ("membership in pg_create_subscription", "GRANT pg_create_subscription TO {role}"),
+    ("membership in pg_create_subscription", "GRANT pg_create_subscription TO {role} WITH INHERIT TRUE"),
     ("SET on session_replication_role", "GRANT SET ON PARAMETER session_replication_role TO {role}"),
     (
         "the replication origin functions",
         "GRANT EXECUTE ON FUNCTION pg_replication_origin_create, pg_replication_origin_drop, "
         "pg_replication_origin_oid, pg_replication_origin_session_setup, pg_replication_origin_session_reset TO {role}",
     ),
+    # Without it other roles' transactions are invisible, and the gate that looks for long ones always stands open.
+    ("membership in pg_read_all_stats", "GRANT pg_read_all_stats TO {role} WITH INHERIT TRUE"),
 )
 
 

@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import psycopg
 from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Column, Table
-from strangler.adapters.postgres.connection import Connection
-from strangler.adapters.postgres.hashing import LOCK_MS, Difference, Settle, matching
+from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
+from strangler.adapters.postgres.hashing import LOCK_MS, ONLY_THERE, Difference, Settle, matching
+from strangler.adapters.postgres.locks import NOT_FREE
+from strangler.domain import names
+from strangler.domain.errors import MoveError
+
+
+def mend(
+    capability: str,
+    owner: Connection,
+    copy_dsn: str,
+    tables: Mapping[str, Table],
+    found: Sequence[Difference],
+    *,
+    settle: Settle,
+) -> None:
+    """Makes each differing row of the copy what the owner's is, in a session with an origin of its own.
+
+    Raises:
+        MoveError: a row is locked by a writer, or another stands in its way.
+    """
+    with (
+        connect(copy_dsn, purpose=f"repair {capability}", idle_ms=60_000) as copy,
+        own_origin(copy, names.origin(capability, "repair")),
+    ):
+        # The local fence stands on the copy; a replica's writes pass it.
+        copy.execute("SET session_replication_role = replica")
+        # What is only in the copy goes first: it may have a value that a row of the owner's needs.
+        for one in sorted(found, key=lambda one: one.kind != ONLY_THERE):
+            try:
+                repair(owner, copy, tables[one.table], one, settle=settle)
+            except NOT_FREE as error:
+                raise MoveError(
+                    f"{one} is locked by a writer", place=capability, remedy="run verify --repair again"
+                ) from error
+            except psycopg.IntegrityError as error:
+                raise MoveError(
+                    f"{one} cannot be mended: {error.diag.message_primary}",
+                    place=f"{capability}, {describe(copy_dsn)}",
+                    remedy="mend the row that stands in its way first",
+                ) from error
 
 
 def repair(owner: Connection, copy: Connection, table: Table, difference: Difference, *, settle: Settle) -> None:

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from uuid import uuid4
 
-import psycopg
-from psycopg import sql
-
-from strangler.adapters.postgres import catalog, copying, fences, hashing, installing, preflight, repairing
+from strangler.adapters.postgres import (
+    addresses,
+    catalog,
+    copying,
+    fences,
+    hashing,
+    installing,
+    markers,
+    preflight,
+    removing,
+    repairing,
+)
 from strangler.adapters.postgres.catalog import ForeignKey, Table
-from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar, wait_until
-from strangler.adapters.postgres.locks import NOT_FREE, locked
+from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar
+from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
-from strangler.domain.errors import MoveError, RefusedError
+from strangler.domain.errors import MoveError
 from strangler.domain.move import StreamState
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
 from strangler.ports.replication import Progress, Proof
 
 SETTLE_SECONDS = 30.0
-ORPHANS = """
-SELECT count(*) FILTER (WHERE attempts = 0), count(*) FILTER (WHERE attempts > 0),
-       coalesce((SELECT max(rows) FROM strangler.swept WHERE capability = %(capability)s), 0)
-FROM strangler.orphan WHERE capability = %(capability)s
-"""
 
 
 class PostgresReplication:
@@ -47,6 +49,7 @@ class PostgresReplication:
         self.urls = urls
         self.forward = Stream(capability.name, FORWARD, replication_dsns[MONOLITH])
         self.reverse = Stream(capability.name, REVERSE, replication_dsns[SERVICE])
+        self._looked_at: set[str] = set()
         self._open: dict[tuple[str, str], Connection] = {}
 
     def session(self, side: str, purpose: str = "replicate") -> Connection:
@@ -92,6 +95,9 @@ class PostgresReplication:
             preflight.server(connection, self.capability.name)
         preflight.tables(monolith, self.tables(MONOLITH))
         preflight.tables(service, self.tables(SERVICE))
+        for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
+            if table := self.project.databases[database].outbox:
+                Outbox(database, table).require(connection)
         warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
         if not rerun:
             preflight.target_empty(service, self.tables(SERVICE))
@@ -105,7 +111,6 @@ class PostgresReplication:
 
     def raise_fences(self, *, epoch: int) -> None:
         """The monolith open, the service closed; deletions that will arrive by the way back are queued."""
-        routes = [{"methods": sorted(route.methods), "pattern": route.pattern} for route in self.capability.routes]
         for side, opened in ((SERVICE, False), (MONOLITH, True)):
             fences.raise_fences(
                 self.session(side),
@@ -115,7 +120,7 @@ class PostgresReplication:
                 epoch=epoch,
                 tables=self.tables(side),
                 peer_url=self.urls[SERVICE if side == MONOLITH else MONOLITH],
-                routes=routes,
+                routes=self._routes(),
                 references=self._references() if side == MONOLITH else (),
             )
 
@@ -182,17 +187,9 @@ class PostgresReplication:
 
     def settle(self, frm: str, *, within: float) -> bool:
         """Waits until all that ``frm`` has committed so far is on the other side."""
-        marker = uuid4()
         there = self.session(SERVICE if frm == MONOLITH else MONOLITH)
         # A session of its own, for the caller may hold a transaction open in the side's.
-        here = self.session(frm, "mark")
-        here.execute(
-            "DELETE FROM strangler.marker WHERE capability = %s AND written_at < now() - interval '1 hour'",
-            (self.capability.name,),
-        )
-        here.execute("INSERT INTO strangler.marker (capability, id) VALUES (%s, %s)", (self.capability.name, marker))
-        query = "SELECT EXISTS (SELECT FROM strangler.marker WHERE capability = %s AND id = %s)"
-        return wait_until(there, query, (self.capability.name, marker), within=within)
+        return markers.pass_through(self.session(frm, "mark"), there, self.capability.name, within=within)
 
     def verify(self, owner: str, progress: Progress, *, mend: bool) -> Proof:
         """Compares every row while the owner writes; with ``mend`` makes the copy what the owner is."""
@@ -208,14 +205,46 @@ class PostgresReplication:
         )
         proof = Proof(rows=found.rows, differences=[str(one) for one in found.differences])
         if mend and found.differences:
-            self._mend(owner, copy_side, {table.name: table for table in there}, found.differences)
+            repairing.mend(
+                self.capability.name,
+                self.session(owner),
+                self.dsns[copy_side],
+                {table.name: table for table in there},
+                found.differences,
+                settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
+            )
             proof.repaired = len(found.differences)
         return proof
+
+    def readdress(self) -> list[str]:
+        """Brings the addresses and routes that the move has written down to what the configuration says now.
+
+        Returns what was changed.
+
+        Raises:
+            PreflightError: one server cannot reach the other at its present address.
+        """
+        changed = []
+        for stream, sender, receiver in ((self.forward, MONOLITH, SERVICE), (self.reverse, SERVICE, MONOLITH)):
+            first = stream.direction not in self._looked_at
+            if addresses.lead_to_publisher(self.session(receiver), self.session(sender), stream, first=first):
+                changed.append(f"the {stream.direction} stream now comes from {describe(stream.publisher)}")
+            self._looked_at.add(stream.direction)
+        for side, peer in ((MONOLITH, SERVICE), (SERVICE, MONOLITH)):
+            known = addresses.Known(self.capability.name, self.urls[peer], self._routes())
+            if addresses.lead_to_peer(self.session(side), known):
+                changed.append(f"the {side} now knows the {peer} at {known.peer_url}, and the present routes")
+        return changed
 
     def end_forward(self) -> None:
         """Ends the stream monolith → service."""
         self.forward.unsubscribe(self.session(SERVICE))
         self.forward.withdraw(self.session(MONOLITH))
+
+    def end_reverse(self) -> None:
+        """Ends the stream service → monolith; the monolith's tables stay as they are."""
+        self.reverse.unsubscribe(self.session(MONOLITH))
+        self._end_streams_of_service()
 
     def drop_old(self) -> None:
         """Ends the stream to the monolith and drops its old tables, in one transaction of that database.
@@ -223,23 +252,9 @@ class PostgresReplication:
         Raises:
             RefusedError: something there still needs one of them; nothing has been dropped.
         """
-        monolith = self.session(MONOLITH)
         if not self.dropped():
-            tables = self.tables(MONOLITH)
-            try:
-                with locked(monolith, tables, "ACCESS EXCLUSIVE"):
-                    self.reverse.unsubscribe(monolith)
-                    # RESTRICT is the default: what still points there makes this fail.
-                    monolith.execute(
-                        sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(table.sql() for table in tables))
-                    )
-            except psycopg.errors.DependentObjectsStillExist as error:
-                raise RefusedError(
-                    f"the monolith still needs it: {error.diag.message_detail}",
-                    place=self.capability.name,
-                    remedy="remove what depends on the old tables, then run the command again",
-                ) from error
-        self.reverse.withdraw(self.session(SERVICE))
+            removing.drop_tables(self.session(MONOLITH), self.reverse, self.tables(MONOLITH))
+        self._end_streams_of_service()
 
     def dropped(self) -> bool:
         """Whether the monolith no longer has the tables."""
@@ -248,11 +263,7 @@ class PostgresReplication:
 
     def orphans(self) -> dict[str, int]:
         """Deletions that came by the stream: how many wait for their clean-up, have failed, and are done."""
-        if scalar(self.session(MONOLITH), "SELECT to_regclass('strangler.swept')") is None:
-            return {}
-        row = self.session(MONOLITH).execute(ORPHANS, {"capability": self.capability.name}).fetchone()
-        assert row is not None
-        return dict(zip(("waiting", "failing", "swept"), row, strict=True))
+        return fences.orphans(self.session(MONOLITH), self.capability.name)
 
     def seams(self) -> list[str]:
         """What in the monolith still points into the capability."""
@@ -275,9 +286,11 @@ class PostgresReplication:
             fences.remove(service, capability=self.capability.name, tables=self.tables(SERVICE))
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))
         for connection in (monolith, service):
-            for (origin,) in connection.execute("SELECT roname FROM pg_replication_origin").fetchall():
-                if names.belongs(origin, self.capability.name):
-                    connection.execute("SELECT pg_replication_origin_drop(%s)", (origin,))
+            removing.drop_origins(connection, self.capability.name)
+
+    def _end_streams_of_service(self) -> None:
+        self.reverse.withdraw(self.session(SERVICE))
+        fences.allow_truncate(self.session(SERVICE), tables=self.tables(SERVICE))
 
     def _unknown(self, side: str) -> list[Table]:
         known = "SELECT tables FROM strangler.side WHERE capability = %s"
@@ -292,38 +305,8 @@ class PostgresReplication:
                 remedy="see `strangler status` for its lag and errors, and the log of the subscribing server",
             )
 
+    def _routes(self) -> list[dict[str, object]]:
+        return [{"methods": sorted(route.methods), "pattern": route.pattern} for route in self.capability.routes]
+
     def _references(self) -> list[ForeignKey]:
         return catalog.references_into(self.session(MONOLITH), self.tables(MONOLITH))
-
-    def _mend(
-        self, owner: str, copy_side: str, tables: Mapping[str, Table], found: Sequence[hashing.Difference]
-    ) -> None:
-        origin = names.origin(self.capability.name, "repair")
-        with (
-            connect(self.dsns[copy_side], purpose=f"repair {self.capability.name}", idle_ms=60_000) as copy,
-            own_origin(copy, origin),
-        ):
-            # The local fence stands on the copy; a replica's writes pass it.
-            copy.execute("SET session_replication_role = replica")
-            # What is only in the copy goes first: it may have a value that a row of the owner's needs.
-            for one in sorted(found, key=lambda one: one.kind != hashing.ONLY_THERE):
-                try:
-                    repairing.repair(
-                        self.session(owner),
-                        copy,
-                        tables[one.table],
-                        one,
-                        settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
-                    )
-                except NOT_FREE as error:
-                    raise MoveError(
-                        f"{one} is locked by a writer",
-                        place=self.capability.name,
-                        remedy="run verify --repair again",
-                    ) from error
-                except psycopg.IntegrityError as error:
-                    raise MoveError(
-                        f"{one} cannot be mended: {error.diag.message_primary}",
-                        place=f"{self.capability.name}, {describe(self.dsns[copy_side])}",
-                        remedy="mend the row that stands in its way first",
-                    ) from error

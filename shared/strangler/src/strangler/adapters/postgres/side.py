@@ -13,23 +13,33 @@ import psycopg
 from strangler.adapters.postgres import locks
 from strangler.adapters.postgres.connection import Connection, connect, describe, scalar, wait_until
 from strangler.adapters.postgres.locks import Holder
+from strangler.adapters.postgres.outbox import Outbox
 from strangler.domain.errors import StackError
 from strangler.domain.move import SideRow
 from strangler.ports.side import BlockedError, LostError, StaleError
 
+# A column that an older version of the tool has not made is looked for without naming it.
+ROW = """
+SELECT capability, side, epoch, open, prepared, bounce_to,
+       coalesce((to_jsonb(s) ->> 'events_held')::boolean, false)
+FROM strangler.side s WHERE capability = %s
+"""
+BACKLOG_MS = 2000
 STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
 
 
 class PostgresSide:
     """The database of ``side`` for one capability, spoken to in one session.
 
-    Reconnects on its next use when the session has been lost.
+    ``outbox`` is where its applications leave events, if they do. Reconnects on its next use when the session has been
+    lost.
     """
 
-    def __init__(self, capability: str, side: str, dsn: str) -> None:
+    def __init__(self, capability: str, side: str, dsn: str, *, outbox: Outbox | None = None) -> None:
         self.capability = capability
         self.side = side
         self.dsn = dsn
+        self.outbox = outbox
         self._connection: Connection | None = None
 
     @property
@@ -45,6 +55,11 @@ class PostgresSide:
             except StackError as error:
                 raise LostError(error.message, place=error.place, remedy=error.remedy) from error
         return self._connection
+
+    @property
+    def has_outbox(self) -> bool:
+        """Whether its applications leave events in an outbox."""
+        return self.outbox is not None
 
     def hurry(self, seconds: float | None) -> None:
         """Ends the session if it is still open then, so that nothing waits for a server that stands still."""
@@ -62,10 +77,7 @@ class PostgresSide:
         """What the database says of itself, or None where no move has begun."""
         if scalar(self.connection, "SELECT to_regclass('strangler.side')") is None:
             return None
-        row = self.connection.execute(
-            "SELECT capability, side, epoch, open, prepared, bounce_to FROM strangler.side WHERE capability = %s",
-            (self.capability,),
-        ).fetchone()
+        row = self.connection.execute(ROW, (self.capability,)).fetchone()
         return SideRow(*row) if row else None
 
     def warm(self) -> None:
@@ -92,10 +104,13 @@ class PostgresSide:
         """Opens the side again after a fence that led nowhere."""
         self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), statement_ms)
 
-    def hold(self, *, target: int, statement_ms: int) -> None:
-        """Begins the transaction that opens this side, and leaves it open for `open` or `let_go`."""
+    def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
+        """Begins the transaction that opens this side, and leaves it open for `open` or `let_go`.
+
+        With ``hold_events`` its events wait until `release_events`.
+        """
         self.connection.execute("BEGIN")
-        self._locked("SELECT strangler.open_side(%s, %s)", (self.capability, target), statement_ms)
+        self._locked("SELECT strangler.open_side(%s, %s, %s)", (self.capability, target, hold_events), statement_ms)
 
     def still_holds(self) -> None:
         """Asks the session of `hold` whether it lives.
@@ -144,12 +159,48 @@ class PostgresSide:
         """
         self._locked("SELECT strangler.prepare_side(%s, %s, %s)", (self.capability, target, json.dumps(positions)), 0)
 
+    def backlog(self) -> int | None:
+        """Events of the capability that have not left this side's outbox, counted up to a limit; None without one.
+
+        Raises:
+            ConfigurationError: the outbox is not there, or has no column for the capability.
+            BlockedError: somebody holds the outbox against readers.
+        """
+        if self.outbox is None:
+            return None
+        connection = self.connection
+        connection.execute("SELECT set_config('statement_timeout', %s, false)", (str(BACKLOG_MS),))
+        try:
+            return self.outbox.backlog(connection, self.capability)
+        except locks.NOT_FREE as error:
+            raise BlockedError(
+                f"the outbox could not be read within {BACKLOG_MS} ms",
+                place=f"{self.capability}, {describe(self.dsn)}",
+                remedy="see who holds it (pg_locks)",
+            ) from error
+
+    def release_events(self, *, epoch: int) -> bool:
+        """Lets this side's events go, if it is still open at ``epoch``."""
+        released = self.connection.execute(
+            "UPDATE strangler.side SET events_held = false WHERE capability = %s AND open AND epoch = %s",
+            (self.capability, epoch),
+        )
+        return released.rowcount == 1
+
     def bounce(self, to: str | None, *, epoch: int) -> None:
         """Lets the requests held here go to the other side; None holds those that come from now on."""
         self.connection.execute(
             "UPDATE strangler.side SET bounce_to = %s WHERE capability = %s AND NOT open AND epoch <= %s",
             (to, self.capability, epoch),
         )
+        if to is not None:
+            self.connection.execute("SELECT strangler.note_use(%s)", (self.capability,))
+
+    def unused(self) -> float | None:
+        """Seconds since a request last came to this closed side's routes, or since it was closed; None: not known."""
+        age = "SELECT extract(epoch FROM clock_timestamp() - used_at)::float8 FROM strangler.used WHERE capability = %s"
+        found: float | None = scalar(self.connection, age, self.capability)
+        return found
 
     def holders(self) -> list[Holder]:
         """Transactions of others that hold a moved table in a mode the fence waits for."""

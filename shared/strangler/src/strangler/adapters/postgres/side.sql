@@ -17,6 +17,9 @@ CREATE TABLE IF NOT EXISTS strangler.side (
 -- While true, new writes wait at the door: those under way end sooner, and the fence finds the tables free.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS pausing boolean NOT NULL DEFAULT false;
 
+-- While true, a relay leaves this side's events where they are: the old owner's are not all out yet.
+ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS events_held boolean NOT NULL DEFAULT false;
+
 -- Wakes the requests that are held for this side.
 CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -52,6 +55,12 @@ CREATE TABLE IF NOT EXISTS strangler.swept (
     rows       bigint NOT NULL DEFAULT 0
 );
 
+-- When a request last came to the routes of a side that has given the capability away; at first, when it did.
+CREATE TABLE IF NOT EXISTS strangler.used (
+    capability text PRIMARY KEY,
+    used_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- Indexes and constraints taken off for the first copy, kept here until they are back.
 CREATE TABLE IF NOT EXISTS strangler.deferred (
     capability text NOT NULL,
@@ -79,6 +88,26 @@ BEGIN
             ELSE 'This side owns the capability: somebody has changed the copy by hand.' END,
         SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
 END $$;
+
+-- Stands on both sides for as long as there are streams: they carry no TRUNCATE.
+CREATE OR REPLACE FUNCTION strangler.refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'SF003',
+        MESSAGE = format('%s is being moved: TRUNCATE of %I.%I refused', TG_ARGV[0], TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        DETAIL = TG_ARGV[0],
+        HINT = 'The other side would keep the rows. Use DELETE, or cancel the move first.',
+        SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+END $$;
+
+-- Notes a request to the routes of a side that has given the capability away. Applications call it, and have no other
+-- rights in this schema.
+CREATE OR REPLACE FUNCTION strangler.note_use(which text) RETURNS void LANGUAGE sql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO strangler.used (capability)
+    SELECT s.capability FROM strangler.side s WHERE s.capability = which AND NOT s.open
+    ON CONFLICT (capability) DO UPDATE SET used_at = clock_timestamp()
+$$;
 
 -- Fires only for rows that a stream deletes; the clean-up itself runs in an ordinary session (see the sweep).
 -- A stream applies as the table's owner, who may have no rights in this schema.
@@ -124,7 +153,7 @@ END $$;
 CREATE OR REPLACE FUNCTION strangler.close_side(which text, expected bigint, target bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM strangler.lock_tables(which);
-    UPDATE strangler.side SET open = false, epoch = target, bounce_to = NULL, pausing = false
+    UPDATE strangler.side SET open = false, epoch = target, bounce_to = NULL, pausing = false, events_held = false
     WHERE capability = which AND open AND epoch = expected;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'SF002',
@@ -134,16 +163,25 @@ BEGIN
 END $$;
 
 -- Lifts a side to open at `target`; refused when it is ahead, or already open at another epoch.
-CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- With `hold_events` its events wait for the old owner's, from the first write on.
+CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint, hold_events boolean) RETURNS void
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM strangler.lock_tables(which);
-    UPDATE strangler.side SET open = true, epoch = target, bounce_to = NULL, pausing = false
+    UPDATE strangler.side
+    SET open = true, epoch = target, bounce_to = NULL, pausing = false, events_held = hold_events
     WHERE capability = which AND NOT open AND epoch <= target;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'SF002',
             MESSAGE = format('%s cannot be opened here at epoch %s', which, target);
     END IF;
     PERFORM strangler.turn_fences(which, true);
+END $$;
+
+-- The same without events; older versions of the tool call it, too.
+CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM strangler.open_side(which, target, false);
 END $$;
 
 -- The way back from a fence, or from an intent that never fenced: open at `target` in either case.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from strangler.adapters.stack import broker, gateway, identity, ports, secrets, state, teardown
+from strangler.adapters.stack import broker, gateway, identity, ports, retirement, secrets, state, teardown
 from strangler.adapters.stack.postgres import Server
 from strangler.adapters.stack.processes import AGENT, Programs
 from strangler.adapters.stack.program import Program
@@ -127,7 +127,8 @@ class _Startup:
             if process.http or process.address
         }
         self._state.metrics = f"http://{ports.LOOPBACK}:{self._ports[AGENT]}/metrics"
-        ours = [process for process in self._project.processes.values() if process.command]
+        retired = retirement.retired(self._project.state)
+        ours = [each for each in self._project.processes.values() if each.command and each.name not in retired]
         self._migrate(programs, ours)
         self._load(programs, data)
         self._processes(programs, ours)
@@ -183,6 +184,7 @@ class _Startup:
             dsns=self._state.databases,
             shared={
                 "BROKER_URL": self._state.broker,
+                "GATEWAY_URL": self._project.gateway.address or f"http://{ports.LOOPBACK}:{self._ports['gateway']}",
                 **secrets.environment(self._project.secrets, folder),
             },
         )

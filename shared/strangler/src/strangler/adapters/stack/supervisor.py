@@ -13,13 +13,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from strangler.adapters.stack import identity, teardown
+from strangler.adapters.stack import identity, retirement, teardown
 from strangler.adapters.stack.program import Program, failure
 from strangler.adapters.stack.state import Running, State
 from strangler.domain.errors import StackError
@@ -36,7 +36,7 @@ class StoppedError(StackError):
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A program and its present process; ``due`` is when it is to be started again."""
+    """A program and its present process; ``due`` is when it is to be started again. One that is ``retired`` is not."""
 
     program: Program
     process: subprocess.Popen[bytes]
@@ -44,6 +44,7 @@ class Child:
     restarts: int = 0
     quick_deaths: int = 0
     due: float | None = None
+    retired: bool = False
 
 
 class Supervisor:
@@ -56,6 +57,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._watching = False
         self._stop_asked = False
+        self._retire_asked = False
         self._selector = selectors.DefaultSelector()
         self._log: TextIO = (folder / "log" / "supervisor.log").open("a", buffering=1)
         self._listen_for_signals()
@@ -126,8 +128,11 @@ class Supervisor:
                 key.fileobj.recv(4096)
         if self._stop_asked and not self._watching:
             raise StoppedError("stopped while it was starting")
+        if self._retire_asked and self._watching:
+            self._retire_asked = False
+            self._retire(retirement.retired(self._folder))
         now = time.monotonic()
-        for child in self._children.values():
+        for child in list(self._children.values()):
             if child.due is not None and child.due <= now:
                 self._restart(child)
 
@@ -178,12 +183,29 @@ class Supervisor:
         os.close(descriptor)
         code = child.process.wait()
         name = child.program.name
+        if child.retired:
+            self._forget(child)
+            return
         if not self._watching:
             raise failure(child.program, f"ended with {_ending(code)} while the stack was starting")
         lived = time.monotonic() - child.started
         child.quick_deaths = child.quick_deaths + 1 if lived < HEALTHY_AFTER_SECONDS else 0
         self._plan_restart(child)
         self._event("died", name=name, ending=_ending(code), lived_seconds=round(lived, 1))
+
+    def _retire(self, names: Collection[str]) -> None:
+        for child in [self._children[name] for name in names if name in self._children]:
+            child.retired = True
+            if child.due is not None:
+                self._forget(child)
+            else:
+                child.process.send_signal(child.program.stop_signal)
+
+    def _forget(self, child: Child) -> None:
+        del self._children[child.program.name]
+        self._state.processes.pop(child.program.name, None)
+        self._write(self._state)
+        self._event("retired", name=child.program.name)
 
     def _plan_restart(self, child: Child) -> None:
         delay = min(LONGEST_DELAY_SECONDS, 0.05 * 2**child.quick_deaths) if child.quick_deaths > 1 else 0.0
@@ -212,7 +234,11 @@ class Supervisor:
         signal.set_wakeup_fd(theirs.fileno())
         for number in STOP_SIGNALS:
             signal.signal(number, self._ask_to_stop)
+        signal.signal(retirement.SIGNAL, self._ask_to_retire)
         self._selector.register(ours, selectors.EVENT_READ, None)
+
+    def _ask_to_retire(self, _number: int, _frame: FrameType | None) -> None:
+        self._retire_asked = True
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_asked = True

@@ -10,7 +10,7 @@ from strangler.adapters.stack import identity
 from strangler.adapters.stack.state import Running
 from strangler.domain.errors import StackError
 
-DATA = ("postgres", "broker", "gateway", "run", "secrets", "log", "data.json", "ports.json")
+DATA = ("postgres", "broker", "gateway", "run", "secrets", "log", "data.json", "ports.json", "retired.json")
 
 
 def stop(processes: Mapping[str, Running], folder: Path, report: Callable[[str], None]) -> None:

@@ -10,9 +10,10 @@ from strangler.application.rehearsal.script import CHANGES_OWNER, TRAFFIC, Step
 from strangler.domain.errors import StranglerError
 from strangler.ports.rehearsal import Bounces, Ran, Totals, Traffic, Verbs
 
-CONFIRMED = CHANGES_OWNER | {"complete", "cancel"}
+CONFIRMED = CHANGES_OWNER | {"complete", "cancel", "retire"}
 ATTEMPTS = 3
 BETWEEN_ATTEMPTS = 200  # requests
+LONG = 1800.0  # seconds for a verb that reads every row
 WARM = 5  # acknowledged writes of each writer, before and after a change of owner
 
 
@@ -69,7 +70,7 @@ class Conductor:
 
     def verify(self, capability: str) -> Ran:
         """Compares both databases; a difference is not an error here."""
-        ran = self.verbs.run("verify", capability, within=self.patience)
+        ran = self.verbs.run("verify", capability, within=LONG)
         if ran.answer:
             self._verified[capability] = ran.answer
             self._amend(capability, ran.answer)
@@ -113,7 +114,9 @@ class Conductor:
 
     def _run(self, step: Step) -> Ran:
         confirmed = ("--yes",) if step.verb in CONFIRMED else ()
-        return self.verbs.run(step.verb, step.capability, *step.options, *confirmed, within=self.patience)
+        words = [word for word in (step.verb, step.capability) if word]
+        within = LONG if step.verb in ("start", "verify") else self.patience
+        return self.verbs.run(*words, *step.options, *confirmed, within=within)
 
     def _changed(self, step: Step, ran: Ran, *, bounced: int, attempts: int) -> Change:
         return Change(

@@ -12,7 +12,7 @@ from strangler.application.rehearsal.conduct import Conductor
 from strangler.application.rehearsal.history import gather
 from strangler.application.rehearsal.proof import DRAINED_WITHIN, Drain, owners, settle, spoil
 from strangler.application.rehearsal.report import Evidence
-from strangler.application.rehearsal.script import TRAFFIC, Step
+from strangler.application.rehearsal.script import Step
 from strangler.domain.errors import StranglerError
 from strangler.domain.project import MONOLITH
 from strangler.ports.rehearsal import Bounces, Damage, Sides, Traffic, Verbs
@@ -113,6 +113,6 @@ def _moving(steps: Sequence[Step]) -> Mapping[str, bool]:
     """The capabilities that the script moves, and whether both sides are still to be compared."""
     moving: dict[str, bool] = {}
     for step in steps:
-        if step.verb != TRAFFIC:
+        if step.capability:
             moving[step.capability] = step.verb not in ("complete", "cancel")
     return moving

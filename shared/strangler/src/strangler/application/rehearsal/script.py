@@ -17,7 +17,8 @@ from strangler.domain.errors import ConfigurationError
 
 TRAFFIC = "traffic"
 CHANGES_OWNER = frozenset({"switch", "reverse"})
-VERBS = frozenset({"start", "verify", "complete", "cancel"}) | CHANGES_OWNER
+OF_ALL = frozenset({"retire"})  # verbs without a capability
+VERBS = frozenset({"start", "verify", "complete", "cancel"}) | CHANGES_OWNER | OF_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Step:
     def __str__(self) -> str:
         if self.verb == TRAFFIC:
             return f"{TRAFFIC} {self.requests}"
-        return " ".join((self.verb, self.capability, *self.options))
+        return " ".join(filter(None, (self.verb, self.capability, *self.options)))
 
 
 def default(capabilities: Sequence[str]) -> list[Step]:
@@ -71,6 +72,8 @@ def _step(words: Sequence[str], *, place: str, capabilities: Collection[str]) ->
     if verb not in VERBS:
         known = ", ".join(sorted(VERBS | {TRAFFIC}))
         raise ConfigurationError(f"no such step: {verb}", place=place, remedy=f"use one of {known}")
+    if verb in OF_ALL:
+        return Step(verb, options=tuple(rest))
     if not rest or rest[0] not in capabilities:
         raise ConfigurationError(
             f"{verb} needs a capability",

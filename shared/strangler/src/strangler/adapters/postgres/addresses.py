@@ -1,0 +1,71 @@
+"""What a move has written down of addresses in the databases, brought to what the configuration says now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import Jsonb
+
+from strangler.adapters.postgres import preflight
+from strangler.adapters.postgres.connection import Connection, scalar
+from strangler.adapters.postgres.streams import PRESENT, Stream
+
+READABLE = "SELECT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')"
+WRITTEN = """
+SELECT subconninfo FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+WHERE s.subname = %s
+"""
+ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
+OUTDATED = """
+SELECT EXISTS (SELECT FROM strangler.side
+               WHERE capability = %(capability)s AND (peer_url, routes) IS DISTINCT FROM (%(peer_url)s, %(routes)s))
+"""
+UPDATE = "UPDATE strangler.side SET peer_url = %(peer_url)s, routes = %(routes)s WHERE capability = %(capability)s"
+
+
+def lead_to_publisher(subscriber: Connection, publisher: Connection, stream: Stream, *, first: bool) -> bool:
+    """Gives a subscription the publisher's present address; whether it had another.
+
+    Only a superuser can read which it has. Any other role gives it, on its ``first`` look, to a stream that does not
+    run: that takes nothing from it.
+
+    Raises:
+        PreflightError: the subscriber's server cannot reach the present address; the subscription keeps what it has.
+    """
+    if not scalar(subscriber, PRESENT, stream.name):
+        return False
+    if scalar(subscriber, READABLE):
+        written = scalar(subscriber, WRITTEN, stream.name)
+        if conninfo_to_dict(written) == conninfo_to_dict(stream.publisher):
+            return False
+    elif not first or scalar(publisher, ACTIVE, stream.name):
+        return False
+    preflight.reachable(subscriber, stream.publisher)
+    subscriber.execute(
+        sql.SQL("ALTER SUBSCRIPTION {} CONNECTION {}").format(
+            sql.Identifier(stream.name), sql.Literal(stream.publisher)
+        )
+    )
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a side knows of a capability besides its own state: the other side's process, and the routes."""
+
+    capability: str
+    peer_url: str
+    routes: Sequence[Mapping[str, object]]
+
+
+def lead_to_peer(connection: Connection, known: Known) -> bool:
+    """Writes what is known into the side's row; whether it was another."""
+    present = {"capability": known.capability, "peer_url": known.peer_url, "routes": Jsonb(list(known.routes))}
+    # Looked at first: an update wakes every request that waits here, even one that finds nothing to change.
+    if connection.execute(OUTDATED, present).fetchone() != (True,):
+        return False
+    connection.execute(UPDATE, present)
+    return True

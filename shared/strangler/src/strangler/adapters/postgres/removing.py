@@ -1,0 +1,41 @@
+"""Takes away what a move has made and no longer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.connection import Connection
+from strangler.adapters.postgres.locks import locked
+from strangler.adapters.postgres.streams import Stream
+from strangler.domain import names
+from strangler.domain.errors import RefusedError
+
+
+def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table]) -> None:
+    """Drops the tables of a side together with the subscription that fills them, in one transaction.
+
+    Raises:
+        RefusedError: something there still needs one of them; nothing has been dropped.
+    """
+    try:
+        with locked(connection, tables, "ACCESS EXCLUSIVE"):
+            stream.unsubscribe(connection)
+            # RESTRICT is the default: what still points there makes this fail.
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(table.sql() for table in tables)))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise RefusedError(
+            f"the monolith still needs it: {error.diag.message_detail}",
+            place=stream.capability,
+            remedy="remove what depends on the old tables, then run the command again",
+        ) from error
+
+
+def drop_origins(connection: Connection, capability: str) -> None:
+    """Removes every replication origin that bears the capability's name."""
+    for (origin,) in connection.execute("SELECT roname FROM pg_replication_origin").fetchall():
+        if names.belongs(origin, capability):
+            connection.execute("SELECT pg_replication_origin_drop(%s)", (origin,))

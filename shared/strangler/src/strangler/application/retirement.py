@@ -1,0 +1,60 @@
+"""``retire``: the monolith is no longer needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from strangler.application.sides import Parts
+from strangler.domain.errors import RefusedError
+from strangler.domain.phase import State
+from strangler.domain.project import Project
+
+RETIRED = "retired"  # the fact that the ledger keeps of each move
+
+
+def processes(project: Project) -> list[str]:
+    """The monolith's own processes: those that use its database."""
+    return [name for name, process in project.processes.items() if process.database == project.ledger]
+
+
+def retirable(all_parts: Sequence[Parts]) -> None:
+    """Changes nothing.
+
+    Raises:
+        RefusedError: while the monolith still owns something, there is a way back to it, or its relay has not sent all.
+    """
+    for parts in all_parts:
+        move = parts.ledger.move(parts.name)
+        if move is None or move.state is not State.COMPLETED:
+            raise RefusedError(
+                "has not left the monolith" if move is None else f"its move is {move.state.value}",
+                place=parts.name,
+                remedy=f"complete every capability first; see `strangler status {parts.name}`",
+            )
+        if waiting := parts.monolith.backlog():
+            raise RefusedError(
+                f"{waiting} events wait in the monolith's outbox",
+                place=parts.name,
+                remedy="see that its relay runs; they are lost to those who wait for them when it stops",
+            )
+
+
+def retire(all_parts: Sequence[Parts], stop: Callable[[], None]) -> None:
+    """Stops the monolith with ``stop``, then ends the streams that kept its copies; can be run again.
+
+    Its database stays as it is: the ledger lives there, and the books of the past.
+
+    Raises:
+        RefusedError: see `retirable`.
+    """
+    with ExitStack() as held:
+        for parts in all_parts:
+            held.enter_context(parts.ledger.coordinating(parts.name))
+        retirable(all_parts)
+        stop()
+        for parts in all_parts:
+            parts.ledger.learn(parts.name, **{RETIRED: True})
+            if not parts.replication.dropped():
+                parts.replication.end_reverse()
+            parts.ledger.record(parts.name, RETIRED)

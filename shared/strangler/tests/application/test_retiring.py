@@ -1,0 +1,73 @@
+"""The monolith is stopped when nothing is left in it, and only then."""
+
+from __future__ import annotations
+
+import pytest
+from moves import NAME, moving, parts_of
+from strangler.application.ending import complete
+from strangler.application.retirement import retire
+from strangler.application.status import status
+from strangler.domain.errors import RefusedError, StackError
+from strangler.domain.project import MONOLITH, SERVICE
+
+
+def test_it_stops_before_the_streams_to_it_end() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    complete(parts, drop=False)
+
+    retire([parts], lambda: parts.replication.calls.append("stop"))
+
+    assert parts.replication.calls == ["end forward", "stop", "end reverse"]
+    assert world.history[-1][1] == "retired"
+    assert (status(parts).phase, status(parts).next) == ("retired", [])
+
+
+def test_it_is_refused_while_there_is_a_way_back() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+
+    with pytest.raises(RefusedError, match="its move is moving") as caught:
+        retire([parts], lambda: pytest.fail("it was stopped"))
+
+    assert caught.value.place == NAME
+    assert parts.replication.calls == []
+
+
+def test_one_that_does_not_stop_keeps_its_streams() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    complete(parts, drop=False)
+
+    def refuse() -> None:
+        raise StackError("still running")
+
+    with pytest.raises(StackError):
+        retire([parts], refuse)
+
+    assert parts.replication.calls == ["end forward"]
+    assert status(parts).phase == "completed"
+
+
+def test_it_can_be_run_again() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    complete(parts, drop=False)
+    retire([parts], lambda: None)
+
+    retire([parts], lambda: None)
+
+    assert parts.replication.calls == ["end forward", "end reverse", "end reverse"]
+
+
+def test_it_is_refused_until_the_monolith_has_told_all_its_events() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    complete(parts, drop=False)
+    world.databases[MONOLITH].outbox = [1]
+
+    with pytest.raises(RefusedError, match="1 events wait in the monolith's outbox"):
+        retire([parts], lambda: pytest.fail("it was stopped"))
+
+    world.databases[MONOLITH].outbox = []
+    retire([parts], lambda: None)
