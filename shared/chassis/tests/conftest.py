@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import broker_node
 import pytest
+from broker_node import BrokerNode
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
@@ -24,5 +27,41 @@ def key_file(tmp_path: Path, settings) -> Path:
 
 
 @pytest.fixture
+def service_key(tmp_path: Path, settings) -> Path:
+    """A fresh key of a service, which signs and is trusted for the test."""
+    path = tmp_path / "service.pem"
+    path.write_bytes(pem(Ed25519PrivateKey.generate()))
+    settings.SERVICE_KEY_FILE = str(path)
+    return path
+
+
+@pytest.fixture
 def reader(db) -> User:
     return User.objects.create_user("ada", password="correct horse")
+
+
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerNode]:
+    """One RabbitMQ for the session; what a test stops is running again for the next."""
+    node = broker_node.node(tmp_path_factory.mktemp("broker"))
+    if node is None:
+        pytest.skip("rabbitmq-server is not installed")
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()
+
+
+@pytest.fixture
+def rabbitmq_node(shared_broker: BrokerNode) -> Iterator[BrokerNode]:
+    """The node itself, for tests that stop and start it."""
+    shared_broker.start()
+    yield shared_broker
+    shared_broker.start()
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_node: BrokerNode) -> str:
+    """The amqp URL of a running node; queues of earlier tests may still be there, so name your own."""
+    return rabbitmq_node.url

@@ -23,3 +23,5 @@ PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]
 PASSWORD_ITERATIONS = 1000
 CHASSIS_AUDIENCE = "library"
 TOKEN_KEY_FILE = str(Path(__file__).with_name("no-such-key.pem"))
+CHASSIS_CONSUMES = {"books": ["visits.visit.noted"]}
+CHASSIS_INBOXES = {"books": "library.Inbox"}

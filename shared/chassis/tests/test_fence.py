@@ -36,6 +36,7 @@ def side(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch,
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
     settings.CHASSIS_HOLD_LIMIT = 8
     monkeypatch.setattr(ownership, "_present", set())
+    monkeypatch.setattr(ownership, "_noted", {})
     moment.passed, moment.planned = 0, None
     found = Side(peer.url)
     yield found
@@ -243,6 +244,38 @@ def test_reads_are_answered_here_in_the_pause_and_follow_the_owner_after_it(side
 
     assert in_the_pause.status_code == 404
     assert_bounced(after, "/books/none")
+
+
+def test_a_request_to_routes_that_another_side_has_is_noted(side: Side, ask: Ask) -> None:
+    side.fence()
+    side.hand_over()
+    assert used() == []
+
+    for _ in range(2):
+        assert_bounced(ask("/books", method="GET").result(5), "/books")
+
+    assert used() == ["books"]
+
+
+def test_a_request_that_is_answered_here_is_not_noted(side: Side, ask: Ask) -> None:
+    ask("/books", method="GET").result(5)
+
+    assert used() == []
+
+
+def test_a_tool_that_notes_no_use_keeps_no_request_from_its_owner(side: Side, ask: Ask) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP FUNCTION strangler.note_use")
+    side.fence()
+    side.hand_over()
+
+    assert_bounced(ask("/books", method="GET").result(5), "/books")
+
+
+def used() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT capability FROM strangler.used")
+        return [row[0] for row in cursor.fetchall()]
 
 
 def test_a_view_that_belongs_elsewhere_waits_for_the_fence_and_runs_again(side: Side, ask: Ask) -> None:

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import jwt
 import pytest
-from chassis import tokens
+from chassis import keys, tokens
 from conftest import pem
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import IsAdminUser, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
@@ -48,7 +48,7 @@ def signed(key: Ed25519PrivateKey, **changes) -> str:
 
 @pytest.fixture
 def key(key_file) -> Ed25519PrivateKey:
-    ring = tokens._keyring(str(key_file))
+    ring = keys.keyring(str(key_file), setting="TOKEN_KEY_FILE")
     return ring.keys[ring.signer]
 
 
@@ -192,24 +192,81 @@ def test_a_subject_that_is_no_key_of_the_model_is_refused(key):
         tokens.bearer(signed(key, sub="ada"))
 
 
-def test_a_missing_key_file_says_which_setting_to_mend(settings, tmp_path):
-    settings.TOKEN_KEY_FILE = str(tmp_path / "absent.pem")
+def test_an_access_token_says_who_is_staff_and_a_refresh_token_nothing_of_it(reader):
+    customer = tokens.issue(reader)
+    reader.is_staff = True
+    staff = tokens.issue(reader)
 
-    with pytest.raises(ImproperlyConfigured, match=r"TOKEN_KEY_FILE: .*absent.pem cannot be read"):
+    assert tokens.verify(customer.access)["staff"] is False
+    assert tokens.verify(staff.access)["staff"] is True
+    assert "staff" not in tokens.verify(staff.refresh, use="refresh")
+
+
+def test_where_accounts_are_here_the_row_decides_and_not_the_claim(key, reader):
+    assert not tokens.bearer(signed(key, sub=str(reader.pk), staff=True)).is_staff
+
+
+def test_clocks_may_differ_a_little(key):
+    now = datetime.now(UTC)
+
+    assert tokens.verify(signed(key, iat=now + timedelta(seconds=2), exp=now + timedelta(minutes=1)))
+    assert tokens.verify(signed(key, exp=now - timedelta(seconds=2)))
+
+
+def test_clocks_may_not_differ_much(key):
+    now = datetime.now(UTC)
+
+    with pytest.raises(tokens.TokenError):
+        tokens.verify(signed(key, iat=now + timedelta(seconds=20)))
+    with pytest.raises(tokens.TokenError, match="expired"):
+        tokens.verify(signed(key, exp=now - timedelta(seconds=20)))
+
+
+def test_a_process_with_neither_keys_nor_an_address_of_them_says_which_setting_to_mend(key, settings):
+    token = signed(key)
+    settings.TOKEN_KEY_FILE = ""
+
+    with pytest.raises(ImproperlyConfigured, match="TOKEN_KEY_FILE is not set"):
+        tokens.verify(token)
+    with pytest.raises(ImproperlyConfigured, match="TOKEN_KEY_FILE is not set"):
         tokens.jwks()
 
 
-def test_a_file_without_a_key_is_refused(settings, tmp_path):
-    (tmp_path / "empty.pem").write_text("nothing here")
-    settings.TOKEN_KEY_FILE = str(tmp_path / "empty.pem")
+class TestPrincipals:
+    """Where accounts are remote."""
 
-    with pytest.raises(ImproperlyConfigured, match="no private key"):
-        tokens.jwks()
+    @pytest.fixture(autouse=True)
+    def _remote(self, settings):
+        settings.CHASSIS_ACCOUNTS = "remote"
 
+    def test_a_token_makes_a_principal_and_no_table_is_asked(self, key):
+        user, _ = tokens.TokenAuthentication().authenticate(request_with(f"Bearer {signed(key, sub='7')}"))
 
-def test_a_key_of_another_kind_is_refused(settings, tmp_path):
-    (tmp_path / "rsa.pem").write_bytes(pem(generate_private_key(public_exponent=65537, key_size=2048)))
-    settings.TOKEN_KEY_FILE = str(tmp_path / "rsa.pem")
+        assert (user.pk, user.id, str(user)) == (7, 7, "7")
+        assert (user.is_authenticated, user.is_active, user.is_anonymous) == (True, True, False)
 
-    with pytest.raises(ImproperlyConfigured, match="not Ed25519"):
-        tokens.jwks()
+    @pytest.mark.parametrize(("claim", "expected"), [(True, True), (False, False), (None, False), ("true", False)])
+    def test_it_is_staff_when_the_token_says_so_and_an_old_token_does_not(self, key, claim, expected):
+        assert tokens.bearer(signed(key, staff=claim)).is_staff is expected
+
+    def test_the_framework_s_own_permissions_take_it(self, key):
+        request = request_with(f"Bearer {signed(key, staff=True)}")
+        request.authenticators = [tokens.TokenAuthentication()]
+
+        assert IsAuthenticated().has_permission(request, None)
+        assert IsAdminUser().has_permission(request, None)
+
+    @pytest.mark.parametrize("subject", ["ada", "-1", "1.5", "", "service:lending", "٣"])
+    def test_a_subject_that_is_no_number_is_refused(self, key, subject):
+        with pytest.raises(tokens.TokenError, match="invalid"):
+            tokens.bearer(signed(key, sub=subject))
+
+    def test_a_refresh_token_makes_none(self, key):
+        with pytest.raises(tokens.TokenError, match="not for this use"):
+            tokens.bearer(signed(key, use="refresh"))
+
+    def test_another_word_for_where_accounts_are_is_refused(self, key, settings):
+        settings.CHASSIS_ACCOUNTS = "abroad"
+
+        with pytest.raises(ImproperlyConfigured, match="CHASSIS_ACCOUNTS='abroad'"):
+            tokens.bearer(signed(key))

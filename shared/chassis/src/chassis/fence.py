@@ -130,6 +130,7 @@ class _Passage:
 
     def _send(self, state: SideState, *, again: bool) -> HttpResponseBase:
         to = "monolith" if state.side == "service" else "service"
+        ownership.note_use(state.capability)
         if again or self.body.length > options.bounce_limit():
             if forwarding.FORWARDED in self.request.headers:
                 return _later()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 
 def hold_seconds() -> float:
@@ -32,10 +34,116 @@ def seam_wait() -> float:
 def owner_paths() -> Mapping[str, str]:
     """``CHASSIS_OWNER_PATHS``: by model label, what to GET from the owner to learn whether a row is there.
 
+    ``{pk}`` in it stands for the row's primary key.
+
     The request's own Authorization header goes with it, so the path is one that answers for the caller.
     """
     paths: Mapping[str, str] = _setting("CHASSIS_OWNER_PATHS", {})
     return paths
+
+
+def remote_accounts() -> bool:
+    """``CHASSIS_ACCOUNTS``: ``local`` where the accounts are a table of this database, ``remote`` where there is none.
+
+    Raises ImproperlyConfigured.
+    """
+    kind = _setting("CHASSIS_ACCOUNTS", "local")
+    if kind not in {"local", "remote"}:
+        raise ImproperlyConfigured(f"CHASSIS_ACCOUNTS={kind!r} is neither 'local' nor 'remote'")
+    return bool(kind == "remote")
+
+
+def jwks_url() -> str:
+    """``CHASSIS_JWKS_URL``: where a process without ``TOKEN_KEY_FILE`` gets the keys that verify accounts' tokens."""
+    return str(_setting("CHASSIS_JWKS_URL", ""))
+
+
+def jwks_age() -> float:
+    """``CHASSIS_JWKS_AGE``: seconds after which fetched keys are fetched anew."""
+    return float(_setting("CHASSIS_JWKS_AGE", 300.0))
+
+
+def service_keys() -> tuple[str, ...]:
+    """``CHASSIS_SERVICE_KEYS``: PEM files of the keys whose service tokens are trusted; ``SERVICE_KEY_FILE`` alone
+    where silent, as where all services share one."""
+    own = _setting("SERVICE_KEY_FILE", "")
+    return tuple(_setting("CHASSIS_SERVICE_KEYS", None) or ([own] if own else []))
+
+
+def calls_in_transactions() -> bool:
+    """``CHASSIS_CALLS_IN_TRANSACTIONS``: whether ``chassis.client`` may be used while a transaction is open."""
+    return bool(_setting("CHASSIS_CALLS_IN_TRANSACTIONS", False))
+
+
+def open_without_move() -> bool:
+    """``CHASSIS_OPEN_WITHOUT_MOVE``: whether this side owns what no move concerns. False in a service that is filled by
+    a move: until then its queue and its tasks are the monolith's."""
+    return bool(_setting("CHASSIS_OPEN_WITHOUT_MOVE", True))
+
+
+def consumes() -> Mapping[str, Sequence[str]]:
+    """``CHASSIS_CONSUMES``: by capability that may be consumed here, the types of event bound to its queue."""
+    types: Mapping[str, Sequence[str]] = _setting("CHASSIS_CONSUMES", {})
+    return types
+
+
+def inboxes() -> Mapping[str, str]:
+    """``CHASSIS_INBOXES``: by capability, the label of its inbox model."""
+    labels: Mapping[str, str] = _setting("CHASSIS_INBOXES", {})
+    return labels
+
+
+def inbox_days() -> int:
+    """``CHASSIS_INBOX_DAYS``: how long it is remembered that a message has been handled."""
+    return int(_setting("CHASSIS_INBOX_DAYS", 30))
+
+
+def idempotency_days() -> int:
+    """``CHASSIS_IDEMPOTENCY_DAYS``: how long the answer to an idempotency key is kept."""
+    return int(_setting("CHASSIS_IDEMPOTENCY_DAYS", 30))
+
+
+def lanes() -> int:
+    """``CHASSIS_LANES``: how many messages of a capability a worker process handles at once."""
+    return int(_setting("CHASSIS_LANES", 8))
+
+
+def prefetch() -> int:
+    """``CHASSIS_PREFETCH``: how many messages of a capability a worker process takes before they are handled."""
+    return int(_setting("CHASSIS_PREFETCH", 200))
+
+
+def broker_url() -> str:
+    """``CHASSIS_BROKER_URL``: the broker of the messages; the environment's ``BROKER_URL`` where silent.
+
+    Raises ImproperlyConfigured.
+    """
+    url = str(_setting("CHASSIS_BROKER_URL", "") or os.environ.get("BROKER_URL", ""))
+    if not url:
+        raise ImproperlyConfigured("BROKER_URL is not set: give it in the environment, or set CHASSIS_BROKER_URL")
+    return url
+
+
+def unheard() -> Collection[str]:
+    """``CHASSIS_UNHEARD``: the types of event that count as published though nobody listens."""
+    types: Collection[str] = _setting("CHASSIS_UNHEARD", ())
+    return types
+
+
+def replay_days() -> int:
+    """``CHASSIS_REPLAY_DAYS``: how long published events are kept to be sent again."""
+    return int(_setting("CHASSIS_REPLAY_DAYS", 7))
+
+
+def contracts() -> Path | None:
+    """``CHASSIS_CONTRACTS``: the folder of the messages' schemas, ``<type>.json``."""
+    folder = _setting("CHASSIS_CONTRACTS", None)
+    return Path(folder) if folder else None
+
+
+def validate() -> bool:
+    """``CHASSIS_VALIDATE``: whether messages are checked against their schemas when they are written; for tests."""
+    return bool(_setting("CHASSIS_VALIDATE", False))
 
 
 def _setting(name: str, default: Any) -> Any:

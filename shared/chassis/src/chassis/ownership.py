@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+
+from chassis import options
 
 REFUSED = "SF001"  # SQLSTATE of a write that met the fence
 
@@ -49,7 +53,9 @@ class SideState:
         return table in self.tables
 
 
+NOTED_EVERY = 1.0  # seconds
 _present: set[str] = set()
+_noted: dict[tuple[str, str], float] = {}
 
 
 def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
@@ -72,9 +78,30 @@ def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
 
 
 def is_open(capability: str, using: str = DEFAULT_DB_ALIAS) -> bool:
-    """True when no move concerns the capability, or this side owns it."""
-    state = sides(using).get(capability)
-    return state is None or state.open
+    """Whether this side owns the capability; where no move concerns it, ``CHASSIS_OPEN_WITHOUT_MOVE`` says so."""
+    return opened(sides(using).get(capability))
+
+
+def opened(state: SideState | None) -> bool:
+    """The same of a state that has been read."""
+    return options.open_without_move() if state is None else state.open
+
+
+def note_use(capability: str, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Notes that a request came to routes that another side has: they cannot be dropped for a while.
+
+    At most once a second for each process. Not inside a transaction; a database that cannot take it takes nothing from
+    the request.
+    """
+    now = time.monotonic()
+    if now - _noted.get((using, capability), float("-inf")) < NOTED_EVERY:
+        return
+    _noted[using, capability] = now
+    with suppress(DatabaseError), connections[using].cursor() as cursor:
+        # An older version of the tool has not made it.
+        cursor.execute("SELECT to_regprocedure('strangler.note_use(text)') IS NOT NULL")
+        if cursor.fetchone()[0]:
+            cursor.execute("SELECT strangler.note_use(%s)", [capability])
 
 
 def closed_by_table(table: str, using: str = DEFAULT_DB_ALIAS) -> SideState | None:

@@ -62,7 +62,8 @@ class AwaitedRow:
         if path is None or not self.state.peer_url:
             return False
         try:
-            answer = _pool.request("GET", self.state.peer_url + path, headers=dict(self.headers), redirect=False)
+            url = self.state.peer_url + path.format(pk=self.pk)
+            answer = _pool.request("GET", url, headers=dict(self.headers), redirect=False)
         except urllib3.exceptions.HTTPError:
             return False  # an owner that does not answer has not denied it
         return answer.status in {401, 403, 404, 410}

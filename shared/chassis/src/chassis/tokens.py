@@ -1,26 +1,28 @@
-"""Access and refresh tokens: JWTs signed with an Ed25519 key that all sides of a move share.
+"""Tokens: JWTs signed with Ed25519 keys, for those who have an account and for services.
 
-``TOKEN_KEY_FILE`` (a setting) is a PEM file; its first private key signs, and each key in it
-verifies, so that a key is replaced by putting the new one on top. ``CHASSIS_AUDIENCE`` names whom
-the tokens are for.
+**Of accounts.** Access and refresh tokens are signed by the sides that have accounts, with a key that they share.
+``TOKEN_KEY_FILE`` (a setting) is a PEM file; its first private key signs, and each key in it verifies, so that a key is
+replaced by putting the new one on top. A process without that file verifies by what ``CHASSIS_JWKS_URL`` publishes, and
+signs nothing. ``CHASSIS_AUDIENCE`` names whom the tokens are for. With ``CHASSIS_ACCOUNTS = "remote"`` the process has
+no table of accounts: who acts is then a Principal, made of the token alone.
+
+**Of services.** A service calls another one in its own name with a token of a minute, for that one audience, signed
+with ``SERVICE_KEY_FILE`` and trusted by those whose ``CHASSIS_SERVICE_KEYS`` (PEM files, public halves will do) hold
+the key. They keep out everybody without such a key, whatever token of an account he has; and a token that was taken
+from a request opens no other audience, no account, and nothing after its minute. They do not keep out a service that
+has been taken over: whoever has a trusted key can call himself any service, so ``sub`` is for logs and not for
+decisions. Nor do they stop somebody who reads the traffic from using a token again within its minute.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import json
-import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -28,17 +30,24 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from chassis import jwks as published
+from chassis import keys, options
+from chassis.keys import ALGORITHM, KeyRing
+from chassis.principals import Principal, ServicePrincipal
 from chassis.seam import await_row
 
-ALGORITHM = "EdDSA"
 ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=14)
+SERVICE_LIFETIME = timedelta(minutes=1)
+# Who signs and who verifies are different machines, whose clocks differ a little.
+LEEWAY = timedelta(seconds=5)
 
-Use = Literal["access", "refresh"]
+Use = Literal["access", "refresh", "service"]
 
-_PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----.+?-----END PRIVATE KEY-----", re.DOTALL)
+_SERVICE = "service:"
 
 
 class TokenError(Exception):
@@ -50,54 +59,60 @@ class TokenPair(NamedTuple):
     refresh: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRing:
-    """Private keys by key id; ``signer`` is the id of the one that signs."""
-
-    signer: str
-    keys: dict[str, Ed25519PrivateKey]
-
-
 def issue(user: AbstractBaseUser) -> TokenPair:
     """A new pair for the user: 15 minutes of access, 14 days to ask for more."""
+    ring = _account_ring()
+    who = {"sub": str(user.pk), "aud": settings.CHASSIS_AUDIENCE}
+    staff = bool(getattr(user, "is_staff", False))
     return TokenPair(
-        access=_sign(user, use="access", lifetime=ACCESS_LIFETIME),
-        refresh=_sign(user, use="refresh", lifetime=REFRESH_LIFETIME),
+        access=_sign(ring, {**who, "use": "access", "staff": staff}, ACCESS_LIFETIME),
+        refresh=_sign(ring, {**who, "use": "refresh"}, REFRESH_LIFETIME),
     )
 
 
-def verify(token: str, *, use: Use = "access") -> dict[str, Any]:
-    """The claims of a token that one of our keys signed, for our audience, for this use, in time.
+def issue_service(audience: str, subject: str) -> str:
+    """A token by which the service ``subject`` may call the service ``audience`` for a minute.
 
-    Raises TokenError.
+    Raises ImproperlyConfigured where the process has no ``SERVICE_KEY_FILE``.
     """
-    try:
-        keys = _keyring(settings.TOKEN_KEY_FILE).keys
-        key = keys[str(jwt.get_unverified_header(token).get("kid"))]
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            key.public_key(),
-            algorithms=[ALGORITHM],
-            audience=settings.CHASSIS_AUDIENCE,
-            options={"require": ["sub", "aud", "exp", "iat"], "strict_aud": True},
-        )
-    except KeyError:
-        raise TokenError("Token is signed with an unknown key.") from None
-    except jwt.ExpiredSignatureError:
-        raise TokenError("Token has expired.") from None
-    except jwt.InvalidTokenError:
-        raise TokenError("Token is invalid.") from None
-    if claims.get("use") != use:
-        raise TokenError("Token is not for this use.")
-    return claims
+    path = getattr(settings, "SERVICE_KEY_FILE", "")
+    if not path:
+        raise ImproperlyConfigured("SERVICE_KEY_FILE is not set: no token of a service can be signed")
+    ring = keys.keyring(str(path), setting="SERVICE_KEY_FILE")
+    return _sign(ring, {"sub": _SERVICE + subject, "aud": audience, "use": "service"}, SERVICE_LIFETIME)
 
 
-def bearer(token: str, *, use: Use = "access", request: HttpRequest | None = None) -> AbstractBaseUser:
-    """The active user to whom the token was issued.
+def verify(token: str, *, use: Use = "access") -> dict[str, Any]:
+    """The claims of a token that a key of the accounts signed, for our audience, for this use, in time.
 
-    Where accounts are owned elsewhere, a row that has not arrived yet is waited for. Raises TokenError.
+    Raises:
+        TokenError: it is none.
+        KeysUnavailable: the published keys cannot be had, so nobody knows.
+    """
+    return _verify(token, _account_key, audience=settings.CHASSIS_AUDIENCE, use=use)
+
+
+def verify_service(token: str, *, audience: str) -> ServicePrincipal:
+    """The service that calls the audience. Raises TokenError."""
+    claims = _verify(token, _service_key, audience=audience, use="service")
+    subject = str(claims["sub"])
+    if not subject.startswith(_SERVICE):
+        raise TokenError("Token is not of a service.")
+    return ServicePrincipal(subject.removeprefix(_SERVICE))
+
+
+def bearer(token: str, *, use: Use = "access", request: HttpRequest | None = None) -> AbstractBaseUser | Principal:
+    """The active user to whom the token was issued; a Principal where accounts are remote.
+
+    Where accounts are owned elsewhere, a row that has not arrived yet is waited for.
+
+    Raises:
+        TokenError: the token opens nothing, or there is no such user.
+        KeysUnavailable: the published keys cannot be had, so nobody knows.
     """
     claims = verify(token, use=use)
+    if options.remote_accounts():
+        return _principal(claims)
     model = get_user_model()
     try:
         key = model._meta.pk.to_python(claims["sub"])
@@ -110,9 +125,15 @@ def bearer(token: str, *, use: Use = "access", request: HttpRequest | None = Non
 
 
 def jwks() -> dict[str, list[dict[str, str]]]:
-    """The keys that verify tokens, as a JSON Web Key Set."""
-    ring = _keyring(settings.TOKEN_KEY_FILE)
-    return {"keys": [{"kid": kid, "use": "sig", "alg": ALGORITHM, **_public(key)} for kid, key in ring.keys.items()]}
+    """The keys that verify accounts' tokens, as a JSON Web Key Set."""
+    public = _account_ring().public
+    return {"keys": [{"kid": kid, "use": "sig", "alg": ALGORITHM, **keys.web_key(key)} for kid, key in public.items()]}
+
+
+def remote_keys() -> published.RemoteKeys | None:
+    """The published keys by which accounts' tokens are verified here; None where the process has keys itself."""
+    url, own = options.jwks_url(), getattr(settings, "TOKEN_KEY_FILE", "")
+    return published.source(url, options.jwks_age()) if url and not own else None
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -120,7 +141,7 @@ class TokenAuthentication(BaseAuthentication):
 
     keyword = "Bearer"
 
-    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, str] | None:
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser | Principal | ServicePrincipal, str] | None:
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != self.keyword.lower().encode():
             return None
@@ -128,54 +149,82 @@ class TokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed("Authorization header is malformed.")
         token = words[1].decode("latin-1")
         try:
-            return bearer(token, request=request._request), token
+            return self.whose(token, request), token
         except TokenError as error:
             raise AuthenticationFailed(str(error)) from None
+
+    def whose(self, token: str, request: Request) -> AbstractBaseUser | Principal | ServicePrincipal:
+        """Who acts by the token. Raises TokenError."""
+        return bearer(token, request=request._request)
 
     def authenticate_header(self, request: Request) -> str:
         return f'{self.keyword} realm="api"'
 
 
-def _sign(user: AbstractBaseUser, *, use: Use, lifetime: timedelta) -> str:
-    ring = _keyring(settings.TOKEN_KEY_FILE)
+class ServiceTokenAuthentication(TokenAuthentication):
+    """The same header with a service's token; a subclass names the ``audience`` whose views it guards."""
+
+    audience: ClassVar[str]
+
+    def whose(self, token: str, request: Request) -> ServicePrincipal:
+        """The service that acts. Raises TokenError."""
+        return verify_service(token, audience=self.audience)
+
+
+class IsService(BasePermission):
+    """Open to services, closed to everybody else; goes with ServiceTokenAuthentication."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        return isinstance(request.user, ServicePrincipal)
+
+
+def _principal(claims: Mapping[str, Any]) -> Principal:
+    subject = str(claims["sub"])
+    if not (subject.isascii() and subject.isdecimal()):
+        raise TokenError("Token is invalid.")
+    # Tokens of a version that knew no such claim are still about; whoever has one is nobody special.
+    return Principal(pk=int(subject), is_staff=claims.get("staff") is True)
+
+
+def _account_ring() -> KeyRing:
+    path = getattr(settings, "TOKEN_KEY_FILE", "")
+    if not path:
+        raise ImproperlyConfigured("TOKEN_KEY_FILE is not set: this process signs and publishes no keys of accounts")
+    return keys.keyring(str(path), setting="TOKEN_KEY_FILE")
+
+
+def _account_key(kid: str) -> Ed25519PublicKey:
+    remote = remote_keys()
+    return _account_ring().public[kid] if remote is None else remote.key(kid)
+
+
+def _service_key(kid: str) -> Ed25519PublicKey:
+    return keys.trusted(options.service_keys(), setting="CHASSIS_SERVICE_KEYS")[kid]
+
+
+def _sign(ring: KeyRing, claims: Mapping[str, Any], lifetime: timedelta) -> str:
     now = datetime.now(UTC)
-    claims = {
-        "sub": str(user.pk),
-        "aud": settings.CHASSIS_AUDIENCE,
-        "iat": now,
-        "exp": now + lifetime,
-        "jti": uuid.uuid4().hex,
-        "use": use,
-    }
-    return jwt.encode(claims, ring.keys[ring.signer], algorithm=ALGORITHM, headers={"kid": ring.signer})
+    dated = {**claims, "iat": now, "exp": now + lifetime, "jti": uuid.uuid4().hex}
+    return jwt.encode(dated, ring.keys[ring.signer], algorithm=ALGORITHM, headers={"kid": ring.signer})
 
 
-@functools.lru_cache(maxsize=8)
-def _keyring(path: str) -> KeyRing:
+def _verify(token: str, key_of: Callable[[str], Ed25519PublicKey], *, audience: str, use: Use) -> dict[str, Any]:
     try:
-        blocks = _PEM.findall(Path(path).read_bytes())
-    except OSError as error:
-        raise ImproperlyConfigured(f"TOKEN_KEY_FILE: {path} cannot be read: {error.strerror}") from error
-    keys = {}
-    for block in blocks:
-        key = serialization.load_pem_private_key(block, password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ImproperlyConfigured(f"TOKEN_KEY_FILE: {path} holds a key that is not Ed25519")
-        keys[_thumbprint(key)] = key
-    if not keys:
-        raise ImproperlyConfigured(f"TOKEN_KEY_FILE: {path} holds no private key in PEM")
-    return KeyRing(signer=next(iter(keys)), keys=keys)
-
-
-def _public(key: Ed25519PrivateKey) -> dict[str, str]:
-    return {"crv": "Ed25519", "kty": "OKP", "x": _base64(key.public_key().public_bytes_raw())}
-
-
-def _thumbprint(key: Ed25519PrivateKey) -> str:
-    """RFC 7638: the same id wherever it is computed, so nothing has to be named in a configuration."""
-    canonical = json.dumps(_public(key), sort_keys=True, separators=(",", ":"))
-    return _base64(hashlib.sha256(canonical.encode()).digest())
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+        key = key_of(str(jwt.get_unverified_header(token).get("kid")))
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=audience,
+            leeway=LEEWAY,
+            options={"require": ["sub", "aud", "exp", "iat"], "strict_aud": True},
+        )
+    except KeyError:
+        raise TokenError("Token is signed with an unknown key.") from None
+    except jwt.ExpiredSignatureError:
+        raise TokenError("Token has expired.") from None
+    except jwt.InvalidTokenError:
+        raise TokenError("Token is invalid.") from None
+    if claims.get("use") != use:
+        raise TokenError("Token is not for this use.")
+    return claims

@@ -25,6 +25,7 @@ def warm(threads: Executor, *, connections: int) -> None:
 
     try:
         _import_urls()
+        _fetch_keys()
         done, _ = wait([threads.submit(one) for _ in range(connections)], timeout=TOGETHER_SECONDS)
         for future in done:
             future.result()
@@ -40,6 +41,13 @@ def _import_urls() -> None:
 
     # Filled by going through every included module.
     _ = get_resolver().reverse_dict
+
+
+def _fetch_keys() -> None:
+    from chassis import tokens
+
+    if remote := tokens.remote_keys():
+        remote.warm()
 
 
 def _read_sides() -> None:

@@ -10,7 +10,7 @@ import psycopg
 from django.db import connection
 
 SIDE_SQL = Path(__file__).resolve().parents[3] / "strangler/src/strangler/adapters/postgres/side.sql"
-TABLE = "library_book"
+TABLES = ("library_book", "books_inbox")
 ROUTES = [{"methods": ["GET", "POST"], "pattern": "/books.*"}]
 
 
@@ -35,6 +35,10 @@ class Side:
         self._epoch += 1
         self._do("SELECT strangler.close_side('books', %s, %s)", self._epoch - 1, self._epoch)
 
+    def pause(self) -> None:
+        """A fence is about to be put up."""
+        self._do("UPDATE strangler.side SET pausing = true")
+
     def hand_over(self) -> None:
         """The other side is the owner."""
         self._do("UPDATE strangler.side SET bounce_to = 'service'")
@@ -48,7 +52,7 @@ class Side:
         """A row comes by the stream, past the fence."""
         with self._session.transaction():
             self._session.execute("SET LOCAL session_replication_role = replica")
-            self._do(f"INSERT INTO {TABLE} (id, title) VALUES (%s, %s)", pk, title)
+            self._do("INSERT INTO library_book (id, title) VALUES (%s, %s)", pk, title)
 
     def remove(self) -> None:
         """Everything of it, and the sessions that looked at it."""
@@ -67,16 +71,17 @@ class Side:
             ("strangler_replica_truncate", "TRUNCATE", "STATEMENT"),
             ("strangler_replica_fence", "INSERT OR UPDATE OR DELETE", "ROW"),
         ):
-            self._do(
-                f"CREATE TRIGGER {name} BEFORE {event} ON {TABLE} FOR EACH {level} "
-                f"EXECUTE FUNCTION strangler.refuse('books', 'write')"
-            )
+            for table in TABLES:
+                self._do(
+                    f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH {level} "
+                    f"EXECUTE FUNCTION strangler.refuse('books', 'write')"
+                )
         self._do(
             "INSERT INTO strangler.side (capability, side, epoch, open, peer_url, routes, tables) "
             "VALUES ('books', 'monolith', 1, true, %s, %s, %s)",
             peer,
             json.dumps(ROUTES),
-            [TABLE],
+            list(TABLES),
         )
         self._do("SELECT strangler.turn_fences('books', true)")
 

@@ -1,0 +1,116 @@
+"""The broker: how it is reached, and what is declared there.
+
+RabbitMQ (``amqp://``, ``amqps://``) confirms each message; other brokers are reached through kombu's virtual
+transports, which promise less (`shortcoming` says what).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from kombu.connection import Connection
+
+EXCHANGE = "events"
+DELIVERY_LIMIT = 20
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+HEARTBEAT = 20
+
+
+class BrokerLostError(Exception):
+    """The broker is away, or has hung up; what was not confirmed may or may not have arrived.
+
+    ``objected`` says that it hung up over something that was sent.
+    """
+
+    def __init__(self, reason: str, *, objected: bool = False) -> None:
+        super().__init__(reason)
+        self.objected = objected
+
+
+def confirms(url: str) -> bool:
+    """Whether the broker says of each message that it has it."""
+    return url.startswith(("amqp://", "amqps://"))
+
+
+def shortcoming(url: str) -> str | None:
+    """What is not promised with this broker; None for RabbitMQ."""
+    if confirms(url):
+        return None
+    return (
+        f"{url.split(':', maxsplit=1)[0]} confirms no message: one that the broker drops or loses is not sent again, "
+        "nothing limits redeliveries, and the order of a key ends with a consumer that dies"
+    )
+
+
+def dead(queue: str) -> str:
+    """The queue of the messages that could not be handled."""
+    return f"{queue}.dead"
+
+
+def tasks(capability: str) -> str:
+    """The queue of a capability's Celery tasks."""
+    return f"{capability}.tasks"
+
+
+def declare(channel: Any, consumes: Mapping[str, Iterable[str]]) -> None:
+    """The exchange, and for each capability its queue, its dead letters, and the bindings of its types of event.
+
+    ``channel`` is py-amqp's, or that of one of kombu's virtual transports. Raises its errors.
+    """
+    channel.exchange_declare(exchange=EXCHANGE, type="topic", durable=True, auto_delete=False)
+    for capability, types in consumes.items():
+        channel.queue_declare(
+            queue=dead(capability), durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
+        )
+        channel.queue_declare(queue=capability, durable=True, auto_delete=False, arguments=queue_arguments(capability))
+        for type in types:
+            channel.queue_bind(queue=capability, exchange=EXCHANGE, routing_key=type)
+
+
+def queue_arguments(capability: str) -> dict[str, Any]:
+    """Replicated, one consumer at a time for the order, and no message is dropped without a trace."""
+    return {
+        "x-queue-type": "quorum",
+        "x-single-active-consumer": True,
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead(capability),
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def connect(url: str) -> Any:
+    """A connection that is up, with time limits. Raises ``BrokerLostError``."""
+    options = {"write_timeout": ANSWER_SECONDS, "read_timeout": ANSWER_SECONDS} if confirms(url) else {}
+    connection: Any = Connection(  # type: ignore[no-untyped-call]
+        url, connect_timeout=CONNECT_SECONDS, heartbeat=HEARTBEAT, transport_options=options
+    )
+    with losing(connection):
+        connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+    return connection
+
+
+@contextmanager
+def losing(connection: Any) -> Iterator[None]:
+    """Every error of the transport inside is a ``BrokerLostError``."""
+    try:
+        yield
+    except connection.channel_errors as error:
+        raise BrokerLostError(words(error), objected=True) from error
+    except (*connection.connection_errors, OSError) as error:
+        raise BrokerLostError(words(error)) from error
+
+
+def close(connection: Any) -> None:
+    """Also one that is lost; raises nothing."""
+    with suppress(*connection.connection_errors, *connection.channel_errors, OSError):
+        connection.close()
+
+
+def words(error: BaseException) -> str:
+    """The error as it is noted."""
+    return f"{type(error).__name__}: {error}"[:500]

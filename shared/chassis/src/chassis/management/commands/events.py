@@ -1,0 +1,160 @@
+"""``manage.py events``: what lies in the outbox, what was published, and what died; sent again, or thrown away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from chassis import archive
+from chassis.archive import Choice, Entry
+from chassis.broker import BrokerLostError
+
+SHOWN = 20  # messages of which a dry run tells each
+
+
+class Command(BaseCommand):
+    """One verb a run: list, show, replay or purge."""
+
+    help = "Lists, shows, replays and purges messages: of the outbox, published ones, and dead letters."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Adds a parser for each verb."""
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        listing = verbs.add_parser("list", help="one line a message, the oldest first")
+        listing.add_argument("--source", choices=archive.SOURCES, default="outbox")
+        listing.add_argument("--limit", type=int, default=100)
+        _add_choice(listing)
+        show = verbs.add_parser("show", help="one message with its body and why it lies where it does")
+        show.add_argument("message_id")
+        show.add_argument("--source", choices=archive.SOURCES, help="look only there")
+        show.add_argument("--capability", default="", help="look for a dead letter only in this capability's queue")
+        replay = verbs.add_parser("replay", help="send messages again")
+        replay.add_argument("--source", choices=("published", "dead"), required=True)
+        replay.add_argument("--to", default="", help="the capability whose queue gets them")
+        purge = verbs.add_parser("purge", help="throw messages away; without a choice, what is kept long enough")
+        purge.add_argument("--source", choices=archive.SOURCES, default="published")
+        for verb in (replay, purge):
+            _add_choice(verb)
+            verb.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+            verb.add_argument("--yes", action="store_true", help="do it")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Does what the verb says; a broker that is away ends it with a message."""
+        verbs = {"list": self._list, "show": self._show, "replay": self._replay, "purge": self._purge}
+        try:
+            verbs[options["verb"]](options)
+        except BrokerLostError as error:
+            raise CommandError(f"the broker does not answer: {error}") from error
+
+    def _list(self, options: dict[str, Any]) -> None:
+        self._tell(archive.entries(options["source"], _choice(options), limit=options["limit"]), options["json"])
+
+    def _show(self, options: dict[str, Any]) -> None:
+        choice = Choice(message_id=options["message_id"], capability=options["capability"])
+        for source in [options["source"]] if options["source"] else archive.SOURCES:
+            # Rows name whose fact it is, dead letters whose queue it died in.
+            asked = choice if source == "dead" else replace(choice, capability="")
+            for entry in archive.entries(source, asked, limit=1):
+                self.stdout.write(json.dumps(_fields(entry) | {"body": _body(entry)}, indent=2, ensure_ascii=False))
+                return
+        raise CommandError(f"there is no message {options['message_id']}")
+
+    def _replay(self, options: dict[str, Any]) -> None:
+        choice, to = _choice(options), options["to"]
+        if options["source"] == "dead":
+            if self._is_told(options, choice, "replayed"):
+                self.stdout.write(f"{archive.replay_dead(choice, to=to)} replayed")
+            return
+        if not to:
+            raise CommandError("say to whom: --to CAPABILITY; an event is replayed to one consumer, not to all")
+        if self._is_told(options, choice, f"replayed to {to}"):
+            self.stdout.write(f"{archive.replay_published(choice, to=to)} replayed")
+
+    def _purge(self, options: dict[str, Any]) -> None:
+        choice = _choice(options)
+        routine = choice.is_everything and options["source"] == "published"
+        if choice.is_everything and not routine:
+            raise CommandError("say which: --capability, --type, --key, --since or --until")
+        if routine:
+            choice = archive.outdated()
+        if not self._is_told(options, choice, "purged"):
+            return
+        self.stdout.write(f"{archive.purge(options['source'], choice)} purged")
+        if routine:
+            self.stdout.write(f"{archive.forget_handled()} inbox rows forgotten")
+
+    def _is_told(self, options: dict[str, Any], choice: Choice, fate: str) -> bool:
+        """Whether to act; a dry run shows what it would be."""
+        if options["yes"] and not options["dry_run"]:
+            return True
+        chosen = archive.entries(options["source"], choice)
+        self._tell(islice(chosen, SHOWN), options["json"])
+        self.stderr.write(f"{'more' if next(chosen, None) else 'these'} would be {fate}")
+        if not options["dry_run"]:
+            raise CommandError("nothing was done: add --yes to do it")
+        return False
+
+    def _tell(self, entries: Iterable[Entry], as_json: bool) -> None:
+        for entry in entries:
+            fields = _fields(entry)
+            self.stdout.write(json.dumps(fields, ensure_ascii=False) if as_json else _line(fields))
+
+
+def _add_choice(parser: Any) -> None:
+    parser.add_argument("--capability", default="", help="whose messages; of dead letters, whose queue")
+    parser.add_argument("--type", default="")
+    parser.add_argument("--key", default="")
+    parser.add_argument("--since", type=_time, help="ISO 8601, included")
+    parser.add_argument("--until", type=_time, help="ISO 8601, not included")
+    parser.add_argument("--json", action="store_true", help="one object a line")
+
+
+def _choice(options: dict[str, Any]) -> Choice:
+    return Choice(**{name: options[name] for name in ("capability", "type", "key", "since", "until")})
+
+
+def _time(text: str) -> datetime:
+    moment = parse_datetime(text)
+    if moment is None:
+        raise ValueError(text)
+    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    return {
+        "source": entry.source,
+        "id": entry.message_id,
+        "capability": entry.capability,
+        "type": entry.type,
+        "key": entry.key,
+        "to": entry.to,
+        "at": entry.at.isoformat() if entry.at else None,
+        "attempts": entry.attempts,
+        "error": entry.error,
+    }
+
+
+def _line(fields: dict[str, Any]) -> str:
+    shown = (
+        fields["at"] or "-",
+        fields["id"] or "-",
+        fields["capability"],
+        fields["type"] or "-",
+        fields["key"] or "-",
+    )
+    return "  ".join(shown) + (f"  {fields['error']}" if fields["error"] else "")
+
+
+def _body(entry: Entry) -> Any:
+    try:
+        return json.loads(entry.body)
+    except ValueError:
+        return entry.body.decode(errors="replace")

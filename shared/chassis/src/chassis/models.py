@@ -1,0 +1,59 @@
+"""What waits to be published, and what has been: one table of each a database. Neither moves with a capability."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class MessageRow(models.Model):
+    """A message as it is published; ``destination`` is empty for an event, else the queue of a command or reply."""
+
+    capability: models.TextField[str, str] = models.TextField()
+    type: models.TextField[str, str] = models.TextField()
+    key: models.TextField[str, str] = models.TextField()
+    destination: models.TextField[str, str] = models.TextField(default="", blank=True)
+    lane: models.SmallIntegerField[int, int] = models.SmallIntegerField()
+    body: models.BinaryField[bytes, bytes] = models.BinaryField()
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(db_default=Now())
+    attempts: models.IntegerField[int, int] = models.IntegerField(default=0, db_default=0)
+    error: models.TextField[str, str] = models.TextField(default="", db_default="", blank=True)
+    retry_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.key}"
+
+
+class OutboxMessage(MessageRow):
+    """Written with the change it tells of; a relay publishes it and takes it away."""
+
+    id: models.BigAutoField[int, int] = models.BigAutoField(primary_key=True)
+    message_id: models.UUIDField[UUID, UUID] = models.UUIDField(unique=True)
+
+    class Meta:
+        db_table = "chassis_outbox"
+        indexes = (
+            models.Index(
+                fields=["capability", "key", "id"],
+                condition=models.Q(retry_at__isnull=False),
+                name="chassis_outbox_held_up",
+            ),
+        )
+
+
+class PublishedMessage(MessageRow):
+    """An event that the broker has confirmed, kept for a while so that it can be sent again."""
+
+    id: models.BigIntegerField[int, int] = models.BigIntegerField(primary_key=True)
+    message_id: models.UUIDField[UUID, UUID] = models.UUIDField(unique=True)
+    published_at: models.DateTimeField[datetime, datetime] = models.DateTimeField()
+
+    class Meta:
+        db_table = "chassis_published"
+        indexes = (models.Index(fields=["published_at"], name="chassis_published_at"),)

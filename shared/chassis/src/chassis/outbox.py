@@ -1,0 +1,146 @@
+"""The rows of the outbox: written by whoever changes something, read and taken away by the relays.
+
+Note "the echo of a wake-up": NOTIFY takes a global lock at commit, so a process sends one at most every
+`WAKE_EVERY` seconds, and never from within the transaction that writes the message. A message that is committed in
+the shadow of the last one has none of its own; a relay that hears one therefore looks once more after `ECHO`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+from zlib import crc32
+
+from django.db import connection, transaction
+
+from chassis.models import OutboxMessage
+
+LANES = 16
+CHANNEL = "chassis_outbox"
+WAKE_EVERY = 0.005
+ECHO = 2 * WAKE_EVERY
+
+_waking = threading.Lock()
+_woken = float("-inf")
+
+# A row behind one of its own key that could not be published waits with it.
+READY = """
+SELECT id, message_id::text, capability, type, key, destination, body FROM chassis_outbox waiting
+WHERE lane = ANY(%s) AND capability <> ALL(%s) AND (retry_at IS NULL OR retry_at <= clock_timestamp())
+  AND NOT EXISTS (
+    SELECT FROM chassis_outbox before
+    WHERE before.capability = waiting.capability AND before.key = waiting.key AND before.id < waiting.id
+      AND before.retry_at > clock_timestamp())
+ORDER BY id LIMIT %s
+"""
+DONE = """
+WITH gone AS (DELETE FROM chassis_outbox WHERE id = ANY(%s) RETURNING *)
+INSERT INTO chassis_published (id, message_id, capability, type, key, destination, lane, body, created_at, attempts,
+                               error, retry_at, published_at)
+SELECT id, message_id, capability, type, key, destination, lane, body, created_at, attempts,
+       error, retry_at, clock_timestamp()
+FROM gone WHERE destination = '' ON CONFLICT DO NOTHING
+"""
+PUT_OFF = """
+UPDATE chassis_outbox SET attempts = attempts + 1, error = note,
+       retry_at = clock_timestamp() + make_interval(secs => least(60, 0.5 * power(2, least(attempts, 10))))
+FROM unnest(%s::bigint[], %s::text[]) AS problem (number, note) WHERE id = number
+"""
+# The flag came after the table: a side without it holds nothing back.
+HELD = "SELECT capability FROM strangler.side side WHERE (to_jsonb(side) ->> 'events_held')::boolean"
+
+
+class Waiting(NamedTuple):
+    """A row that may be published now."""
+
+    id: int
+    message_id: str
+    capability: str
+    type: str
+    key: str
+    destination: str
+    body: bytes
+
+
+def lane_of(capability: str, key: str) -> int:
+    """The lane in which the order of this key is kept."""
+    return crc32(f"{capability}/{key}".encode()) % LANES
+
+
+def add(*, message_id: UUID, capability: str, type: str, key: str, destination: str, body: bytes) -> None:
+    """Puts a message into the outbox, with the caller's transaction; a message that waits there already is not doubled.
+
+    Raises:
+        RuntimeError: outside a transaction, where the message could be told of a change that does not come.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("a message is put into the outbox outside a transaction: use transaction.atomic()")
+    row = OutboxMessage(
+        message_id=message_id,
+        capability=capability,
+        type=type,
+        key=key,
+        destination=destination,
+        lane=lane_of(capability, key),
+        body=body,
+    )
+    OutboxMessage.objects.bulk_create([row], ignore_conflicts=True)
+    if connection.vendor == "postgresql":
+        transaction.on_commit(_wake, robust=True)
+
+
+def ready(lanes: Collection[int], held: Collection[str], limit: int) -> list[Waiting]:
+    """The oldest rows of these lanes that may be published, without those of the ``held`` capabilities."""
+    with connection.cursor() as cursor:
+        cursor.execute(READY, (list(lanes), list(held), limit))
+        return [Waiting(*row) for row in cursor.fetchall()]
+
+
+def done(ids: Sequence[int]) -> None:
+    """Takes confirmed messages away; events are kept as published."""
+    if ids:
+        with connection.cursor() as cursor:
+            cursor.execute(DONE, (list(ids),))
+
+
+def put_off(problems: Mapping[int, str]) -> None:
+    """Notes why messages could not be published; each is tried again later, and holds up only its own key."""
+    if problems:
+        with connection.cursor() as cursor:
+            cursor.execute(PUT_OFF, (list(problems), [note[:500] for note in problems.values()]))
+
+
+def held() -> frozenset[str]:
+    """The capabilities whose events wait until the previous owner's are out."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('strangler.side') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return frozenset()
+        cursor.execute(HELD)
+        return frozenset(capability for (capability,) in cursor.fetchall())
+
+
+def backlog() -> tuple[int, float]:
+    """How many rows there are, and the age of the oldest in seconds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 "
+            "FROM chassis_outbox"
+        )
+        rows, age = cursor.fetchone()
+        return rows, age
+
+
+def _wake() -> None:
+    """See the note "the echo of a wake-up"."""
+    global _woken  # noqa: PLW0603
+    with _waking:
+        now = time.monotonic()
+        if now - _woken < WAKE_EVERY:
+            return
+        _woken = now
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", (CHANNEL,))

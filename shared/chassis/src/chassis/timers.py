@@ -1,0 +1,68 @@
+"""What a worker does by the clock: deadlines of sagas every second, and forgetting what has been kept long enough."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from django.db import DatabaseError, connection
+
+from chassis import archive, idempotency, options, saga
+
+logger = logging.getLogger("chassis.timers")
+
+BATCH = 100  # deadlines at a time
+DEADLINES = 1.0  # seconds between two looks at them
+TIDYING = 600.0  # seconds between two looks at what is old
+
+Chore = tuple[float, Callable[[], object]]
+
+
+class Timers:
+    """One thread of a worker. Several workers may do the same at once; what needs an owner is done by the owner only."""
+
+    def __init__(self, chores: Sequence[Chore] | None = None) -> None:
+        self._chores = chores if chores is not None else [(DEADLINES, lambda: saga.expire(BATCH)), (TIDYING, tidy)]
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="chassis-timers", daemon=True)
+
+    def start(self) -> None:
+        """Begins; the first of everything is due at once."""
+        self._thread.start()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Returns when what is under way is done."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        due = [time.monotonic()] * len(self._chores)
+        while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
+            for place, (every, chore) in enumerate(self._chores):
+                if due[place] <= time.monotonic():
+                    _do(chore)
+                    due[place] = time.monotonic() + every
+        connection.close()
+
+
+def tidy() -> None:
+    """Forgets handled messages, published events and stored answers that are older than they have to be kept."""
+    archive.forget_handled()
+    archive.purge("published", archive.outdated())
+    idempotency.purge(timedelta(days=options.idempotency_days()))
+
+
+def _do(chore: Callable[[], object]) -> None:
+    try:
+        chore()
+    except DatabaseError as error:
+        # A server that is away, or a fence that went up meanwhile: it is due again soon.
+        logger.warning("timer_put_off", extra={"reason": f"{type(error).__name__}: {error}"})
+        connection.close()
+    except Exception:
+        # Without this thread no deadline would pass any more.
+        logger.exception("timer_failed")

@@ -1,0 +1,50 @@
+"""The trace that the present work belongs to, as W3C's ``traceparent`` carries it from one process to the next."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from django.http import HttpRequest, HttpResponseBase
+
+HEADER = "traceparent"
+
+_PATTERN = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
+_current: ContextVar[str | None] = ContextVar("traceparent", default=None)
+
+
+def current_traceparent() -> str:
+    """What to send along; a trace that begins here where there is none."""
+    return _current.get() or follow("")
+
+
+def follow(received: str) -> str:
+    """The same trace with a step of our own; a new one where nothing usable was received."""
+    match = _PATTERN.fullmatch(received)
+    trace, flags = (match[1], match[2]) if match else (secrets.token_hex(16), "01")
+    return f"00-{trace}-{secrets.token_hex(8)}-{flags}"
+
+
+@contextmanager
+def following(received: str) -> Iterator[str]:
+    """What happens inside belongs to the trace received, or to a new one."""
+    chosen = follow(received)
+    token = _current.set(chosen)
+    try:
+        yield chosen
+    finally:
+        _current.reset(token)
+
+
+class TraceMiddleware:
+    """What a request causes belongs to the caller's trace."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with following(request.headers.get(HEADER, "")):
+            return self.get_response(request)

@@ -1,0 +1,146 @@
+"""What makes a Celery worker a service's worker: it consumes messages too, and both only for what is open here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from celery import Celery, Task, bootsteps  # type: ignore[import-untyped]
+from celery.exceptions import Ignore, ImproperlyConfigured, Reject  # type: ignore[import-untyped]
+from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
+from prometheus_client import Counter
+
+from chassis import options, ownership
+from chassis.watch import Watch
+
+if TYPE_CHECKING:
+    from chassis.consumer import Consumer
+    from chassis.timers import Timers
+
+logger = logging.getLogger("chassis.worker")
+
+SUFFIX = ".tasks"
+POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
+# A task that was sent back comes to whoever consumes next; while a pause lasts that may still be this process.
+BREATH = 0.2
+
+SENT_BACK = Counter("chassis_tasks_sent_back_total", "Tasks that met a fence and were published again.", ["queue"])
+
+
+def install(app: Celery) -> None:
+    """Adds all of it to an app; its tasks are sent back to their queue where they meet a fence.
+
+    Call it before the first task is defined.
+    """
+    app.Task = FencedTask
+    app.steps["worker"].add(MessageStep)
+    app.steps["consumer"].add(TaskGate)
+
+
+class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Runs a consumer for each capability of ``CHASSIS_CONSUMES`` as long as the worker runs."""
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        worker.chassis_watch = Watch()
+        self._consumers: list[Consumer] = []
+        self._timers: Timers | None = None
+
+    def create(self, worker: Any) -> None:
+        """Refuses a pool that forks, for threads do not survive that.
+
+        Raises:
+            ImproperlyConfigured: naming what to do.
+        """
+        if worker.pool_cls.__module__ not in POOLS:
+            raise ImproperlyConfigured("messages are consumed in threads: run the worker with --pool threads")
+
+    def start(self, worker: Any) -> None:
+        # An app is made before Django's models can be.
+        from chassis.consumer import Consumer
+        from chassis.timers import Timers
+
+        self._timers = Timers()
+        self._timers.start()
+        worker.chassis_watch.start()
+        self._consumers = [Consumer(capability, worker.chassis_watch) for capability in options.consumes()]
+        for consumer in self._consumers:
+            consumer.start()
+
+    def stop(self, worker: Any) -> None:
+        """What is under way is finished and acknowledged; the rest goes back to its queue."""
+        if self._timers is not None:
+            self._timers.stop()
+        for consumer in self._consumers:
+            consumer.stop()
+        self._consumers = []
+        worker.chassis_watch.stop()
+
+    terminate = stop
+
+
+class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Consumes ``<capability>.tasks`` only while the capability is open here."""
+
+    requires: ClassVar[tuple[Any, ...]] = (Tasks,)
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._watch: Watch = parent.controller.chassis_watch
+        queues = parent.app.amqp.queues
+        self._queues = {name: name.removesuffix(SUFFIX) for name in queues.consume_from if name.endswith(SUFFIX)}
+        # Nothing is known yet; the first look opens what is open.
+        queues.deselect(list(self._queues))
+        self._consumer = parent
+        self._watch.on_look(self._look)
+
+    def start(self, parent: Any) -> None:
+        """After each connection to the broker."""
+        self._turn()
+
+    def _look(self) -> None:
+        """In the watching thread, so it only asks the consuming one."""
+        if self._wrong():
+            self._consumer.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        if self._consumer.task_consumer is None:
+            return
+        for name in self._wrong():
+            if self._watch.is_open(self._queues[name]):
+                self._consumer.add_task_queue(name)
+            else:
+                self._consumer.cancel_task_queue(name)
+
+    def _wrong(self) -> list[str]:
+        consumed = self._consumer.app.amqp.queues.consume_from
+        return [name for name, owner in self._queues.items() if (name in consumed) != self._watch.is_open(owner)]
+
+
+class FencedTask(Task):  # type: ignore[misc]
+    """A task that meets a fence has not failed: it is published again, under its id, for whoever is the owner then."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            refused = ownership.refused_capability(error)
+            if refused is None or self.request.called_directly or self.request.is_eager:
+                raise
+            self._send_back(refused)
+            raise Ignore from error
+
+    def _send_back(self, refused: str) -> None:
+        request = self.request
+        queue = (request.delivery_info or {}).get("routing_key", "")
+        logger.info("task_sent_back", extra={"task": self.name, "task_id": request.id, "capability": refused})
+        time.sleep(BREATH)
+        try:
+            self.signature_from_request(request, request.args, request.kwargs, retries=request.retries).apply_async()
+        except Exception as error:
+            # Not published again, so it must not be acknowledged.
+            raise Reject(error, requeue=True) from error
+        SENT_BACK.labels(queue).inc()

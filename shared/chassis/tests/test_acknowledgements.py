@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from chassis import acknowledgements
+from chassis.acknowledgements import Acknowledgements
+
+
+class Channel:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, bool]] = []
+
+    def basic_ack(self, tag: Any, multiple: bool = False) -> None:
+        self.told.append((tag, multiple))
+
+
+@pytest.fixture
+def channel() -> Channel:
+    return Channel()
+
+
+def delivered(channel: Channel, *tags: Any, ordered: bool = True) -> Acknowledgements:
+    pending = Acknowledgements(channel, ordered=ordered)
+    for tag in tags:
+        pending.expect(tag)
+    return pending
+
+
+def test_one_acknowledgement_covers_all_that_is_finished_in_a_row(channel):
+    pending = delivered(channel, 1, 2, 3, 4)
+    for tag in (3, 1, 2):
+        pending.finish(tag)
+
+    pending.flush()
+
+    assert channel.told == [(3, True)]
+    assert pending.outstanding
+
+
+def test_nothing_is_acknowledged_across_an_unfinished_delivery(channel):
+    pending = delivered(channel, 1, 2, 3)
+    pending.finish(2)
+    pending.finish(3)
+
+    pending.flush()
+
+    assert channel.told == []
+
+
+def test_what_stays_behind_an_unfinished_delivery_is_acknowledged_alone_after_a_while(channel, monkeypatch):
+    monkeypatch.setattr(acknowledgements, "BEHIND", 0.0)
+    pending = delivered(channel, 1, 2, 3, 4)
+    pending.finish(2)
+    pending.flush()
+    pending.finish(1)
+    pending.finish(3)
+
+    pending.flush()
+
+    assert channel.told == [(2, False), (3, True)]
+
+
+def test_a_delivery_that_was_acknowledged_alone_is_never_the_last_of_many(channel):
+    pending = delivered(channel, 1, 2, 3)
+    pending.finish(2)
+    pending.flush(all=True)
+    pending.finish(1)
+
+    pending.flush()
+    pending.finish(3)
+    pending.flush()
+
+    assert channel.told == [(2, False), (1, True), (3, True)]
+    assert not pending.outstanding
+
+
+def test_where_deliveries_are_not_counted_each_is_acknowledged(channel):
+    pending = delivered(channel, "a", "b", "c", ordered=False)
+    pending.finish("c")
+    pending.finish("a")
+
+    pending.flush()
+
+    assert sorted(channel.told) == [("a", False), ("c", False)]
+    assert pending.outstanding
+
+
+def test_many_finished_deliveries_are_due_at_once(channel, monkeypatch):
+    monkeypatch.setattr(acknowledgements, "EVERY", 3600.0)
+    pending = delivered(channel, *range(1, 101))
+    for tag in range(1, 50):
+        pending.finish(tag)
+    pending.flush_if_due()
+    assert channel.told == []
+
+    pending.finish(50)
+    pending.flush_if_due()
+
+    assert channel.told == [(50, True)]

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+from chassis import keys, tokens
+from conftest import pem
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from django.core.exceptions import ImproperlyConfigured
+
+
+def public_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def test_a_missing_key_file_says_which_setting_to_mend(settings, tmp_path):
+    settings.TOKEN_KEY_FILE = str(tmp_path / "absent.pem")
+
+    with pytest.raises(ImproperlyConfigured, match=r"TOKEN_KEY_FILE: .*absent.pem cannot be read"):
+        tokens.jwks()
+
+
+def test_a_file_without_a_key_is_refused(tmp_path):
+    (tmp_path / "empty.pem").write_text("nothing here")
+
+    with pytest.raises(ImproperlyConfigured, match=r"SIGN: .* no private key"):
+        keys.keyring(str(tmp_path / "empty.pem"), setting="SIGN")
+    with pytest.raises(ImproperlyConfigured, match=r"TRUST: .* no key"):
+        keys.trusted((str(tmp_path / "empty.pem"),), setting="TRUST")
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "rsa.pem").write_bytes(pem(generate_private_key(public_exponent=65537, key_size=2048)))
+
+    with pytest.raises(ImproperlyConfigured, match="not Ed25519"):
+        keys.keyring(str(tmp_path / "rsa.pem"), setting="SIGN")
+
+
+def test_a_key_that_is_damaged_is_refused(tmp_path):
+    path = tmp_path / "damaged.pem"
+    path.write_text("-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY-----\n")
+
+    with pytest.raises(ImproperlyConfigured, match="cannot be read"):
+        keys.keyring(str(path), setting="SIGN")
+
+
+def test_public_halves_verify_and_do_not_sign(tmp_path):
+    key = Ed25519PrivateKey.generate()
+    path = tmp_path / "public.pem"
+    path.write_bytes(public_pem(key))
+
+    assert set(keys.trusted((str(path),), setting="TRUST")) == {keys.thumbprint(key.public_key())}
+    with pytest.raises(ImproperlyConfigured, match="no private key"):
+        keys.keyring(str(path), setting="SIGN")
+
+
+def test_all_keys_of_all_files_are_trusted(tmp_path):
+    first, second, third = (Ed25519PrivateKey.generate() for _ in range(3))
+    (tmp_path / "one.pem").write_bytes(public_pem(first) + pem(second))
+    (tmp_path / "two.pem").write_bytes(public_pem(third))
+
+    trusted = keys.trusted((str(tmp_path / "one.pem"), str(tmp_path / "two.pem")), setting="TRUST")
+
+    assert list(trusted) == [keys.thumbprint(key.public_key()) for key in (first, second, third)]
+
+
+def test_a_web_key_comes_back_as_the_key_it_was():
+    key = Ed25519PrivateKey.generate().public_key()
+
+    assert keys.from_web_key(keys.web_key(key)) == key
+
+
+@pytest.mark.parametrize(
+    "change", [{"kty": "RSA"}, {"crv": "X25519"}, {"use": "enc"}, {"alg": "HS256"}, {"alg": "none"}]
+)
+def test_a_web_key_of_another_kind_is_not_taken(change):
+    member = keys.web_key(Ed25519PrivateKey.generate().public_key())
+
+    assert keys.from_web_key(member | change) is None
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", "not base 64 €"])
+def test_a_malformed_web_key_is_an_error(text):
+    with pytest.raises(ValueError, match=r"\w"):
+        keys.from_web_key({"kty": "OKP", "crv": "Ed25519", "x": text})

@@ -1,0 +1,86 @@
+"""What a worker does by the clock goes on, whatever one of its chores meets."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+from library.models import Answer
+
+from chassis import options, saga, timers
+from chassis.timers import Timers
+
+
+def counted(reached: threading.Event, times: int, fault: Exception | None = None):
+    seen = []
+
+    def chore() -> None:
+        seen.append(None)
+        if len(seen) == times:
+            reached.set()
+        if fault is not None:
+            raise fault
+
+    return chore
+
+
+@pytest.fixture
+def started():
+    made = []
+
+    def start(*chores):
+        made.append(Timers(chores))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.stop()
+
+
+def test_a_chore_is_done_again_and_again(started):
+    reached = threading.Event()
+
+    started((0.01, counted(reached, 3)))
+
+    assert reached.wait(10)
+
+
+@pytest.mark.parametrize("fault", [OperationalError("away"), ValueError("a fault of its own")])
+def test_a_chore_that_fails_stops_neither_itself_nor_the_others(started, fault):
+    again, other = threading.Event(), threading.Event()
+
+    started((0.01, counted(again, 3, fault)), (0.01, counted(other, 3)))
+
+    assert again.wait(10)
+    assert other.wait(10)
+
+
+def test_a_stop_before_the_start_is_no_error():
+    Timers([]).stop()
+
+
+def test_deadlines_are_among_the_chores(monkeypatch):
+    looked = threading.Event()
+    monkeypatch.setattr(saga, "expire", lambda limit: looked.set())
+    monkeypatch.setattr(timers, "tidy", lambda: None)
+    made = Timers()
+    made.start()
+
+    assert looked.wait(10)
+    made.stop()
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL: DATABASE_URL names none")
+def test_what_is_old_is_forgotten_and_what_is_not_is_kept():
+    old = timezone.now() - timedelta(days=options.idempotency_days() + 1)
+    for key, at in (("old", old), ("new", timezone.now())):
+        Answer.objects.create(caller="account:1", key=key, digest="", status=200, body=b"", created_at=at)
+
+    timers.tidy()
+
+    assert list(Answer.objects.values_list("key", flat=True)) == ["new"]

@@ -1,0 +1,175 @@
+"""A worker process with messages and tasks, against a real broker and a real database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import kombu
+import pytest
+from chassis import ownership
+from django.db import connection
+from library.models import Book, Inbox
+from library.post import Post, message
+from library.side import Side
+from library.waiting import until
+
+postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
+pytestmark = [postgresql, pytest.mark.django_db(transaction=True)]
+
+TESTS = Path(__file__).parent
+
+
+class Worker:
+    """Processes of the library's worker; its log is in ``log``."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        self._environment = environment
+        self.log = log
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, pool: str = "threads") -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "celery", "-A", "library.worker", "worker", "--pool", pool]
+        command += ["--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, cwd=TESTS, env=self._environment, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+
+@pytest.fixture
+def post(rabbitmq, settings) -> Iterator[Post]:
+    settings.CHASSIS_BROKER_URL = rabbitmq
+    with Post(rabbitmq) as post:
+        yield post
+
+
+@pytest.fixture
+def worker(post, rabbitmq, tmp_path) -> Iterator[Worker]:
+    url = urlsplit(os.environ["DATABASE_URL"])
+    environment = {
+        **os.environ,
+        "DATABASE_URL": urlunsplit(url._replace(path=f"/{connection.settings_dict['NAME']}")),
+        "BROKER_URL": rabbitmq,
+        "DJANGO_SETTINGS_MODULE": "project",
+        "PYTHONPATH": str(TESTS),
+    }
+    worker = Worker(environment, tmp_path / "worker.log")
+    yield worker
+    for process in worker.processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+    print(worker.log.read_text() if worker.log.exists() else "")
+
+
+@pytest.fixture
+def side(db, monkeypatch):
+    monkeypatch.setattr(ownership, "_present", set())
+    side = Side("http://127.0.0.1:1")
+    yield side
+    side.remove()
+
+
+@pytest.fixture
+def tasks(post, rabbitmq, monkeypatch):
+    """The app's tasks as another process sends them; their queue is empty."""
+    monkeypatch.setenv("BROKER_URL", rabbitmq)
+    from library import worker as module
+
+    module.app.conf.broker_url = rabbitmq
+    with module.app.connection_for_write() as connection:
+        queue = module.app.amqp.queues["books.tasks"].bind(connection.default_channel)
+        queue.declare()
+        queue.purge()
+    return module
+
+
+def titles() -> list[str]:
+    return sorted(Book.objects.values_list("title", flat=True))
+
+
+def test_a_worker_killed_between_commit_and_acknowledgement_has_one_effect(post, worker, tmp_path):
+    fatal = message("books.die", key="fatal", title="fatal", died=str(tmp_path / "died"))
+    post.put(*(message(key=str(n), title=f"{n:02}") for n in range(20)), fatal)
+    post.put(*(message(key=str(n), title=f"{n:02}") for n in range(20, 40)))
+
+    assert worker.start().wait(30) == -signal.SIGKILL
+    assert "fatal" in titles()
+    worker.start()
+
+    until(lambda: Inbox.objects.count() == 41)
+    until(lambda: post.count("books") == 0)
+    assert titles() == [*(f"{n:02}" for n in range(40)), "fatal"]
+    assert post.dead() == []
+
+
+def test_a_worker_that_is_asked_to_end_finishes_what_it_has_begun_and_gives_the_rest_back(post, worker):
+    post.put(*(message("books.slow", key=str(n), title=f"{n:03}", seconds=0.1) for n in range(200)))
+    process = worker.start()
+    until(lambda: Inbox.objects.count() >= 20)
+
+    process.terminate()
+
+    assert process.wait(30) == 0
+    # What has been finished has been acknowledged, or it would be in the queue again.
+    until(lambda: post.count("books") == 200 - Inbox.objects.count())
+    assert Book.objects.count() == Inbox.objects.count() < 200
+
+
+def test_tasks_run_in_the_same_worker(tasks, worker, post):
+    worker.start()
+
+    tasks.shelve.delay("by a task")
+    post.put(message(title="by a message"))
+
+    until(lambda: titles() == ["by a message", "by a task"])
+
+
+def test_tasks_of_a_closed_capability_wait_until_it_is_opened(tasks, worker, post, side):
+    side.fence()
+    worker.start()
+    until(lambda: "ready" in worker.log.read_text())
+    tasks.shelve.delay("by a task")
+    post.put(message(title="by a message"))
+    until(lambda: (post.count("books.tasks"), post.count("books")) == (1, 1))
+
+    side.lift()
+    until(lambda: titles() == ["by a message", "by a task"])
+    side.fence()
+    until(lambda: "Canceling queue books.tasks" in worker.log.read_text())
+    tasks.shelve.delay("later")
+
+    until(lambda: post.count("books.tasks") == 1)
+
+
+def test_a_task_that_meets_the_fence_is_published_again_under_its_id(tasks, worker, post, side, tmp_path):
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    worker.start()
+    sent = tasks.shelve_later.delay("late", str(begun), str(go))
+    until(begun.exists)
+
+    side.fence()
+    go.touch()
+
+    until(lambda: post.count("books.tasks") == 1)
+    assert waiting_task(tasks) == sent.id
+    side.lift()
+    until(lambda: titles() == ["late"])
+    until(lambda: post.count("books.tasks") == 0)
+
+
+def test_a_worker_that_would_fork_does_not_start(worker, post):
+    assert worker.start(pool="prefork").wait(30) != 0
+    assert "--pool threads" in worker.log.read_text()
+
+
+def waiting_task(tasks) -> str:
+    with tasks.app.connection_for_read() as connection:
+        found = kombu.Queue("books.tasks").bind(connection.default_channel).get(no_ack=False)
+        return found.headers["id"]
