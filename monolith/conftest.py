@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from chassis import tokens
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.cache import cache
 from products import services as products
 from products.models import Category, Product
@@ -76,11 +78,31 @@ def staff_api(staff) -> APIClient:
     return client_of(staff)
 
 
+@pytest.fixture
+def service_key(tmp_path, settings) -> None:
+    """A key with which services' tokens are signed, and which is trusted here."""
+    key = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "service.pem").write_bytes(key)
+    settings.SERVICE_KEY_FILE = str(tmp_path / "service.pem")
+
+
+@pytest.fixture
+def service_api(service_key) -> APIClient:
+    """A client in which another service is logged in."""
+    return with_token(tokens.issue_service("products", "orders"))
+
+
 def new_user() -> User:
     return users.register(email=f"user-{next(_numbers)}@example.com", password=PASSWORD, full_name="Ada Example")
 
 
 def client_of(user: User) -> APIClient:
+    return with_token(tokens.issue(user).access)
+
+
+def with_token(token: str) -> APIClient:
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.issue(user).access}")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     return client

@@ -1,4 +1,4 @@
-"""The Celery app of the shop. All its tasks are of orders, and so is the queue."""
+"""The Celery app of the shop. All its tasks are of orders, and so is the queue; its worker takes messages in, too."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from chassis import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("monolith")
+# By name, for they are read before Django's apps are: what chassis.worker.install does.
+app = Celery("monolith", task_cls="chassis.worker:FencedTask")
+app.steps["worker"].add("chassis.worker:MessageStep")
+app.steps["consumer"].add("chassis.worker:TaskGate")
 app.conf.update(
-    settings.celery(queue="orders"),
+    settings.celery(queue="orders.tasks"),
     beat_schedule={
         name: {"task": f"orders.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}
         for name, seconds in (

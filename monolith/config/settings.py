@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from pathlib import Path
 
 from chassis import logs
 from chassis import settings as environment
@@ -32,6 +34,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "chassis.logs.RequestIdMiddleware",
+    "chassis.tracing.TraceMiddleware",
     # Outermost of all that may touch the database: what it bounces must have left no trace.
     "chassis.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -81,8 +84,20 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 TOKEN_KEY_FILE = environment.secret("TOKEN_KEY_FILE")
 CHASSIS_AUDIENCE = "shop"
+# Who has a token of this key is a service and may ask at /internal; without the key nobody may.
+SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
 # Whom to ask, in the caller's name, for a row that has not arrived from the side that owns it.
-CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me"}
+CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me", "products.Product": "/api/v1/products/{pk}"}
+
+# By capability that may be owned here: the events of others that are waited for, and what has been handled.
+CHASSIS_CONSUMES = {"orders": ["users.user.deleted"], "products": []}
+CHASSIS_INBOXES = {"orders": "orders.Inbox", "products": "products.Inbox"}
+CHASSIS_UNHEARD = [
+    "products.product.low_stock",
+    *(f"orders.order.{status}" for status in ("confirmed", "rejected", "cancelled", "shipped")),
+]
+CHASSIS_CONTRACTS = str(Path(__file__).parents[1] / "contracts")
+CHASSIS_VALIDATE = environment.flag("CHASSIS_VALIDATE", default=False)
 
 # The throttles count in the cache, and each worker process has its own: with two workers a client
 # that meets both gets up to twice the rate.
@@ -102,6 +117,9 @@ SPECTACULAR_SETTINGS = {
 
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 DEFAULT_FROM_EMAIL = "shop@example.com"
+
+# Stock that falls below is told of; 0 tells of none.
+LOW_STOCK = environment.number("LOW_STOCK", default=10)
 
 UNPAID_ORDERS_LIVE = timedelta(minutes=30)
 ORDERS_SHIP_AFTER = timedelta(hours=1)

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from orders import services
-from orders.models import Line, Order, Payment, PaymentMethod, Shipment, StatusChange
+from orders.models import ForgottenCustomer, Line, Order, Payment, PaymentMethod, Shipment, StatusChange
 
 
 class WrittenByServices(OwnedAdmin):
@@ -102,3 +102,13 @@ class PaymentMethodAdmin(WrittenByServices, admin.ModelAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PaymentMethod]) -> None:
         for method in queryset:
             services.forget_payment_method(method=method)
+
+
+@admin.register(ForgottenCustomer)
+class ForgottenCustomerAdmin(WrittenByServices, admin.ModelAdmin):
+    list_display = ("user_id", "orders", "at")
+    search_fields = ("=user_id",)
+    readonly_fields = ("user_id", "orders", "at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: ForgottenCustomer | None = None) -> bool:
+        return False

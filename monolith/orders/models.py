@@ -1,7 +1,9 @@
-"""Orders with their lines, payments, shipments and history; saved payment methods."""
+"""Orders with their lines, payments, shipments and history; saved payment methods; what is being decided."""
 
 from __future__ import annotations
 
+from chassis.inbox import InboxRow
+from chassis.saga import SagaRow
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -65,6 +67,15 @@ class Order(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     request_digest = models.CharField(
         max_length=64, blank=True, editable=False, help_text="SHA-256 of the request that placed the order."
+    )
+    reservation = models.CharField(
+        max_length=64,
+        null=True,
+        editable=False,
+        help_text="By what key its stock is reserved; null where it was taken without a reservation.",
+    )
+    version = models.BigIntegerField(
+        default=0, db_default=0, editable=False, help_text="Counts the changes that were told to others."
     )
     confirmation_sent_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -140,3 +151,22 @@ class Shipment(models.Model):
 
     def __str__(self) -> str:
         return self.tracking_number
+
+
+class Saga(SagaRow):
+    """A checkout on its way; moves with the orders that it decides."""
+
+
+class Inbox(InboxRow):
+    """A message that has had its effect here."""
+
+
+class ForgottenCustomer(models.Model):
+    """A customer whose account is gone; tokens that outlive it open nothing here."""
+
+    user_id = models.BigIntegerField(primary_key=True)
+    orders = models.IntegerField(help_text="How many orders pointed to the customer until then.")
+    at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"Customer {self.user_id}"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from products import services as products
-
-from orders import selectors, signals
+from orders import shelves, signals
 from orders.models import Order
 
 
@@ -15,4 +13,4 @@ def connect() -> None:
 
 
 def return_stock(sender: type[Order], order: Order, **kwargs: Any) -> None:
-    products.take_back(quantities=selectors.quantities(order=order), reference=f"order {order.pk}")
+    shelves.present().release(order)

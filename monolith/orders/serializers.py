@@ -6,9 +6,11 @@ from rest_framework import serializers
 
 from orders.models import Line, Order, Status
 
+GREATEST_ID = 2**63 - 1
+
 
 class WishSerializer(serializers.Serializer):
-    product_id = serializers.IntegerField(min_value=1)
+    product_id = serializers.IntegerField(min_value=1, max_value=GREATEST_ID)
     quantity = serializers.IntegerField(min_value=1, max_value=10_000)
 
 

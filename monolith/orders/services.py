@@ -5,29 +5,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
-from django.db import IntegrityError, transaction
+from chassis import events
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
-from products import selectors as catalogue
-from products import services as products
-from products.models import Product
-from users import selectors as users
-from users.models import User
 
 from orders import provider, selectors, signals
-from orders.models import Line, Order, Payment, PaymentMethod, Shipment, Status, StatusChange
+from orders.models import ForgottenCustomer, Line, Order, Payment, PaymentMethod, Shipment, Status, StatusChange
 
 
 class KeyReusedError(Exception):
     """The caller has used the idempotency key for another request."""
 
 
-class UnknownProductsError(Exception):
-    """Some of the products cannot be ordered; ``product_ids`` names them."""
-
-    def __init__(self, product_ids: Sequence[int]) -> None:
-        super().__init__(f"unknown products {product_ids}")
-        self.product_ids = product_ids
+class ForgottenCustomerError(Exception):
+    """The caller's account is gone."""
 
 
 class IllegalChangeError(Exception):
@@ -35,6 +29,13 @@ class IllegalChangeError(Exception):
 
     def __init__(self, order: Order, status: Status) -> None:
         super().__init__(f"An order that is {order.status} cannot become {status.value}.")
+
+
+class UndecidedError(IllegalChangeError):
+    """The order's checkout has not ended; what becomes of it is not anybody else's to say."""
+
+    def __init__(self, order: Order) -> None:
+        Exception.__init__(self, f"Order {order.pk} is still being decided; try again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +46,99 @@ class Wish:
     quantity: int
 
 
-@transaction.atomic
-def place(
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A product as it is sold; without a name and a price where products have not said yet."""
+
+    name: str = ""
+    price: Decimal = Decimal("0.00")
+
+
+def earlier(*, user_id: int, key: str, digest: str) -> Order | None:
+    """What the key has placed before. Raises KeyReusedError."""
+    order = selectors.order_by_key(user_id=user_id, key=key)
+    if order and order.request_digest != digest:
+        raise KeyReusedError(key)
+    return order
+
+
+def open_order(
     *,
-    user: User,
+    user_id: int,
     key: str,
     digest: str,
     wishes: Sequence[Wish],
-    payment_token: str = "",
-    save_payment_method: bool = False,
-) -> Order:
-    """The whole checkout: the order with its outcome, or the one that the key has placed before.
+    offers: Mapping[int, Offer],
+    ship_to: str,
+    reservation: str | None,
+) -> tuple[Order, bool]:
+    """A pending order, and whether it is new: a twin of this request waits here for the key.
 
-    Raises KeyReusedError, UnknownProductsError.
+    Raises KeyReusedError, ForgottenCustomerError.
     """
-    if earlier := _earlier(user, key, digest):
-        return earlier
-    sold = _products(wishes)
-    # The order is inserted first: a twin of this request waits here for the key, and not behind
-    # stock that it would have locked.
+    _stay(user_id)
     try:
         with transaction.atomic():
-            order = _open(user, key, digest, wishes, sold)
+            order = Order.objects.create(
+                user_id=user_id,
+                idempotency_key=key,
+                request_digest=digest,
+                reservation=reservation,
+                ship_to=ship_to,
+                total=sum(offers[wish.product_id].price * wish.quantity for wish in wishes),
+            )
     except IntegrityError:
-        if earlier := _earlier(user, key, digest):
-            return earlier
+        if order := earlier(user_id=user_id, key=key, digest=digest):
+            return order, False
         raise
-    token = payment_token or selectors.payment_token(user=user)
-    _settle(order, token)
-    if save_payment_method and payment_token and order.status != Status.REJECTED:
-        _save_method(user, payment_token)
+    Line.objects.bulk_create(_line(order, wish, offers[wish.product_id]) for wish in wishes)
+    StatusChange.objects.create(order=order, status=Status.PENDING)
+    return order, True
+
+
+@transaction.atomic
+def fill_in(*, order_id: int, sold: Mapping[int, Offer]) -> Order:
+    """Names and prices as they were when the stock was reserved; they decide what is paid."""
+    order = _locked(order_id)
+    lines = list(order.lines.all())
+    for line in lines:
+        offer = sold.get(line.product_id)
+        if offer:
+            line.name, line.unit_price = offer.name, offer.price
+    Line.objects.bulk_update(lines, ("name", "unit_price"))
+    order.total = sum(line.unit_price * line.quantity for line in lines)
+    order.save(update_fields=["total", "updated_at"])
+    return order
+
+
+@transaction.atomic
+def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | None:
+    """Write down what the provider has said of a pending order's money.
+
+    Money for an order that has ended meanwhile is given back at once, and None is returned. Again with the same
+    reference is no error and changes nothing.
+    """
+    order = _locked(order_id)
+    earlier = order.payments.filter(reference=answer.reference).first()
+    if earlier:
+        return Payment.State(earlier.state)
+    state = Payment.State(answer.answer.value)
+    is_late = order.status != Status.PENDING
+    if is_late and state != Payment.State.DECLINED:
+        state = Payment.State.RETURNED
+    Payment.objects.create(
+        order=order, state=state, amount=order.total, reference=answer.reference, reason=answer.reason
+    )
+    return None if is_late else state
+
+
+@transaction.atomic
+def decide(*, order_id: int, status: Status, note: str = "") -> Order:
+    """The end of a checkout: confirmed or rejected. Raises IllegalChangeError."""
+    order = _locked(order_id)
+    _change(order, status, note)
+    if status == Status.REJECTED:
+        _return_money(order)
     return order
 
 
@@ -82,6 +146,7 @@ def place(
 def confirm(*, order_id: int, note: str) -> Order:
     """The money for a pending order has come. Raises IllegalChangeError."""
     order = _locked(order_id)
+    _refuse_undecided(order)
     _change(order, Status.CONFIRMED, note)
     order.payments.filter(state=Payment.State.AWAITED).update(state=Payment.State.AUTHORIZED)
     return order
@@ -89,11 +154,15 @@ def confirm(*, order_id: int, note: str) -> Order:
 
 @transaction.atomic
 def cancel(*, order_id: int, note: str) -> Order:
-    """Take an order back, with its stock and its money; again is no error. Raises IllegalChangeError."""
+    """Take an order back, with its stock and its money; again is no error.
+
+    Raises IllegalChangeError, and UndecidedError while its checkout has not ended.
+    """
     order = _locked(order_id)
+    _refuse_undecided(order)
     if order.status != Status.CANCELLED:
         _change(order, Status.CANCELLED, note)
-        order.payments.exclude(state=Payment.State.DECLINED).update(state=Payment.State.RETURNED)
+        _return_money(order)
         signals.order_cancelled.send(Order, order=order)
     return order
 
@@ -109,12 +178,37 @@ def expire(*, order_id: int) -> bool:
 
 
 @transaction.atomic
-def ship(*, order_id: int) -> Order:
-    """Hand a confirmed order to the carrier. Raises IllegalChangeError."""
+def ship(*, order_id: int, ship_to: str = "") -> Order:
+    """Hand a confirmed order to the carrier; ``ship_to`` where the order has no address yet.
+
+    Raises IllegalChangeError.
+    """
     order = _locked(order_id)
+    if ship_to and not order.ship_to:
+        order.ship_to = ship_to
+        order.save(update_fields=["ship_to"])
     _change(order, Status.SHIPPED, "")
     Shipment.objects.create(order=order, tracking_number=f"SB{secrets.token_hex(8).upper()}")
     return order
+
+
+@transaction.atomic
+def forget_customer(*, user_id: int) -> int:
+    """The account is gone: orders stay and forget it, payment methods go. How many orders pointed to it."""
+    _alone(user_id)
+    count = Order.objects.filter(user_id=user_id).update(user_id=None)
+    PaymentMethod.objects.filter(user_id=user_id).delete()
+    ForgottenCustomer.objects.get_or_create(pk=user_id, defaults={"orders": count})
+    return count
+
+
+@transaction.atomic
+def save_payment_method(*, order_id: int, token: str) -> None:
+    """For the order's customer, unless that one has left."""
+    order = _locked(order_id)
+    if order.user_id is not None:
+        label = provider.label(token=token)
+        PaymentMethod.objects.get_or_create(user_id=order.user_id, token=token, defaults={"label": label})
 
 
 def forget_payment_method(*, method: PaymentMethod) -> None:
@@ -131,70 +225,19 @@ def store(*, order: Order) -> Order:
     return order
 
 
-def _earlier(user: User, key: str, digest: str) -> Order | None:
-    order = selectors.order_by_key(user=user, key=key)
-    if order and order.request_digest != digest:
-        raise KeyReusedError(key)
-    return order
-
-
-def _products(wishes: Sequence[Wish]) -> Mapping[int, Product]:
-    asked = {wish.product_id for wish in wishes}
-    sold = catalogue.sellable(ids=asked)
-    if missing := asked - sold.keys():
-        raise UnknownProductsError(sorted(missing))
-    return sold
-
-
-def _open(user: User, key: str, digest: str, wishes: Sequence[Wish], sold: Mapping[int, Product]) -> Order:
-    """A pending order at today's prices. Raises IntegrityError when the key is taken."""
-    address = users.default_address(user_id=user.pk)
-    order = Order.objects.create(
-        user=user,
-        idempotency_key=key,
-        request_digest=digest,
-        ship_to=str(address or ""),
-        total=sum(sold[wish.product_id].price * wish.quantity for wish in wishes),
+def _line(order: Order, wish: Wish, offer: Offer) -> Line:
+    return Line(
+        order=order, product_id=wish.product_id, name=offer.name, quantity=wish.quantity, unit_price=offer.price
     )
-    Line.objects.bulk_create(_line(order, wish, sold[wish.product_id]) for wish in wishes)
-    StatusChange.objects.create(order=order, status=Status.PENDING)
-    return order
 
 
-def _line(order: Order, wish: Wish, product: Product) -> Line:
-    return Line(order=order, product=product, name=product.name, quantity=wish.quantity, unit_price=product.price)
+def _return_money(order: Order) -> None:
+    order.payments.exclude(state=Payment.State.DECLINED).update(state=Payment.State.RETURNED)
 
 
-def _settle(order: Order, token: str) -> None:
-    """Money and stock for a pending order: together they decide what becomes of it."""
-    answer = provider.authorize(amount=order.total, token=token, reference=f"order {order.pk}")
-    payment = Payment(
-        order=order,
-        state=Payment.State(answer.answer.value),
-        amount=order.total,
-        reference=answer.reference,
-        reason=answer.reason,
-    )
-    if answer.answer is provider.Answer.DECLINED:
-        _change(order, Status.REJECTED, f"payment declined: {answer.reason}")
-    elif not _take_stock(order):
-        payment.state = Payment.State.RETURNED
-        _change(order, Status.REJECTED, "not enough stock")
-    elif answer.answer is provider.Answer.AUTHORIZED:
-        _change(order, Status.CONFIRMED, "")
-    payment.save()
-
-
-def _take_stock(order: Order) -> bool:
-    try:
-        products.sell(quantities=selectors.quantities(order=order), reference=f"order {order.pk}")
-    except products.NotEnoughStockError:
-        return False
-    return True
-
-
-def _save_method(user: User, token: str) -> None:
-    PaymentMethod.objects.get_or_create(user=user, token=token, defaults={"label": provider.label(token=token)})
+def _refuse_undecided(order: Order) -> None:
+    if selectors.is_being_decided(order_id=order.pk):
+        raise UndecidedError(order)
 
 
 def _locked(order_id: int) -> Order:
@@ -205,5 +248,43 @@ def _change(order: Order, status: Status, note: str) -> None:
     if not Status(order.status).may_become(status):
         raise IllegalChangeError(order, status)
     order.status = status
-    order.save(update_fields=["status", "updated_at"])
+    order.version += 1
+    order.save(update_fields=["status", "version", "updated_at"])
     StatusChange.objects.create(order=order, status=status, note=note)
+    _tell(order)
+
+
+def _tell(order: Order) -> None:
+    data: dict[str, Any] = {
+        "order_id": order.pk,
+        "user_id": order.user_id,
+        "total": order.total,
+        "currency": order.currency,
+        "status": order.status,
+    }
+    events.publish(
+        capability="orders",
+        type=f"orders.order.{Status(order.status).value}",
+        key=str(order.pk),
+        data=data,
+        version=order.version,
+    )
+
+
+# Note "forgetting": an order must not slip in between the look at who is forgotten and the forgetting itself. Both take
+# a lock of the customer's, who places an order a shared one.
+
+_LOCK = "SELECT {}(hashtextextended('orders.customer ' || %s, 0))"
+
+
+def _stay(user_id: int) -> None:
+    """The customer is not forgotten before this transaction ends. Raises ForgottenCustomerError."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK.format("pg_advisory_xact_lock_shared"), [str(user_id)])
+    if selectors.is_forgotten(user_id=user_id):
+        raise ForgottenCustomerError(user_id)
+
+
+def _alone(user_id: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK.format("pg_advisory_xact_lock"), [str(user_id)])

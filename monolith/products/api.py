@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from chassis import tokens
 from chassis.errors import Conflict
+from chassis.idempotency import Idempotent
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, permissions
 from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
@@ -15,6 +18,17 @@ from rest_framework.views import APIView
 from products import selectors, serializers, services
 from products.models import Category, Product
 from products.pagination import CatalogueCursor
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Chosen by the caller, if at all; the same key and body change the stock once.",
+)
+
+
+class ServicesOnly(tokens.ServiceTokenAuthentication):
+    audience = "products"
 
 
 class StaffOrReadOnly(permissions.IsAdminUser):
@@ -78,16 +92,18 @@ class ProductApi(generics.RetrieveUpdateAPIView):
         )
 
 
-class StockApi(generics.GenericAPIView):
+class StockApi(Idempotent, generics.GenericAPIView):
     """Add to the stock of a product, or take from it; below zero it is a conflict."""
 
     permission_classes = (permissions.IsAdminUser,)
     serializer_class = serializers.StockDeltaSerializer
+    idempotency_model = "products.IdempotencyKey"
+    idempotency_required = False
 
     def get_queryset(self) -> QuerySet[Product]:
         return selectors.products()
 
-    @extend_schema(responses={200: serializers.ProductSerializer})
+    @extend_schema(parameters=[IDEMPOTENCY_KEY], responses={200: serializers.ProductSerializer})
     def post(self, request: Request, pk: int) -> Response:
         body = self.get_serializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -98,3 +114,18 @@ class StockApi(generics.GenericAPIView):
         except services.NotEnoughStockError as error:
             raise Conflict("Stock would fall below zero.") from error
         return Response(serializers.ProductSerializer(product).data)
+
+
+class OffersApi(generics.GenericAPIView):
+    """Names and prices, for other services: of withdrawn products too, and nothing of those that are unknown."""
+
+    authentication_classes = (ServicesOnly,)
+    permission_classes = (tokens.IsService,)
+    pagination_class = None
+    serializer_class = serializers.OfferSerializer
+
+    @extend_schema(parameters=[serializers.IdsQuerySerializer], responses=serializers.OfferSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        asked = serializers.IdsQuerySerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        return Response(self.get_serializer(selectors.offers(**asked.validated_data), many=True).data)

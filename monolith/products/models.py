@@ -1,9 +1,11 @@
-"""Categories, products, and what happened to their prices and stock."""
+"""Categories, products, what happened to their prices and stock, and what is reserved."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
+from chassis.idempotency import IdempotencyRow
+from chassis.inbox import InboxRow
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.validators import MinValueValidator, RegexValidator
@@ -49,6 +51,9 @@ class Product(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         help_text="Who last changed the product by hand.",
+    )
+    version = models.BigIntegerField(
+        default=0, db_default=0, editable=False, help_text="Counts up with every change that others are told of."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -100,3 +105,45 @@ class StockMovement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.delta:+d} {self.reason}"
+
+
+class Reservation(models.Model):
+    """What became of a caller's wish for stock, by the caller's key: asked again, the same is answered."""
+
+    class State(models.TextChoices):
+        RESERVED = "reserved"
+        REFUSED = "refused"
+        RELEASED = "released"  # also before it was ever asked for: who asks later is refused
+
+    class Reason(models.TextChoices):
+        NOT_ENOUGH_STOCK = "not enough stock"
+        UNKNOWN_PRODUCT = "unknown product"
+        RELEASED = "released"
+
+    key = models.TextField(primary_key=True)
+    reference = models.CharField(max_length=64, blank=True, help_text="For instance the order.")
+    lines = models.JSONField(
+        default=list, help_text="product_id and quantity; of what is reserved also name, unit_price and currency."
+    )
+    state = models.CharField(max_length=16, choices=State, default=State.RESERVED)
+    reason = models.CharField(max_length=32, choices=Reason, blank=True, help_text="Why who asks is refused.")
+    product_ids = models.JSONField(default=list, help_text="Of which products it was refused.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.state}"
+
+
+class Inbox(InboxRow):
+    """The messages that products have handled."""
+
+    class Meta(InboxRow.Meta):
+        db_table = "products_inbox"
+
+
+class IdempotencyKey(IdempotencyRow):
+    """What callers of the interface were answered, by the keys they gave."""
+
+    class Meta(IdempotencyRow.Meta):
+        db_table = "products_idempotencykey"

@@ -27,6 +27,11 @@ def products(*, search: str = "", category: str = "") -> QuerySet[Product]:
     return found
 
 
+def offers(*, ids: Collection[int]) -> QuerySet[Product]:
+    """Those of the given products that exist, in the order of ids."""
+    return Product.objects.filter(pk__in=ids).order_by("pk")
+
+
 def sellable(*, ids: Collection[int]) -> dict[int, Product]:
     """Those of the given products that can be ordered, by id."""
     return Product.objects.filter(is_active=True).in_bulk(ids)

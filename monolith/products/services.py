@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chassis import events
+from django.conf import settings
 from django.db import transaction
 from django.db.models import BigIntegerField, Case, F, Value, When
 from django.utils import timezone
 from users.models import User
 
-from products.models import Category, PriceChange, Product, StockMovement
+from products.models import Category, PriceChange, Product, Reservation, StockMovement
 
 
 class NotEnoughStockError(Exception):
@@ -19,6 +22,10 @@ class NotEnoughStockError(Exception):
     def __init__(self, product_ids: list[int]) -> None:
         super().__init__(f"not enough stock of {product_ids}")
         self.product_ids = product_ids
+
+
+class KeyReusedError(Exception):
+    """The key has reserved other lines."""
 
 
 @transaction.atomic
@@ -55,24 +62,46 @@ def adjust_stock(*, product: Product, delta: int, by: User) -> Product:
     current.save(update_fields=["stock", "edited_by", "updated_at"])
     reason = StockMovement.Reason.DELIVERY if delta > 0 else StockMovement.Reason.CORRECTION
     _record({current.pk: delta}, reason)
+    _tell_if_low(current, before=current.stock - delta)
     return current
 
 
 @transaction.atomic
-def sell(*, quantities: Mapping[int, int], reference: str) -> None:
-    """Take the quantities, by product id, all or nothing. Raises NotEnoughStockError."""
-    stock = _lock(quantities)
-    short = [pk for pk, quantity in quantities.items() if stock.get(pk, 0) < quantity]
-    if short:
-        raise NotEnoughStockError(short)
-    _move({pk: -quantity for pk, quantity in quantities.items()}, StockMovement.Reason.SALE, reference)
+def reserve(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]]) -> Reservation:
+    """Take the stock of all ``lines`` (``product_id``, ``quantity``) or of none; the key's second call changes nothing.
+
+    The answer is the reservation: ``reserved``, each line with the product's name and price of that moment;
+    ``refused``, with the reason and the products it is for; or ``released``, which is a refusal too.
+    Raises KeyReusedError, ValueError for a line that cannot be.
+    """
+    asked = _plain(lines)
+    # The key comes first: a twin of this call waits for it here, and not behind stock that it would have locked.
+    reservation, is_new = Reservation.objects.get_or_create(key=key, defaults={"reference": reference, "lines": asked})
+    if is_new:
+        _take(reservation)
+    elif reservation.state != Reservation.State.RELEASED and _quantities(reservation.lines) != _quantities(asked):
+        raise KeyReusedError(key)
+    return reservation
 
 
 @transaction.atomic
-def take_back(*, quantities: Mapping[int, int], reference: str) -> None:
-    """Return the quantities of a sale, by product id, to the stock."""
-    _lock(quantities)
-    _move(quantities, StockMovement.Reason.RETURN, reference)
+def release(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]] = ()) -> Reservation:
+    """Give back what the key has reserved; from then on the key is refused. Again is no error.
+
+    ``lines`` is what was taken without a reservation: it goes back where the key is not known.
+    Raises ValueError for a line that cannot be.
+    """
+    end = {"state": Reservation.State.RELEASED, "reason": Reservation.Reason.RELEASED}
+    locked = Reservation.objects.select_for_update(no_key=True)
+    reservation, is_new = locked.get_or_create(
+        key=key, defaults={"reference": reference, "lines": _plain(lines), **end}
+    )
+    if not is_new:
+        if reservation.state != Reservation.State.RESERVED:
+            return reservation
+        _save(reservation, **end)
+    _give_back(reservation)
+    return reservation
 
 
 def store(*, product: Product, by: User) -> Product:
@@ -93,20 +122,97 @@ def store_category(*, category: Category) -> Category:
 _EDITABLE = ("name", "category", "brand", "size", "price", "currency", "is_active")
 
 
-def _lock(quantities: Mapping[int, int]) -> dict[int, int]:
-    """Stock by id, locked. In the order of ids, so that two baskets with the same products queue up."""
+def _plain(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, int]]:
+    """The lines without what was added to them. Raises ValueError."""
+    plain = [{"product_id": line["product_id"], "quantity": line["quantity"]} for line in lines]
+    for line in plain:
+        if any(type(number) is not int for number in line.values()) or line["quantity"] < 1:
+            raise ValueError(f"a line is a product's id and a quantity of at least one, in whole numbers: {line}")
+    return plain
+
+
+def _quantities(lines: Sequence[Mapping[str, Any]]) -> Counter[int]:
+    """How many of each product, by its id."""
+    counted: Counter[int] = Counter()
+    for line in lines:
+        counted[line["product_id"]] += line["quantity"]
+    return counted
+
+
+def _take(reservation: Reservation) -> None:
+    """Decides a new reservation: takes its stock, or writes down why not."""
+    quantities = _quantities(reservation.lines)
+    shelf = _lock(quantities)
+    unknown = [pk for pk in quantities if pk not in shelf or not shelf[pk].is_active]
+    short = [pk for pk, quantity in quantities.items() if pk in shelf and shelf[pk].stock < quantity]
+    if unknown:
+        _refuse(reservation, Reservation.Reason.UNKNOWN_PRODUCT, unknown)
+    elif short:
+        _refuse(reservation, Reservation.Reason.NOT_ENOUGH_STOCK, short)
+    else:
+        deltas = {pk: -quantity for pk, quantity in quantities.items()}
+        _move(shelf, deltas, StockMovement.Reason.SALE, reservation.reference)
+        _save(reservation, lines=[line | _offer(shelf[line["product_id"]]) for line in reservation.lines])
+
+
+def _refuse(reservation: Reservation, reason: Reservation.Reason, product_ids: Sequence[int]) -> None:
+    _save(reservation, state=Reservation.State.REFUSED, reason=reason, product_ids=sorted(product_ids))
+
+
+def _offer(product: Product) -> dict[str, str]:
+    return {"name": product.name, "unit_price": str(product.price), "currency": product.currency}
+
+
+def _give_back(reservation: Reservation) -> None:
+    """The stock of the lines, as far as their products still exist."""
+    quantities = _quantities(reservation.lines)
+    shelf = _lock(quantities)
+    deltas = {pk: quantity for pk, quantity in quantities.items() if pk in shelf}
+    _move(shelf, deltas, StockMovement.Reason.RETURN, reservation.reference)
+
+
+def _save(reservation: Reservation, **changes: Any) -> None:
+    for name, value in (changes | {"updated_at": timezone.now()}).items():
+        setattr(reservation, name, value)
+    reservation.save(update_fields=[*changes, "updated_at"])
+
+
+def _lock(quantities: Mapping[int, int]) -> dict[int, Product]:
+    """Products by id, locked. In the order of ids, so that two baskets with the same products queue up."""
     rows = Product.objects.select_for_update(no_key=True).filter(pk__in=quantities).order_by("pk")
-    return dict(rows.values_list("pk", "stock"))
+    return {product.pk: product for product in rows}
 
 
-def _move(deltas: Mapping[int, int], reason: StockMovement.Reason, reference: str) -> None:
+def _move(
+    shelf: Mapping[int, Product], deltas: Mapping[int, int], reason: StockMovement.Reason, reference: str
+) -> None:
+    """Adds the deltas to the stock of locked products."""
+    if not deltas:
+        return
     cases = [When(pk=pk, then=Value(delta)) for pk, delta in deltas.items()]
-    delta = Case(*cases, output_field=BigIntegerField())
-    Product.objects.filter(pk__in=deltas).update(stock=F("stock") + delta, updated_at=timezone.now())
+    change = Case(*cases, output_field=BigIntegerField())
+    Product.objects.filter(pk__in=deltas).update(stock=F("stock") + change, updated_at=timezone.now())
     _record(deltas, reason, reference)
+    for pk, delta in deltas.items():
+        before, shelf[pk].stock = shelf[pk].stock, shelf[pk].stock + delta
+        _tell_if_low(shelf[pk], before=before)
 
 
 def _record(deltas: Mapping[int, int], reason: StockMovement.Reason, reference: str = "") -> None:
     StockMovement.objects.bulk_create(
         StockMovement(product_id=pk, delta=delta, reason=reason, reference=reference) for pk, delta in deltas.items()
+    )
+
+
+def _tell_if_low(product: Product, *, before: int) -> None:
+    """Tells, once each time, that the stock of a locked product has just fallen below ``LOW_STOCK``."""
+    if not before >= settings.LOW_STOCK > product.stock:
+        return
+    Product.objects.filter(pk=product.pk).update(version=F("version") + 1)
+    events.publish(
+        capability="products",
+        type="products.product.low_stock",
+        key=str(product.pk),
+        data={"product_id": product.pk, "stock": product.stock, "threshold": settings.LOW_STOCK},
+        version=product.version + 1,
     )

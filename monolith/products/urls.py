@@ -11,4 +11,5 @@ urlpatterns = [
     path("api/v1/products", api.ProductsApi.as_view(), name="products"),
     path("api/v1/products/<int:pk>", api.ProductApi.as_view(), name="product"),
     path("api/v1/products/<int:pk>/stock", api.StockApi.as_view(), name="stock"),
+    path("internal/products", api.OffersApi.as_view(), name="offers"),
 ]

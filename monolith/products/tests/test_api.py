@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from products.models import Category, PriceChange, Product, StockMovement
+from products.models import Category, IdempotencyKey, PriceChange, Product, StockMovement
 
 
 def names(answer):
@@ -166,3 +166,49 @@ class TestUpkeep:
     @pytest.mark.parametrize("body", [{}, {"delta": "many"}, {"delta": 1.5}, {"delta": 10**12}])
     def test_a_delta_is_a_whole_number(self, staff_api, product, body):
         assert staff_api.post(f"/api/v1/products/{product.pk}/stock", body).status_code == 400
+
+
+class TestStockByKey:
+    """An Idempotency-Key may be given, and then a delta counts once."""
+
+    def add(self, client, product, delta, key):
+        return client.post(f"/api/v1/products/{product.pk}/stock", {"delta": delta}, HTTP_IDEMPOTENCY_KEY=key)
+
+    def test_again_is_answered_alike_and_adds_nothing(self, staff_api, product):
+        first, second = (self.add(staff_api, product, 5, "k") for _ in range(2))
+
+        assert (second.status_code, second.content) == (200, first.content)
+        assert "Idempotent-Replayed" not in first
+        assert second["Idempotent-Replayed"] == "true"
+        assert Product.objects.get().stock == 15
+
+    def test_without_a_key_each_counts(self, staff_api, product):
+        for _ in range(2):
+            staff_api.post(f"/api/v1/products/{product.pk}/stock", {"delta": 5})
+
+        assert Product.objects.get().stock == 20
+
+    def test_for_another_delta_or_product_it_is_422(self, staff_api, product, new_product):
+        self.add(staff_api, product, 5, "k")
+
+        answers = [self.add(staff_api, product, 6, "k"), self.add(staff_api, new_product(), 5, "k")]
+
+        assert [answer.status_code for answer in answers] == [422, 422]
+        assert Product.objects.get(pk=product.pk).stock == 15
+
+    def test_a_conflict_is_not_remembered(self, staff_api, product):
+        refused = self.add(staff_api, product, -11, "k")
+        Product.objects.update(stock=11)
+
+        assert (refused.status_code, self.add(staff_api, product, -11, "k").status_code) == (409, 200)
+
+    @pytest.mark.parametrize("key", ["", "x" * 256])
+    def test_a_key_that_is_none_is_400(self, staff_api, product, key):
+        assert self.add(staff_api, product, 5, key).status_code == 400
+        assert Product.objects.get().stock == 10
+
+    def test_customers_and_strangers_are_refused_before_their_keys_are_looked_at(self, api, anonymous, product):
+        answers = [self.add(client, product, 5, "k").status_code for client in (api, anonymous)]
+
+        assert answers == [403, 401]
+        assert not IdempotencyKey.objects.exists()

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.db.models import Model
 from orders.models import Line, Order, Payment, PaymentMethod, Shipment, StatusChange
-from products.models import Category, PriceChange, Product, StockMovement
+from products.models import Category, PriceChange, Product, Reservation, StockMovement
 from users.models import Address, User
 
 from journey import copying, people, shelves, source
@@ -22,7 +22,7 @@ from journey.baskets import Baskets
 from journey.progress import Progress
 
 MODELS: tuple[type[Model], ...] = (
-    User, Address, Category, Product, PriceChange, StockMovement,
+    User, Address, Category, Product, PriceChange, StockMovement, Reservation,
     PaymentMethod, Order, Line, StatusChange, Payment, Shipment,
 )  # fmt: skip
 

@@ -1,0 +1,30 @@
+"""What users know of a customer, read from the table that is here, if only as a copy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from users import selectors as users
+from users.models import User
+
+
+class UnansweredError(Exception):
+    """Users did not answer; those who are here always do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    email: str
+    full_name: str
+    address: str  # one line; blank when the customer has none
+
+
+def customer(*, user_id: int) -> Customer | None:
+    """The customer, or None when there is no such account."""
+    user = User.objects.filter(pk=user_id).first()
+    return Customer(user.email, user.full_name, address(user_id=user_id)) if user else None
+
+
+def address(*, user_id: int) -> str:
+    """Where the customer lets things be sent; blank when there is none."""
+    return str(users.default_address(user_id=user_id) or "")
