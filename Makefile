@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-DJANGO_PROJECTS := monolith services/users
+DJANGO_PROJECTS := monolith services/users services/products services/orders
 
 .PHONY: demo test check faults soak lock openapi clean help
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-DJANGO = ("monolith", "services/users")
+DJANGO = ("monolith", "services/users", "services/products", "services/orders")
 SPECTACULAR = ("python", "manage.py", "spectacular", "--validate", "--fail-on-warn", "--file")
 LAYERED = ("shared/chassis", "shared/strangler", *DJANGO)
 
@@ -41,6 +41,8 @@ PINNED = {
     ],
     "monolith/requirements.txt": ["monolith/requirements.in", "shared/chassis/pyproject.toml", *NOT_NEEDED],
     "services/users/requirements.txt": ["services/users/requirements.in", "shared/chassis/pyproject.toml"],
+    "services/products/requirements.txt": ["services/products/requirements.in", "shared/chassis/pyproject.toml"],
+    "services/orders/requirements.txt": ["services/orders/requirements.in", "shared/chassis/pyproject.toml"],
 }
 
 
@@ -62,6 +64,8 @@ def _environment() -> dict[str, str]:
         "BROKER_URL": "memory://",
         "SECRET_KEY": "only-for-checks",
         "TOKEN_KEY_FILE": str(key),
+        "GATEWAY_URL": "http://127.0.0.1:1",
+        "SERVICE_KEY_FILE": str(key),
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
     }

@@ -40,12 +40,14 @@ SUITES: Mapping[str, Suite] = {
     "chassis": Suite("shared/chassis", database=True),
     "monolith": Suite("monolith", database=True),
     "users": Suite("services/users", database=True),
+    "products": Suite("services/products", database=True),
+    "orders": Suite("services/orders", database=True),
     "strangler": Suite("shared/strangler"),
     "contract": Suite(".", ("tests/contract",)),
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
 }
-EVERYDAY = ("chassis", "monolith", "users", "strangler", "contract")
+EVERYDAY = ("chassis", "monolith", "users", "products", "orders", "strangler", "contract")
 
 
 @contextmanager

@@ -21,17 +21,18 @@ _numbers = count(1)
 
 @pytest.fixture(autouse=True)
 def _signing_key(tmp_path: Path, settings) -> None:
-    key = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = tmp_path / "key.pem"
-    path.write_bytes(key)
-    settings.TOKEN_KEY_FILE = str(path)
+    settings.TOKEN_KEY_FILE = _new_key(tmp_path / "key.pem")
 
 
 @pytest.fixture(autouse=True)
 def _fresh_throttles():
     cache.clear()
+
+
+@pytest.fixture
+def service_key(tmp_path: Path, settings) -> None:
+    """A key with which services' tokens are signed, and which is trusted here."""
+    settings.SERVICE_KEY_FILE = _new_key(tmp_path / "service.pem")
 
 
 @pytest.fixture
@@ -60,6 +61,18 @@ def new_user() -> User:
 
 
 def client_of(user: User) -> APIClient:
+    return with_token(tokens.issue(user).access)
+
+
+def with_token(token: str) -> APIClient:
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.issue(user).access}")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     return client
+
+
+def _new_key(path: Path) -> str:
+    key = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(key)
+    return str(path)

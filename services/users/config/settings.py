@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from chassis import logs
 from chassis import settings as environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = environment.secret("SECRET_KEY")
 DEBUG = environment.flag("DEBUG", default=False)
@@ -27,6 +32,7 @@ MIDDLEWARE = [
     "chassis.health.HealthMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "chassis.logs.RequestIdMiddleware",
+    "chassis.tracing.TraceMiddleware",
     # Outermost of all that may touch the database: what it bounces must have left no trace.
     "chassis.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -77,6 +83,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 TOKEN_KEY_FILE = environment.secret("TOKEN_KEY_FILE")
 CHASSIS_AUDIENCE = "shop"
+# Who has a token of this key is a service and may ask at /internal; without the key nobody may.
+SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
+CHASSIS_CONTRACTS = str(BASE_DIR / "contracts")
 CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me"}
 
 # The throttles count in the cache, and each worker process has its own: with two workers a client

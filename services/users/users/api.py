@@ -21,6 +21,10 @@ from users import selectors, serializers, services
 from users.models import Address, User
 
 
+class ServicesOnly(tokens.ServiceTokenAuthentication):
+    audience = "users"
+
+
 class RegistrationApi(generics.CreateAPIView):
     """Open an account."""
 
@@ -66,6 +70,15 @@ class AddressesApi(generics.ListCreateAPIView):
 
     def perform_create(self, serializer: BaseSerializer[Address]) -> None:
         serializer.instance = services.add_address(user=self.request.user, **serializer.validated_data)
+
+
+class InternalUserApi(generics.RetrieveAPIView):
+    """A user, for other services."""
+
+    authentication_classes = (ServicesOnly,)
+    permission_classes = (tokens.IsService,)
+    serializer_class = serializers.InternalUserSerializer
+    queryset = User.objects.all()
 
 
 class TokenApi(APIView):

@@ -35,6 +35,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(default=False, help_text="May log into the admin and change products.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
+    # Counted up with every change that others are told of. The default is the database's too: a version of the code
+    # that does not know the column goes on registering users.
+    version = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     objects = UserManager()
 

@@ -55,6 +55,20 @@ class JsonWebKeySetSerializer(serializers.Serializer):
     keys = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))
 
 
+class InternalUserSerializer(serializers.ModelSerializer):
+    """What other services may know of a user."""
+
+    address = serializers.SerializerMethodField(help_text="The default address in one line; empty where there is none.")
+
+    class Meta:
+        model = User
+        fields = ("id", "email", "full_name", "is_active", "address")
+        read_only_fields = fields
+
+    def get_address(self, user: User) -> str:
+        return str(selectors.default_address(user_id=user.pk) or "")
+
+
 class AddressSerializer(serializers.ModelSerializer):
     class Meta:
         model = Address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chassis import events
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -49,9 +50,22 @@ def record_login(*, user: User) -> None:
     user.save(update_fields=["last_login"])
 
 
+@transaction.atomic
 def delete(*, user: User) -> None:
-    """The user with all that cascades from it; what only points to it stays and forgets it."""
-    user.delete()
+    """The user with all that cascades from it; what only points to it stays and forgets it.
+
+    Others are told, once: a user who is gone already is no news.
+    """
+    user_id = user.pk
+    _, rows = user.delete()
+    if rows.get(User._meta.label):
+        events.publish(
+            capability="users",
+            type="users.user.deleted",
+            key=str(user_id),
+            data={"user_id": user_id},
+            version=user.version + 1,
+        )
 
 
 def add_address(*, user: User, line1: str, city: str, postal_code: str, country: str, line2: str = "") -> Address:

@@ -10,3 +10,6 @@ os.environ.setdefault("BROKER_URL", "memory://")
 os.environ.setdefault("PASSWORD_ITERATIONS", "1")
 
 from config.settings import *  # noqa: F403
+
+# What is said by a message is held against its contract before it is sent.
+CHASSIS_VALIDATE = True

@@ -1,0 +1,29 @@
+"""The Celery app of the service; its worker does the tasks of the capability and takes its messages in."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from chassis import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# By name, for they are read before Django's apps are: what chassis.worker.install does.
+app = Celery("orders", task_cls="chassis.worker:FencedTask")
+app.steps["worker"].add("chassis.worker:MessageStep")
+app.steps["consumer"].add("chassis.worker:TaskGate")
+app.conf.update(
+    settings.celery(queue="orders.tasks"),
+    beat_schedule={
+        name: {"task": f"orders.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}
+        for name, seconds in (
+            ("send_confirmations", 5),
+            ("expire_unpaid_orders", 60),
+            ("ship_confirmed_orders", 60),
+        )
+    },
+    # Keeps the schedule in memory: what is due is known by the database, not by a file of beat's.
+    beat_scheduler="celery.beat:Scheduler",
+)
+app.autodiscover_tasks()

@@ -1,0 +1,73 @@
+"""From a customer's wishes to an order with an outcome.
+
+Placing is one transaction. Waiting for the outcome follows outside of it: others decide meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from orders import commands, customers, selectors, services, shelves
+from orders.models import Order
+from orders.sagas import Payer
+
+FIRST_LOOK, SLOWEST_LOOK = 0.005, 0.05
+
+
+def place(
+    *,
+    user_id: int,
+    key: str,
+    digest: str,
+    wishes: Sequence[services.Wish],
+    payment_token: str = "",
+    save_payment_method: bool = False,
+) -> Order:
+    """An order that is being decided, or the one that the key has placed before.
+
+    Raises KeyReusedError, UnknownProductsError, ForgottenCustomerError.
+    """
+    if earlier := services.earlier(user_id=user_id, key=key, digest=digest):
+        return earlier
+    shelf = shelves.present()
+    # Asked before the transaction begins: no call over the network is made inside.
+    offers = shelf.offers({wish.product_id for wish in wishes})
+    ship_to = customers.address(user_id=user_id)
+    with transaction.atomic():
+        order, is_new = services.open_order(
+            user_id=user_id,
+            key=key,
+            digest=digest,
+            wishes=wishes,
+            offers=offers,
+            ship_to=ship_to,
+            reservation=commands.reservation_key(user_id=user_id, key=key),
+        )
+        if is_new:
+            token = payment_token or selectors.payment_token(user_id=user_id)
+            shelf.settle(order, Payer(token, save_payment_method and bool(payment_token)))
+    return order
+
+
+def cancel(*, order_id: int, note: str, wait: float) -> Order:
+    """Take an order back, once it is decided.
+
+    Raises IllegalChangeError, which is an UndecidedError when ``wait`` seconds were not enough.
+    """
+    await_outcome(order_id=order_id, wait=wait)
+    return services.cancel(order_id=order_id, note=note)
+
+
+def await_outcome(*, order_id: int, wait: float) -> None:
+    """Returns when the order is decided, or after ``wait`` seconds. Not for use within a transaction."""
+    deadline = time.monotonic() + wait
+    pause = FIRST_LOOK
+    while selectors.is_being_decided(order_id=order_id):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, SLOWEST_LOOK)

@@ -1,0 +1,48 @@
+"""What users know of a customer, asked of whoever owns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+
+from chassis.client import CallError, Client, RefusedError
+from django.conf import settings
+
+
+class UnansweredError(Exception):
+    """Users did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    email: str
+    full_name: str
+    address: str  # one line; blank when the customer has none
+
+
+def customer(*, user_id: int) -> Customer | None:
+    """The customer, or None when there is no such account. Raises UnansweredError. Never within a transaction."""
+    try:
+        found = _client().get(f"/internal/users/{user_id}").json()
+    except RefusedError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise UnansweredError(str(error)) from error
+    except CallError as error:
+        raise UnansweredError(str(error)) from error
+    return Customer(found["email"], found["full_name"], found["address"] or "")
+
+
+def address(*, user_id: int) -> str:
+    """Where the customer lets things be sent; blank when there is none, or no answer."""
+    try:
+        found = customer(user_id=user_id)
+    except UnansweredError:
+        return ""
+    return found.address if found else ""
+
+
+@lru_cache(maxsize=1)
+def _client() -> Client:
+    return Client("users", settings.GATEWAY_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)

@@ -1,0 +1,38 @@
+"""What orders do when a message comes."""
+
+from __future__ import annotations
+
+import logging
+
+from chassis import saga
+from chassis.events import Message
+from chassis.inbox import handles
+from prometheus_client import Counter
+
+from orders import provider, sagas, services
+
+logger = logging.getLogger(__name__)
+
+FORGOTTEN = Counter("orders_customers_forgotten_total", "Customers whose accounts were deleted and whom orders forgot.")
+
+
+@handles("products.reserved", capability="orders")
+@handles("products.refused", capability="orders")
+def answer(message: Message) -> None:
+    """Products have answered a checkout."""
+    saga.on_reply(message)
+
+
+@handles("orders.authorise", capability="orders", before=sagas.ask_provider)
+def authorise(message: Message, answer: provider.Authorization) -> None:
+    """The provider has said whether an order's money is ours."""
+    sagas.take_payment(message, answer)
+
+
+@handles("users.user.deleted", capability="orders")
+def forget(message: Message) -> None:
+    """An account is gone."""
+    user_id = int(message.data["user_id"])
+    count = services.forget_customer(user_id=user_id)
+    FORGOTTEN.inc()
+    logger.info("customer_forgotten", extra={"user": user_id, "orders": count})

@@ -1,0 +1,122 @@
+"""The checkout where products are elsewhere: reserve the stock, get the money, confirm; or give back and reject.
+
+While it decides, the order is pending and nobody else changes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+
+from chassis import saga
+from chassis.events import Message
+from chassis.saga import Command, End, State, Step
+
+from orders import commands, provider, selectors, services
+from orders.models import Order, Payment, Status
+from orders.models import Saga as Row
+from orders.services import Offer
+
+STOCK_WITHIN = timedelta(seconds=10)
+MONEY_WITHIN = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """How an order is paid, and whether the next one is to be paid so too."""
+
+    token: str
+    is_saved: bool = False
+
+
+def begin(*, order: Order, payer: Payer) -> None:
+    """In the transaction that places the order."""
+    Checkout.begin(key=str(order.pk), data={"order_id": order.pk, "token": payer.token, "is_saved": payer.is_saved})
+
+
+def ask_provider(message: Message) -> provider.Authorization:
+    """Outside any transaction; asked again for the same order, the provider answers the same."""
+    order = selectors.order(order_id=message.data["order_id"])
+    token = selectors.checkout_data(order_id=order.pk).get("token", provider.DEFAULT_TOKEN)
+    return provider.authorize(amount=order.total, token=token, reference=selectors.reference(order=order))
+
+
+def take_payment(message: Message, answer: provider.Authorization) -> None:
+    """Writes the provider's answer down and goes on with the checkout, in the caller's transaction."""
+    state = services.pay(order_id=message.data["order_id"], answer=answer)
+    if state is None:
+        return  # too late: the order has ended without the money, which goes back
+    type = "orders.declined" if state == Payment.State.DECLINED else "orders.authorised"
+    saga.on_reply(replace(message, type=type, data={"state": state.value, "reason": answer.reason}))
+
+
+def _order(row: Row) -> Order:
+    return selectors.order(order_id=row.data["order_id"])
+
+
+def _reserve(row: Row) -> Command:
+    return commands.reserve(order=_order(row))
+
+
+def _release(row: Row) -> Command:
+    return commands.release(order=_order(row))
+
+
+def _authorise(row: Row) -> Command:
+    return commands.authorise(order=_order(row))
+
+
+def _reserved(row: Row, message: Message) -> None:
+    sold = {line["product_id"]: Offer(line["name"], Decimal(line["unit_price"])) for line in message.data["lines"]}
+    services.fill_in(order_id=row.data["order_id"], sold=sold)
+
+
+def _refused(row: Row, message: Message) -> End:
+    return saga.fail(message.data["reason"])
+
+
+def _authorised(row: Row, message: Message) -> End:
+    row.data["payment"] = message.data["state"]
+    return saga.finish()
+
+
+def _declined(row: Row, message: Message) -> End:
+    return saga.fail(f"payment declined: {message.data['reason']}")
+
+
+class Checkout(saga.Saga):
+    kind = selectors.CHECKOUT
+    model = "orders.Saga"
+    capability = "orders"
+    steps = (
+        Step(
+            "reserve",
+            send=_reserve,
+            replies={"products.reserved": _reserved, "products.refused": _refused},
+            refusals=("products.refused",),
+            undo=_release,
+            within=STOCK_WITHIN,
+            keyed=True,
+        ),
+        Step(
+            "authorise",
+            send=_authorise,
+            replies={"orders.authorised": _authorised, "orders.declined": _declined},
+            refusals=("orders.declined",),
+            # Nothing to undo: money that comes for an order that has ended is given back where it is written down.
+            within=MONEY_WITHIN,
+        ),
+    )
+
+    @classmethod
+    def ended(cls, row: Row) -> None:
+        """A transfer is awaited by a pending order; it is decided all the same."""
+        order_id = row.data["order_id"]
+        if row.state == State.FAILED:
+            services.decide(order_id=order_id, status=Status.REJECTED, note=row.reason[:200])
+            return
+        if row.data["payment"] == Payment.State.AUTHORIZED:
+            services.decide(order_id=order_id, status=Status.CONFIRMED)
+        if row.data["is_saved"]:
+            services.save_payment_method(order_id=order_id, token=row.data["token"])

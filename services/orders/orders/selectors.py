@@ -1,0 +1,82 @@
+"""Reads of orders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from chassis.saga import UNDECIDED
+from django.db.models import Exists, OuterRef, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from orders.models import ForgottenCustomer, Order, PaymentMethod, Saga, Status
+from orders.provider import DEFAULT_TOKEN
+
+CHECKOUT = "checkout"
+
+
+def orders_of(*, user_id: int) -> QuerySet[Order]:
+    return Order.objects.filter(user_id=user_id).prefetch_related("lines")
+
+
+def order(*, order_id: int) -> Order:
+    """As it is now, with its lines. Raises Order.DoesNotExist."""
+    return Order.objects.prefetch_related("lines").get(pk=order_id)
+
+
+def order_by_key(*, user_id: int, key: str) -> Order | None:
+    return orders_of(user_id=user_id).filter(idempotency_key=key).first()
+
+
+def is_being_decided(*, order_id: int) -> bool:
+    """Whether a checkout has yet to say what becomes of the order; a transfer that is awaited is decided."""
+    return Saga.objects.filter(kind=CHECKOUT, key=str(order_id), state__in=UNDECIDED).exists()
+
+
+def checkout_data(*, order_id: int) -> dict[str, Any]:
+    """What the order's latest checkout knows besides the order."""
+    found = Saga.objects.filter(kind=CHECKOUT, key=str(order_id)).order_by("-created_at").values_list("data", flat=True)
+    return found.first() or {}
+
+
+def reference(*, order: Order) -> str:
+    """What others know the order by."""
+    return f"order {order.pk}"
+
+
+def quantities(*, order: Order) -> dict[int, int]:
+    """What was ordered of each product that still exists, by its id."""
+    counted: Counter[int] = Counter()
+    for line in order.lines.all():
+        if line.product_id is not None:
+            counted[line.product_id] += line.quantity
+    return dict(counted)
+
+
+def payment_token(*, user_id: int) -> str:
+    """The token of the payment method saved last, or the provider's default."""
+    saved = PaymentMethod.objects.filter(user_id=user_id).order_by("-pk").values_list("token", flat=True)
+    return saved.first() or DEFAULT_TOKEN
+
+
+def unpaid(*, since: datetime, limit: int) -> list[int]:
+    """Orders that wait for money since then; not those whose checkout has not ended."""
+    undecided = Saga.objects.filter(kind=CHECKOUT, key=Cast(OuterRef("pk"), TextField()), state__in=UNDECIDED)
+    pending = Order.objects.filter(~Exists(undecided), status=Status.PENDING, created_at__lt=since)
+    return list(pending.order_by("created_at").values_list("pk", flat=True)[:limit])
+
+
+def unshipped(*, since: datetime, limit: int) -> list[int]:
+    confirmed = Order.objects.filter(status=Status.CONFIRMED, updated_at__lt=since)
+    return list(confirmed.order_by("updated_at").values_list("pk", flat=True)[:limit])
+
+
+def unannounced(*, limit: int) -> QuerySet[Order]:
+    """Confirmed orders whose customers have not been told; who has left the shop is not written to."""
+    silent = Order.objects.filter(status=Status.CONFIRMED, confirmation_sent_at=None, user_id__isnull=False)
+    return silent.prefetch_related("lines").order_by("pk")[:limit]
+
+
+def is_forgotten(*, user_id: int) -> bool:
+    return ForgottenCustomer.objects.filter(pk=user_id).exists()

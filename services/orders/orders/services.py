@@ -1,0 +1,290 @@
+"""Writes of orders: the only place where the tables of this app are changed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from chassis import events
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from orders import provider, selectors, signals
+from orders.models import ForgottenCustomer, Line, Order, Payment, PaymentMethod, Shipment, Status, StatusChange
+
+
+class KeyReusedError(Exception):
+    """The caller has used the idempotency key for another request."""
+
+
+class ForgottenCustomerError(Exception):
+    """The caller's account is gone."""
+
+
+class IllegalChangeError(Exception):
+    """An order in its status cannot become what was asked."""
+
+    def __init__(self, order: Order, status: Status) -> None:
+        super().__init__(f"An order that is {order.status} cannot become {status.value}.")
+
+
+class UndecidedError(IllegalChangeError):
+    """The order's checkout has not ended; what becomes of it is not anybody else's to say."""
+
+    def __init__(self, order: Order) -> None:
+        Exception.__init__(self, f"Order {order.pk} is still being decided; try again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """So many of a product, as the customer asked."""
+
+    product_id: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A product as it is sold; without a name and a price where products have not said yet."""
+
+    name: str = ""
+    price: Decimal = Decimal("0.00")
+
+
+def earlier(*, user_id: int, key: str, digest: str) -> Order | None:
+    """What the key has placed before. Raises KeyReusedError."""
+    order = selectors.order_by_key(user_id=user_id, key=key)
+    if order and order.request_digest != digest:
+        raise KeyReusedError(key)
+    return order
+
+
+def open_order(
+    *,
+    user_id: int,
+    key: str,
+    digest: str,
+    wishes: Sequence[Wish],
+    offers: Mapping[int, Offer],
+    ship_to: str,
+    reservation: str | None,
+) -> tuple[Order, bool]:
+    """A pending order, and whether it is new: a twin of this request waits here for the key.
+
+    Raises KeyReusedError, ForgottenCustomerError.
+    """
+    _stay(user_id)
+    try:
+        with transaction.atomic():
+            order = Order.objects.create(
+                user_id=user_id,
+                idempotency_key=key,
+                request_digest=digest,
+                reservation=reservation,
+                ship_to=ship_to,
+                total=sum(offers[wish.product_id].price * wish.quantity for wish in wishes),
+            )
+    except IntegrityError:
+        if order := earlier(user_id=user_id, key=key, digest=digest):
+            return order, False
+        raise
+    Line.objects.bulk_create(_line(order, wish, offers[wish.product_id]) for wish in wishes)
+    StatusChange.objects.create(order=order, status=Status.PENDING)
+    return order, True
+
+
+@transaction.atomic
+def fill_in(*, order_id: int, sold: Mapping[int, Offer]) -> Order:
+    """Names and prices as they were when the stock was reserved; they decide what is paid."""
+    order = _locked(order_id)
+    lines = list(order.lines.all())
+    for line in lines:
+        offer = sold.get(line.product_id)
+        if offer:
+            line.name, line.unit_price = offer.name, offer.price
+    Line.objects.bulk_update(lines, ("name", "unit_price"))
+    order.total = sum(line.unit_price * line.quantity for line in lines)
+    order.save(update_fields=["total", "updated_at"])
+    return order
+
+
+@transaction.atomic
+def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | None:
+    """Write down what the provider has said of a pending order's money.
+
+    Money for an order that has ended meanwhile is given back at once, and None is returned. Again with the same
+    reference is no error and changes nothing.
+    """
+    order = _locked(order_id)
+    earlier = order.payments.filter(reference=answer.reference).first()
+    if earlier:
+        return Payment.State(earlier.state)
+    state = Payment.State(answer.answer.value)
+    is_late = order.status != Status.PENDING
+    if is_late and state != Payment.State.DECLINED:
+        state = Payment.State.RETURNED
+    Payment.objects.create(
+        order=order, state=state, amount=order.total, reference=answer.reference, reason=answer.reason
+    )
+    return None if is_late else state
+
+
+@transaction.atomic
+def decide(*, order_id: int, status: Status, note: str = "") -> Order:
+    """The end of a checkout: confirmed or rejected. Raises IllegalChangeError."""
+    order = _locked(order_id)
+    _change(order, status, note)
+    if status == Status.REJECTED:
+        _return_money(order)
+    return order
+
+
+@transaction.atomic
+def confirm(*, order_id: int, note: str) -> Order:
+    """The money for a pending order has come. Raises IllegalChangeError."""
+    order = _locked(order_id)
+    _refuse_undecided(order)
+    _change(order, Status.CONFIRMED, note)
+    order.payments.filter(state=Payment.State.AWAITED).update(state=Payment.State.AUTHORIZED)
+    return order
+
+
+@transaction.atomic
+def cancel(*, order_id: int, note: str) -> Order:
+    """Take an order back, with its stock and its money; again is no error.
+
+    Raises IllegalChangeError, and UndecidedError while its checkout has not ended.
+    """
+    order = _locked(order_id)
+    _refuse_undecided(order)
+    if order.status != Status.CANCELLED:
+        _change(order, Status.CANCELLED, note)
+        _return_money(order)
+        signals.order_cancelled.send(Order, order=order)
+    return order
+
+
+@transaction.atomic
+def expire(*, order_id: int) -> bool:
+    """Cancel the order unless the money has come meanwhile; whether it did."""
+    order = _locked(order_id)
+    if order.status != Status.PENDING:
+        return False
+    cancel(order_id=order_id, note="not paid in time")
+    return True
+
+
+@transaction.atomic
+def ship(*, order_id: int, ship_to: str = "") -> Order:
+    """Hand a confirmed order to the carrier; ``ship_to`` where the order has no address yet.
+
+    Raises IllegalChangeError.
+    """
+    order = _locked(order_id)
+    if ship_to and not order.ship_to:
+        order.ship_to = ship_to
+        order.save(update_fields=["ship_to"])
+    _change(order, Status.SHIPPED, "")
+    Shipment.objects.create(order=order, tracking_number=f"SB{secrets.token_hex(8).upper()}")
+    return order
+
+
+@transaction.atomic
+def forget_customer(*, user_id: int) -> int:
+    """The account is gone: orders stay and forget it, payment methods go. How many orders pointed to it."""
+    _alone(user_id)
+    count = Order.objects.filter(user_id=user_id).update(user_id=None)
+    PaymentMethod.objects.filter(user_id=user_id).delete()
+    ForgottenCustomer.objects.get_or_create(pk=user_id, defaults={"orders": count})
+    return count
+
+
+@transaction.atomic
+def save_payment_method(*, order_id: int, token: str) -> None:
+    """For the order's customer, unless that one has left."""
+    order = _locked(order_id)
+    if order.user_id is not None:
+        label = provider.label(token=token)
+        PaymentMethod.objects.get_or_create(user_id=order.user_id, token=token, defaults={"label": label})
+
+
+def forget_payment_method(*, method: PaymentMethod) -> None:
+    method.delete()
+
+
+def record_confirmation(*, order: Order) -> None:
+    Order.objects.filter(pk=order.pk).update(confirmation_sent_at=timezone.now())
+
+
+def store(*, order: Order) -> Order:
+    """Save what the admin may edit of an order."""
+    order.save(update_fields=["ship_to", "updated_at"])
+    return order
+
+
+def _line(order: Order, wish: Wish, offer: Offer) -> Line:
+    return Line(
+        order=order, product_id=wish.product_id, name=offer.name, quantity=wish.quantity, unit_price=offer.price
+    )
+
+
+def _return_money(order: Order) -> None:
+    order.payments.exclude(state=Payment.State.DECLINED).update(state=Payment.State.RETURNED)
+
+
+def _refuse_undecided(order: Order) -> None:
+    if selectors.is_being_decided(order_id=order.pk):
+        raise UndecidedError(order)
+
+
+def _locked(order_id: int) -> Order:
+    return Order.objects.select_for_update(no_key=True).get(pk=order_id)
+
+
+def _change(order: Order, status: Status, note: str) -> None:
+    if not Status(order.status).may_become(status):
+        raise IllegalChangeError(order, status)
+    order.status = status
+    order.version += 1
+    order.save(update_fields=["status", "version", "updated_at"])
+    StatusChange.objects.create(order=order, status=status, note=note)
+    _tell(order)
+
+
+def _tell(order: Order) -> None:
+    data: dict[str, Any] = {
+        "order_id": order.pk,
+        "user_id": order.user_id,
+        "total": order.total,
+        "currency": order.currency,
+        "status": order.status,
+    }
+    events.publish(
+        capability="orders",
+        type=f"orders.order.{Status(order.status).value}",
+        key=str(order.pk),
+        data=data,
+        version=order.version,
+    )
+
+
+# Note "forgetting": an order must not slip in between the look at who is forgotten and the forgetting itself. Both take
+# a lock of the customer's, who places an order a shared one.
+
+_LOCK = "SELECT {}(hashtextextended('orders.customer ' || %s, 0))"
+
+
+def _stay(user_id: int) -> None:
+    """The customer is not forgotten before this transaction ends. Raises ForgottenCustomerError."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK.format("pg_advisory_xact_lock_shared"), [str(user_id)])
+    if selectors.is_forgotten(user_id=user_id):
+        raise ForgottenCustomerError(user_id)
+
+
+def _alone(user_id: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK.format("pg_advisory_xact_lock"), [str(user_id)])

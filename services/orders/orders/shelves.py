@@ -1,0 +1,62 @@
+"""Where the stock is: the port through which orders speak to products.
+
+Here products are always elsewhere; the monolith has a second adapter, for as long as they are its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+
+from chassis.client import CallError, Client
+from django.conf import settings
+
+from orders import commands, sagas
+from orders.models import Order
+from orders.sagas import Payer
+from orders.services import Offer
+
+logger = logging.getLogger(__name__)
+
+
+class UnknownProductsError(Exception):
+    """Some of the products cannot be ordered; ``product_ids`` names them."""
+
+    def __init__(self, product_ids: Sequence[int]) -> None:
+        super().__init__(f"unknown products {product_ids}")
+        self.product_ids = product_ids
+
+
+class RemoteShelves:
+    """Products have a database of their own: they are sent commands, and answer when they have done it."""
+
+    def offers(self, product_ids: Collection[int]) -> Mapping[int, Offer]:
+        """Names and prices of the day; without them when products do not answer. Raises UnknownProductsError."""
+        try:
+            rows = _client().get("/internal/products", params={"ids": ",".join(map(str, sorted(product_ids)))}).json()
+        except CallError as error:
+            logger.warning("products_do_not_answer", extra={"reason": error.reason})
+            return dict.fromkeys(product_ids, Offer())
+        found = {row["id"]: Offer(row["name"], Decimal(row["price"])) for row in rows if row["is_active"]}
+        if missing := set(product_ids) - found.keys():
+            raise UnknownProductsError(sorted(missing))
+        return found
+
+    def settle(self, order: Order, payer: Payer) -> None:
+        """Begins what will decide the order, in the caller's transaction."""
+        sagas.begin(order=order, payer=payer)
+
+    def release(self, order: Order) -> None:
+        """The order's stock goes back, soon after the caller's transaction."""
+        commands.send(commands.release(order=order))
+
+
+def present() -> RemoteShelves:
+    return RemoteShelves()
+
+
+@lru_cache(maxsize=1)
+def _client() -> Client:
+    return Client("products", settings.GATEWAY_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)

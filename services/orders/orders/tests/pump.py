@@ -1,0 +1,45 @@
+"""Relay, broker and consumers in this process: what stands in the outbox is handed on, one message after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from chassis import inbox
+from chassis.events import Message
+from chassis.models import OutboxMessage
+
+
+class Pump:
+    """``others`` handle what goes to capabilities that are not here."""
+
+    def __init__(self, others: Mapping[str, Callable[[Message], object]]) -> None:
+        self._others = others
+        self.events: list[Message] = []
+        self.handled: list[tuple[str, Message]] = []
+
+    def run(self, *, until: str = "") -> None:
+        """Until nothing is left, or a message of the type ``until`` would be next."""
+        while row := OutboxMessage.objects.order_by("id").first():
+            if row.type == until:
+                return
+            message = Message.decode(bytes(row.body))
+            row.delete()
+            self.deliver(row.destination, message)
+
+    def deliver(self, destination: str, message: Message) -> None:
+        if not destination:
+            self.events.append(message)
+            return
+        self.handled.append((destination, message))
+        other = self._others.get(destination)
+        if other:
+            other(message)
+        else:
+            assert inbox.handle(message, destination) != "ignored", message.type
+
+    def take(self, type: str) -> Message:
+        """The next message of the type, lost for everybody else."""
+        row = OutboxMessage.objects.filter(type=type).order_by("id").first()
+        assert row, f"nobody has sent {type}"
+        row.delete()
+        return Message.decode(bytes(row.body))

@@ -1,0 +1,45 @@
+"""The project as a whole."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.django_db
+def test_the_models_have_all_their_migrations():
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+
+
+def test_the_project_passes_django_s_checks():
+    call_command("check", "--fail-level", "WARNING")
+
+
+def test_the_openapi_file_is_current(tmp_path):
+    out = tmp_path / "openapi.yaml"
+
+    call_command("spectacular", "--file", str(out), "--validate", "--fail-on-warn", stdout=StringIO())
+
+    assert out.read_text() == (ROOT / "openapi.yaml").read_text()
+
+
+def test_the_fence_stands_outside_everything_that_may_touch_the_database():
+    position = settings.MIDDLEWARE.index("chassis.fence.FenceMiddleware")
+
+    assert settings.MIDDLEWARE[:position] == [
+        "chassis.health.HealthMiddleware",
+        "django_prometheus.middleware.PrometheusBeforeMiddleware",
+        "chassis.logs.RequestIdMiddleware",
+        "chassis.tracing.TraceMiddleware",
+    ]
+
+
+@pytest.mark.django_db
+def test_it_is_ready_when_its_database_is(client):
+    assert client.get("/readyz").json() == {"status": "ready"}

@@ -1,0 +1,255 @@
+"""The checkout when something goes otherwise: deadlines, late and doubled replies, crashes between any two commits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from chassis import inbox, saga
+from chassis.events import Message
+from chassis.models import OutboxMessage
+from django.db.models import Sum
+from django.utils import timezone
+
+from orders import provider, sagas, services
+from orders.models import Order, Payment, PaymentMethod, Saga, Status
+from orders.tests.placing import cancel, look, place
+
+MILK = 11
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _shelf(warehouse):
+    warehouse.add(MILK, stock=10)
+
+
+@pytest.fixture
+def placed(api) -> int:
+    return place(api, (MILK, 3)).json()["id"]
+
+
+def overrun():
+    """The present step's deadline passes."""
+    Saga.objects.update(deadline=timezone.now() - timedelta(seconds=1))
+    assert saga.expire() == 1
+
+
+def money() -> dict[str, int]:
+    """What is authorised, and what confirmed orders cost: ever the same."""
+    authorised = Payment.objects.filter(state=Payment.State.AUTHORIZED).aggregate(sum=Sum("amount"))["sum"] or 0
+    sold = Order.objects.filter(status__in=[Status.CONFIRMED, Status.SHIPPED]).aggregate(sum=Sum("total"))["sum"] or 0
+    assert authorised == sold
+    return sold
+
+
+class TestDeadlines:
+    def test_products_that_do_not_answer_reject_the_order_and_are_told_to_release(self, api, placed, warehouse, pump):
+        reserve = pump.take("products.reserve")
+
+        overrun()
+        pump.run()
+
+        assert look(api, placed)["status"] == "rejected"
+        (release,) = warehouse.received
+        assert (release.type, release.data["key"]) == ("products.release", reserve.data["key"])
+        assert release.subject == reserve.subject, "one key, so neither overtakes the other"
+
+    def test_a_reply_that_comes_too_late_is_released_again(self, api, placed, warehouse, pump):
+        reserve = pump.take("products.reserve")
+        overrun()
+        pump.run()
+        warehouse.reservations.clear()  # as if the release had come before the command it undoes
+
+        pump.deliver("products", reserve)
+        assert warehouse.stock[MILK] == 7
+        pump.run()
+
+        assert look(api, placed)["status"] == "rejected"
+        assert warehouse.stock[MILK] == 10
+        assert [message.type for message in warehouse.received[1:]] == ["products.reserve", "products.release"]
+
+    def test_money_that_is_not_answered_for_rejects_it_and_gives_the_stock_back(self, api, placed, warehouse, pump):
+        pump.run(until="orders.authorise")
+        authorise = pump.take("orders.authorise")
+
+        overrun()
+        pump.run()
+
+        assert look(api, placed)["status"] == "rejected"
+        assert warehouse.stock[MILK] == 10
+        pump.deliver("orders", authorise)
+        assert Payment.objects.get().state == Payment.State.RETURNED
+        assert look(api, placed)["status"] == "rejected"
+        assert money() == 0
+
+
+class TestDoubles:
+    @pytest.mark.parametrize("type", ["products.reserve", "products.reserved", "orders.authorise"])
+    def test_a_message_that_comes_twice_has_one_effect(self, api, placed, warehouse, pump, type):
+        pump.run(until=type)
+        row = OutboxMessage.objects.get(type=type)
+        twin = Message.decode(bytes(row.body))
+        destination = row.destination
+
+        pump.run()
+        pump.deliver(destination, twin)
+        pump.run()
+
+        assert look(api, placed)["status"] == "confirmed"
+        assert warehouse.stock[MILK] == 7
+        assert Payment.objects.count() == 1
+        assert len(pump.events) == 1
+
+    def test_a_command_that_is_pushed_again_takes_no_money_twice(self, api, placed, pump):
+        pump.run(until="orders.authorise")
+        authorise = pump.take("orders.authorise")
+        saga.push(Saga.objects.get().pk)
+
+        pump.run()
+        pump.deliver("orders", authorise)
+
+        assert look(api, placed)["status"] == "confirmed"
+        assert Payment.objects.count() == 1
+        assert str(money()) == "7.50"
+
+    def test_a_reply_nobody_asked_for_changes_nothing(self, placed, pump):
+        pump.run(until="orders.authorise")
+        stray = replace(pump.take("orders.authorise"), id=uuid4(), type="products.reserved", correlation=str(uuid4()))
+
+        with pytest.raises(saga.UnknownSagaError):
+            inbox.handle(stray, "orders")
+
+        assert Order.objects.get().status == Status.PENDING
+
+
+class TestCrashes:
+    """Each commit of the saga is undone once at its end, as if the process had died before it."""
+
+    @pytest.mark.parametrize(
+        ("type", "last_act"),
+        [
+            ("products.reserved", (services, "fill_in")),
+            ("products.reserved", (sagas, "_authorise")),
+            ("orders.authorise", (services, "pay")),
+            ("orders.authorise", (services, "decide")),
+            ("orders.authorise", (services, "_tell")),
+        ],
+    )
+    def test_what_was_not_committed_is_done_again(self, api, placed, pump, warehouse, monkeypatch, type, last_act):
+        pump.run(until=type)
+        row = OutboxMessage.objects.get(type=type)
+        message = Message.decode(bytes(row.body))
+        before = list(Saga.objects.values()), list(OutboxMessage.objects.values_list("pk", flat=True))
+        with monkeypatch.context() as patch:
+            if last_act == (sagas, "_authorise"):
+                patch.setattr("chassis.turn.Turn.write", _die)
+            else:
+                _die_after(patch, *last_act)
+            with pytest.raises(KilledError):
+                inbox.handle(message, row.destination)
+        assert (list(Saga.objects.values()), list(OutboxMessage.objects.values_list("pk", flat=True))) == before
+
+        pump.run()
+
+        assert look(api, placed)["status"] == "confirmed"
+        assert warehouse.stock[MILK] == 7
+        assert str(money()) == "7.50"
+        assert Payment.objects.count() == len(pump.events) == 1
+
+    def test_an_order_that_was_not_committed_asks_for_nothing(self, api, pump, monkeypatch, warehouse):
+        api.raise_request_exception = True
+        with monkeypatch.context() as patch:
+            _die_after(patch, sagas, "begin")
+            with pytest.raises(KilledError):
+                place(api, (MILK, 3), key="k")
+        assert not Order.objects.exists()
+        assert not OutboxMessage.objects.exists()
+
+        again = place(api, (MILK, 3), key="k")
+        pump.run()
+
+        assert look(api, again.json()["id"])["status"] == "confirmed"
+        assert warehouse.stock[MILK] == 7
+
+    def test_a_provider_that_was_asked_before_the_crash_is_asked_again_for_the_same_payment(
+        self, api, placed, pump, monkeypatch
+    ):
+        asked = []
+        real = provider.authorize
+        monkeypatch.setattr(provider, "authorize", lambda **what: asked.append(what) or real(**what))
+        pump.run(until="orders.authorise")
+        message = Message.decode(bytes(OutboxMessage.objects.get(type="orders.authorise").body))
+        with monkeypatch.context() as patch:
+            _die_after(patch, services, "pay")
+            with pytest.raises(KilledError):
+                inbox.handle(message, "orders")
+
+        pump.run()
+
+        assert len(asked) == 2
+        assert asked[0] == asked[1]
+        assert Payment.objects.count() == 1
+
+
+class TestWhileItDecides:
+    def test_it_cannot_be_cancelled_yet(self, api, placed, pump):
+        answer = cancel(api, placed)
+
+        assert answer.status_code == 409
+        assert "still being decided" in answer.json()["detail"]
+        pump.run()
+        assert cancel(api, placed).status_code == 200
+
+    def test_nor_confirmed_nor_expired_by_anybody_else(self, placed, pump):
+        with pytest.raises(services.UndecidedError):
+            services.confirm(order_id=placed, note="transfer 4711")
+        with pytest.raises(services.UndecidedError):
+            services.expire(order_id=placed)
+
+        pump.run()
+
+        assert Order.objects.get().status == Status.CONFIRMED
+
+    def test_a_customer_who_leaves_gets_no_payment_method(self, api, customer, pump):
+        place(api, (MILK, 1), payment_token="tok_card", save_payment_method=True)
+        services.forget_customer(user_id=customer.pk)
+
+        pump.run()
+
+        assert Order.objects.get().status == Status.CONFIRMED
+        assert Order.objects.get().user_id is None
+        assert not PaymentMethod.objects.exists()
+
+    def test_a_cancelled_order_gives_back_money_and_stock_once(self, api, placed, warehouse, pump):
+        pump.run()
+
+        for _ in range(2):
+            assert cancel(api, placed).status_code == 200
+            pump.run()
+
+        assert warehouse.stock[MILK] == 10
+        assert money() == 0
+        assert [event.type for event in pump.events] == ["orders.order.confirmed", "orders.order.cancelled"]
+        assert [event.version for event in pump.events] == [1, 2]
+
+
+class KilledError(BaseException):
+    """The process is gone; no handler of errors sees it."""
+
+
+def _die(*args, **kwargs):
+    raise KilledError
+
+
+def _die_after(patch, module, name):
+    real = getattr(module, name)
+
+    def act_and_die(*args, **kwargs):
+        real(*args, **kwargs)
+        raise KilledError
+
+    patch.setattr(module, name, act_and_die)

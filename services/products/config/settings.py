@@ -1,0 +1,86 @@
+"""Settings of the products service; what differs from place to place comes from the environment.
+
+There are no accounts and no admin here: who acts is said by a token that the users service has signed, and the
+catalogue is kept through the interface.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from chassis import logs
+from chassis import settings as environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = environment.secret("SECRET_KEY")
+DEBUG = environment.flag("DEBUG", default=False)
+ALLOWED_HOSTS = environment.listing("ALLOWED_HOSTS", default="localhost,127.0.0.1")
+
+INSTALLED_APPS = [
+    "django.contrib.postgres",
+    "django_prometheus",
+    "rest_framework",
+    "drf_spectacular",
+    "chassis",
+    "products",
+]
+
+MIDDLEWARE = [
+    "chassis.health.HealthMiddleware",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "chassis.logs.RequestIdMiddleware",
+    "chassis.tracing.TraceMiddleware",
+    # Outermost of all that may touch the database: what it bounces must have left no trace.
+    "chassis.fence.FenceMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+
+DATABASES = {"default": environment.database(application="products")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CHASSIS_ACCOUNTS = "remote"
+GATEWAY_URL = environment.secret("GATEWAY_URL")
+CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
+CHASSIS_AUDIENCE = "shop"
+# Who has a token of this key is a service and may ask at /internal; without the key nobody may.
+SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
+
+# By capability: the events of others that are waited for. Commands come to the capability's queue without being named.
+# Until a move has filled this service, what comes for it is the monolith's; where there was never one, set it.
+CHASSIS_OPEN_WITHOUT_MOVE = environment.flag("OPEN_WITHOUT_MOVE", default=False)
+CHASSIS_CONSUMES = {"products": []}
+CHASSIS_INBOXES = {"products": "products.Inbox"}
+CHASSIS_UNHEARD = ["products.product.low_stock"]
+CHASSIS_CONTRACTS = str(BASE_DIR / "contracts")
+
+# Stock that falls below is told of; 0 tells of none.
+LOW_STOCK = environment.number("LOW_STOCK", default=10)
+
+# Who has no token is nobody: AnonymousUser would come with the tables of accounts.
+REST_FRAMEWORK = environment.rest_framework() | {"UNAUTHENTICATED_USER": None}
+# Bodies are JSON and are read whole; on every side the same, so that none refuses what another takes.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Products",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# The gateway says which scheme the client used.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+LOGGING = logs.configuration("products")
