@@ -8,6 +8,7 @@ from strangler.domain.traffic import Behaviour
 
 from tests.scenario.account import Account
 from tests.scenario.purchases import Purchases
+from tests.scenario.upkeep import Upkeep
 
 HOUSEHOLDS = 2400  # the data set's first ids, less a few gaps
 WEIGHTS = {
@@ -56,6 +57,8 @@ class Customers:
             yield from account.find_door_shut()
 
     def writer(self, capability: str, number: int, rng: Random) -> Behaviour:
+        if capability == "products":
+            yield from _keep_up(Upkeep(self._run, number, rng))
         account = Account.new(self._run, number, rng)
         purchases = Purchases(account)
         yield from account.register()
@@ -71,3 +74,12 @@ class Customers:
         names = list(WEIGHTS)
         for name in rng.choices(names, list(WEIGHTS.values()), k=rng.randint(30, 90)):
             yield from getattr(purchases if hasattr(purchases, name) else account, name)()
+
+
+def _keep_up(upkeep: Upkeep) -> Behaviour:
+    yield from upkeep.log_in()
+    while True:
+        yield from upkeep.list_product()
+        for _ in range(10):
+            yield from upkeep.change_price()
+            yield from upkeep.take_delivery()
