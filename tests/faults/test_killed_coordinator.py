@@ -16,6 +16,7 @@ STEPS = (
     "open owner",
     "release requests",
     "flip routes",
+    "release events",
 )
 POINT_OF_NO_RETURN = STEPS.index("take ownership")
 REVOCABLE = ("before:announce", *(f"after:{step}" for step in STEPS[:POINT_OF_NO_RETURN]))

@@ -234,7 +234,16 @@ class TestTokens:
 
             warmth.warm(threads, connections=0)
 
-        assert caplog.messages == ["jwks_unavailable"]
+        assert caplog.messages[0] == "jwks_unavailable"
+
+    def test_a_worker_that_started_before_the_source_has_them_before_its_first_request(self, token, published, settings):
+        with Shelf(Answer(500), published) as shelf, ThreadPoolExecutor(1) as threads:
+            self.without_key(settings, shelf)
+            warmth.warm(threads, connections=0)
+            until(lambda: tokens.remote_keys()._keys)
+
+            tokens.bearer(token)
+        assert len(shelf.received) == 2
 
     def test_a_process_with_a_key_asks_nobody(self, token, settings):
         with Shelf() as shelf:

@@ -81,8 +81,15 @@ class RemoteKeys:
         return self._keys[kid]
 
     def warm(self) -> None:
-        """Fetches the keys before the first token comes; a source that is away is asked again then."""
+        """Fetches the keys before the first token comes; while the source is away a thread goes on asking."""
         if not self._keys:
+            self._refresh()
+        if not self._keys:
+            threading.Thread(target=self._warm_up, name="chassis.jwks", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        while not self._keys:
+            time.sleep(COLD_PAUSE_SECONDS)
             self._refresh()
 
     def _refresh_aside(self) -> None:
