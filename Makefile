@@ -28,7 +28,7 @@ test: $(VENV)/ready ## every suite but the faults
 faults: $(VENV)/ready ## each boundary killed once, on a real stack
 	@$(BIN)/python -m tests.suites faults
 
-soak: $(VENV)/ready ## the faults in every combination; takes an hour
+soak: $(VENV)/ready ## the faults in every combination, more than twice as many
 	@$(BIN)/python -m tests.suites soak
 
 check: $(VENV)/ready ## lint, types, layers, migrations, schemas

@@ -25,3 +25,4 @@ CHASSIS_AUDIENCE = "library"
 TOKEN_KEY_FILE = str(Path(__file__).with_name("no-such-key.pem"))
 CHASSIS_CONSUMES = {"books": ["visits.visit.noted"]}
 CHASSIS_INBOXES = {"books": "library.Inbox"}
+CHASSIS_INBOX_DAYS = int(os.environ.get("INBOX_DAYS", "30"))

@@ -11,10 +11,14 @@ class Channel:
     """Notes what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, bool]] = []
+        self.told: list[tuple[Any, Any]] = []
 
     def basic_ack(self, tag: Any, multiple: bool = False) -> None:
         self.told.append((tag, multiple))
+
+    def basic_reject(self, tag: Any, requeue: bool) -> None:
+        assert requeue
+        self.told.append((tag, "back"))
 
 
 @pytest.fixture
@@ -100,3 +104,19 @@ def test_many_finished_deliveries_are_due_at_once(channel, monkeypatch):
     pending.flush_if_due()
 
     assert channel.told == [(50, True)]
+
+
+def test_what_is_not_finished_is_given_back_the_last_first_where_closing_does_not_do_it(channel):
+    pending = delivered(channel, "a", "b", "c", ordered=False)
+    pending.finish("b")
+    pending.flush()
+
+    pending.give_back()
+
+    assert channel.told == [("b", False), ("c", "back"), ("a", "back")]
+
+
+def test_a_counting_broker_gets_back_what_is_not_finished_by_the_end_of_the_channel(channel):
+    delivered(channel, 1, 2).give_back()
+
+    assert channel.told == []

