@@ -1,65 +1,69 @@
-"""The two sides that the suite compares, and an account on either.
+"""The sides that the suite compares: the monolith, a capability's own service, and the gateway before both.
 
-``MONOLITH_URL`` and ``USERS_URL`` are the base addresses of two running processes with databases of
-their own, no gateway between; ``MONOLITH_DATABASE_URL`` and ``USERS_DATABASE_URL`` are those databases.
-Throttling must be wide open: the suite registers an account a test.
+The suite runs in stages on one stack: at first nothing is moved; then everything is copied, the monolith owns it, and
+the copies in the services are closed; at last each capability has been switched to its service. Whoever does not own a
+capability sends its requests elsewhere, so the monolith is asked while it owns everything, and the services afterwards.
 """
 
 from __future__ import annotations
 
-import os
-import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 import psycopg
-import pytest
+from strangler.adapters import toml
+from strangler.domain.project import Capability
 
-SIDES = {"monolith": "MONOLITH_URL", "service": "USERS_URL"}
-DATABASES = {"monolith": "MONOLITH_DATABASE_URL", "service": "USERS_DATABASE_URL"}
-PASSWORD = "a-long-Passphrase-7"
+from tests.stack import ROOT, Stack
+
+MONOLITH, SERVICE, GATEWAY = "monolith", "service", "gateway"
+SIDES = (MONOLITH, SERVICE, GATEWAY)
+# Checkouts through the services wait for messages, on a machine that may be busy.
+SECONDS = 60
+
+CAPABILITIES: Mapping[str, Capability] = toml.load(ROOT / "strangler.toml").capabilities
 
 
-@dataclass(frozen=True)
-class Account:
-    """A registered user and the means to act as one."""
+class Shop:
+    """A stack with sample data that knows how far it has moved."""
 
-    id: int
-    email: str
-    access: str
-    refresh: str
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        environment = stack.environment()
+        self._gateway: str = environment["gateway"]
+        self._addresses: Mapping[str, str] = environment["addresses"]
+        self._databases: Mapping[str, str] = environment["databases"]
+        self._owner = dict.fromkeys(CAPABILITIES, MONOLITH)
+
+    def start(self) -> None:
+        """Copies every capability, and closes the copies; the monolith goes on as the owner."""
+        for capability in CAPABILITIES:
+            self._stack.run("start", capability)
+
+    def switch(self, *capabilities: str) -> None:
+        """Gives them to their services."""
+        for capability in capabilities:
+            self._stack.run("verify", capability)
+            self._stack.run("switch", capability, "--yes")
+            self._owner[capability] = SERVICE
 
     @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.access}"}
+    def owners(self) -> set[str]:
+        """One of two sides, or both."""
+        return set(self._owner.values())
 
+    def connect(self, side: str, capability: str = "") -> httpx.Client:
+        """A client of whoever answers for the capability on that side; the monolith and the gateway do for all."""
+        return httpx.Client(base_url=self._address(side, capability), timeout=SECONDS)
 
-def connect(side: str) -> httpx.Client:
-    """A client of one side; skips the test, with the reason, where its address is not given."""
-    return httpx.Client(base_url=given(SIDES[side]), timeout=10, follow_redirects=False)
+    def database(self, side: str, capability: str) -> psycopg.Connection[Any]:
+        """A session in the database of that side; the gateway's is the present owner's."""
+        side = self._owner[capability] if side == GATEWAY else side
+        name = MONOLITH if side == MONOLITH else CAPABILITIES[capability].database
+        return psycopg.connect(self._databases[name], autocommit=True)
 
-
-def database(side: str) -> psycopg.Connection:
-    """A session in the database of one side, or a skip."""
-    return psycopg.connect(given(DATABASES[side]), autocommit=True)
-
-
-def given(variable: str) -> str:
-    value = os.environ.get(variable)
-    if not value:
-        pytest.skip(f"{variable} is not set: give it the address of a running process or server")
-    return value
-
-
-def fresh_email() -> str:
-    return f"contract-{uuid.uuid4().hex[:12]}@example.org"
-
-
-def sign_up(api: httpx.Client, email: str) -> Account:
-    """Registers and logs in."""
-    registration = {"email": email, "password": PASSWORD, "full_name": "Ada Example"}
-    registered = api.post("/api/v1/users", json=registration)
-    assert registered.status_code == 201, registered.text
-    login = api.post("/api/v1/auth/token", json={"email": email, "password": PASSWORD})
-    assert login.status_code == 200, login.text
-    return Account(id=registered.json()["id"], email=email, **login.json())
+    def _address(self, side: str, capability: str) -> str:
+        if side == GATEWAY:
+            return self._gateway
+        return self._addresses[MONOLITH if side == MONOLITH else CAPABILITIES[capability].process]

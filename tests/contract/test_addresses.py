@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+CAPABILITY = "users"
 HOME = {
     "line1": "12 St James's Square",
     "line2": "",

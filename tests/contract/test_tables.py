@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.contract.sides import connect, database, fresh_email, sign_up
-
-TABLES = ["users_user", "users_address"]
+from tests.contract.people import fresh_email, sign_up
+from tests.contract.rows import row_after_login
+from tests.contract.sides import CAPABILITIES, MONOLITH, SERVICE
 
 COLUMNS = """
     SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull, attidentity::text,
@@ -16,46 +16,56 @@ COLUMNS = """
     WHERE attrelid = ANY (%s::regclass[]) AND attnum > 0 AND NOT attisdropped
     ORDER BY 1, 2
 """
+# A foreign key into another capability is a plain number where that one is elsewhere.
 CONSTRAINTS = """
-    SELECT conrelid::regclass::text, contype::text, pg_get_constraintdef(oid)
-    FROM pg_constraint WHERE conrelid = ANY (%s::regclass[]) ORDER BY 1, 2, 3
+    SELECT conrelid::regclass::text, contype::text, conname, pg_get_constraintdef(oid)
+    FROM pg_constraint
+    WHERE conrelid = ANY (%(tables)s::regclass[]) AND (contype <> 'f' OR confrelid = ANY (%(tables)s::regclass[]))
+    ORDER BY 1, 2, 3
 """
-# Django derives an index's name from its columns, so names are equal too.
 INDEXES = "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = ANY (%s::regclass[]) ORDER BY 1"
-OF_A_USER = "SELECT * FROM users_user WHERE email = %s"
+NAMES = """
+    SELECT indexrelid::regclass::text, indisunique, indisvalid
+    FROM pg_index WHERE indrelid = ANY (%s::regclass[]) ORDER BY 1
+"""
+EXISTING = "SELECT count(*) FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
+
+
+def of_both(shop, capability, query):
+    tables = list(CAPABILITIES[capability].tables)
+    values = {"tables": tables} if "%(tables)s" in query else [tables]
+    with shop.database(MONOLITH, capability) as there, shop.database(SERVICE, capability) as here:
+        return there.execute(query, values).fetchall(), here.execute(query, values).fetchall()
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_both_have_all_tables(shop, capability):
+    theirs, ours = of_both(shop, capability, EXISTING)
+
+    assert theirs == ours == [(len(CAPABILITIES[capability].tables),)]
 
 
 @pytest.mark.parametrize("query", [COLUMNS, CONSTRAINTS, INDEXES], ids=["columns", "constraints", "indexes"])
-def test_the_tables_are_equal(query):
-    with database("monolith") as there, database("service") as here:
-        theirs = there.execute(query, [TABLES]).fetchall()
-        ours = here.execute(query, [TABLES]).fetchall()
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_the_tables_are_equal(shop, capability, query):
+    theirs, ours = of_both(shop, capability, query)
 
     assert theirs
     assert ours == theirs
 
 
-def row_after_login(side: str, email: str) -> dict:
-    with connect(side) as api, database(side) as session:
-        account = sign_up(api, email)
-        before = as_dict(session, email)
-        api.post("/api/v1/auth/refresh", json={"refresh": account.refresh})
-        api.get("/api/v1/users/me", headers=account.headers)
-        assert as_dict(session, email) == before, "only a login writes"
-    return before
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_a_copy_has_all_its_indexes_back(started, capability):
+    theirs, ours = of_both(started, capability, NAMES)
+
+    assert theirs
+    assert ours == theirs
 
 
-def as_dict(session, email: str) -> dict:
-    cursor = session.execute(OF_A_USER, [email])
-    names = [column.name for column in cursor.description]
-    return dict(zip(names, cursor.fetchone(), strict=True))
+def test_a_registration_and_a_login_leave_the_same_row(moved, before):
+    theirs, ours = before.row, row_after_login(moved, SERVICE)
 
-
-def test_a_registration_and_a_login_leave_the_same_row():
-    email = fresh_email()
-    theirs, ours = row_after_login("monolith", email), row_after_login("service", email)
-
-    changing = {"id", "password", "created_at", "updated_at", "last_login"}
+    changing = {"id", "email", "password", "created_at", "updated_at", "last_login"}
     assert {name: ours[name] for name in ours.keys() - changing} == {
         name: theirs[name] for name in theirs.keys() - changing
     }
@@ -63,21 +73,18 @@ def test_a_registration_and_a_login_leave_the_same_row():
     assert theirs["last_login"] >= theirs["created_at"]
 
 
-def test_both_sides_hash_passwords_alike():
-    email = fresh_email()
+def test_both_sides_hash_passwords_alike(moved, before):
     schemes = []
-    for side in ("monolith", "service"):
-        hashed = row_after_login(side, email)["password"]
-        algorithm, rounds, salt, _ = hashed.split("$")
+    for row in (before.row, row_after_login(moved, SERVICE)):
+        algorithm, rounds, salt, _ = row["password"].split("$")
         schemes.append((algorithm, rounds, len(salt)))
 
     assert schemes[0] == schemes[1]
     assert schemes[0][0] == "pbkdf2_sha256"
 
 
-@pytest.mark.parametrize("side", ["monolith", "service"])
-def test_a_deleted_user_leaves_no_address(side):
-    with connect(side) as api, database(side) as session:
+def test_a_deleted_user_leaves_no_address(started, side):
+    with started.connect(side, "users") as api, started.database(side, "users") as session:
         account = sign_up(api, fresh_email())
         address = {"line1": "1 Long Lane", "city": "Bath", "postal_code": "BA1 1AA", "country": "GB"}
         created = api.post("/api/v1/users/me/addresses", json=address, headers=account.headers)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import jwt
 import pytest
 
-from tests.contract.sides import PASSWORD, connect, fresh_email, sign_up
+from tests.contract.people import PASSWORD, fresh_email
+
+CAPABILITY = "users"
 
 
 def test_a_login_opens_what_the_user_may_see(api, account):
@@ -72,15 +73,3 @@ def test_what_is_no_token_is_refused_and_says_how_to_ask(api, token):
 )
 def test_without_a_token_nothing_of_a_user_opens(api, method, path):
     assert api.request(method, path).status_code == 401
-
-
-@pytest.mark.parametrize(("signer", "verifier"), [("monolith", "service"), ("service", "monolith")])
-def test_a_token_of_one_side_is_verified_by_the_keys_of_the_other(signer, verifier):
-    with connect(signer) as there, connect(verifier) as here:
-        account = sign_up(there, fresh_email())
-        keys = jwt.PyJWKSet.from_dict(here.get("/.well-known/jwks.json").json())
-
-    for token in (account.access, account.refresh):
-        key = keys[jwt.get_unverified_header(token)["kid"]]
-        claims = jwt.decode(token, key, algorithms=["EdDSA"], options={"verify_aud": False})
-        assert claims["sub"] == str(account.id)

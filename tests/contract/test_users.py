@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.contract.sides import PASSWORD, fresh_email
+from tests.contract.people import PASSWORD, fresh_email
+
+CAPABILITY = "users"
 
 
 def test_registration_answers_with_the_user_and_without_the_password(api):
