@@ -37,7 +37,9 @@ class Worker:
         command = [sys.executable, "-m", "celery", "-A", "library.worker", "worker", "--pool", pool]
         command += ["--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(command, cwd=TESTS, env={**self._environment, **environment}, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, cwd=TESTS, env={**self._environment, **environment}, stdout=log, stderr=log
+            )
         self.processes.append(process)
         return process
 

@@ -32,6 +32,7 @@ PATROL = 0.5  # seconds between two looks where nothing was heard
 BURST = 100  # messages sent between two looks at what the broker says
 BREATH = 0.05  # seconds after which a wait for confirms looks whether to stop
 MEASURE_EVERY = 5.0
+CALM = 0.05  # seconds from hearing of a side to looking at it
 SIDES = "strangler_side"  # heard when a move holds events back, or lets them go
 # A relay that hangs must not keep its lanes; longer than a window takes that waits for its confirms.
 SESSION = f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'"
@@ -208,7 +209,11 @@ class Relay:
         session: Any = connection.connection
         timeout = outbox.ECHO if self._echo else PATROL
         self._idle = not self._echo
-        self._echo = any(True for _ in session.notifies(timeout=timeout, stop_after=1))
+        heard = [notice.channel for notice in session.notifies(timeout=timeout, stop_after=1)]
+        if SIDES in heard:
+            # A switch turns a side several times in a row, and needs the processors more than its events need haste.
+            self._stopping.wait(CALM)
+        self._echo = outbox.CHANNEL in heard
         self._idle = False
 
     def _measure(self) -> None:

@@ -15,6 +15,7 @@ from chassis.ownership import SideState
 logger = logging.getLogger("chassis.watch")
 
 CHANNEL = "strangler_side"
+CALM = 0.02  # seconds from one look to the next at least
 PATROL = 0.25  # seconds after which the rows are looked at though nothing was heard
 
 
@@ -98,6 +99,8 @@ class Watch:
             cursor.execute(f"LISTEN {CHANNEL}")
         while not self._stopping.is_set():
             self._look()
+            # A switch turns a side several times in a row; what is missed meanwhile is heard at the next wait.
+            self._stopping.wait(CALM)
             for _ in connection.connection.notifies(timeout=PATROL, stop_after=1):
                 pass
 
