@@ -236,9 +236,7 @@ class TestTokens:
 
         assert caplog.messages[0] == "jwks_unavailable"
 
-    def test_a_worker_that_started_before_the_source_has_them_all_the_same(
-        self, token, published, settings
-    ):
+    def test_a_worker_that_started_before_the_source_has_them_all_the_same(self, token, published, settings):
         with Shelf(Answer(500), published) as shelf, ThreadPoolExecutor(1) as threads:
             self.without_key(settings, shelf)
             warmth.warm(threads, connections=0)
