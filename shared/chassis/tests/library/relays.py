@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -103,6 +104,14 @@ class Ear:
             while True:
                 self._connection.connection.drain_events(timeout=0.01)
         return self.heard
+
+    def hear(self, more: int, seconds: float = 30.0) -> None:
+        """Returns as soon as so many more have been heard, though others follow at once."""
+        goal, deadline = len(self.heard) + more, time.monotonic() + seconds
+        while len(self.heard) < goal:
+            assert time.monotonic() < deadline, f"{goal - len(self.heard)} of {more} messages not within {seconds} s"
+            with suppress(TimeoutError):
+                self._connection.connection.drain_events(timeout=0.1)
 
     def _hear(self, found: Any) -> None:
         body = found.body if isinstance(found.body, bytes) else str(found.body).encode()
