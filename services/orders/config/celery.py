@@ -9,10 +9,7 @@ from chassis import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-# By name, for they are read before Django's apps are: what chassis.worker.install does.
-app = Celery("orders", task_cls="chassis.worker:FencedTask")
-app.steps["worker"].add("chassis.worker:MessageStep")
-app.steps["consumer"].add("chassis.worker:TaskGate")
+app = settings.consuming(Celery("orders"))
 app.conf.update(
     settings.celery(queue="orders.tasks"),
     beat_schedule={

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from celery import Celery
-from chassis import settings, worker
+from chassis import settings
 
-app = Celery("benchmark")
+app = settings.consuming(Celery("benchmark"))
 app.conf.update(settings.celery(queue="counting.tasks"))
-worker.install(app)

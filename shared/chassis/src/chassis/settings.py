@@ -118,3 +118,15 @@ def celery(*, queue: str) -> dict[str, Any]:
         "task_routes": {"*": {"confirm_timeout": 5}},
         "task_default_queue_type": "quorum",
     }
+
+
+def consuming(app: Any) -> Any:
+    """The Celery app, whose workers now consume messages, and tasks only while their capability is open.
+
+    Call it before the first task is defined. Everything is named, not imported: web processes read the app too, before
+    Django's models can be, and need none of it.
+    """
+    app.task_cls = "chassis.worker:FencedTask"
+    app.steps["worker"].add("chassis.worker:MessageStep")
+    app.steps["consumer"].add("chassis.worker:TaskGate")
+    return app

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from celery import Celery, Task, bootsteps  # type: ignore[import-untyped]
+from celery import Task, bootsteps  # type: ignore[import-untyped]
 from celery.exceptions import Ignore, ImproperlyConfigured, Reject  # type: ignore[import-untyped]
 from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
 from django.core.checks import ERROR, run_checks
@@ -27,16 +27,6 @@ POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 BREATH = 0.2
 
 SENT_BACK = Counter("chassis_tasks_sent_back_total", "Tasks that met a fence and were published again.", ["queue"])
-
-
-def install(app: Celery) -> None:
-    """Adds all of it to an app; its tasks are sent back to their queue where they meet a fence.
-
-    Call it before the first task is defined.
-    """
-    app.Task = FencedTask
-    app.steps["worker"].add(MessageStep)
-    app.steps["consumer"].add(TaskGate)
 
 
 class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 
 from celery import Celery
-from chassis import settings, worker
+from chassis import settings
 
-app = Celery("library")
+app = settings.consuming(Celery("library"))
 app.conf.update(settings.celery(queue="books.tasks"))
-worker.install(app)
 
 
 @app.task
