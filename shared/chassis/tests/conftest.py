@@ -6,9 +6,16 @@ from pathlib import Path
 import broker_node
 import pytest
 from broker_node import BrokerNode
+from chassis import ownership
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
+from library import lending
+from library.handlers import moment
+from library.lending import plan
+from library.post import Post
+from library.pump import Pump
+from library.side import Side
 
 
 def pem(key: Ed25519PrivateKey) -> bytes:
@@ -65,3 +72,42 @@ def rabbitmq_node(shared_broker: BrokerNode) -> Iterator[BrokerNode]:
 def rabbitmq(rabbitmq_node: BrokerNode) -> str:
     """The amqp URL of a running node; queues of earlier tests may still be there, so name your own."""
     return rabbitmq_node.url
+
+
+@pytest.fixture
+def post(rabbitmq: str, settings) -> Iterator[Post]:
+    """Puts messages into the library's queue, and looks into it."""
+    settings.CHASSIS_BROKER_URL = rabbitmq
+    with Post(rabbitmq) as post:
+        yield post
+
+
+@pytest.fixture
+def side(db, monkeypatch: pytest.MonkeyPatch) -> Iterator[Side]:
+    """The library's side of a move, open."""
+    monkeypatch.setattr(ownership, "_present", set())
+    side = Side("http://127.0.0.1:1")
+    yield side
+    side.remove()
+
+
+@pytest.fixture
+def no_moment() -> Iterator[None]:
+    """Nothing is planned for the handlers, neither before nor after."""
+    moment.clear()
+    yield
+    moment.clear()
+
+
+@pytest.fixture
+def places(settings) -> Iterator[None]:
+    """Those that lend a book, and nothing is planned for them."""
+    settings.CHASSIS_INBOXES = lending.INBOXES
+    plan.reset()
+    yield
+    plan.reset()
+
+
+@pytest.fixture
+def pump() -> Pump:
+    return Pump()

@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from chassis import ownership
 from chassis.consumer import Consumer
 from chassis.lanes import RETRIES
 from chassis.watch import Watch
@@ -21,36 +20,13 @@ from django.db import connection
 from library.handlers import moment
 from library.models import Book, Inbox
 from library.post import Post, message
-from library.side import Side
 from library.waiting import until
 from strangler.adapters.stack import ports
 from strangler.adapters.stack.broker import PORTS as BROKER_PORTS
 from strangler.adapters.stack.broker import Valkey
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
-pytestmark = [postgresql, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(autouse=True)
-def _moment():
-    moment.clear()
-    yield
-    moment.clear()
-
-
-@pytest.fixture
-def post(rabbitmq, settings) -> Iterator[Post]:
-    settings.CHASSIS_BROKER_URL = rabbitmq
-    with Post(rabbitmq) as post:
-        yield post
-
-
-@pytest.fixture
-def side(db, monkeypatch):
-    monkeypatch.setattr(ownership, "_present", set())
-    side = Side("http://127.0.0.1:1")
-    yield side
-    side.remove()
+pytestmark = [postgresql, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_moment")]
 
 
 @pytest.fixture

@@ -4,32 +4,16 @@ import threading
 from uuid import uuid4
 
 import pytest
-from chassis import inbox, ownership
+from chassis import inbox
 from chassis.inbox import FencedError
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from library.handlers import moment
 from library.models import Book, Inbox, Visit
 from library.post import message
-from library.side import Side
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
-pytestmark = [postgresql, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(autouse=True)
-def _moment():
-    moment.clear()
-    yield
-    moment.clear()
-
-
-@pytest.fixture
-def side(db, monkeypatch):
-    monkeypatch.setattr(ownership, "_present", set())
-    side = Side("http://127.0.0.1:1")
-    yield side
-    side.remove()
+pytestmark = [postgresql, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_moment")]
 
 
 def titles() -> list[str]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +9,7 @@ from chassis import jwks, keys, tokens, warmth
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
 from library.shelf import Answer, Shelf
+from library.waiting import until
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
@@ -52,13 +52,6 @@ def knows(remote: jwks.RemoteKeys, kid: str) -> bool:
     return True
 
 
-def until(condition) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_a_key_is_fetched_once_and_kept(clock):
     first = new_key()
     with Shelf(publishing(a=first)) as shelf:
@@ -88,10 +81,10 @@ def test_aged_keys_go_on_being_used_while_they_are_fetched_anew(clock):
         clock.now += 301
 
         assert remote.key("a") == first
-        until(lambda: len(shelf.received) == 2)
+        until(lambda: len(shelf.received) == 2, 5)
         assert remote.key("a") == first
         fetching.set()
-        until(lambda: not knows(remote, "a"))  # it has been withdrawn
+        until(lambda: not knows(remote, "a"), 5)  # it has been withdrawn
     assert len(shelf.received) == 2
 
 
@@ -103,7 +96,7 @@ def test_while_the_source_is_down_the_old_keys_are_used_and_it_is_asked_now_and_
         for asked in (2, 3):
             clock.now += 301
             assert remote.key("a") == first
-            until(lambda asked=asked: len(shelf.received) == asked and not remote._lock.locked())
+            until(lambda asked=asked: len(shelf.received) == asked and not remote._lock.locked(), 5)
             assert remote.key("a") == first
     assert len(shelf.received) == 3
     assert "jwks_unavailable" in caplog.messages
@@ -240,7 +233,7 @@ class TestTokens:
         with Shelf(Answer(500), published) as shelf, ThreadPoolExecutor(1) as threads:
             self.without_key(settings, shelf)
             warmth.warm(threads, connections=0)
-            until(lambda: tokens.remote_keys()._keys)
+            until(lambda: tokens.remote_keys()._keys, 5)
 
             tokens.bearer(token)
         assert len(shelf.received) == 2

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from chassis.models import OutboxMessage
 from django.db import connection, transaction
-from library import lending
 from library.lending import Lending, plan
 from library.models import Deed, Inbox, Loan
 from library.pump import Pump
@@ -16,6 +14,7 @@ from library.pump import Pump
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="DATABASE_URL names no PostgreSQL"),
+    pytest.mark.usefixtures("places"),
 ]
 
 
@@ -44,13 +43,6 @@ class Commits:
     def plan(self, fatal: int = 0, *, survives: bool = False) -> None:
         """The process dies at that commit; ``survives`` says that the commit itself takes place."""
         self.passed, self.fatal, self.survives = 0, fatal, survives
-
-
-@pytest.fixture(autouse=True)
-def places(settings: Any) -> Iterator[None]:
-    settings.CHASSIS_INBOXES = lending.INBOXES
-    yield
-    plan.reset()
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from chassis import saga
 from django.db import connection
-from library import lending
 from library.lending import Lending, plan
 from library.models import Deed, Loan
 from library.pump import Pump, Search
@@ -17,16 +14,10 @@ from library.pump import Pump, Search
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif(connection.vendor != "postgresql", reason="DATABASE_URL names no PostgreSQL"),
+    pytest.mark.usefixtures("places"),
 ]
 
 FAULTS = int(os.environ.get("SAGA_FAULTS", "2"))  # 3 and more take minutes
-
-
-@pytest.fixture(autouse=True)
-def places(settings: Any) -> Iterator[None]:
-    settings.CHASSIS_INBOXES = lending.INBOXES
-    yield
-    plan.reset()
 
 
 @pytest.mark.parametrize("forgetful", [False, True], ids=["mindful", "forgetful"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -13,22 +12,14 @@ from chassis.saga import State
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
-from library import lending
-from library.lending import Lending, Reading, plan
+from library.lending import Lending, Reading
 from library.models import Loan
 
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif(connection.vendor != "postgresql", reason="DATABASE_URL names no PostgreSQL"),
+    pytest.mark.usefixtures("places"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def places(settings: Any) -> Iterator[None]:
-    settings.CHASSIS_INBOXES = lending.INBOXES
-    plan.reset()
-    yield
-    plan.reset()
 
 
 @pytest.fixture

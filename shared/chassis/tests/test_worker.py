@@ -12,11 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import kombu
 import pytest
-from chassis import ownership
 from django.db import connection
 from library.models import Book, Inbox
-from library.post import Post, message
-from library.side import Side
+from library.post import message
 from library.waiting import until
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
@@ -45,13 +43,6 @@ class Worker:
 
 
 @pytest.fixture
-def post(rabbitmq, settings) -> Iterator[Post]:
-    settings.CHASSIS_BROKER_URL = rabbitmq
-    with Post(rabbitmq) as post:
-        yield post
-
-
-@pytest.fixture
 def worker(post, rabbitmq, tmp_path) -> Iterator[Worker]:
     url = urlsplit(os.environ["DATABASE_URL"])
     environment = {
@@ -68,14 +59,6 @@ def worker(post, rabbitmq, tmp_path) -> Iterator[Worker]:
             process.kill()
             process.wait(10)
     print(worker.log.read_text() if worker.log.exists() else "")
-
-
-@pytest.fixture
-def side(db, monkeypatch):
-    monkeypatch.setattr(ownership, "_present", set())
-    side = Side("http://127.0.0.1:1")
-    yield side
-    side.remove()
 
 
 @pytest.fixture
