@@ -415,6 +415,31 @@ def test_an_older_version_s_schema_is_brought_up_to_date(moving: Yard) -> None:
         assert "0123" not in row[0]
 
 
+def test_that_a_side_is_prepared_wakes_nobody(moving: Yard) -> None:
+    with moving.working() as parts, moving.service() as listener:
+        _, positions = parts.monolith.mark()
+        listener.execute("LISTEN strangler_side")
+
+        parts.service.prepare(target=2, positions=positions)
+
+        assert list(listener.notifies(timeout=0)) == []
+        parts.service.bounce("monolith", epoch=1)
+        assert [one.channel for one in listener.notifies(timeout=5, stop_after=1)] == ["strangler_side"]
+
+
+def test_going_through_the_motions_before_a_pause_changes_nothing_and_locks_no_moved_table(moving: Yard) -> None:
+    with moving.monolith() as writer, moving.working() as parts:
+        before = opened(moving)
+        writer.execute("BEGIN")
+        writer.execute("UPDATE visit SET code = 'x' WHERE id = 1")
+
+        parts.monolith.warm()
+        parts.service.warm()
+
+        writer.execute("COMMIT")
+        assert opened(moving) == before
+
+
 def test_the_stream_itself_is_nobody_who_is_in_the_way(moving: Yard) -> None:
     with moving.service() as locker, moving.monolith() as writer, moving.working() as parts:
         locker.execute("BEGIN")

@@ -35,6 +35,7 @@ class Switch:
     fenced_at: float | None = None
     opened_at: float | None = None
     taken: bool = False
+    lock_ms: int | None = None
     events_held: bool = False
 
     @property
@@ -55,8 +56,11 @@ class Switch:
         return self.old.has_outbox and self.new.has_outbox
 
     def statement_ms(self) -> int:
-        """How long one lock attempt may take: shorter than any client's own deadlock check."""
-        return max(50, int(min(self.old.deadlock_ms(), self.new.deadlock_ms()) * 0.5))
+        """How long one lock attempt may take: shorter than any client's own deadlock check. Asked once, before the
+        pause."""
+        if self.lock_ms is None:
+            self.lock_ms = max(50, int(min(self.old.deadlock_ms(), self.new.deadlock_ms()) * 0.5))
+        return self.lock_ms
 
     def left(self) -> float:
         """Seconds until the tries end."""

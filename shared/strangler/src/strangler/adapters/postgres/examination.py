@@ -24,7 +24,7 @@ UNION ALL SELECT 'origin ' || roname, roname, NULL FROM pg_replication_origin WH
 UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, tgname,
         convert_from(substring(tgargs FOR position('\x00'::bytea IN tgargs) - 1), 'UTF8')
     FROM pg_trigger
-    WHERE tgname = ANY (%s)
+    WHERE tgname = ANY (%s) AND tgrelid IS DISTINCT FROM to_regclass('strangler.drill')
 """
 SIDES = "SELECT capability FROM strangler.side"
 SEQUENCES = (

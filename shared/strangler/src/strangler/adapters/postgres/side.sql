@@ -20,13 +20,16 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS pausing boolean NOT NULL DEF
 -- While true, a relay leaves this side's events where they are: the old owner's are not all out yet.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS events_held boolean NOT NULL DEFAULT false;
 
--- Wakes the requests that are held for this side.
+-- Wakes the requests that are held for this side, and all others who follow its state; that it is prepared is nobody's
+-- business but the coordinator's.
 CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NOTIFY strangler_side;
     RETURN NULL;
 END $$;
-CREATE OR REPLACE TRIGGER strangler_tell AFTER INSERT OR UPDATE OR DELETE ON strangler.side
+CREATE OR REPLACE TRIGGER strangler_tell
+    AFTER INSERT OR DELETE OR UPDATE OF side, epoch, open, bounce_to, peer_url, routes, tables, pausing, events_held
+    ON strangler.side
     FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell_side();
 
 -- Written after a fence, on the fenced side; its arrival on the other proves that all before it has arrived.
@@ -121,26 +124,42 @@ BEGIN
     RETURN OLD;
 END $$;
 
--- Turns the two fences of every table of a capability the right way round for an open or a closed side.
+-- Turns the two fences of a table the right way round for an open or a closed side.
+CREATE OR REPLACE FUNCTION strangler.turn_fence(t text, opened boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    leaf boolean;
+BEGIN
+    SELECT relkind = 'r' INTO leaf FROM pg_class WHERE oid = t::regclass;
+    EXECUTE format(
+        'ALTER TABLE %s %s TRIGGER strangler_fence, %s TRIGGER strangler_replica_truncate',
+        t,
+        CASE WHEN opened THEN 'DISABLE' ELSE 'ENABLE' END,
+        CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END);
+    IF leaf THEN
+        EXECUTE format(
+            'ALTER TABLE %s %s TRIGGER strangler_replica_fence',
+            t, CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END);
+    END IF;
+END $$;
+
+-- The same for every table of a capability.
 CREATE OR REPLACE FUNCTION strangler.turn_fences(which text, opened boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     t text;
-    leaf boolean;
 BEGIN
     FOREACH t IN ARRAY (SELECT tables FROM strangler.side WHERE capability = which) LOOP
-        SELECT relkind = 'r' INTO leaf FROM pg_class WHERE oid = t::regclass;
-        EXECUTE format(
-            'ALTER TABLE %s %s TRIGGER strangler_fence, %s TRIGGER strangler_replica_truncate',
-            t,
-            CASE WHEN opened THEN 'DISABLE' ELSE 'ENABLE' END,
-            CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END);
-        IF leaf THEN
-            EXECUTE format(
-                'ALTER TABLE %s %s TRIGGER strangler_replica_fence',
-                t, CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END);
-        END IF;
+        PERFORM strangler.turn_fence(t, opened);
     END LOOP;
 END $$;
+
+-- A table without rows, on which a session goes through the motions of a fence before it does so in a pause.
+CREATE TABLE IF NOT EXISTS strangler.drill (id integer);
+CREATE OR REPLACE TRIGGER strangler_fence BEFORE INSERT ON strangler.drill
+    FOR EACH STATEMENT EXECUTE FUNCTION strangler.refuse('drill', 'write');
+CREATE OR REPLACE TRIGGER strangler_replica_truncate BEFORE TRUNCATE ON strangler.drill
+    FOR EACH STATEMENT EXECUTE FUNCTION strangler.refuse('drill', 'replicated truncate');
+CREATE OR REPLACE TRIGGER strangler_replica_fence BEFORE INSERT ON strangler.drill
+    FOR EACH ROW EXECUTE FUNCTION strangler.refuse('drill', 'replicated row');
 
 -- One statement for all tables, so that the wait for them adds up to one lock timeout and not one each.
 CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUAGE plpgsql AS $$
@@ -226,8 +245,10 @@ BEGIN
 END $$;
 
 -- How far each column's sequence has come, by "schema.table.column": what the next owner must not fall behind.
--- In plpgsql, which keeps a session's plan of this query: planning it takes longer than all else in the pause.
-CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- In plpgsql, which keeps a session's plan of this query, and keeps it from the first call on: planning it takes longer
+-- than all else in the pause.
+CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(place, strangler.reached(sequence)), '{}') FROM strangler.sequences(which));
 END $$;
@@ -241,7 +262,8 @@ BEGIN
 END $$;
 
 -- Sequences past everything that either side has given out.
-CREATE OR REPLACE FUNCTION strangler.advance_sequences(which text, positions jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.advance_sequences(which text, positions jsonb) RETURNS void LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     numbered record;
     wanted bigint;
@@ -268,10 +290,18 @@ BEGIN
     END IF;
 END $$;
 
--- Compiles and plans, before the pause, what this session will do in it. On a closed side it moves sequences that lie
--- behind the rows, as the switch would.
+-- Compiles, plans and reads from the catalogue, before the pause, what this session will need in it. On a closed side it
+-- moves sequences that lie behind the rows, as the switch would.
 CREATE OR REPLACE FUNCTION strangler.warm(which text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    t text;
 BEGIN
+    FOREACH t IN ARRAY coalesce((SELECT tables FROM strangler.side WHERE capability = which), '{}') LOOP
+        EXECUTE format('SELECT FROM %s LIMIT 0', t);
+    END LOOP;
+    UPDATE strangler.side SET pausing = pausing WHERE false;
+    LOCK TABLE ONLY strangler.drill IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM strangler.turn_fence('strangler.drill', true);
     PERFORM strangler.sequence_positions(which);
     IF EXISTS (SELECT FROM strangler.side WHERE capability = which AND NOT open) THEN
         PERFORM strangler.advance_sequences(which, '{}');
