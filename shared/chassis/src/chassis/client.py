@@ -21,7 +21,7 @@ import httpx
 import stamina
 from django.db import transaction
 
-from chassis import logs, options, tokens, tracing
+from chassis import admission, logs, options, tokens, tracing
 from chassis.circuit import Circuit, OpenError
 from chassis.ownership import SAFE_METHODS
 
@@ -160,9 +160,10 @@ class Client:
             wait_max=2.0,
             wait_jitter=0.1,
         )
-        for attempt in waits:
-            with attempt:
-                return self._attempt(method, path, deadline, headers=headers, params=params, json=json)
+        with admission.aside():
+            for attempt in waits:
+                with attempt:
+                    return self._attempt(method, path, deadline, headers=headers, params=params, json=json)
         raise AssertionError("the last attempt either returned or raised")
 
     def _attempt(self, method: str, path: str, deadline: float, **content: Any) -> httpx.Response:

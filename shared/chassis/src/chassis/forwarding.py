@@ -7,6 +7,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
+from chassis import admission
 from chassis.body import Body
 
 FORWARDED = "x-strangler-forwarded"
@@ -44,14 +45,15 @@ def forward(request: WSGIRequest, body: Body, *, to: str, peer_url: str) -> Http
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
     headers |= {"x-strangler-to": to, FORWARDED: "1", "Content-Length": str(body.length)}
     try:
-        answer = _pool.request(
-            request.method or "GET",
-            peer_url + raw_path(request),
-            body=body.open(),
-            headers=headers,
-            redirect=False,
-            decode_content=False,
-        )
+        with admission.aside():
+            answer = _pool.request(
+                request.method or "GET",
+                peer_url + raw_path(request),
+                body=body.open(),
+                headers=headers,
+                redirect=False,
+                decode_content=False,
+            )
     except urllib3.exceptions.HTTPError as error:
         return JsonResponse({"detail": f"The other side did not answer: {type(error).__name__}."}, status=502)
     response = HttpResponse(answer.data, status=answer.status)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import psycopg
 from django.db import DatabaseError, connection, connections
 
-from chassis import options, ownership
+from chassis import admission, options, ownership
 from chassis.ownership import SideState
 
 CHANNEL = "strangler_side"
@@ -43,9 +43,10 @@ class Holding:
             self._listen()
             version = self._version
         try:
-            seen = ownership.sides().get(capability)
-            while not ready(seen):
-                version, seen = self._next(version, capability, deadline)
+            with admission.aside():
+                seen = ownership.sides().get(capability)
+                while not ready(seen):
+                    version, seen = self._next(version, capability, deadline)
         finally:
             with self._changed:
                 self._waiting -= 1

@@ -21,6 +21,12 @@ def hold_limit() -> int:
     return int(_setting("CHASSIS_HOLD_LIMIT", max(1, int(os.environ.get("WEB_THREADS", "2")) // 2)))
 
 
+def at_work() -> int:
+    """``CHASSIS_AT_WORK``: how many requests of a process are worked on at the same time; ``WEB_AT_WORK`` of the
+    environment where silent, else 4."""
+    return max(1, int(_setting("CHASSIS_AT_WORK", os.environ.get("WEB_AT_WORK") or 4)))
+
+
 def bounce_limit() -> int:
     """``CHASSIS_BOUNCE_LIMIT``: the largest body in bytes that the gateway can repeat; larger ones are forwarded."""
     return int(_setting("CHASSIS_BOUNCE_LIMIT", 900_000))

@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from rest_framework.exceptions import APIException
 
-from chassis import options, ownership
+from chassis import admission, options, ownership
 from chassis.ownership import SideState
 
 M = TypeVar("M", bound=Model)
@@ -46,8 +46,10 @@ class AwaitedRow:
         Runs outside any transaction. Returns True too when the wait ended without it: the request is then run
         again and says so itself.
         """
-        if self._owner_denies():
-            return False
+        with admission.aside():
+            return not self._owner_denies() and self._has_arrived()
+
+    def _has_arrived(self) -> bool:
         deadline = time.monotonic() + options.seam_wait()
         pause = 0.002
         while time.monotonic() < deadline:

@@ -1,0 +1,81 @@
+"""How many requests a process works on at a time.
+
+The threads of a process share one interpreter. Where thirty work at once, each waits for the others between any two
+of its statements, with its rows locked and its transaction open; a fence, and every other transaction, then waits for
+all of that. So only a few work, and the others wait where they hold nothing yet. Who waits for something outside the
+process gives the place away meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from django.db import connection
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from chassis import options
+
+
+class Admission:
+    """``places`` threads at work; the others wait their turn."""
+
+    def __init__(self, places: int) -> None:
+        self._free = threading.Semaphore(places)
+        self._mine = threading.local()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Waits for a place and keeps it; a thread that has one already just goes on."""
+        if self._has_place:
+            yield
+            return
+        self._free.acquire()
+        self._mine.place = True
+        try:
+            yield
+        finally:
+            self._mine.place = False
+            self._free.release()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Gives this thread's place away, if it has one, and takes one again at the end.
+
+        Within a transaction the place is kept: who has rows locked must not wait for a turn.
+        """
+        if not self._has_place or connection.in_atomic_block:
+            yield
+            return
+        self._mine.place = False
+        self._free.release()
+        try:
+            yield
+        finally:
+            self._free.acquire()
+            self._mine.place = True
+
+    @property
+    def _has_place(self) -> bool:
+        return getattr(self._mine, "place", False)
+
+
+_process = Admission(options.at_work())
+
+
+class AdmissionMiddleware:
+    """Belongs before all that computes or touches the database, and after what must answer in any case."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with _process.at_work():
+            return self.get_response(request)
+
+
+def aside() -> AbstractContextManager[None]:
+    """For a wait on something outside the process: others work meanwhile."""
+    return _process.aside()
