@@ -66,10 +66,10 @@ def await_outcome(*, order_id: int, wait: float) -> None:
     """Returns when the order is decided, or after ``wait`` seconds. Not for use within a transaction."""
     deadline = time.monotonic() + wait
     pause = FIRST_LOOK
-    while selectors.is_being_decided(order_id=order_id):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return
-        with admission.aside():
+    with admission.aside():
+        while selectors.is_being_decided(order_id=order_id):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
             time.sleep(min(pause, left))
-        pause = min(pause * 1.5, SLOWEST_LOOK)
+            pause = min(pause * 1.5, SLOWEST_LOOK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +19,13 @@ def begin(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 class Visit:
@@ -56,6 +64,23 @@ def test_a_third_waits_while_two_are_at_work_and_comes_in_when_one_has_ended():
     assert third.inside.wait(DEADLINE)
     second.let_go()
     third.let_go()
+
+
+def test_whoever_leaves_and_comes_again_comes_after_those_who_wait():
+    admitted = Admission(1)
+    came: list[str] = []
+
+    def work(name: str) -> None:
+        with admitted.at_work():
+            came.append(name)
+
+    with admitted.at_work():
+        for ahead, name in enumerate(("first", "second")):
+            begin(lambda name=name: work(name))
+            eventually(lambda ahead=ahead: admitted.waiting > ahead)
+    work("again")
+
+    assert came == ["first", "second", "again"]
 
 
 def test_who_stands_aside_lets_another_in_and_waits_for_a_turn_to_come_back():

@@ -9,6 +9,7 @@ process gives the place away meanwhile.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -20,10 +21,16 @@ from chassis import options
 
 
 class Admission:
-    """``places`` threads at work; the others wait their turn."""
+    """``places`` threads at work; the others wait their turn, first come, first served.
+
+    Not a semaphore: there a thread that leaves and comes again is mostly faster than the one it has woken, and
+    somebody waits for ever.
+    """
 
     def __init__(self, places: int) -> None:
-        self._free = threading.Semaphore(places)
+        self._lock = threading.Lock()
+        self._free = places
+        self._queue: deque[threading.Lock] = deque()
         self._mine = threading.local()
 
     @contextmanager
@@ -32,13 +39,11 @@ class Admission:
         if self._has_place:
             yield
             return
-        self._free.acquire()
-        self._mine.place = True
+        self._enter()
         try:
             yield
         finally:
-            self._mine.place = False
-            self._free.release()
+            self._leave()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -49,13 +54,37 @@ class Admission:
         if not self._has_place or connection.in_atomic_block:
             yield
             return
-        self._mine.place = False
-        self._free.release()
+        self._leave()
         try:
             yield
         finally:
-            self._free.acquire()
-            self._mine.place = True
+            self._enter()
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for a place."""
+        with self._lock:
+            return len(self._queue)
+
+    def _enter(self) -> None:
+        turn = threading.Lock()
+        with self._lock:
+            if self._free:
+                self._free -= 1
+            else:
+                turn.acquire()
+                self._queue.append(turn)
+        # Whoever leaves gives the place to this thread by letting go of its lock.
+        turn.acquire()
+        self._mine.place = True
+
+    def _leave(self) -> None:
+        self._mine.place = False
+        with self._lock:
+            if self._queue:
+                self._queue.popleft().release()
+            else:
+                self._free += 1
 
     @property
     def _has_place(self) -> bool:
