@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from chassis import options, saga, timers
+from chassis.models import PublishedMessage
 from chassis.timers import Timers
 from django.db import OperationalError, connection
 from django.utils import timezone
@@ -83,3 +85,18 @@ def test_what_is_old_is_forgotten_and_what_is_not_is_kept():
     timers.tidy()
 
     assert list(Answer.objects.values_list("key", flat=True)) == ["new"]
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL: DATABASE_URL names none")
+def test_published_events_are_forgotten_when_they_are_past_replaying():
+    old = timezone.now() - timedelta(days=options.replay_days() + 1)
+    for number, at in enumerate((old, timezone.now())):
+        PublishedMessage.objects.create(
+            id=number, message_id=uuid4(), capability="books", type="books.lent", key="1", lane=0, body=b"",
+            created_at=at, published_at=at,
+        )  # fmt: skip
+
+    timers.forget_published()
+
+    assert list(PublishedMessage.objects.values_list("id", flat=True)) == [1]

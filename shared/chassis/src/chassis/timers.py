@@ -1,4 +1,5 @@
-"""What a worker does by the clock: deadlines of sagas every second, and forgetting what has been kept long enough."""
+"""What workers and relays do by the clock: deadlines of sagas every second, and forgetting what has been kept long
+enough."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ Chore = tuple[float, Callable[[], object]]
 
 
 class Timers:
-    """One thread of a worker. Several workers may do the same at once; what needs an owner only the owner does."""
+    """One thread of a process; without ``chores`` a worker's.
+
+    Several processes may do the same at once; what needs an owner only the owner does.
+    """
 
     def __init__(self, chores: Sequence[Chore] | None = None) -> None:
         self._chores = chores if chores is not None else [(DEADLINES, lambda: saga.expire(BATCH)), (TIDYING, tidy)]
@@ -50,10 +54,15 @@ class Timers:
 
 
 def tidy() -> None:
-    """Forgets handled messages, published events and stored answers that are older than they have to be kept."""
+    """Forgets handled messages and stored answers that are older than they have to be kept."""
     archive.forget_handled()
-    archive.purge("published", archive.outdated())
     idempotency.purge(timedelta(days=options.idempotency_days()))
+
+
+def forget_published() -> None:
+    """Forgets published events that are older than they have to be kept. A relay's chore: not every project that
+    publishes has a worker."""
+    archive.purge("published", archive.outdated())
 
 
 def _do(chore: Callable[[], object]) -> None:

@@ -11,6 +11,7 @@ from prometheus_client import start_http_server
 
 from chassis import broker, options
 from chassis.relay import Relay
+from chassis.timers import TIDYING, Timers, forget_published
 
 logger = logging.getLogger("chassis.relay")
 
@@ -36,4 +37,7 @@ class Command(BaseCommand):
         relay = Relay()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: relay.stop())
+        chores = Timers([(TIDYING, forget_published)])
+        chores.start()
         relay.run()
+        chores.stop()
