@@ -26,8 +26,9 @@ class Stack:
     A developer's own stack under ``var/`` is neither seen nor touched.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: Path = ROOT / "strangler.toml") -> None:
         self.folder = folder
+        self.config = config
 
     def up(self) -> None:
         self.run("up", "--detach", "--data", "sample", seconds=UP_SECONDS)
@@ -81,6 +82,14 @@ class Stack:
         """The present process of that name in ``strangler env``."""
         return int(self.environment()["processes"][process])
 
+    def pids(self) -> dict[str, int]:
+        """The present processes as the supervisor has noted them: for who asks too often to run a command each time."""
+        return {name: int(each["pid"]) for name, each in self._noted()["processes"].items()}
+
+    def supervisor(self) -> int:
+        """Who starts processes again."""
+        return int(self._noted()["supervisor"]["pid"])
+
     def client(self, **settings: Any) -> httpx.Client:
         """A client of the gateway that shows redirects instead of following them."""
         return httpx.Client(base_url=self.gateway, timeout=60, **settings)
@@ -102,6 +111,10 @@ class Stack:
         for pid in self.remains():
             os.kill(pid, signal.SIGKILL)
 
+    def _noted(self) -> dict[str, Any]:
+        noted: dict[str, Any] = json.loads((self.folder / "stack.json").read_text())
+        return noted
+
     def _owns(self, pid: int) -> bool:
         proc = Path("/proc") / str(pid)
         try:
@@ -112,7 +125,7 @@ class Stack:
             return False
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        project = {"STRANGLER_CONFIG": str(ROOT / "strangler.toml"), "STRANGLER_STATE": str(self.folder)}
+        project = {"STRANGLER_CONFIG": str(self.config), "STRANGLER_STATE": str(self.folder)}
         return {**os.environ, **project, **more}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults import queues
 from tests.faults.shop import Shop
 from tests.stack import Stack
 
@@ -25,3 +26,10 @@ def shop(started: Shop) -> Iterator[Shop]:
     """The shop, before and after a fault."""
     yield started
     started.check_peace()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> None:
+    """Skips what another broker does not promise."""
+    if not queues.is_installed():
+        pytest.skip("rabbitmq-server is not installed, and the broker in its place promises less")
