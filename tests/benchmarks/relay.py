@@ -1,10 +1,11 @@
-"""How fast the outbox is published, beside what the broker takes at all.
+"""How fast the outbox is published, beside what the broker takes at all, and beside other outboxes for Django.
 
     python -m tests.benchmarks.relay [EVENTS]
 
 Starts a PostgreSQL that flushes every commit and a RabbitMQ of its own, publishes the same bodies to the same quorum
-queue with a confirm each, pipelined, and through the outbox, and takes both servers down again. Figures depend on what
-else runs on the machine: client, relay, database and broker share its cores.
+queue with a confirm each, pipelined, and through the outbox; then a part of them through the outboxes of the peers,
+each by its own relay and its own interface (see `tests.benchmarks.peers`). Both servers are taken down again. Figures
+depend on what else runs on the machine: client, relay, database and broker share its cores.
 """
 
 from __future__ import annotations
@@ -12,71 +13,132 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import amqp
 import psycopg
-from strangler.adapters.stack import ports
-from strangler.adapters.stack.broker import PORTS, RabbitMQ, choose
-from strangler.adapters.stack.program import Program, tail
 
-from tests.suites import postgres
+from tests.benchmarks import peers
+from tests.benchmarks.peers import PEERS, Peer, Peers
+from tests.benchmarks.servers import Place, connected, django, postgres, rabbitmq, running
 
-ROOT = Path(__file__).resolve().parents[2]
 PROJECT = Path(__file__).resolve().parent / "relay_project"
 QUEUE = "benchmark"
 TYPE = "benchmark.thing.done"
 KEYS = 2000
 WINDOW = 500
 ROUNDS = 3
-START_SECONDS = 90.0
+FEWER = 20  # times fewer events for the peers and for a confirm each, which are that much slower
+PEERS_DATABASE = "peers"
 
 
 def main(events: int = 20_000) -> int:
     """Prints a line a way of publishing: the median of the rounds, which alternate."""
     with ExitStack() as held:
-        environment = held.enter_context(postgres())
-        url = held.enter_context(rabbitmq())
-        django = {**os.environ, **environment, "BROKER_URL": url, "DJANGO_SETTINGS_MODULE": "settings"}
-        _manage(django, "migrate", "--verbosity", "0")
-        with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as session:
-            _tell(_measure(events, url, django, session), events)
+        database, broker = held.enter_context(postgres()), held.enter_context(rabbitmq(stomp=True))
+        python, versions = held.enter_context(peers.installed())
+        print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, fsync on, {ROUNDS} rounds")
+        print(f"{events} events of {KEYS} keys, {events // FEWER} for the peers; py-amqp {version('amqp')}; {versions}")
+        session = held.enter_context(psycopg.connect(database.url, autocommit=True))
+        reasons = {peer: peers.missing(peer, python, versions, broker) for peer in PEERS}
+        others = Others(python, session, database, broker) if python else None
+        measured = [peer for peer in PEERS if others and not reasons[peer]]
+        rates: dict[str, list[float]] = {}
+        bench = Bench(database, broker, session)
+        for _ in range(ROUNDS):
+            bench.measure(events, rates)
+            for peer in measured:
+                assert others is not None
+                rates.setdefault(f"{peer.package}, {peer.settings}", []).append(others.rate(peer, events // FEWER))
+        _tell(rates)
+        for peer, reason in reasons.items():
+            print(f"{peer.package}, {peer.settings}: {reason or peer.not_promised}")
     return 0
 
 
-def _measure(events: int, url: str, django: dict[str, str], session: psycopg.Connection[Any]) -> dict[str, list[float]]:
-    bodies = _fill(django, session, events)
-    few = bodies[: max(200, events // 20)]
-    rates: dict[str, list[float]] = {}
-    for round in range(ROUNDS):
-        if round:
-            _fill(django, session, events)
+class Bench:
+    """Three ways from the same rows to the same queue."""
+
+    def __init__(self, database: Place, broker: Place, session: psycopg.Connection[Any]) -> None:
+        self._url = broker.url
+        self._session = session
+        settings = {"DATABASE_URL": database.url, "BROKER_URL": broker.url, "DJANGO_SETTINGS_MODULE": "settings"}
+        self._django = {**os.environ, **settings}
+        django(PROJECT, self._django, "migrate", "--verbosity", "0")
+
+    def measure(self, events: int, rates: dict[str, list[float]]) -> None:
+        """Adds a round to the events a second of each way."""
+        bodies = self._fill(events)
+        few = bodies[: events // FEWER]
         for name, count, run in (
-            ("bare, a confirm each", len(few), lambda: _one_by_one(url, few)),
-            ("bare, pipelined", events, lambda: _pipelined(url, bodies)),
-            ("outbox and relay", events, lambda: _relay(django, session)),
+            ("bare, a confirm each", len(few), lambda: _one_by_one(self._url, few)),
+            ("bare, pipelined", events, lambda: _pipelined(self._url, bodies)),
+            ("outbox and relay", events, self._relay),
         ):
-            seconds = _timed(url, count, run)
-            rates.setdefault(name, []).append(count / seconds)
-    return rates
+            rates.setdefault(name, []).append(count / timed(self._url, count, run))
+
+    def _relay(self) -> float:
+        """From the first row that is taken away to the last: a process' start is not what is measured."""
+        rows = self._rows()
+        with running([sys.executable, "-m", "django", "relay"], PROJECT, self._django) as relay:
+            began, first = 0.0, rows
+            while (left := self._rows()) > 0:
+                if relay.poll() is not None:
+                    sys.exit(f"the relay ended with {relay.returncode}")
+                if not began and left < rows:
+                    began, first = time.perf_counter(), left
+                time.sleep(0.02)
+            seconds = time.perf_counter() - began
+        # The first batch was under way before the clock was.
+        return seconds * rows / max(1, first)
+
+    def _rows(self) -> int:
+        [(rows,)] = self._session.execute("SELECT count(*) FROM chassis_outbox").fetchall()
+        return int(rows)
+
+    def _fill(self, events: int) -> list[bytes]:
+        self._session.execute("TRUNCATE chassis_outbox, chassis_published")
+        django(PROJECT, self._django, "fill", str(events), str(KEYS), TYPE)
+        self._session.execute("VACUUM ANALYZE chassis_outbox")
+        return [bytes(body) for (body,) in self._session.execute("SELECT body FROM chassis_outbox ORDER BY id")]
 
 
-def _timed(url: str, count: int, run: Callable[[], float]) -> float:
+class Others:
+    """The peers, in a database of their own on the same server, with the same queue."""
+
+    def __init__(self, python: Path, session: psycopg.Connection[Any], database: Place, broker: Place) -> None:
+        session.execute(f"CREATE DATABASE {PEERS_DATABASE}")
+        url = database.url.rpartition("/")[0] + f"/{PEERS_DATABASE}"
+        self._url = broker.url
+        self._session = psycopg.connect(url, autocommit=True)
+        self._peers = Peers(python, Place(url, ()), broker, QUEUE)
+
+    def rate(self, peer: Peer, events: int) -> float:
+        """Events a second of one round."""
+        self._peers.fill(peer, self._session, events, KEYS)
+        with connected(self._url) as channel:
+            seconds = timed(
+                self._url,
+                events,
+                lambda: self._peers.publish(peer, self._session, lambda: waiting(channel), events),
+            )
+        return events / seconds
+
+
+def timed(url: str, count: int, run: Callable[[], float]) -> float:
     """Seconds the way itself took; all its messages are then in the queue, which is emptied."""
-    with _connected(url) as channel:
+    with connected(url) as channel:
         _declare(channel)
         channel.queue_purge(QUEUE)
         seconds = run()
         deadline = time.monotonic() + 30
-        while (found := channel.queue_declare(QUEUE, passive=True).message_count) != count:
+        while (found := waiting(channel)) != count:
             if time.monotonic() > deadline:
                 sys.exit(f"{found} of {count} messages are in the queue")
             time.sleep(0.05)
@@ -84,8 +146,13 @@ def _timed(url: str, count: int, run: Callable[[], float]) -> float:
     return seconds
 
 
+def waiting(channel: Any) -> int:
+    """How many messages are in the queue."""
+    return int(channel.queue_declare(QUEUE, passive=True).message_count)
+
+
 def _one_by_one(url: str, bodies: list[bytes]) -> float:
-    with _connected(url, confirm_publish=True) as channel:
+    with connected(url, confirm_publish=True) as channel:
         began = time.perf_counter()
         for body in bodies:
             channel.basic_publish(_message(body), "events", TYPE, mandatory=True)
@@ -106,7 +173,7 @@ def _pipelined(url: str, bodies: list[bytes]) -> float:
             confirmed += 1
             unordered.discard(confirmed)
 
-    with _connected(url) as channel:
+    with connected(url) as channel:
         channel.confirm_select()
         channel.events["basic_ack"].add(match)
         began = time.perf_counter()
@@ -119,55 +186,8 @@ def _pipelined(url: str, bodies: list[bytes]) -> float:
         return time.perf_counter() - began
 
 
-def _relay(django: dict[str, str], session: psycopg.Connection[Any]) -> float:
-    """From the first row that is taken away to the last: a process' start is not what is measured."""
-    rows = _rows(session)
-    relay = subprocess.Popen([sys.executable, "-m", "django", "relay"], cwd=PROJECT, env=django)
-    try:
-        began, first = 0.0, rows
-        while (left := _rows(session)) > 0:
-            if relay.poll() is not None:
-                sys.exit(f"the relay ended with {relay.returncode}")
-            if not began and left < rows:
-                began, first = time.perf_counter(), left
-            time.sleep(0.02)
-        seconds = time.perf_counter() - began
-    finally:
-        relay.terminate()
-        relay.wait(30)
-    # The first batch was under way before the clock was.
-    return seconds * rows / max(1, first)
-
-
-def _rows(session: psycopg.Connection[Any]) -> int:
-    return int(session.execute("SELECT count(*) FROM chassis_outbox").fetchone()[0])  # type: ignore[index]
-
-
-def _fill(django: dict[str, str], session: psycopg.Connection[Any], events: int) -> list[bytes]:
-    session.execute("TRUNCATE chassis_outbox, chassis_published")
-    _manage(django, "fill", str(events), str(KEYS), TYPE)
-    session.execute("VACUUM ANALYZE chassis_outbox")
-    return [bytes(body) for (body,) in session.execute("SELECT body FROM chassis_outbox ORDER BY id")]
-
-
-def _manage(django: dict[str, str], *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "django", *arguments], cwd=PROJECT, env=django, check=True)
-
-
 def _message(body: bytes) -> amqp.Message:
     return amqp.Message(body, content_type="application/cloudevents+json", delivery_mode=2)
-
-
-@contextmanager
-def _connected(url: str, **options: Any) -> Iterator[Any]:
-    parts = urlsplit(url)
-    host = f"{parts.hostname}:{parts.port}"
-    connection = amqp.Connection(host, userid=parts.username, password=parts.password, virtual_host="/", **options)
-    connection.connect()
-    try:
-        yield connection.channel()
-    finally:
-        connection.close()
 
 
 def _declare(channel: Any) -> None:
@@ -176,45 +196,13 @@ def _declare(channel: Any) -> None:
     channel.queue_bind(QUEUE, "events", TYPE)
 
 
-@contextmanager
-def rabbitmq() -> Iterator[str]:
-    """A private node's address."""
-    with tempfile.TemporaryDirectory(prefix="relay-") as folder:
-        state = Path(folder)
-        broker = choose(state, ports.assign(PORTS, {}, state / "ports.json"), "benchmark")
-        if not isinstance(broker, RabbitMQ):
-            sys.exit("rabbitmq-server is not installed")
-        running: list[tuple[Program, subprocess.Popen[bytes]]] = []
-        try:
-            for program in broker.programs():
-                running.append((program, _start(program)))
-            yield broker.url
-        finally:
-            for program, process in reversed(running):
-                process.send_signal(program.stop_signal)
-                process.wait(program.stop_seconds + 30)
-
-
-def _start(program: Program) -> subprocess.Popen[bytes]:
-    program.log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **program.environment}
-    with program.log.open("ab") as log:
-        process = subprocess.Popen(program.command, cwd=program.directory, env=environment, stdout=log, stderr=log)
-    deadline = time.monotonic() + START_SECONDS
-    while not program.ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            sys.exit(f"{program.name} does not start:\n{tail(program.log)}")
-        time.sleep(0.05)
-    return process
-
-
-def _tell(rates: dict[str, list[float]], events: int) -> None:
+def _tell(rates: dict[str, list[float]]) -> None:
     best = statistics.median(rates["bare, pipelined"])
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {events} events of {KEYS} keys, {ROUNDS} rounds, fsync on")
+    widest = max(map(len, rates))
     for name, measured in rates.items():
         median = statistics.median(measured)
         spread = f"{min(measured):,.0f} to {max(measured):,.0f}"
-        print(f"{name:<22} {median:8,.0f} events/s   {median / best:6.1%} of bare pipelined   ({spread})")
+        print(f"{name:<{widest}} {median:8,.0f} events/s   {median / best:6.1%} of bare pipelined   ({spread})")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Fills the outboxes of the peers, each by its own interface."""

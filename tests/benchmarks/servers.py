@@ -1,0 +1,133 @@
+"""Servers of a benchmark's own, and the processes of its small projects."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import amqp
+from strangler.adapters.stack import ports, secrets
+from strangler.adapters.stack.broker import PORTS, RabbitMQ, choose
+from strangler.adapters.stack.postgres import Server
+from strangler.adapters.stack.program import Program, tail
+
+START_SECONDS = 90.0
+SECONDS = 180.0  # for anything that is waited for
+
+
+@dataclass(frozen=True)
+class Place:
+    """A server's address, and its processes; a broker's port for STOMP, where it speaks that."""
+
+    url: str
+    pids: Sequence[int]
+    stomp: int = 0
+
+
+@contextmanager
+def postgres() -> Iterator[Place]:
+    """A server that flushes every commit, and notes its time."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        state = Path(folder)
+        state.chmod(0o755)  # the server may run as another user than the one who measures
+        port = ports.assign(["benchmark"], {}, state / "ports.json")["benchmark"]
+        server = Server("benchmark", state, port, secrets.text(state / "secrets", "postgres"))
+        server.create()
+        with (state / "postgres" / "benchmark" / "postgresql.conf").open("a") as settings:
+            settings.write("track_commit_timestamp = on\n")
+        with _started(server.program()) as pid:
+            server.create_database()
+            yield Place(server.dsn, [pid])
+
+
+@contextmanager
+def rabbitmq(*, stomp: bool = False) -> Iterator[Place]:
+    """A private node, with its port mapper; it speaks STOMP if it has the plugin."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        state = Path(folder)
+        assigned = ports.assign((*PORTS, "stomp"), {}, state / "ports.json")
+        broker = choose(state, assigned, "benchmark")
+        if not isinstance(broker, RabbitMQ):
+            sys.exit("rabbitmq-server is not installed")
+        programs = list(broker.programs())
+        if stomp:
+            programs[-1] = _speaking_stomp(programs[-1], assigned["stomp"])
+        with ExitStack() as held:
+            pids = [held.enter_context(_started(program)) for program in programs]
+            yield Place(broker.url, pids, assigned["stomp"])
+
+
+def _speaking_stomp(node: Program, port: int) -> Program:
+    """A node without the plugin starts all the same, and then nobody listens."""
+    more = node.directory / "advanced.config"
+    more.write_text(f'[{{rabbitmq_stomp, [{{tcp_listeners, [{{"127.0.0.1", {port}}}]}}]}}].\n')
+    (node.directory / "enabled_plugins").write_text("[rabbitmq_stomp].\n")
+    return replace(node, environment={**node.environment, "RABBITMQ_ADVANCED_CONFIG_FILE": str(more)})
+
+
+@contextmanager
+def _started(program: Program) -> Iterator[int]:
+    program.log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **program.environment}
+    with program.log.open("ab") as log:
+        process = subprocess.Popen(program.command, cwd=program.directory, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not program.ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"{program.name} does not start:\n{tail(program.log)}")
+            time.sleep(0.05)
+        yield process.pid
+    finally:
+        process.send_signal(program.stop_signal)
+        process.wait(program.stop_seconds + 30)
+
+
+@contextmanager
+def connected(url: str, **options: Any) -> Iterator[Any]:
+    """A channel of py-amqp."""
+    parts = urlsplit(url)
+    host = f"{parts.hostname}:{parts.port}"
+    connection = amqp.Connection(host, userid=parts.username, password=parts.password, virtual_host="/", **options)
+    connection.connect()
+    try:
+        yield connection.channel()
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running(
+    command: list[str], project: Path, environment: Mapping[str, str], *, quiet: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of a project, ended by SIGTERM."""
+    errors = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def django(project: Path, environment: Mapping[str, str], *arguments: str) -> str:
+    """What a command of a project prints."""
+    command = [sys.executable, "-m", "django", *arguments]
+    return subprocess.run(command, cwd=project, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not done():
+        if time.monotonic() > deadline:
+            sys.exit(f"not done within {SECONDS:.0f} s")
+        time.sleep(0.2)
