@@ -19,12 +19,15 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+ORDER = ("users", "products", "orders")  # what others refer to goes first
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(switches: int = 20, capability: str = "users") -> int:
     """Runs the rehearsal with a script of its own; its exit code is passed on."""
-    lines = [f"start {capability}", f"verify {capability}"]
+    first = ORDER[: ORDER.index(capability)]
+    lines = [f"{verb} {each}" for each in first for verb in ("start", "verify", "switch")]
+    lines += [f"start {capability}", f"verify {capability}"]
     for number in range(switches):
         lines += [f"{'reverse' if number % 2 else 'switch'} {capability}", "traffic 200"]
     with tempfile.TemporaryDirectory() as folder:

@@ -63,6 +63,11 @@ routes = ["GET,POST /things", "* /things/{id}/parts/*"]
 table = "bin"
 column = "thing_id"
 
+[[capabilities.things.references]]
+table = "auth_mark"
+column = "thing_id"
+deletes = false
+
 [stays]
 tables = ["bin", "auth_*"]
 """
@@ -120,7 +125,7 @@ def test_a_capability_is_read(tmp_path: Path) -> None:
         Route(frozenset(), "/things/{id}/parts/*"),
     ]
     assert (capability.process, capability.database) == ("things", "things")
-    assert capability.references == [Reference("bin", "thing_id")]
+    assert capability.references == [Reference("bin", "thing_id"), Reference("auth_mark", "thing_id", deletes=False)]
 
 
 def test_a_database_may_have_an_outbox(tmp_path: Path) -> None:

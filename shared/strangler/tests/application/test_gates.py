@@ -88,7 +88,7 @@ def test_all_gates_are_open_for_a_move_in_good_health() -> None:
     assert all(gate.open for gate in measured)
     assert [gate.name for gate in measured] == [
         "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns",
-        "vacuum (monolith)", "transactions (monolith)", "vacuum (service)", "transactions (service)",
+        "deletions", "vacuum (monolith)", "transactions (monolith)", "vacuum (service)", "transactions (service)",
         "depot ready", "gateway", "events",
     ]  # fmt: skip
 

@@ -231,7 +231,8 @@ def _route(part: Section, index: int, text: str) -> Route:
 
 def _reference(part: Section) -> Reference:
     table = part.text("table", matching=_TABLE).removeprefix("public.")
-    reference = Reference(table=table, column=part.text("column", matching=_COLUMN))
+    column, deletes = part.text("column", matching=_COLUMN), part.boolean("deletes", default=True)
+    reference = Reference(table=table, column=column, deletes=deletes)
     part.close()
     return reference
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,6 +11,7 @@ from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
 from strangler.domain.move import Move, other
 from strangler.domain.names import direction_from
+from strangler.domain.project import MONOLITH, SERVICE, Project, Reference
 from strangler.steps.flip_routes import AGENT_SECONDS
 
 LAG_BYTES = 16 * 1024 * 1024
@@ -38,6 +39,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         *_streams(parts, move),
         _verified(move),
         _columns(parts),
+        _deletions(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
         _agents(parts),
@@ -56,7 +58,7 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
         shut = [gate for gate in gates if not gate.open]
         if not shut:
             return gates
-        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "gateway"}]
+        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "deletions", "gateway"}]
         if lasting or time.monotonic() >= deadline:
             raise RefusedError(
                 "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
@@ -113,6 +115,31 @@ def _columns(parts: Parts) -> Gate:
     unfenced = parts.replication.unfenced()
     remedy = "migrate the side that is behind" if drift else "cancel the move and start it anew: it will know them then"
     return Gate("columns", not drift + unfenced, "; ".join(drift + unfenced) or "equal", remedy)
+
+
+def _deletions(parts: Parts, move: Move) -> Gate:
+    """What the monolith deletes must take with it, or out of, what refers to it; where a service owns that, the fence
+    would refuse it, and with it the whole deletion."""
+    owners = {each.capability: each.owner for each in parts.ledger.moves()} | {parts.name: other(move.owner)}
+    found: list[str] = []
+    first: list[str] = []
+    for parent, child, reference in _referring(parts.project):
+        apart = owners.get(parent, MONOLITH) == MONOLITH and owners.get(child) == SERVICE
+        if apart and parts.name in (parent, child):
+            found.append(f"{reference.table}.{reference.column} would be the service's, and {parent} the monolith's")
+            first.append(f"move {parent} first" if child == parts.name else f"reverse {child} first")
+    remedy = ", ".join([*dict.fromkeys(first), "or set deletes = false for the references if nothing is deleted meanwhile"])
+    return Gate("deletions", not found, "; ".join(found) or "reach what refers to them", remedy)
+
+
+def _referring(project: Project) -> Iterator[tuple[str, str, Reference]]:
+    """Each foreign key between two capabilities over which deletions spread: whose rows it points at, and whose it is
+    in."""
+    holders = {table: capability.name for capability in project.capabilities.values() for table in capability.tables}
+    for parent in project.capabilities.values():
+        for reference in parent.references:
+            if reference.deletes and reference.table in holders:
+                yield parent.name, holders[reference.table], reference
 
 
 def _tables(parts: Parts) -> Sequence[Gate]:

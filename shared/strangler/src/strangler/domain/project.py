@@ -77,10 +77,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A foreign key that points into a capability from a table that does not move with it."""
+    """A foreign key that points into a capability from a table that does not move with it.
+
+    ``deletes`` says whether rows of the capability may be deleted while that table is owned elsewhere.
+    """
 
     table: str
     column: str
+    deletes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
