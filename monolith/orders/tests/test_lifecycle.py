@@ -14,7 +14,7 @@ from products.models import Product
 from users import services as users
 
 from orders import services, tasks
-from orders.models import Order, Payment, PaymentMethod, Shipment, Status
+from orders.models import Line, Order, Payment, PaymentMethod, Shipment, Status
 from orders.tests.test_checkout import place, stock
 
 
@@ -39,6 +39,15 @@ class TestReading:
         place(client_of(new_user()), (product.pk, 1))
 
         assert api.get("/api/v1/orders").json()["results"] == placed[::-1]
+
+    def test_lines_stay_in_the_order_they_were_asked_for_in(self, api, new_product):
+        products = [new_product(stock=10) for _ in range(3)]
+        placed = place(api, *((product.pk, 1) for product in products[::-1])).json()
+        Line.objects.filter(order_id=placed["id"], product=products[2]).update(name="written to since")
+
+        lines = api.get(f"/api/v1/orders/{placed['id']}").json()["lines"]
+
+        assert [line["product_id"] for line in lines] == [product.pk for product in products[::-1]]
 
     def test_somebody_elses_order_is_404(self, confirmed):
         stranger = client_of(new_user())

@@ -7,22 +7,22 @@ from datetime import datetime
 from typing import Any
 
 from chassis.saga import UNDECIDED
-from django.db.models import Exists, OuterRef, QuerySet, TextField
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from orders.models import ForgottenCustomer, Order, PaymentMethod, Saga, Status
+from orders.models import ForgottenCustomer, Line, Order, PaymentMethod, Saga, Status
 from orders.provider import DEFAULT_TOKEN
 
 CHECKOUT = "checkout"
 
 
 def orders_of(*, user_id: int) -> QuerySet[Order]:
-    return Order.objects.filter(user_id=user_id).prefetch_related("lines")
+    return _with_lines(Order.objects.filter(user_id=user_id))
 
 
 def order(*, order_id: int) -> Order:
     """As it is now, with its lines. Raises Order.DoesNotExist."""
-    return Order.objects.prefetch_related("lines").get(pk=order_id)
+    return _with_lines(Order.objects.all()).get(pk=order_id)
 
 
 def order_by_key(*, user_id: int, key: str) -> Order | None:
@@ -75,7 +75,12 @@ def unshipped(*, since: datetime, limit: int) -> list[int]:
 def unannounced(*, limit: int) -> QuerySet[Order]:
     """Confirmed orders whose customers have not been told; who has left the shop is not written to."""
     silent = Order.objects.filter(status=Status.CONFIRMED, confirmation_sent_at=None, user_id__isnull=False)
-    return silent.prefetch_related("lines").order_by("pk")[:limit]
+    return _with_lines(silent).order_by("pk")[:limit]
+
+
+def _with_lines(orders: QuerySet[Order]) -> QuerySet[Order]:
+    """In the order in which they were asked for, whatever has been written to them since."""
+    return orders.prefetch_related(Prefetch("lines", queryset=Line.objects.order_by("pk")))
 
 
 def is_forgotten(*, user_id: int) -> bool:

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from orders import services, tasks
-from orders.models import Order, Payment, PaymentMethod, Saga, Shipment, Status
+from orders.models import Line, Order, Payment, PaymentMethod, Saga, Shipment, Status
 from orders.tests.placing import cancel, look, place
 
 MILK = 11
@@ -56,6 +56,16 @@ class TestReading:
         place(client_of(neighbours, new_customer()), (MILK, 1))
 
         assert api.get("/api/v1/orders").json()["results"] == placed[::-1]
+
+    def test_lines_stay_in_the_order_they_were_asked_for_in(self, api, warehouse):
+        for product in (12, 13):
+            warehouse.add(product, stock=10)
+        placed = place(api, (13, 1), (12, 1), (MILK, 1)).json()
+        Line.objects.filter(order_id=placed["id"], product_id=13).update(name="written to since")
+
+        lines = look(api, placed["id"])["lines"]
+
+        assert [line["product_id"] for line in lines] == [13, 12, MILK]
 
     def test_somebody_elses_order_is_404(self, neighbours, confirmed):
         stranger = client_of(neighbours, new_customer())

@@ -128,7 +128,9 @@ def _deletions(parts: Parts, move: Move) -> Gate:
         if apart and parts.name in (parent, child):
             found.append(f"{reference.table}.{reference.column} would be the service's, and {parent} the monolith's")
             first.append(f"move {parent} first" if child == parts.name else f"reverse {child} first")
-    remedy = ", ".join([*dict.fromkeys(first), "or set deletes = false for the references if nothing is deleted meanwhile"])
+    remedy = ", ".join(
+        [*dict.fromkeys(first), "or set deletes = false for the references if nothing is deleted meanwhile"]
+    )
     return Gate("deletions", not found, "; ".join(found) or "reach what refers to them", remedy)
 
 
