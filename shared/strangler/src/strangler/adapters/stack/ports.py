@@ -3,11 +3,15 @@
 Note "stable ports": subscriptions hold the address of the other database, and survive ``down``.
 Note "outside the ephemeral range": a port from it could be taken by any outgoing connection while the
 process that listens there is being started again.
+Note "claims": between the moment a port is chosen and the one somebody listens there, another stack could
+choose it too. A process therefore claims what it assigns by an abstract socket named for the port, which
+nobody else can bind and the kernel removes with the process.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import random
 import socket
 from collections.abc import Iterable, Mapping
@@ -21,9 +25,13 @@ LOOPBACK = "127.0.0.1"
 _LOWEST, _HIGHEST = 15000, 32000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
+_HAS_ABSTRACT_SOCKETS = platform.system() == "Linux"  # elsewhere two stacks that start at once may collide
+_claims: dict[int, socket.socket] = {}
+
 
 def assign(names: Iterable[str], wanted: Mapping[str, int], memory: Path) -> dict[str, int]:
-    """A free port for each name: the wanted one, else last time's, else any.
+    """A free port for each name: the wanted one, else last time's, else any. No other process is given
+    one of them as long as this one lives; see the note "claims".
 
     Raises ``StackError`` when a wanted port is taken.
     """
@@ -31,13 +39,13 @@ def assign(names: Iterable[str], wanted: Mapping[str, int], memory: Path) -> dic
     assigned: dict[str, int] = {}
     for name in names:
         port = wanted.get(name) or before.get(name)
-        if wanted.get(name) and not _is_free(wanted[name]):
+        if wanted.get(name) and not _claim(wanted[name]):
             raise StackError(
                 f"port {wanted[name]} is taken",
                 place=name,
                 remedy="free the port, or write 0 for any free one",
             )
-        if port is None or port in assigned.values() or not _is_free(port):
+        if port is None or port in assigned.values() or not _claim(port):
             port = _any_free({*assigned.values(), *before.values()})
         assigned[name] = port
     write_private(memory, json.dumps(before | assigned, indent=1))
@@ -47,11 +55,26 @@ def assign(names: Iterable[str], wanted: Mapping[str, int], memory: Path) -> dic
 def _any_free(taken: set[int]) -> int:
     lowest_ephemeral = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else _HIGHEST
     highest = min(_HIGHEST, lowest_ephemeral) if lowest_ephemeral > _LOWEST + 1000 else _HIGHEST
-    candidates = [port for port in range(_LOWEST, highest) if port not in taken]
+    candidates = [port for port in range(_LOWEST, highest) if port not in taken and port not in _claims]
     for port in random.sample(candidates, 200):
-        if _is_free(port):
+        if _claim(port):
             return port
     raise StackError(f"no free port between {_LOWEST} and {highest}", remedy="stop what listens on so many ports")
+
+
+def _claim(port: int) -> bool:
+    """Whether the port is free and, from now on, ours."""
+    if not _is_free(port):
+        return False
+    if port not in _claims and _HAS_ABSTRACT_SOCKETS:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0strangler-port-{port}")
+        except OSError:
+            claim.close()
+            return False
+        _claims[port] = claim
+    return True
 
 
 def _is_free(port: int) -> bool:
