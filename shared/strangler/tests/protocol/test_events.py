@@ -133,7 +133,7 @@ def test_an_outbox_that_nobody_may_read_now_is_asked_again(telling: Yard, monkey
 
 def test_a_side_of_an_older_version_holds_nothing(telling: Yard) -> None:
     with telling.service() as there:
-        there.execute("ALTER TABLE strangler.side DROP COLUMN events_held")
+        there.execute("ALTER TABLE strangler.side DROP COLUMN events_held CASCADE")
 
         with telling.working() as parts:
             row = parts.service.row()

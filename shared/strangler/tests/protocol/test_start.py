@@ -261,7 +261,7 @@ def test_a_start_ends_what_one_before_has_left_at_work(ground: Yard) -> None:
 
 
 def test_time_limits_of_an_administrator_are_not_the_tool_s(ground: Yard) -> None:
-    limits = {"statement_timeout": "15ms", "lock_timeout": "5ms", "idle_in_transaction_session_timeout": "1ms"}
+    limits = {"statement_timeout": "100ms", "lock_timeout": "5ms", "idle_in_transaction_session_timeout": "1ms"}
     for side, database in zip(("monolith", "service"), ground.databases, strict=True):
         with ground.side(side) as connection:
             for name, value in limits.items():
