@@ -10,12 +10,13 @@ DJANGO_PROJECTS := monolith services/users services/products services/orders
 help:
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
+# Compiled here, for where Python is told to write no bytecode every process would compile Django anew.
 $(VENV)/ready: requirements/all.txt requirements/uv.txt shared/chassis/pyproject.toml shared/strangler/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/all.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e shared/chassis -e shared/strangler
 	@touch $@
 
@@ -25,7 +26,7 @@ demo: $(VENV)/ready ## the shop, moved under traffic, with the proof (about 4 mi
 test: $(VENV)/ready ## every suite but the faults
 	@$(BIN)/python -m tests.suites
 
-faults: $(VENV)/ready ## each boundary killed once, on a real stack
+faults: $(VENV)/ready ## each boundary and each process killed once, on a real stack
 	@$(BIN)/python -m tests.suites faults
 
 soak: $(VENV)/ready ## the faults in every combination, more than twice as many

@@ -1,11 +1,12 @@
-"""Runs the suites one after another, for several projects hold packages of the same name, and sums them up.
+"""Runs the suites, each in a process of its own as several projects hold packages of the same name, and sums them up.
 
     python -m tests.suites                 all that `make test` runs
     python -m tests.suites faults          what is killed at each boundary, once
     python -m tests.suites soak            the same in every combination
     python -m tests.suites monolith -k x   one suite, with arguments for pytest
 
-The Django projects' suites get an embedded PostgreSQL of their own for as long as they run.
+Several suites are run two at a time, for much of what they do is to wait for servers; each is then printed when it
+has ended. A Django project's suite gets an embedded PostgreSQL of its own for as long as it runs.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +50,12 @@ SUITES: Mapping[str, Suite] = {
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
 }
-EVERYDAY = ("chassis", "monolith", "users", "products", "orders", "strangler", "contract")
+# Those that take longest first, so that both lanes end at about the same time.
+EVERYDAY = ("strangler", "chassis", "contract", "monolith", "orders", "products", "users")
+LANES = 2
+OUTCOMES = ("passed", "failed", "skipped")
+# No test kills this server, so nothing needs to outlive it.
+FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
 @contextmanager
@@ -59,6 +67,8 @@ def postgres() -> Iterator[Mapping[str, str]]:
         port = ports.assign(["tests"], {}, state / "ports.json")["tests"]
         server = Server("tests", state, port, secrets.text(state / "secrets", "postgres"))
         server.create()
+        with (state / "postgres" / "tests" / "postgresql.conf").open("a") as configuration:
+            configuration.writelines(f"{key} = '{value}'\n" for key, value in FORGETFUL.items())
         program = server.program()
         with (state / "postgres.log").open("wb") as log:
             process = subprocess.Popen(program.command, cwd=program.directory, stdout=log, stderr=log)
@@ -85,21 +95,55 @@ def _await(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Pat
         time.sleep(0.05)
 
 
-def run(name: str, extra: Sequence[str], environment: Mapping[str, str]) -> dict[str, int]:
-    """One suite's pytest; how many tests passed, failed and were skipped."""
-    suite = SUITES[name]
-    print(f"--- {name}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
+@dataclass(frozen=True)
+class Outcome:
+    """How a suite ended: how many tests passed, failed and were skipped, and what it said where that was kept."""
+
+    name: str
+    counts: Counter[str]
+    seconds: float
+    output: str = ""
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{self.counts[outcome]} {outcome}" for outcome in OUTCOMES)
+        return f"--- {self.name}: {told} in {self.seconds:.0f} s"
+
+
+def run(name: str, extra: Sequence[str], *, keep: bool) -> Outcome:
+    """One suite's pytest, which says all it says at once, or at the end where ``keep`` is asked for."""
+    suite, began = SUITES[name], time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, _database(suite) as environment:
+        report, said = Path(folder) / "report.xml", Path(folder) / "output"
         command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *suite.arguments, *extra]
-        code = subprocess.run(
-            command, cwd=ROOT / suite.folder, env={**os.environ, **environment}, check=False
-        ).returncode
-        return _counts(report, code)
+        with said.open("wb") as output:
+            code = subprocess.run(
+                command,
+                cwd=ROOT / suite.folder,
+                env={**os.environ, **environment},
+                stdout=output if keep else None,
+                stderr=output if keep else None,
+                check=False,
+            ).returncode
+        return Outcome(name, _counts(report, code), time.monotonic() - began, said.read_text(errors="replace"))
 
 
-def _counts(report: Path, code: int) -> dict[str, int]:
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
+def _database(suite: Suite) -> AbstractContextManager[Mapping[str, str]]:
+    return postgres() if suite.database else nullcontext({})
+
+
+def run_all(names: Sequence[str], extra: Sequence[str]) -> Iterator[Outcome]:
+    """Several suites, ``LANES`` at a time and in this order; each outcome as soon as it is there."""
+    print(f"{', '.join(names)}: {LANES} at a time, each shown when it has ended", flush=True)
+    with ThreadPoolExecutor(LANES) as lanes:
+        running = [lanes.submit(run, name, extra, keep=True) for name in names]
+        try:
+            yield from (each.result() for each in as_completed(running))
+        finally:
+            lanes.shutdown(cancel_futures=True)
+
+
+def _counts(report: Path, code: int) -> Counter[str]:
+    counts: Counter[str] = Counter()
     if report.exists():
         for suite in ET.parse(report).getroot().iter("testsuite"):
             failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
@@ -113,18 +157,16 @@ def _counts(report: Path, code: int) -> dict[str, int]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the suites named, or those of every day; the last line sums them up."""
-    named = arguments[0] if arguments and arguments[0] in SUITES else None
-    names, extra = ([named], arguments[1:]) if named else (EVERYDAY, arguments)
-    total = {"passed": 0, "failed": 0, "skipped": 0}
-    with ExitStack() as held:
-        environment: Mapping[str, str] = {}
-        if any(SUITES[name].database for name in names):
-            environment = held.enter_context(postgres())
-        for name in names:
-            for outcome, count in run(name, extra, environment if SUITES[name].database else {}).items():
-                total[outcome] += count
-    print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+    """Runs the suite named, or those of every day; the last line sums them up."""
+    total: Counter[str] = Counter()
+    if arguments and arguments[0] in SUITES:
+        print(f"--- {arguments[0]}", flush=True)
+        total = run(arguments[0], arguments[1:], keep=False).counts
+    else:
+        for outcome in run_all(EVERYDAY, arguments):
+            print(f"{outcome.output}{outcome}\n", flush=True)
+            total += outcome.counts
+    print(", ".join(f"{total[outcome]} {outcome}" for outcome in OUTCOMES))
     return 1 if total["failed"] or not total["passed"] else 0
 
 

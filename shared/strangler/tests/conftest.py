@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from depot import Depot
+from depot import Depot, gone_at_the_end
 from servers import Cluster, running
 
 
@@ -26,7 +26,11 @@ def cluster(clusters: tuple[Cluster, Cluster]) -> Cluster:
 
 @pytest.fixture
 def depot(tmp_path: Path) -> Iterator[Depot]:
-    made = Depot(tmp_path)
-    yield made
-    made.run("down")
-    assert not made.survivors()
+    with gone_at_the_end(Depot(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def brokered(tmp_path: Path) -> Iterator[Depot]:
+    with gone_at_the_end(Depot(tmp_path, broker=True)) as made:
+        yield made

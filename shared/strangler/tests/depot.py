@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ command = ["python", "worker.py"]
 process = "web"
 command = ["python", "load.py"]
 sample = ["--few"]
+"""
+# Nothing in it speaks to its broker, which would need seconds to come up.
+BROKER_ELSEWHERE = """
+[broker]
+url = "amqp://elsewhere"
 """
 
 WEB = """
@@ -91,12 +96,12 @@ STUBBORN = """
 
 
 class Depot:
-    """A project in a folder of its own, and its command line."""
+    """A project in a folder of its own, and its command line; with a broker of its own where one is asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, broker: bool = False) -> None:
         self.folder = folder
         self.file = folder / "strangler.toml"
-        self.file.write_text(PROJECT)
+        self.file.write_text(PROJECT if broker else PROJECT + BROKER_ELSEWHERE)
         (folder / "app").mkdir()
         sources = {"web": WEB, "migrate": MIGRATE, "load": LOAD, "worker": WORKER}
         for name, source in sources.items():
@@ -141,6 +146,14 @@ class Depot:
         return identity.remnants(self.state)
 
 
+@contextlib.contextmanager
+def gone_at_the_end(depot: Depot) -> Iterator[Depot]:
+    """Takes it down after its last test, which must leave nothing."""
+    yield depot
+    depot.run("down")
+    assert not depot.survivors()
+
+
 def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
@@ -149,13 +162,13 @@ def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def web_answer(depot: Depot) -> dict[str, Any]:
-    answer = urllib3.request("GET", depot.env()["gateway"] + "/anything", retries=False)
+    answer = urllib3.request("GET", depot.kept()["gateway"] + "/anything", retries=False)
     assert answer.status == 200
     document: dict[str, Any] = answer.json()
     return document
 
 
 def serves(depot: Depot) -> bool:
-    with contextlib.suppress(AssertionError, urllib3.exceptions.HTTPError, ValueError):
+    with contextlib.suppress(AssertionError, OSError, urllib3.exceptions.HTTPError, ValueError):
         return "pid" in web_answer(depot)
     return False

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from depot import STUBBORN, WEB, WORKER, Depot, eventually, serves, web_answer
+from depot import STUBBORN, WEB, WORKER, Depot, eventually, gone_at_the_end, serves, web_answer
 from strangler.adapters import toml
 from strangler.adapters.stack import identity
 from strangler.adapters.stack.retirement import retire
@@ -24,19 +24,33 @@ pytest.importorskip("envoy")
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
-    made = Depot(tmp_path_factory.mktemp("shared"))
-    yield made
-    made.run("down")
-    assert not made.survivors()
+def brokered_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
+    with gone_at_the_end(Depot(tmp_path_factory.mktemp("brokered"), broker=True)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def depot_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
+    with gone_at_the_end(Depot(tmp_path_factory.mktemp("depot"))) as made:
+        yield made
 
 
 @pytest.fixture
-def running(shared: Depot) -> Depot:
-    """A stack that is up; what a test kills in it is up again for the next one."""
-    shared.up()
-    eventually(lambda: serves(shared))
-    return shared
+def whole(brokered_of_all: Depot) -> Depot:
+    """A stack that is up, broker and all; what a test kills in it is up again for the next one."""
+    return up_and_serving(brokered_of_all)
+
+
+@pytest.fixture
+def running(depot_of_all: Depot) -> Depot:
+    """The same without a broker."""
+    return up_and_serving(depot_of_all)
+
+
+def up_and_serving(depot: Depot) -> Depot:
+    depot.up()
+    eventually(lambda: serves(depot))
+    return depot
 
 
 def kill_and_await_restart(depot: Depot, name: str) -> None:
@@ -50,10 +64,10 @@ def kill_supervisor(depot: Depot) -> None:
     os.kill(depot.kept()["supervisor"]["pid"], signal.SIGKILL)
 
 
-def test_processes_get_their_environment(running: Depot) -> None:
-    env = running.env()
+def test_processes_get_their_environment(whole: Depot) -> None:
+    env = whole.env()
 
-    environment = web_answer(running)["environment"]
+    environment = web_answer(whole)["environment"]
 
     assert environment["DATABASE_URL"] == env["databases"]["depot"]
     assert environment["BROKER_URL"] == env["broker"]
@@ -64,7 +78,7 @@ def test_processes_get_their_environment(running: Depot) -> None:
     assert Path(environment["PROMETHEUS_MULTIPROC_DIR"]).is_dir()
 
 
-def test_the_database_is_fit_for_moves_and_heard_on_loopback_only(running: Depot) -> None:
+def test_the_database_is_fit_for_moves_and_heard_on_loopback_only(whole: Depot) -> None:
     wanted = {
         "wal_level": "logical",
         "fsync": "on",
@@ -76,7 +90,7 @@ def test_the_database_is_fit_for_moves_and_heard_on_loopback_only(running: Depot
         "password_encryption": "scram-sha-256",
         "data_checksums": "on",
     }
-    dsn = running.env()["databases"]["depot"]
+    dsn = whole.env()["databases"]["depot"]
 
     with psycopg.connect(dsn) as connection:
         shown = {name: connection.execute(f"SHOW {name}").fetchone() for name in wanted}
@@ -86,24 +100,24 @@ def test_the_database_is_fit_for_moves_and_heard_on_loopback_only(running: Depot
         psycopg.connect(dsn.replace("postgres:", "postgres:not"))
 
 
-def test_a_second_up_says_so_and_changes_nothing(running: Depot) -> None:
-    before = running.env()
+def test_a_second_up_says_so_and_changes_nothing(whole: Depot) -> None:
+    before = whole.env()
 
-    told = running.up()
+    told = whole.up()
 
     assert f"already up: {before['gateway']}" in told
-    assert running.env() == before
+    assert whole.env() == before
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "broker", "gateway"])
-def test_a_killed_process_is_started_again(running: Depot, name: str) -> None:
-    kill_and_await_restart(running, name)
+def test_a_killed_process_is_started_again(whole: Depot, name: str) -> None:
+    kill_and_await_restart(whole, name)
 
-    eventually(lambda: serves(running))
+    eventually(lambda: serves(whole))
 
 
-def test_a_killed_postgres_comes_back_though_a_backend_was_busy(running: Depot) -> None:
-    env = running.env()
+def test_a_killed_postgres_comes_back_though_a_backend_was_busy(whole: Depot) -> None:
+    env = whole.env()
     busy = psycopg.connect(env["databases"]["depot"])
     with psycopg.connect(env["databases"]["depot"]) as connection:
         connection.execute("INSERT INTO loaded VALUES ('kept')")
@@ -111,11 +125,32 @@ def test_a_killed_postgres_comes_back_though_a_backend_was_busy(running: Depot) 
     pipeline.send_query(b"SELECT count(*) FROM generate_series(1, 100000000000)")
     pipeline.flush()
 
-    kill_and_await_restart(running, "postgres-depot")
+    kill_and_await_restart(whole, "postgres-depot")
 
     eventually(lambda: _connects(env["databases"]["depot"]))
-    assert "kept" in running.rows()
+    assert "kept" in whole.rows()
     busy.close()
+
+
+def test_up_clears_what_a_killed_supervisor_left(whole: Depot) -> None:
+    before = whole.env()
+    kill_supervisor(whole)
+
+    told = whole.up()
+
+    assert "supervisor was killed" in told
+    after = whole.env()
+    assert not set(before["processes"].values()) & set(after["processes"].values())
+    assert {**after, "processes": None} == {**before, "processes": None}
+
+
+def test_down_finds_the_processes_without_the_state_file(whole: Depot) -> None:
+    kill_supervisor(whole)
+    (whole.state / "stack.json").write_text("{")
+
+    assert whole.run("down").returncode == 0
+
+    assert not whole.survivors()
 
 
 def test_a_stale_pid_file_of_a_recycled_pid_does_not_stop_postgres(depot: Depot) -> None:
@@ -171,25 +206,6 @@ def test_down_works_after_the_supervisor_was_killed(running: Depot) -> None:
     kill_supervisor(running)
 
     assert serves(running)
-    assert running.run("down").returncode == 0
-
-    assert not running.survivors()
-
-
-def test_up_clears_what_a_killed_supervisor_left(running: Depot) -> None:
-    before = running.env()["processes"]
-    kill_supervisor(running)
-
-    told = running.up()
-
-    assert "supervisor was killed" in told
-    assert not set(before.values()) & set(running.env()["processes"].values())
-
-
-def test_down_finds_the_processes_without_the_state_file(running: Depot) -> None:
-    kill_supervisor(running)
-    (running.state / "stack.json").write_text("{")
-
     assert running.run("down").returncode == 0
 
     assert not running.survivors()

