@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from depot import LOAD, Depot, serves, web_answer
@@ -111,8 +113,23 @@ def test_a_wanted_port_that_is_taken_is_named(depot: Depot) -> None:
     assert not depot.survivors()
 
 
+@contextmanager
+def interruptible(depot: Depot, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, which Ctrl-C reaches: who runs tests in the background has children that ignore it."""
+
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    command = depot.command(*words)
+    with subprocess.Popen(command, cwd=depot.folder, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:  # noqa: PLW1509  no thread here holds a lock
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_in_the_foreground_ctrl_c_stops_everything(depot: Depot) -> None:
-    with subprocess.Popen(depot.command("up"), cwd=depot.folder, stdout=subprocess.PIPE, text=True) as up:
+    with interruptible(depot, "up") as up:
         assert up.stdout is not None
         assert any("Ctrl-C" in line for line in up.stdout)
         refused = depot.run("up")
@@ -127,7 +144,7 @@ def test_in_the_foreground_ctrl_c_stops_everything(depot: Depot) -> None:
 @pytest.mark.parametrize("words", [("up",), ("up", "--detach")])
 def test_interrupted_while_starting_it_stops_everything(brokered: Depot, words: tuple[str, ...]) -> None:
     brokered.program("load", "import time; print('begun', flush=True); time.sleep(1000)")
-    with subprocess.Popen(brokered.command(*words), cwd=brokered.folder, stdout=subprocess.PIPE, text=True) as up:
+    with interruptible(brokered, *words) as up:
         assert up.stdout is not None
         assert any("begun" in line for line in up.stdout)
         up.send_signal(signal.SIGINT)
