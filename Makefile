@@ -20,7 +20,7 @@ $(VENV)/ready: requirements/all.txt requirements/uv.txt shared/chassis/pyproject
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e shared/chassis -e shared/strangler
 	@touch $@
 
-demo: $(VENV)/ready ## the shop, moved under traffic, with the proof (about 4 minutes)
+demo: $(VENV)/ready ## the shop, moved under traffic, with the proof (about 3 minutes)
 	@$(BIN)/strangler rehearse
 
 test: $(VENV)/ready ## every suite but the faults
