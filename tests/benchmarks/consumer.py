@@ -24,7 +24,8 @@ from uuid import uuid4
 import amqp
 import psycopg
 
-from tests.benchmarks.servers import Place, connected, django, postgres, rabbitmq, running, until
+from tests.benchmarks.servers import Place, django, postgres, rabbitmq, running, until
+from tests.broker import connected
 
 PROJECT = Path(__file__).resolve().parent / "consumer_project"
 QUEUE = "counting"

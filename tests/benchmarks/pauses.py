@@ -19,13 +19,15 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-ORDER = ("users", "products", "orders")  # what others refer to goes first
+from tests.contract.sides import CAPABILITIES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(switches: int = 20, capability: str = "users") -> int:
     """Runs the rehearsal with a script of its own; its exit code is passed on."""
-    first = ORDER[: ORDER.index(capability)]
+    order = list(CAPABILITIES)  # what others refer to goes first
+    first = order[: order.index(capability)]
     lines = [f"{verb} {each}" for each in first for verb in ("start", "verify", "switch")]
     lines += [f"start {capability}", f"verify {capability}"]
     for number in range(switches):

@@ -26,7 +26,8 @@ import psycopg
 
 from tests.benchmarks import peers
 from tests.benchmarks.peers import PEERS, Peer, Peers
-from tests.benchmarks.servers import Place, connected, django, postgres, rabbitmq, running
+from tests.benchmarks.servers import Place, django, postgres, rabbitmq, running
+from tests.broker import connected
 
 PROJECT = Path(__file__).resolve().parent / "relay_project"
 QUEUE = "benchmark"

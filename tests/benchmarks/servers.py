@@ -11,10 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import amqp
 from strangler.adapters.stack import ports, secrets
 from strangler.adapters.stack.broker import PORTS, RabbitMQ, choose
 from strangler.adapters.stack.postgres import Server
@@ -90,19 +87,6 @@ def _started(program: Program) -> Iterator[int]:
     finally:
         process.send_signal(program.stop_signal)
         process.wait(program.stop_seconds + 30)
-
-
-@contextmanager
-def connected(url: str, **options: Any) -> Iterator[Any]:
-    """A channel of py-amqp."""
-    parts = urlsplit(url)
-    host = f"{parts.hostname}:{parts.port}"
-    connection = amqp.Connection(host, userid=parts.username, password=parts.password, virtual_host="/", **options)
-    connection.connect()
-    try:
-        yield connection.channel()
-    finally:
-        connection.close()
 
 
 @contextmanager

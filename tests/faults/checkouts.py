@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ import httpx
 
 from tests.contract.goods import Shelf
 from tests.contract.people import PASSWORD, Account, fresh_email, sign_up
+from tests.faults.traffic import Traffic
 from tests.waiting import eventually
 
 THINK_SECONDS = 0.02
@@ -52,18 +52,18 @@ class Journal:
     failures: list[str] = field(default_factory=list)
 
 
-class Checkouts:
+class Checkouts(Traffic):
     """``with Checkouts(…) as traffic``: some buy, one restocks what is scarce, one leaves the shop again and again.
 
     The block's end waits until the shop gets through once more, and until everybody has been answered.
     """
 
     def __init__(self, connect: Callable[[], httpx.Client], staff: Account, *, buyers: int = 4, seed: int = 1) -> None:
+        super().__init__()
         self.journal = Journal()
         self._connect = connect
         self._staff = staff
         self._seed = seed
-        self._over = threading.Event()
         self._confirmed: list[float] = []  # when each order was begun that was confirmed in its answer
         with connect() as client:
             shelf = Shelf(client, staff)
@@ -78,23 +78,6 @@ class Checkouts:
             for number, (work, account) in enumerate(works)
         ]
         self._buyers = buyers
-
-    def __enter__(self) -> Checkouts:
-        for thread in self._threads:
-            thread.start()
-        self.get_through()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self.get_through()
-        finally:
-            self._over.set()
-            for thread in self._threads:
-                thread.join()
 
     def get_through(self) -> None:
         """Waits until some orders that were begun after this call have been confirmed in their answers."""

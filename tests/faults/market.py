@@ -19,6 +19,7 @@ import psycopg
 from strangler.adapters.stack import secrets
 
 from tests.contract import people
+from tests.contract.sides import CAPABILITIES
 from tests.faults import books, queues
 from tests.faults.books import Books, Session
 from tests.faults.checkouts import Checkouts, Journal
@@ -28,7 +29,6 @@ from tests.stack import ROOT, Stack
 from tests.waiting import eventually
 
 MONOLITH, SERVICE = "monolith", "service"
-CAPABILITIES = ("users", "products", "orders")
 CONSUMERS = ("products", "orders")  # of messages
 DATABASES = ("monolith", *CAPABILITIES)
 # The processes that a link leads elsewhere, by the name of the link.

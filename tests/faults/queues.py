@@ -6,14 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import amqp
 
+from tests.broker import connected
 from tests.faults.books import Event
 
 EXCHANGE = "events"
@@ -24,23 +22,9 @@ OF_THE_NODE = ("RABBITMQ_", "ERL_EPMD_", "HOME=", "PATH=")
 SECONDS = 60
 
 
-@contextmanager
-def channel(url: str) -> Iterator[Any]:
-    """One of a connection of its own."""
-    parts = urlsplit(url)
-    connection = amqp.Connection(
-        f"{parts.hostname}:{parts.port}", userid=parts.username, password=parts.password, virtual_host="/"
-    )
-    connection.connect()
-    try:
-        yield connection.channel()
-    finally:
-        connection.close()
-
-
 def listen(url: str) -> None:
     """From now on the events are kept for `heard`, whatever becomes of the broker."""
-    with channel(url) as opened:
+    with connected(url) as opened:
         opened.queue_declare(LISTENER, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
         opened.queue_purge(LISTENER)
         for types in HEARD:
@@ -63,14 +47,14 @@ def dead(url: str, capability: str) -> list[str]:
 
 def send(url: str, queue: str, body: bytes) -> None:
     """Puts a message into a queue, as a relay would; returns when it is there."""
-    with channel(url) as opened:
+    with connected(url) as opened:
         opened.confirm_select()
         opened.basic_publish_confirm(amqp.Message(body, delivery_mode=2), "", queue, mandatory=True)
 
 
 def consumers(url: str, queue: str) -> int:
     """How many are subscribed to the queue, those that wait for their turn as well."""
-    with channel(url) as opened:
+    with connected(url) as opened:
         return int(opened.queue_declare(queue, passive=True).consumer_count)
 
 
@@ -102,7 +86,7 @@ def _program(name: str) -> str:
 
 def _waiting(url: str, queue: str) -> list[Any]:
     found = []
-    with channel(url) as opened:
+    with connected(url) as opened:
         # Given back when the channel is closed.
         while (message := opened.basic_get(queue, no_ack=False)) is not None:
             found.append(message)

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from tests.contract.sides import CAPABILITIES
 from tests.faults.books import Books
 from tests.faults.checkouts import Journal
 from tests.faults.invariants import (
@@ -24,7 +25,7 @@ from tests.faults.invariants import (
     stock_was_taken_and_given_back_once,
     the_order_of_each_key_is_kept,
 )
-from tests.faults.market import CAPABILITIES, LINKED, Market, check, opened
+from tests.faults.market import LINKED, Market, check, opened
 
 PROCESSES = (
     "orders-relay",

@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ import httpx
 import psycopg
 
 from tests.faults.customers import NAME, Customer, address
+from tests.faults.traffic import Traffic
 from tests.waiting import eventually
 
 THINK_SECONDS = 0.01
@@ -30,37 +30,22 @@ class Journal:
     failures: list[str] = field(default_factory=list)
 
 
-class Writers:
+class Writers(Traffic):
     """``with Writers(client_factory) as writers``: each inserts addresses and renames itself until the block ends.
 
     The block's end waits until each has got through once more, so that a shop that stands still is seen.
     """
 
     def __init__(self, connect: Callable[[], httpx.Client], count: int = 3) -> None:
+        super().__init__()
         self.run = uuid4().hex[:8]
         self._clients = [connect() for _ in range(count)]
         self.journals = [Journal(Customer(client).register()) for client in self._clients]
-        self._over = threading.Event()
         self._threads = [threading.Thread(target=self._write, args=(journal,)) for journal in self.journals]
 
-    def __enter__(self) -> Writers:
-        for thread in self._threads:
-            thread.start()
-        self.get_through()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self.get_through()
-        finally:
-            self._over.set()
-            for thread in self._threads:
-                thread.join()
-            for client in self._clients:
-                client.close()
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
 
     @property
     def failures(self) -> list[str]:
