@@ -53,7 +53,8 @@ PEERS = (
         destination="/exchange/events/benchmark.thing.done",
         settings="STOMP, chunks of 1000, persistent, one process",
         not_promised=(
-            "no confirm: a row counts as sent when it is in the socket, in whatever order the rows are read; "
+            "no confirm: a row counts as sent when it is in the socket, in whatever order the rows are read, and "
+            "stopping the process right after its last row lost 8 and 5 of 1000 in two of four rounds; "
             "all rows are one transaction, so a process that dies sends every one of them again"
         ),
     ),
@@ -114,6 +115,10 @@ class Peers:
                 _check(process, deadline)
                 time.sleep(0.02)
             seconds = time.perf_counter() - began
+            # A process that is stopped before what it wrote has reached the broker takes it along: see STOMP above.
+            while queued() < events:
+                _check(process, deadline)
+                time.sleep(0.02)
         return seconds * events / max(1, events - first)
 
     def _django(self, *arguments: str) -> None:
