@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from chassis import deadletters, events, inbox
+from chassis import broker, deadletters, events, inbox
 from chassis.models import OutboxMessage, PublishedMessage
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
@@ -143,6 +143,14 @@ def test_dead_letters_are_listed_and_stay_and_are_purged_when_asked(post):
 
     assert run("purge", "--source", "dead", "--key", "2", "--capability", "books", "--yes") == ["1 purged"]
     assert [letter.message for letter in post.dead()] == [first]
+
+
+def test_a_dead_letter_that_is_looked_at_again_and_again_stays(post):
+    """From RabbitMQ 4 on a quorum queue drops what was delivered 20 times, unless the queue says otherwise."""
+    bury(message(key="1"))
+
+    for _ in range(broker.DELIVERY_LIMIT + 5):
+        assert len(run("list", "--source", "dead")) == 1
 
 
 def test_a_replay_that_the_broker_does_not_take_leaves_the_letter(post):

@@ -14,6 +14,8 @@ from kombu.connection import Connection
 
 EXCHANGE = "events"
 DELIVERY_LIMIT = 20
+# Of a dead letter: each look at it counts, and from RabbitMQ 4 on a queue that names no limit drops it after 20.
+LOOKS = 2**31 - 1
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 HEARTBEAT = 20
@@ -63,7 +65,10 @@ def declare(channel: Any, consumes: Mapping[str, Iterable[str]]) -> None:
     channel.exchange_declare(exchange=EXCHANGE, type="topic", durable=True, auto_delete=False)
     for capability, types in consumes.items():
         channel.queue_declare(
-            queue=dead(capability), durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
+            queue=dead(capability),
+            durable=True,
+            auto_delete=False,
+            arguments={"x-queue-type": "quorum", "x-delivery-limit": LOOKS},
         )
         channel.queue_declare(queue=capability, durable=True, auto_delete=False, arguments=queue_arguments(capability))
         for type in types:
