@@ -32,6 +32,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "chassis.health.HealthMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "chassis.logs.RequestIdMiddleware",
     "chassis.tracing.TraceMiddleware",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from chassis import health
 from django.contrib import admin
 from django.urls import include, path
 
@@ -11,5 +10,4 @@ urlpatterns = [
     path("", include("users.urls")),
     path("", include("products.urls")),
     path("", include("orders.urls")),
-    *health.urlpatterns,
 ]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import broker_node
+import postgres_node
 import pytest
-from broker_node import BrokerNode
 from chassis import ownership
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +16,7 @@ from library.lending import plan
 from library.post import Post
 from library.pump import Pump
 from library.side import Side
+from server_node import ServerNode
 
 
 def pem(key: Ed25519PrivateKey) -> bytes:
@@ -48,7 +49,7 @@ def reader(db) -> User:
 
 
 @pytest.fixture(scope="session")
-def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerNode]:
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerNode]:
     """One RabbitMQ for the session; what a test stops is running again for the next."""
     node = broker_node.node(tmp_path_factory.mktemp("broker"))
     if node is None:
@@ -60,8 +61,24 @@ def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerNo
         node.stop()
 
 
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerNode]:
+    """One PostgreSQL beside Django's for the session; what a test stops is running again for the next."""
+    node = postgres_node.node(tmp_path_factory.mktemp("postgres"))
+    yield node
+    node.stop()
+
+
 @pytest.fixture
-def rabbitmq_node(shared_broker: BrokerNode) -> Iterator[BrokerNode]:
+def server(shared_server: ServerNode) -> ServerNode:
+    """The server itself, for tests that stop and start it; its database is empty."""
+    shared_server.start()
+    postgres_node.renew(shared_server)
+    return shared_server
+
+
+@pytest.fixture
+def rabbitmq_node(shared_broker: ServerNode) -> Iterator[ServerNode]:
     """The node itself, for tests that stop and start it."""
     shared_broker.start()
     yield shared_broker
@@ -69,7 +86,7 @@ def rabbitmq_node(shared_broker: BrokerNode) -> Iterator[BrokerNode]:
 
 
 @pytest.fixture
-def rabbitmq(rabbitmq_node: BrokerNode) -> str:
+def rabbitmq(rabbitmq_node: ServerNode) -> str:
     """The amqp URL of a running node; queues of earlier tests may still be there, so name your own."""
     return rabbitmq_node.url
 

@@ -11,6 +11,7 @@ from chassis import admission
 from chassis.admission import Admission, AdmissionMiddleware
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from prometheus_client import REGISTRY
 
 DEADLINE = 20.0
 
@@ -26,6 +27,10 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def waiting() -> float:
+    return REGISTRY.get_sample_value("chassis_admission_waiting") or 0.0
 
 
 class Visit:
@@ -77,10 +82,11 @@ def test_whoever_leaves_and_comes_again_comes_after_those_who_wait():
     with admitted.at_work():
         for ahead, name in enumerate(("first", "second")):
             begin(lambda name=name: work(name))
-            eventually(lambda ahead=ahead: admitted.waiting > ahead)
+            eventually(lambda ahead=ahead: waiting() > ahead)
     work("again")
 
     assert came == ["first", "second", "again"]
+    assert waiting() == 0
 
 
 def test_who_stands_aside_lets_another_in_and_waits_for_a_turn_to_come_back():

@@ -21,6 +21,7 @@ from library.handlers import moment
 from library.models import Book, Inbox
 from library.post import Post, message
 from library.waiting import until
+from prometheus_client import REGISTRY
 from strangler.adapters.stack import ports
 from strangler.adapters.stack.broker import PORTS as BROKER_PORTS
 from strangler.adapters.stack.broker import Valkey
@@ -54,13 +55,19 @@ def handled(count: int) -> None:
     until(lambda: Inbox.objects.count() == count)
 
 
+def doubles() -> float:
+    labels = {"capability": "books", "outcome": "duplicate"}
+    return REGISTRY.get_sample_value("chassis_consumer_messages_total", labels) or 0.0
+
+
 def test_messages_are_handled_once_each(post, consumer):
     numbered = [message(key=str(number % 7), title=f"{number:03}") for number in range(100)]
+    before = doubles()
 
     post.put(*numbered, *numbered[:50])
 
     handled(100)
-    until(lambda: post.count("books") == 0)
+    until(lambda: doubles() == before + 50)
     consumer.stop()
     assert titles() == [f"{number:03}" for number in range(100)]
     assert post.count("books") == 0, "not all was acknowledged"

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 from chassis import gunicorn
+from library.programs import MIGRATE, WEB, Running, run
+from library.waiting import until
 
 
 @pytest.fixture
@@ -51,6 +56,44 @@ def test_starting_forgets_the_samples_of_an_earlier_run(monkeypatch, tmp_path):
 
     assert directory.is_dir()
     assert list(directory.iterdir()) == []
+
+
+def test_without_a_folder_for_the_samples_it_makes_one_and_leaves_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    server = SimpleNamespace()
+
+    gunicorn.on_starting(server)
+    assert [str(folder) for folder in tmp_path.iterdir()] == [os.environ["PROMETHEUS_MULTIPROC_DIR"]]
+
+    gunicorn.on_exit(server)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_given_is_left_alone_at_the_end(monkeypatch, tmp_path):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
+    server = SimpleNamespace()
+
+    gunicorn.on_starting(server)
+    gunicorn.on_exit(server)
+
+    assert (tmp_path / "metrics").is_dir()
+
+
+def test_who_is_asked_to_end_answers_what_has_begun(server, tmp_path):
+    run(MIGRATE, DATABASE_URL=server.url)
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    with Running(WEB, tmp_path / "web.log", DATABASE_URL=server.url) as web, ThreadPoolExecutor(1) as thread:
+        web.await_status("/readyz", 200)
+        answer = thread.submit(web.post, f"/books/when-told?begun={begun}&go={go}")
+        until(begun.exists)
+
+        web.signal()
+        until(lambda: web.is_closed)
+        go.touch()
+
+        assert answer.result(60).status_code == 201
+        assert web.process.wait(60) == 0
 
 
 def test_a_dead_worker_takes_its_live_gauges_along(monkeypatch, tmp_path):

@@ -7,10 +7,11 @@ import pytest
 from chassis import inbox
 from chassis.inbox import FencedError
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from library.handlers import moment
 from library.models import Book, Inbox, Visit
 from library.post import message
+from library.sessions import end_the_session
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
 pytestmark = [postgresql, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_moment")]
@@ -127,6 +128,17 @@ def test_a_fence_that_the_handler_swallows_undoes_its_other_writes(side):
     with pytest.raises(FencedError):
         inbox.handle(message("books.swallow"), "books")
 
+    assert not Visit.objects.exists()
+    assert not Inbox.objects.exists()
+
+
+def test_a_lost_session_that_the_handler_swallows_is_no_handled_message():
+    moment.planned = end_the_session
+
+    with pytest.raises(OperationalError):
+        inbox.handle(message("books.swallow-inside"), "books")
+
+    connection.close()
     assert not Visit.objects.exists()
     assert not Inbox.objects.exists()
 

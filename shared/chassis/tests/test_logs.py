@@ -70,5 +70,46 @@ def test_an_id_that_could_forge_a_log_line_is_replaced(client, offered):
     assert len(answer.headers["X-Request-Id"]) == 32
 
 
+def test_a_complaint_is_told_when_it_begins_when_it_changes_and_when_it_is_over(caplog):
+    caplog.set_level(logging.INFO)
+    complaint = logs.Complaint(logging.getLogger("library"), "shelf_away")
+
+    for reason in ("moved", "moved", "painted", "painted"):
+        complaint.make(reason)
+    for _ in range(2):
+        complaint.settle()
+
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "shelf_away"),
+        ("WARNING", "shelf_away"),
+        ("INFO", "shelf_away_over"),
+    ]
+    assert [record.reason for record in caplog.records[:2]] == ["moved", "painted"]
+
+
+def test_what_is_wrong_again_is_told_again(caplog):
+    complaint = logs.Complaint(logging.getLogger("library"), "shelf_away")
+    complaint.make("moved")
+    complaint.settle()
+
+    complaint.make("moved")
+
+    assert [record.message for record in caplog.records] == ["shelf_away"] * 2
+
+
+def test_celery_tells_of_its_tries_once_a_minute_and_of_all_else_each_time(monkeypatch):
+    seldom = logs.Seldom()
+    now = [100.0]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+
+    def passes(template: str) -> bool:
+        return seldom.filter(logging.LogRecord("celery.beat", logging.ERROR, "", 0, template, (), None))
+
+    assert [passes("beat: Connection error: %s.") for _ in range(3)] == [True, False, False]
+    assert [passes("beat: something else") for _ in range(2)] == [True, True]
+    now[0] += logs.Seldom.EVERY
+    assert passes("beat: Connection error: %s.")
+
+
 def test_the_configuration_is_what_logging_accepts():
     logging.config.DictConfigurator(logs.configuration("library"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from celery import Celery
+from chassis import options
 from chassis import settings as environment
 from chassis.passwords import PBKDF2PasswordHasher
 from django.contrib.auth.hashers import identify_hasher, make_password
@@ -19,6 +20,49 @@ def test_a_secret_that_is_missing_is_named(monkeypatch):
 
     with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is not set"):
         environment.secret("SECRET_KEY")
+
+
+def test_a_secret_may_be_in_a_file(environ, tmp_path):
+    file = tmp_path / "url"
+    file.write_text("postgresql://ada:s p@db.example/library\n")
+    environ("DATABASE_URL_FILE", str(file))
+    environ("DATABASE_URL", "")
+
+    assert environment.secret("DATABASE_URL") == "postgresql://ada:s p@db.example/library"
+
+
+def test_a_secret_that_is_given_twice_is_refused(environ, tmp_path):
+    environ("SECRET_KEY", "one")
+    environ("SECRET_KEY_FILE", str(tmp_path / "other"))
+
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY and SECRET_KEY_FILE are both set"):
+        environment.secret("SECRET_KEY")
+
+
+def test_a_file_that_cannot_be_read_is_named(environ, monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    environ("SECRET_KEY_FILE", str(tmp_path / "none"))
+
+    with pytest.raises(ImproperlyConfigured, match=r"SECRET_KEY_FILE=.*none.*No such file"):
+        environment.secret("SECRET_KEY")
+
+
+def test_an_empty_file_is_no_secret(environ, monkeypatch, tmp_path):
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    (tmp_path / "empty").write_text("\n")
+    environ("SECRET_KEY_FILE", str(tmp_path / "empty"))
+
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is not set"):
+        environment.secret("SECRET_KEY")
+
+
+def test_the_broker_s_address_may_be_in_a_file_too(environ, monkeypatch, tmp_path):
+    monkeypatch.delenv("BROKER_URL", raising=False)
+    (tmp_path / "url").write_text("amqp://localhost")
+    environ("BROKER_URL_FILE", str(tmp_path / "url"))
+
+    assert environment.celery(queue="catalogue")["broker_url"] == "amqp://localhost"
+    assert options.broker_url() == "amqp://localhost"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("", True), ("0", False), ("1", True), ("False", False)])
@@ -82,6 +126,21 @@ def test_a_database_of_another_kind_is_refused(environ):
 
     with pytest.raises(ImproperlyConfigured, match="PostgreSQL"):
         environment.database(application="catalogue")
+
+
+def test_a_server_that_vanishes_is_noticed_and_the_address_may_say_when(environ):
+    environ("DATABASE_URL", "postgresql://ada@db.example/library?tcp_user_timeout=1000")
+
+    options = environment.database(application="catalogue")["OPTIONS"]
+
+    assert options["tcp_user_timeout"] == 1000
+    assert options["keepalives_idle"] < 30
+
+
+def test_a_broker_is_waited_for_without_end(environ):
+    environ("BROKER_URL", "amqp://localhost")
+
+    assert environment.celery(queue="catalogue")["broker_connection_max_retries"] is None
 
 
 def test_rabbitmq_gets_quorum_queues_and_confirms(environ):

@@ -16,8 +16,13 @@ from contextlib import AbstractContextManager, contextmanager
 from django.db import connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from prometheus_client import Gauge
 
 from chassis import options
+
+WAITING = Gauge(
+    "chassis_admission_waiting", "Requests that wait until another is done with.", multiprocess_mode="livesum"
+)
 
 
 class Admission:
@@ -60,23 +65,21 @@ class Admission:
         finally:
             self._enter()
 
-    @property
-    def waiting(self) -> int:
-        """How many threads wait for a place."""
-        with self._lock:
-            return len(self._queue)
-
     def _enter(self) -> None:
+        self._await_turn()
+        self._mine.place = True
+
+    def _await_turn(self) -> None:
         turn = threading.Lock()
         with self._lock:
             if self._free:
                 self._free -= 1
-            else:
-                turn.acquire()
-                self._queue.append(turn)
-        # Whoever leaves gives the place to this thread by letting go of its lock.
-        turn.acquire()
-        self._mine.place = True
+                return
+            turn.acquire()
+            self._queue.append(turn)
+        with WAITING.track_inprogress():
+            # Whoever leaves gives the place to this thread by letting go of its lock.
+            turn.acquire()
 
     def _leave(self) -> None:
         self._mine.place = False

@@ -18,11 +18,12 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-from chassis import broker, deadletters, options
+from chassis import broker, deadletters, options, vitals
 from chassis.acknowledgements import Acknowledgements
 from chassis.broker import BrokerLostError
 from chassis.events import MalformedError, Message
 from chassis.lanes import Delivery, Lanes
+from chassis.logs import Complaint
 from chassis.watch import Watch, backoff
 
 logger = logging.getLogger("chassis.consumer")
@@ -43,6 +44,7 @@ class Consumer:
         self._lanes = Lanes(capability, watch, count=options.lanes())
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"chassis-{capability}", daemon=True)
+        self._complaint = Complaint(logger, "subscription_lost")
 
     def start(self) -> None:
         """Begins to consume as soon as the capability is open; returns at once."""
@@ -57,19 +59,18 @@ class Consumer:
 
     def _run(self) -> None:
         failures = 0
-        while not self._stopping.is_set():
-            if not self._watch.await_open(self.capability, QUIET * 10):
-                continue
-            began = time.monotonic()
-            try:
-                self._consume()
-            except Exception as error:
-                # Whatever it was, the messages have gone back; without this thread nobody would fetch them.
-                failures = 1 if time.monotonic() - began > LASTING else failures + 1
-                logger.warning(
-                    "subscription_lost", exc_info=not isinstance(error, BrokerLostError), extra=self._fields(error)
-                )
-                self._stopping.wait(backoff(failures))
+        with vitals.loop(self.capability):
+            while not self._stopping.is_set():
+                vitals.beat()
+                if not self._watch.await_open(self.capability, QUIET * 10):
+                    continue
+                began = time.monotonic()
+                try:
+                    self._consume()
+                except Exception as error:  # noqa: BLE001  the messages have gone back; who else would fetch them
+                    failures = 1 if time.monotonic() - began > LASTING else failures + 1
+                    self._complain(error)
+                    self._stopping.wait(backoff(failures))
 
     def _consume(self) -> None:
         url = options.broker_url()
@@ -84,18 +85,24 @@ class Consumer:
             connection.collect()
 
     def _read(self, subscription: _Subscription) -> None:
+        self._complaint.settle()
         logger.info("consuming", extra={"capability": self.capability})
         try:
             while not subscription.ended.is_set() and self._may_consume():
                 subscription.read()
+                vitals.beat()
         finally:
             subscription.close()
 
     def _may_consume(self) -> bool:
         return not self._stopping.is_set() and self._watch.is_open(self.capability)
 
-    def _fields(self, error: Exception) -> dict[str, Any]:
-        return {"capability": self.capability, "reason": f"{type(error).__name__}: {error}"}
+    def _complain(self, error: Exception) -> None:
+        self._complaint.make(
+            f"{type(error).__name__}: {error}",
+            exc_info=not isinstance(error, BrokerLostError),
+            capability=self.capability,
+        )
 
 
 class _Subscription:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import DEFAULT_DB_ALIAS, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
@@ -21,12 +21,14 @@ from django.urls import Resolver404, resolve
 from chassis import forwarding, options, ownership
 from chassis.body import Body
 from chassis.holding import Full, Holding
+from chassis.outage import Outage, is_outage
 from chassis.ownership import SAFE_METHODS, SideState
 from chassis.seam import AwaitedRow
 
 logger = logging.getLogger("chassis.fence")
 
 TO = "x-strangler-to"
+OUTAGE = "chassis.outage"  # in each request's environment, which its copies share
 RUNS = 4  # a request that meets fences more often than moves can explain is a fault, not a race
 
 
@@ -41,17 +43,35 @@ class FenceMiddleware:
         self.holding = Holding()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answers the request here, or sends it to where it can be answered."""
-        sides = ownership.sides()
-        if not sides or not isinstance(request, WSGIRequest):
-            return self.get_response(request)
-        with Body(request) as body:
-            return _Passage(self, request, body, sides).run()
+        """Answers the request here, or sends it to where it can be answered; with 503 while the database is away."""
+        outage = request.META[OUTAGE] = Outage()
+        try:
+            response = self._pass(request)
+        except Error as error:
+            if not is_outage(error):
+                raise
+            return outage.answer(request)
+        return outage.answer(request) if outage.met else response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """A view that met the fence has not failed: its answer is thrown away, and nobody is alarmed."""
+        """A view that met the fence, or lost the database, has not failed: its answer is thrown away, and nobody is
+        alarmed."""
         attempt = getattr(request, "fence_attempt", None)
-        return HttpResponse(status=503) if attempt is not None and attempt.refused else None
+        outage: Outage = request.META[OUTAGE]
+        outage.met = outage.met or is_outage(exception)
+        return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.refused) else None
+
+    def reach(self, request: HttpRequest) -> HttpResponseBase:
+        """The answer of the rest of the middleware and the view."""
+        with request.META[OUTAGE].watching():
+            return self.get_response(request)
+
+    def _pass(self, request: HttpRequest) -> HttpResponseBase:
+        sides = ownership.sides()
+        if not sides or not isinstance(request, WSGIRequest):
+            return self.reach(request)
+        with Body(request) as body:
+            return _Passage(self, request, body, sides).run()
 
 
 class _Passage:
@@ -79,7 +99,7 @@ class _Passage:
                 return elsewhere
         for _ in range(RUNS):
             attempt = Attempt(self.denied)
-            response = attempt.run(self.middleware.get_response, self._fresh())
+            response = attempt.run(self.middleware.reach, self._fresh())
             if attempt.refused is None and attempt.awaited is None:
                 return response
             if attempt.committed:

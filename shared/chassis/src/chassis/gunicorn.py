@@ -8,17 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
-
-from prometheus_client import multiprocess
 
 from chassis import logs, warmth
 
 SWITCH_SECONDS = 0.001
 
 bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT', '8000')}"
-worker_class = "gthread"
+worker_class = "chassis.web.Worker"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 threads = int(os.environ.get("WEB_THREADS", "32"))
 # The workers ask for it too: half of the threads may hold requests.
@@ -34,16 +33,19 @@ timeout = 60
 preload_app = False
 control_socket_disable = True
 # Heartbeats are file times; on a disk that is busy a worker would look dead.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 logconfig_dict = logs.configuration("gunicorn")
 
 
 def on_starting(server: Any) -> None:
-    """Forget the samples of an earlier run: their process ids may be used again."""
+    """Give the workers a folder for their samples; forget those of an earlier run, whose process ids may come again."""
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if directory:
-        shutil.rmtree(directory, ignore_errors=True)
-        Path(directory).mkdir(parents=True, exist_ok=True)
+    if not directory:
+        # The workers inherit it; nothing has imported prometheus_client yet, which looks once.
+        server.own_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    Path(directory).mkdir(parents=True, exist_ok=True)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -56,5 +58,11 @@ def post_worker_init(worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Drop the gauges of a worker that is gone."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    """Leave no folder of one's own behind."""
+    shutil.rmtree(getattr(server, "own_metrics", ""), ignore_errors=True)

@@ -1,8 +1,8 @@
 """Three addresses of every process: ``/healthz`` (alive), ``/readyz`` (ready), ``/metrics``.
 
-They are answered by a middleware and not by the project's urls: before anything that touches the
+In a web process they are answered by a middleware and not by the project's urls: before anything that touches the
 database, which may be what is wrong, and whatever the Host header says, since probes and scrapers
-come by the address of a pod.
+come by the address of a pod. Every other process answers them at a port of its own (`chassis.probes`).
 
 Ready means that the process's own database answers and has all migrations. Never the broker: work for it is kept in
 the database while it is away.
@@ -11,24 +11,70 @@ the database while it is away.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
-from django.db.utils import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_prometheus.exports import ExportToDjangoView  # type: ignore[import-untyped]
 
+from chassis import vitals
+from chassis.logs import Complaint
+
 logger = logging.getLogger(__name__)
 
+LOOK_EVERY = 1.0  # seconds between two looks for a database that is waited for
+
 _migrated: set[str] = set()
+_unreachable = Complaint(logger, "database_unreachable")
 
 
 def database_problem(using: str = DEFAULT_DB_ALIAS) -> str | None:
-    """Why the database cannot serve now, or None.
+    """Why the database cannot serve now, or None."""
+    problem, detail = _look(using)
+    if detail:
+        _unreachable.make(detail, using=using)
+    else:
+        _unreachable.settle()
+    return problem or None
+
+
+def await_database(stopping: threading.Event) -> None:
+    """Returns when the database answers and has all migrations, or as soon as ``stopping`` is set.
+
+    Says once what it waits for.
+    """
+    waiting = Complaint(logger, "waiting")
+    with vitals.loop("start"):
+        while not stopping.is_set() and any(problem := _look(DEFAULT_DB_ALIAS)):
+            waiting.make(": ".join(filter(None, problem)))
+            # Whatever is wrong with a session, the next look has another.
+            connections.close_all()
+            stopping.wait(LOOK_EVERY)
+            vitals.beat()
+    waiting.settle()
+
+
+def liveness() -> tuple[int, dict[str, Any]]:
+    """Status and body of ``/healthz``: 200 as long as the process answers at all and its loops go round."""
+    if still := vitals.stuck():
+        return 503, {"status": "stuck", "loops": still}
+    return 200, {"status": "alive"}
+
+
+def readiness() -> tuple[int, dict[str, Any]]:
+    """Status and body of ``/readyz``: 200 when work can be done, 503 with the reason otherwise."""
+    if problem := database_problem():
+        return 503, {"status": "unready", "reason": problem}
+    return 200, {"status": "ready"}
+
+
+def _look(using: str) -> tuple[str, str]:
+    """What keeps the database from serving, and in its own words why; both empty where it can.
 
     Reading the migrations' graph is slow, and migrations do not come undone under a running process:
     "all applied" is asked only until it has been true once.
@@ -37,12 +83,11 @@ def database_problem(using: str = DEFAULT_DB_ALIAS) -> str | None:
         with connections[using].cursor() as cursor:
             cursor.execute("SELECT 1")
         if using not in _migrated and _pending(using):
-            return "migrations are not applied"
-    except DatabaseError as error:
-        logger.warning("database_unreachable", extra={"using": using, "reason": str(error)})
-        return "the database does not answer"
+            return "migrations are not applied", ""
+    except Error as error:
+        return "the database does not answer", str(error).strip()
     _migrated.add(using)
-    return None
+    return "", ""
 
 
 def _pending(using: str) -> bool:
@@ -54,19 +99,21 @@ def _pending(using: str) -> bool:
 @never_cache
 @transaction.non_atomic_requests
 def alive(request: HttpRequest) -> HttpResponse:
-    """200 as long as the process answers at all."""
-    return JsonResponse({"status": "alive"})
+    """See `liveness`."""
+    status, content = liveness()
+    return JsonResponse(content, status=status)
 
 
 @require_safe
 @never_cache
 @transaction.non_atomic_requests
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when requests can be served, 503 with the reason otherwise."""
-    problem = database_problem()
-    if problem:
-        return JsonResponse({"status": "unready", "reason": problem}, status=503)
-    return JsonResponse({"status": "ready"})
+    """See `readiness`."""
+    status, content = readiness()
+    response = JsonResponse(content, status=status)
+    # Told once by `database_problem`; Django would tell of every probe.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 @require_safe
@@ -90,6 +137,3 @@ class HealthMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         view = VIEWS.get(request.path_info, self.get_response)
         return view(request)
-
-
-urlpatterns = [path(address[1:], view) for address, view in VIEWS.items()]

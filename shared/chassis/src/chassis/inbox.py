@@ -18,6 +18,7 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 
 from chassis import options, ownership
+from chassis.outage import is_outage
 
 if TYPE_CHECKING:
     from chassis.events import Message
@@ -112,6 +113,7 @@ def handle(message: Message, capability: str) -> Outcome:
 
     Raises:
         FencedError: when a statement met a fence, also where the handler swallowed the error. Nothing was committed.
+        OperationalError: when the session was lost, also where the handler swallowed that.
     """
     handler = _handlers.get((capability, message.type))
     if handler is None:
@@ -161,22 +163,30 @@ def model_of(capability: str) -> type[InboxRow]:
 
 
 class _FenceWatch:
-    """Notes a fence that a statement has met, whatever its caller makes of the error."""
+    """Notes that a statement has met a fence, or lost its session, whatever its caller makes of the error.
+
+    A transaction that has lost its session is rolled back without another word where the error was swallowed.
+    """
 
     def __init__(self) -> None:
         self.refused: str | None = None
+        self._lost: Exception | None = None
 
     def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         try:
             return execute(sql, params, many, context)
         except Exception as error:
             self.refused = self.refused or ownership.refused_capability(error)
+            if is_outage(error):
+                self._lost = error
             raise
 
     def check(self) -> None:
         """Raises what the handler has swallowed, so that its other effects are rolled back."""
         if self.refused is not None:
             raise FencedError(self.refused)
+        if self._lost is not None:
+            raise self._lost
 
 
 def _table(capability: str) -> str:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rest_framework.exceptions import APIException
 
 from chassis import keys
+from chassis.logs import Complaint
 
 logger = logging.getLogger("chassis.jwks")
 
@@ -62,6 +63,7 @@ class RemoteKeys:
         self._fetched = float("-inf")
         self._asked = float("-inf")
         self._failing = False
+        self._complaint = Complaint(logger, "jwks_unavailable")
 
     def key(self, kid: str) -> Ed25519PublicKey:
         """The key with this id.
@@ -106,9 +108,10 @@ class RemoteKeys:
                 self._keys = fetch(self.url)
             except SourceError as error:
                 self._failing = True
-                logger.warning("jwks_unavailable", extra={"url": self.url, "reason": str(error)})
+                self._complaint.make(str(error), url=self.url)
             else:
                 self._failing = False
+                self._complaint.settle()
                 self._fetched = self._asked
 
     def _due(self) -> bool:

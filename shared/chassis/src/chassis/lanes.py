@@ -15,7 +15,7 @@ import psycopg
 from django.db import InterfaceError, OperationalError, connection
 from prometheus_client import Counter
 
-from chassis import deadletters, inbox, logs, ownership, tracing
+from chassis import deadletters, inbox, logs, ownership, tracing, vitals
 from chassis.broker import BrokerLostError
 from chassis.events import Message
 from chassis.inbox import FencedError
@@ -102,7 +102,8 @@ class _Lane(threading.Thread):
         while (delivery := self.queue.get()) is not None:
             self.idle.clear()
             if not delivery.origin.ended.is_set():
-                self._settle(delivery)
+                with vitals.loop(self.name):
+                    self._settle(delivery)
             self.idle.set()
         connection.close()
 
@@ -123,6 +124,7 @@ class _Lane(threading.Thread):
         attempts, tries = 0, 0
         fault: BaseException
         while not delivery.origin.ended.is_set():
+            vitals.beat()
             self._stand_at_the_door(delivery)
             try:
                 outcome = inbox.handle(message, self._capability)
@@ -177,6 +179,7 @@ class _Lane(threading.Thread):
                 )
             except BrokerLostError as error:
                 attempts += 1
+                vitals.beat()
                 logger.warning("dead_letter_refused", extra={"capability": self._capability, "reason": str(error)})
                 delivery.origin.ended.wait(backoff(attempts))
             else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -49,6 +50,51 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
+class Complaint:
+    """What is wrong for now: told when it begins and when it changes, not at every try; and when it is over."""
+
+    def __init__(self, logger: logging.Logger, event: str) -> None:
+        self._logger = logger
+        self._event = event
+        self._told = ""
+        self._since = 0.0
+
+    def make(self, reason: str, *, exc_info: bool = False, **fields: Any) -> None:
+        if not self._told:
+            self._since = time.monotonic()
+        if reason != self._told:
+            self._told = reason
+            self._logger.warning(self._event, exc_info=exc_info, extra={"reason": reason, **fields})
+
+    def settle(self) -> None:
+        """Nothing is wrong any more; nothing where nothing was."""
+        if self._told:
+            self._told = ""
+            seconds = round(time.monotonic() - self._since, 1)
+            self._logger.info(f"{self._event}_over", extra={"seconds": seconds})
+
+
+class Seldom(logging.Filter):
+    """Celery tells of every try to reach a broker that is away: lets it do so once a minute."""
+
+    EVERY = 60.0
+    OF = ("consumer: Cannot connect to", "beat: Connection error", "Message Error")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        template = str(record.msg)
+        if not template.startswith(self.OF):
+            return True
+        now = time.monotonic()
+        if now - self._told.get(template, float("-inf")) < self.EVERY:
+            return False
+        self._told[template] = now
+        return True
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name not in _OWN | _UNSERIALIZABLE}
 
@@ -77,12 +123,15 @@ def configuration(service: str, *, level: str = "INFO") -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": "chassis.logs.JsonFormatter", "service": service}},
+        "filters": {"seldom": {"()": "chassis.logs.Seldom"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {
             "django": {"level": level, "handlers": [], "propagate": True},
             # A 4xx is the client's affair; the gateway's access log has it.
             "django.request": {"level": "ERROR"},
+            "celery.worker.consumer.consumer": {"filters": ["seldom"]},
+            "celery.beat": {"filters": ["seldom"]},
             "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
         },

@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from chassis import settings as environment
+
 
 def hold_seconds() -> float:
     """``CHASSIS_HOLD_SECONDS``: how long a request waits for an owner at most."""
@@ -124,10 +126,7 @@ def broker_url() -> str:
 
     Raises ImproperlyConfigured.
     """
-    url = str(_setting("CHASSIS_BROKER_URL", "") or os.environ.get("BROKER_URL", ""))
-    if not url:
-        raise ImproperlyConfigured("BROKER_URL is not set: give it in the environment, or set CHASSIS_BROKER_URL")
-    return url
+    return str(_setting("CHASSIS_BROKER_URL", "") or environment.secret("BROKER_URL"))
 
 
 def unheard() -> Collection[str]:

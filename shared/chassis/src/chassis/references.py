@@ -7,18 +7,22 @@ does in an ordinary session what ``on_delete`` says of every row that pointed th
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
+from prometheus_client import Counter
 
-from chassis import ownership
+from chassis import ownership, vitals
 
 logger = logging.getLogger("chassis.references")
 
 CHANNEL = "strangler_orphan"
+
+SWEPT = Counter("chassis_references_swept_total", "Deletions of another side that were cleaned up behind.", ["outcome"])
 
 DUE = """
 SELECT id, capability, table_name, key FROM strangler.orphan
@@ -35,8 +39,8 @@ ON CONFLICT (capability) DO UPDATE SET rows = swept.rows + 1
 """
 
 
-def sweep() -> int:
-    """Cleans up behind every queued deletion that is due; how many were done.
+def sweep(stopping: Callable[[], bool] = lambda: False) -> int:
+    """Cleans up behind every queued deletion that is due, until ``stopping``; how many were done.
 
     One transaction each. A clean-up that fails stays queued with its error, and is tried again later.
     """
@@ -45,7 +49,9 @@ def sweep() -> int:
         cursor.execute("SELECT to_regclass('strangler.orphan') IS NOT NULL")
         if not cursor.fetchone()[0]:
             return done
-    while (outcome := _sweep_one()) is not None:
+    while not stopping() and (outcome := _sweep_one()) is not None:
+        vitals.beat()
+        SWEPT.labels("done" if outcome else "failed").inc()
         done += outcome
     return done
 

@@ -19,8 +19,9 @@ import psycopg
 from django.db import Error, connection
 from prometheus_client import Counter, Gauge
 
-from chassis import broker, options, outbox, publishers
+from chassis import broker, options, outbox, publishers, vitals
 from chassis.broker import BrokerLostError
+from chassis.logs import Complaint
 from chassis.outbox import Waiting
 from chassis.publishers import Fate, Outcome, Parcel, Publisher
 from chassis.shares import Share
@@ -67,6 +68,7 @@ class Delivery:
         """
         try:
             while self.on_its_way or (self._next and not self._publisher.blocked and not stopping()):
+                vitals.beat()
                 more = self._send(stopping)
                 self._publisher.settle(0 if more else BREATH)
                 self._take_outcomes()
@@ -114,7 +116,9 @@ class Relay:
     """Runs in one thread, over one session of the database and one connection to the broker."""
 
     def __init__(self) -> None:
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
+        self._broker_lost = Complaint(logger, "broker_lost")
+        self._database_lost = Complaint(logger, "database_lost")
         self._share = Share()
         self._publisher: Publisher | None = None
         self._held: frozenset[str] = frozenset()
@@ -131,19 +135,21 @@ class Relay:
 
     def stop(self) -> None:
         """What is on its way is still waited for; may be called from a signal handler."""
-        self._stopping.set()
+        self.stopping.set()
 
     def run(self) -> None:
         """Until `stop`; a broker or a database that is away is waited for."""
-        while not self._stopping.is_set():
-            try:
-                published = self.turn()
-                if not published:
-                    self._wait()
-            except BrokerLostError as error:
-                self._lose_broker(error)
-            except (Error, psycopg.Error) as error:
-                self._lose_database(error)
+        with vitals.loop("relay"):
+            while not self.stopping.is_set():
+                vitals.beat()
+                try:
+                    published = self.turn()
+                    if not published:
+                        self._wait()
+                except BrokerLostError as error:
+                    self._lose_broker(error)
+                except (Error, psycopg.Error) as error:
+                    self._lose_database(error)
         self._hang_up()
 
     def turn(self) -> int:
@@ -154,8 +160,10 @@ class Relay:
         self._listen()
         self._share.balance()
         self._measure()
+        self._database_lost.settle()
         if self._publisher is None:
             self._publisher = publishers.open_publisher(options.broker_url(), options.consumes())
+            self._broker_lost.settle()
             logger.info("broker_connected")
         rows = self._ready()
         if not rows:
@@ -173,7 +181,7 @@ class Relay:
     def _deliver(self, rows: list[Waiting], publisher: Publisher) -> int:
         delivery = Delivery(rows, publisher, self._window)
         try:
-            delivery.run(self._stopping.is_set)
+            delivery.run(self.stopping.is_set)
             self._window, self._failures = publishers.WINDOW, 0
         except BrokerLostError as error:
             self._blame(error, delivery)
@@ -212,7 +220,7 @@ class Relay:
         heard = [notice.channel for notice in session.notifies(timeout=timeout, stop_after=1)]
         if SIDES in heard:
             # A switch turns a side several times in a row, and needs the processors more than its events need haste.
-            self._stopping.wait(CALM)
+            self.stopping.wait(CALM)
         self._echo = outbox.CHANNEL in heard
         self._idle = False
 
@@ -225,12 +233,12 @@ class Relay:
 
     def _lose_broker(self, error: BrokerLostError) -> None:
         LOST.inc()
-        logger.warning("broker_lost", extra={"reason": str(error)})
+        self._broker_lost.make(str(error))
         self._drop_publisher()
         self._pause()
 
     def _lose_database(self, error: Exception) -> None:
-        logger.warning("database_lost", extra={"reason": str(error)})
+        self._database_lost.make(str(error))
         # Its messages are read again in another session, perhaps by another relay.
         self._drop_publisher()
         connection.close()
@@ -240,7 +248,7 @@ class Relay:
 
     def _pause(self) -> None:
         self._failures += 1
-        self._stopping.wait(min(2.0, 0.05 * 2 ** min(self._failures, 8)))
+        self.stopping.wait(min(2.0, 0.05 * 2 ** min(self._failures, 8)))
 
     def _drop_publisher(self) -> None:
         if self._publisher is not None:

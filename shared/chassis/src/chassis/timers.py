@@ -9,15 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
-from chassis import archive, idempotency, options, saga
+from chassis import archive, idempotency, options, saga, vitals
+from chassis.logs import Complaint
 
 logger = logging.getLogger("chassis.timers")
 
 BATCH = 100  # deadlines at a time
 DEADLINES = 1.0  # seconds between two looks at them
 TIDYING = 600.0  # seconds between two looks at what is old
+# Where nothing was forgotten for long, one statement deletes a great deal.
+SLOW = TIDYING + 3600.0
 
 Chore = tuple[float, Callable[[], object]]
 
@@ -32,6 +35,7 @@ class Timers:
         self._chores = chores if chores is not None else [(DEADLINES, lambda: saga.expire(BATCH)), (TIDYING, tidy)]
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chassis-timers", daemon=True)
+        self._complaint = Complaint(logger, "timer_put_off")
 
     def start(self) -> None:
         """Begins; the first of everything is due at once."""
@@ -45,12 +49,27 @@ class Timers:
 
     def _run(self) -> None:
         due = [time.monotonic()] * len(self._chores)
-        while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
-            for place, (every, chore) in enumerate(self._chores):
-                if due[place] <= time.monotonic():
-                    _do(chore)
-                    due[place] = time.monotonic() + every
+        with vitals.loop("timers", SLOW):
+            while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
+                for place, (every, chore) in enumerate(self._chores):
+                    if due[place] <= time.monotonic():
+                        self._do(chore)
+                        vitals.beat()
+                        due[place] = time.monotonic() + every
         connection.close()
+
+    def _do(self, chore: Callable[[], object]) -> None:
+        try:
+            chore()
+        except Error as error:
+            # A server that is away, or a fence that went up meanwhile: it is due again soon.
+            self._complaint.make(f"{type(error).__name__}: {error}")
+            connection.close()
+        except Exception:
+            # Without this thread no deadline would pass any more.
+            logger.exception("timer_failed")
+        else:
+            self._complaint.settle()
 
 
 def tidy() -> None:
@@ -63,15 +82,3 @@ def forget_published() -> None:
     """Forgets published events that are older than they have to be kept. A relay's chore: not every project that
     publishes has a worker."""
     archive.purge("published", archive.outdated())
-
-
-def _do(chore: Callable[[], object]) -> None:
-    try:
-        chore()
-    except DatabaseError as error:
-        # A server that is away, or a fence that went up meanwhile: it is due again soon.
-        logger.warning("timer_put_off", extra={"reason": f"{type(error).__name__}: {error}"})
-        connection.close()
-    except Exception:
-        # Without this thread no deadline would pass any more.
-        logger.exception("timer_failed")

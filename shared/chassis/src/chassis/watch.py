@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Mapping
 
 import psycopg
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
-from chassis import ownership
+from chassis import ownership, vitals
+from chassis.logs import Complaint
 from chassis.ownership import SideState
 
 logger = logging.getLogger("chassis.watch")
@@ -32,6 +33,7 @@ class Watch:
         self._stopping = threading.Event()
         self._listeners: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
+        self._complaint = Complaint(logger, "sides_unknown")
 
     def start(self) -> None:
         """Begins to watch; again is no error."""
@@ -83,15 +85,18 @@ class Watch:
         return ownership.opened(self._seen.get(capability))
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._hear()
-            except Exception as error:
-                # Whatever it was, this thread goes on: without it a process would consume nothing, or what is not its.
-                known = isinstance(error, (DatabaseError, psycopg.Error))
-                logger.warning("sides_unknown", exc_info=not known, extra={"reason": str(error)})
-                connection.close()
-                self._stopping.wait(PATROL)
+        with vitals.loop("watch"):
+            while not self._stopping.is_set():
+                try:
+                    self._hear()
+                except Exception as error:  # noqa: BLE001
+                    # Whatever it was, this thread goes on: without it a process would consume nothing, or what is not
+                    # its.
+                    known = isinstance(error, (Error, psycopg.Error))
+                    self._complaint.make(str(error), exc_info=not known)
+                    connection.close()
+                    vitals.beat()
+                    self._stopping.wait(PATROL)
         connection.close()
 
     def _hear(self) -> None:
@@ -108,6 +113,8 @@ class Watch:
         with self._changed:
             doubted = set(self._doubted)
         seen = ownership.sides()
+        self._complaint.settle()
+        vitals.beat()
         with self._changed:
             self._seen = seen
             self._doubted -= doubted

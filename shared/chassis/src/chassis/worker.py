@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery import Task, bootsteps  # type: ignore[import-untyped]
-from celery.exceptions import Ignore, ImproperlyConfigured, Reject  # type: ignore[import-untyped]
+from celery.exceptions import Ignore, ImproperlyConfigured, Reject, TaskPredicate  # type: ignore[import-untyped]
 from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
 from django.core.checks import ERROR, run_checks
 from prometheus_client import Counter
 
-from chassis import options, ownership
+from chassis import options, ownership, vitals
+from chassis.vitals import Pulse
 from chassis.watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chassis.consumer import Consumer
     from chassis.timers import Timers
 
@@ -25,7 +31,10 @@ SUFFIX = ".tasks"
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 # A task that was sent back comes to whoever consumes next; while a pause lasts that may still be this process.
 BREATH = 0.2
+PULSE = 5.0  # seconds between two signs of life of the loop that reads tasks
+STOP = 10.0  # seconds that messages have which are under way when the worker ends
 
+TASKS = Counter("chassis_tasks_total", "Tasks that were run.", ["task", "outcome"])
 SENT_BACK = Counter("chassis_tasks_sent_back_total", "Tasks that met a fence and were published again.", ["queue"])
 
 
@@ -37,9 +46,12 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.chassis_watch = Watch()
         self._consumers: list[Consumer] = []
         self._timers: Timers | None = None
+        self._clock: Clock | None = None
 
     def create(self, worker: Any) -> None:
         """Refuses a pool that forks, for threads do not survive that, and settings that lose messages.
+
+        Returns when the database answers and has all migrations: nothing that is delivered could be handled before.
 
         Raises:
             ImproperlyConfigured: naming what to do.
@@ -50,6 +62,7 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         wrong = [str(found) for found in run_checks(tags=["chassis"]) if found.level >= ERROR]
         if wrong:
             raise ImproperlyConfigured("\n".join(wrong))
+        _await_database()
 
     def start(self, worker: Any) -> None:
         # An app is made before Django's models can be.
@@ -62,17 +75,41 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._consumers = [Consumer(capability, worker.chassis_watch) for capability in options.consumes()]
         for consumer in self._consumers:
             consumer.start()
+        if worker.beat:
+            self._clock = Clock(worker.beat)
+            vitals.follow(self._clock)
 
     def stop(self, worker: Any) -> None:
         """What is under way is finished and acknowledged; the rest goes back to its queue."""
+        if self._clock is not None:
+            vitals.forget(self._clock)
+        # All at once: whoever has asked the worker to end waits for the slowest, not for the sum of them.
+        stops: list[Callable[[float], None]] = [consumer.stop for consumer in self._consumers]
         if self._timers is not None:
-            self._timers.stop()
-        for consumer in self._consumers:
-            consumer.stop()
+            stops.append(self._timers.stop)
+        ending = [threading.Thread(target=stop, args=(STOP,), daemon=True) for stop in stops]
+        for thread in ending:
+            thread.start()
+        for thread in ending:
+            thread.join()
         self._consumers = []
         worker.chassis_watch.stop()
 
     terminate = stop
+
+
+class Clock:
+    """The process in which Celery's beat runs, as something to be followed."""
+
+    name = "beat"
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it has ended by itself, after which nothing is scheduled any more."""
+        return self._process.pid is not None and not self._process.is_alive()
 
 
 class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -89,10 +126,23 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
         queues.deselect(list(self._queues))
         self._consumer = parent
         self._watch.on_look(self._look)
+        self._pulse: Pulse | None = None
+        self._beating: Any = None
 
     def start(self, parent: Any) -> None:
         """After each connection to the broker; not at once, for what is delivered before Celery's loop runs ends it."""
         parent.call_soon(self._turn)
+        pulse = self._pulse = Pulse("tasks")
+        vitals.follow(pulse)
+        self._beating = parent.timer.call_repeatedly(PULSE, lambda: parent.call_soon(pulse.beat))
+
+    def stop(self, parent: Any) -> None:
+        """The connection is lost, and Celery tries for another without end; or the worker ends."""
+        if self._pulse is not None:
+            vitals.forget(self._pulse)
+            self._beating.cancel()
+
+    terminate = stop
 
     def _look(self) -> None:
         """In the watching thread, so it only asks the consuming one."""
@@ -120,13 +170,18 @@ class FencedTask(Task):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().__call__(*args, **kwargs)
+            result = super().__call__(*args, **kwargs)
+        except TaskPredicate:
+            raise
         except Exception as error:
             refused = ownership.refused_capability(error)
             if refused is None or self.request.called_directly or self.request.is_eager:
+                TASKS.labels(self.name, "failed").inc()
                 raise
             self._send_back(refused)
             raise Ignore from error
+        TASKS.labels(self.name, "done").inc()
+        return result
 
     def _send_back(self, refused: str) -> None:
         request = self.request
@@ -139,3 +194,17 @@ class FencedTask(Task):  # type: ignore[misc]
             # Not published again, so it must not be acknowledged.
             raise Reject(error, requeue=True) from error
         SENT_BACK.labels(queue).inc()
+
+
+def _await_database() -> None:
+    """Nothing has begun yet, so SIGTERM ends the process at once; Celery takes the signal over when it starts."""
+    from django.db import connections
+
+    from chassis import health, probes
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    probes.serve_if_asked()
+    health.await_database(threading.Event())
+    # The embedded beat is forked, and must not inherit a session.
+    connections.close_all()

@@ -74,6 +74,18 @@ def swallow(message: Any) -> None:
         pass
 
 
+@handles("books.swallow-inside", capability="books")
+def swallow_inside(message: Any) -> None:
+    """The same, for a refusal after a savepoint."""
+    Visit.objects.create(note="swallow")
+    try:
+        with transaction.atomic():
+            moment("swallow")
+            Book.objects.create(title="never")
+    except DatabaseError:
+        pass
+
+
 def ask(message: Any) -> str:
     """A call over the network, for all the library knows."""
     moment("asked in a transaction" if connection.in_atomic_block else "asked")

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from chassis import seam
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
@@ -77,6 +79,42 @@ def upload(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"length": length}, status=201)
 
 
+def swallow_inside(request: HttpRequest) -> HttpResponse:
+    """The same, for a refusal after a savepoint."""
+    Visit.objects.create(note="swallow")
+    try:
+        with transaction.atomic():
+            moment()
+            Book.objects.create(title="Emma")
+    except DatabaseError:
+        pass
+    return HttpResponse(status=201)
+
+
+def last_moment(request: HttpRequest) -> HttpResponse:
+    """All is written, and not committed yet."""
+    Book.objects.create(title="Emma")
+    moment()
+    return HttpResponse(status=201)
+
+
+def impatient(request: HttpRequest) -> HttpResponse:
+    """Waits for nobody."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '1ms'")
+    Book.objects.create(title="Emma")
+    return HttpResponse(status=201)
+
+
+def when_told(request: HttpRequest) -> HttpResponse:
+    """Says that it has begun, and goes on when it is told to."""
+    Path(request.GET["begun"]).touch()
+    while not Path(request.GET["go"]).exists():
+        time.sleep(0.01)
+    Book.objects.create(title="Emma")
+    return HttpResponse(status=201)
+
+
 def read(request: HttpRequest, pk: int) -> HttpResponse:
     """Looks a book up across the seam."""
     book = seam.await_row(Book, pk, request=request)
@@ -89,6 +127,10 @@ urlpatterns = [
     path("books/commit-first", commit_first),
     path("books/commit-nothing", commit_nothing),
     path("books/upload", upload),
+    path("books/swallow-inside", swallow_inside),
+    path("books/last-moment", last_moment),
+    path("books/impatient", impatient),
+    path("books/when-told", when_told),
     path("visits", add),
     path("visits/<int:pk>", read),
 ]

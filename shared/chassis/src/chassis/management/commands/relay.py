@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from prometheus_client import start_http_server
 
-from chassis import broker, options
+from chassis import broker, health, options, probes
 from chassis.relay import Relay
 from chassis.timers import TIDYING, Timers, forget_published
 
@@ -23,20 +23,25 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Adds --metrics-port and --metrics-address."""
-        parser.add_argument("--metrics-port", type=int, help="serve Prometheus's metrics there; 0: any free port")
-        parser.add_argument("--metrics-address", default="127.0.0.1", help="default: 127.0.0.1")
+        there, at = os.environ.get("METRICS_PORT") or None, os.environ.get("METRICS_ADDRESS") or probes.LOOPBACK
+        told = "serve /healthz, /readyz and /metrics there; 0: any free port; default: METRICS_PORT"
+        parser.add_argument("--metrics-port", type=int, default=there, help=told)
+        parser.add_argument("--metrics-address", default=at, help="default: METRICS_ADDRESS, or 127.0.0.1")
 
     def handle(self, *args: Any, **options_: Any) -> None:
-        """Raises ImproperlyConfigured when no broker is named."""
+        """A database that is away, or not migrated yet, is waited for.
+
+        Raises ImproperlyConfigured when no broker is named.
+        """
         weakness = broker.shortcoming(options.broker_url())
         if weakness:
             logger.warning("broker_promises_less", extra={"reason": weakness})
-        if options_["metrics_port"] is not None:
-            server, _ = start_http_server(options_["metrics_port"], options_["metrics_address"])
-            logger.info("metrics_served", extra={"port": server.server_port})
         relay = Relay()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: relay.stop())
+        if options_["metrics_port"] is not None:
+            probes.serve(options_["metrics_port"], options_["metrics_address"])
+        health.await_database(relay.stopping)
         chores = Timers([(TIDYING, forget_published)])
         chores.start()
         relay.run()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError, connection
 
-from chassis import references
-
-PATROL = 5.0  # seconds between two looks where no notification came
+from chassis import health, probes, references
+from chassis.sweeper import Sweeper
 
 
 class Command(BaseCommand):
-    """Sweeps once, or for as long as it runs."""
+    """Sweeps once, or until SIGTERM or SIGINT."""
 
     help = "Applies on_delete to rows whose parent was deleted by the side that owns it."
 
@@ -22,21 +21,13 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="sweep what is queued now, then end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Runs until it is stopped; a lost server is waited for."""
+        """A database that is away, or not migrated yet, is waited for; not by --once, which raises its errors."""
         if options["once"]:
             self.stdout.write(f"{references.sweep()} swept")
             return
-        while True:
-            try:
-                self._patrol()
-            except OperationalError as error:
-                self.stderr.write(f"database away: {error}")
-                connection.close()
-
-    def _patrol(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {references.CHANNEL}")
-        while True:
-            references.sweep()
-            for _ in connection.connection.notifies(timeout=PATROL, stop_after=1):
-                pass
+        sweeper = Sweeper()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sweeper.stop())
+        probes.serve_if_asked()
+        health.await_database(sweeper.stopping)
+        sweeper.run()

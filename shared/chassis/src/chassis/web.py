@@ -1,0 +1,25 @@
+"""gunicorn's threaded worker, which stops so that nobody has connected in vain."""
+
+from __future__ import annotations
+
+import select
+
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Takes those who have connected when it is asked to end, and refuses whoever comes later.
+
+    gunicorn keeps its listeners open until the last request is answered: whoever connects meanwhile is not refused,
+    sends its request, and is cut off. Only a refusal tells a gateway that the request can go elsewhere.
+    """
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Also called while it runs, when it has as many connections as it may."""
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            while select.select([listener], [], [], 0)[0]:
+                self.accept(listener)
+            listener.close()

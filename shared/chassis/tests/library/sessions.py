@@ -1,0 +1,31 @@
+"""Sessions beside Django's, and how a server ends one that is Django's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+from library.waiting import until
+
+
+def another_session(**options: Any) -> psycopg.Connection[Any]:
+    """A session of the same database."""
+    there = connection.settings_dict
+    return psycopg.connect(
+        host=there["HOST"],
+        port=there["PORT"],
+        user=there["USER"],
+        password=there["PASSWORD"],
+        dbname=there["NAME"],
+        **options,
+    )
+
+
+def end_the_session() -> None:
+    """Ends the session of the calling thread, as a server does that is stopped."""
+    pid = connection.connection.info.backend_pid
+    with another_session(autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [pid])
+        until(lambda: not other.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone())
