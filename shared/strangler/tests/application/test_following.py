@@ -8,8 +8,9 @@ import pytest
 from moves import NAME, PROJECT, Coordinator, at_rest, moving, parts_of, run_switch
 from strangler.application import agent as following
 from strangler.application import routes
-from strangler.application.agent import Agent
+from strangler.application.agent import Agent, prepare
 from strangler.application.watch import patrol
+from strangler.domain.errors import StackError
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, RouteTable, untouched
@@ -23,6 +24,9 @@ class MemoryGateway:
     def __init__(self, looks: int = 0) -> None:
         self.looks = looks
         self.published: list[RouteTable] = []
+        self.asked: list[str] = []
+        self.drains = True
+        self.requests = 0
         self._left = 0
 
     def publish(self, table: RouteTable) -> None:
@@ -34,6 +38,17 @@ class MemoryGateway:
             self._left -= 1
             return "before"
         return self.published[-1].version if self.published else None
+
+    def admit(self) -> None:
+        self.asked.append("admit")
+
+    def drain(self) -> bool:
+        self.asked.append("drain")
+        return self.drains
+
+    def busy(self) -> bool:
+        self.requests -= 1
+        return self.requests >= 0
 
 
 def test_routes_follow_the_owner() -> None:
@@ -80,6 +95,120 @@ def test_an_agent_does_not_say_what_is_not_live(monkeypatch: pytest.MonkeyPatch)
     Agent("here", PROJECT, MemoryLedger(world), MemoryGateway(looks=10**6)).follow()
 
     assert world.agents == {}
+
+
+class AbsentGateway(MemoryGateway):
+    """Takes what is published, and answers nothing."""
+
+    def admit(self) -> None:
+        raise StackError("away")
+
+
+def test_a_gateway_that_is_away_finds_the_present_table_when_it_starts() -> None:
+    world = moving()
+    world.agents.clear()
+    gateway = AbsentGateway()
+    agent = Agent("here", PROJECT, MemoryLedger(world), gateway)
+
+    for _ in range(2):
+        with pytest.raises(StackError):
+            agent.follow()
+
+    assert [table.version for table in gateway.published] == ["crates@1:monolith"]
+    assert (world.agents, agent.live) == ({}, None)
+
+
+def test_what_has_been_replaced_by_somebody_else_is_published_again() -> None:
+    gateway = MemoryGateway()
+    agent = Agent("here", PROJECT, MemoryLedger(moving()), gateway)
+    agent.follow()
+    gateway.published.append(replace(gateway.published[0], version="older"))
+
+    agent.follow()
+
+    assert agent.live == gateway.published[-1].version == "crates@1:monolith"
+
+
+def test_a_ledger_that_went_away_is_listened_to_anew() -> None:
+    world = moving()
+    ledger = MemoryLedger(world)
+    agent = Agent("here", PROJECT, ledger, MemoryGateway())
+    agent.follow()
+    before, seen = len(world.agents), ledger.agent_seen
+    ledger.agent_seen = lambda *_: (_ for _ in ()).throw(LostError("away"))  # type: ignore[method-assign]
+    with pytest.raises(LostError):
+        agent.follow()
+    assert agent.live == "crates@1:monolith"
+    ledger.agent_seen = seen  # type: ignore[method-assign]
+    heard: list[str] = []
+    ledger.listen = lambda: heard.append("listen")  # type: ignore[method-assign]
+
+    agent.follow()
+
+    assert (heard, len(world.agents)) == (["listen"], before)
+
+
+def test_what_is_prepared_is_never_older_than_the_ledger() -> None:
+    world = moving()
+
+    class Interrupted(MemoryGateway):
+        def publish(self, table: RouteTable) -> None:
+            super().publish(table)
+            if len(self.published) == 1:
+                run_switch(parts_of(world), "switch")
+                self.published.append(routes.table(PROJECT, list(world.moves.values())))
+                self.published.append(table)  # what was read before the switch is written after it
+
+    gateway = Interrupted()
+
+    assert prepare(PROJECT, MemoryLedger(world), gateway) == "crates@2:service"
+
+    assert gateway.published[-1].version == "crates@2:service"
+
+
+def test_a_gateway_that_starts_in_the_middle_of_a_switch_has_the_owner_of_the_moment_and_then_the_next() -> None:
+    world = moving()
+    gateway = MemoryGateway()
+    coordinator = Coordinator(world, lambda parts: run_switch(parts, "switch"))
+    while "fence" not in coordinator.calls:
+        coordinator.run(1)
+
+    assert prepare(PROJECT, MemoryLedger(world), gateway) == "crates@1:monolith"
+    agent = Agent("new", PROJECT, MemoryLedger(world), gateway)
+    agent.follow()
+    assert world.agents["new"] == {NAME: 1}
+
+    while world.moves[NAME].state is not State.SETTLING:
+        coordinator.run(1)
+    agent.follow()
+    coordinator.die()
+
+    assert (world.agents["new"], agent.live) == ({NAME: 2}, "crates@2:service")
+
+
+def test_an_agent_follows_until_nothing_is_under_way_and_then_leaves() -> None:
+    world = moving()
+    gateway = MemoryGateway()
+    agent = Agent("here", PROJECT, MemoryLedger(world), gateway)
+    agent.follow()
+    gateway.requests = 2
+    run_switch(parts_of(world), "switch")
+
+    agent.drain()
+    assert world.agents["here"] == {NAME: 2}
+    agent.leave()
+
+    assert gateway.asked == ["admit", "drain"]
+    assert "here" not in world.agents
+
+
+def test_where_nothing_can_be_drained_nobody_waits() -> None:
+    gateway = MemoryGateway()
+    gateway.drains, gateway.requests = False, 2
+
+    Agent("here", PROJECT, MemoryLedger(moving()), gateway).drain()
+
+    assert (gateway.requests, gateway.published) == (2, [])
 
 
 def test_a_patrol_unwinds_what_has_no_coordinator_and_tells() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from moves import NAME, moving, parts_of
 from strangler.application.ending import complete
-from strangler.application.retirement import retire
+from strangler.application.retirement import Elsewhere, retire
 from strangler.application.status import status
 from strangler.domain.errors import RefusedError, StackError
 from strangler.domain.project import MONOLITH, SERVICE
@@ -47,6 +47,24 @@ def test_one_that_does_not_stop_keeps_its_streams() -> None:
 
     assert parts.replication.calls == ["end forward"]
     assert status(parts).phase == "completed"
+
+
+def test_one_that_others_run_is_left_to_them_while_it_answers() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    complete(parts, drop=False)
+    silent = [False]
+    elsewhere = Elsewhere(["office", "office-relay"], lambda: None if silent[0] else "http://office/up")
+
+    with pytest.raises(RefusedError, match="it answers still") as caught:
+        retire([parts], lambda: pytest.fail("something was stopped"), elsewhere)
+    assert caught.value.place == "http://office/up"
+    assert "office, office-relay" in caught.value.remedy
+    assert parts.replication.calls == ["end forward"]
+
+    silent[0] = True
+    retire([parts], lambda: None, elsewhere)
+    assert status(parts).phase == "retired"
 
 
 def test_it_can_be_run_again() -> None:

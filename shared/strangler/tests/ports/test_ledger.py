@@ -209,6 +209,17 @@ def test_agents_say_what_they_have_live(ledger: Ledger) -> None:
     assert "there" in agents
 
 
+def test_an_agent_that_has_left_is_not_waited_for(ledger: Ledger) -> None:
+    ledger.agent_seen("leaving", {NAME: 1})
+    ledger.agent_seen("staying", {NAME: 1})
+
+    ledger.agent_gone("leaving")
+
+    agents = ledger.agents(within=60)
+    assert "leaving" not in agents
+    assert "staying" in agents
+
+
 def test_a_listener_hears_of_changes(bench: Bench, ledger: Ledger) -> None:
     listener = bench.ledger()
     listener.listen()

@@ -48,6 +48,10 @@ def test_bounces_are_summed_over_clusters(admin: str) -> None:
     assert EnvoyBounces(admin).count() == 7
 
 
+def test_of_a_gateway_whose_admin_is_not_named_nothing_is_known() -> None:
+    assert EnvoyBounces("").count() is None
+
+
 def test_a_gateway_that_does_not_answer_is_an_error_with_a_remedy() -> None:
     with pytest.raises(StackError, match="strangler status"):
         EnvoyBounces("http://127.0.0.1:9").count()

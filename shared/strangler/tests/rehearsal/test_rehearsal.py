@@ -48,6 +48,11 @@ class SpokenVerbs:
         return Ran(0, ANSWERS[words[0]], "", now, time.monotonic_ns())
 
 
+class UnknownBounces:
+    def count(self) -> None:
+        return None
+
+
 @dataclass
 class GrowingBounces:
     step: int = 3
@@ -168,6 +173,15 @@ def test_a_switch_that_no_request_met_proves_nothing(play: Play) -> None:
     reasons = problems(play(bounces=GrowingBounces(step=0)))
 
     assert "switch notes proved nothing: no request met the fence" in reasons
+
+
+def test_where_the_gateway_cannot_be_asked_what_met_the_fence_is_not_known_and_no_fault(play: Play) -> None:
+    evidence = play(bounces=UnknownBounces())
+
+    assert problems(evidence) == []
+    content = report(evidence)
+    assert content["moves"][0]["bounced"] is None
+    assert " -  " in table(content)
 
 
 def test_too_few_writes_prove_nothing(play: Play) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from strangler.adapters.toml_addresses import Addresses, is_written
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import (
@@ -38,18 +39,19 @@ _TABLE_PATTERN = re.compile(r'(?:[^".]+\.)?[^".]+')
 _COLUMN = re.compile(r'[^"]+')
 
 
-def load(path: Path | None = None) -> Project:
+def load(path: Path | None = None, *, addresses: bool = True) -> Project:
     """The project that ``path`` describes: else ``$STRANGLER_CONFIG``, else ``./strangler.toml``.
 
-    ``$STRANGLER_STATE`` puts the local stack's files elsewhere: a second stack beside the one that is up.
+    ``$STRANGLER_STATE`` puts the local stack's files elsewhere: a second stack beside the one that is up. Without
+    ``addresses`` those that are left to the environment are not looked for.
 
     Raises ``ConfigurationError`` with place and remedy; nothing outside the file but the
-    environment variables it names is looked at.
+    environment variables it names, and the files that those name, is looked at.
     """
     path = path or Path(os.environ.get("STRANGLER_CONFIG") or FILE_NAME)
     path = path.parent.resolve() / path.name
     root = Section(_document(path), label=path.name)
-    project = _project(root, path)
+    project = _project(root, path, Addresses(os.environ if addresses else None))
     root.close()
     _check_tables(project, path.name)
     _check_routes(project, path.name)
@@ -71,11 +73,12 @@ def _document(path: Path) -> Mapping[str, object]:
         ) from error
 
 
-def _project(root: Section, path: Path) -> Project:
+def _project(root: Section, path: Path, addresses: Addresses) -> Project:
     head = root.section("project")
-    databases = {name: _database(name, part) for name, part in root.named_sections("databases").items()}
+    databases = {name: _database(name, part, addresses) for name, part in root.named_sections("databases").items()}
     processes = {
-        name: _process(name, part, path.parent, databases) for name, part in root.named_sections("processes").items()
+        name: _process(name, part, path.parent, databases, addresses)
+        for name, part in root.named_sections("processes").items()
     }
     ledger = head.one_of("ledger", databases)
     project = Project(
@@ -91,11 +94,11 @@ def _project(root: Section, path: Path) -> Project:
             for name, part in root.named_sections("capabilities", required=False).items()
         },
         stays=_stays(root),
-        gateway=_gateway(root.section("gateway", required=False), path.parent),
+        gateway=_gateway(root.section("gateway", required=False), path.parent, addresses),
         secrets=_secrets(root.section("secrets", required=False)),
         loader=_loader(root, processes),
         **_traffic(root, path.parent),
-        broker_url=_broker_url(root),
+        **_broker(root, addresses),
     )
     head.close()
     return project
@@ -106,20 +109,22 @@ def _state(head: Section, path: Path) -> Path:
     return Path(os.environ.get("STRANGLER_STATE") or written).resolve()
 
 
-def _database(name: str, part: Section) -> Database:
-    url = _url(part, "url")
-    database = Database(
-        name=name,
-        embedded=part.boolean("embedded", default=False),
-        url=url,
-        replication_url=_url(part, "replication_url"),
-        outbox=_outbox(part),
-    )
-    if database.embedded == bool(url):
+def _database(name: str, part: Section, addresses: Addresses) -> Database:
+    embedded = part.boolean("embedded", default=False)
+    if (embedded and part.optional_text("url")) or not (embedded or is_written(part, "url")):
         raise part.error(
             "needs either embedded = true or an address",
-            remedy='write one of: embedded = true, url = "postgresql://…", url_env = "NAME"',
+            remedy='write one of: embedded = true, url = "postgresql://…", url_env = "NAME" (alone, or with embedded)',
         )
+    url = addresses.read(part, "url", required=not embedded)
+    database = Database(
+        name=name,
+        embedded=embedded and url is None,
+        url=url,
+        replication_url=addresses.read(part, "replication_url", required=url is not None),
+        outbox=_outbox(part),
+        variable=part.optional_text("url_env"),
+    )
     part.close()
     return database
 
@@ -133,44 +138,30 @@ def _outbox(part: Section) -> str | None:
     return table.removeprefix("public.")
 
 
-def _url(part: Section, key: str) -> str | None:
-    """The value of ``key``, or of the environment variable that ``key_env`` names."""
-    value, variable = part.optional_text(key), part.optional_text(f"{key}_env")
-    if value and variable:
-        raise part.error(f"{key} and {key}_env are both given", key=f"{key}_env", remedy="keep one of the two")
-    if variable is None:
-        return value
-    if not os.environ.get(variable):
-        raise part.error(
-            f"the environment variable {variable} is not set",
-            key=f"{key}_env",
-            remedy=f"export {variable}=… before running the command",
-        )
-    return os.environ[variable]
-
-
-def _process(name: str, part: Section, base: Path, databases: Mapping[str, Database]) -> Process:
+def _process(name: str, part: Section, base: Path, databases: Mapping[str, Database], addresses: Addresses) -> Process:
     if name in RESERVED_NAMES or name.startswith("postgres-"):
         raise part.error("is a name that the local stack uses itself", remedy="choose another name")
-    directory = part.optional_text("directory")
+    directory, command = part.optional_text("directory"), part.texts("command", [])
+    if (command and part.optional_text("address")) or not (command or is_written(part, "address")):
+        raise part.error(
+            "needs either a command or an address",
+            remedy="give the command the local stack runs, or the address of one that runs elsewhere "
+            "(address_env may stand beside a command)",
+        )
+    if command and not directory:
+        raise part.error("has a command but no directory", remedy='write directory = "…", or "."')
+    address = addresses.read(part, "address", required=not command)
     process = Process(
         name=name,
         directory=base / directory if directory else None,
-        command=part.texts("command", []),
+        command=() if address else command,
         database=part.one_of("database", databases, required=False),
         migrate=part.texts("migrate", []),
         http=part.boolean("http", default=False),
         health=part.text("health", "/readyz"),
-        address=part.optional_text("address"),
+        address=address,
         environment=part.text_values("environment"),
     )
-    if bool(process.command) == bool(process.address):
-        raise part.error(
-            "needs either a command or an address",
-            remedy="give the command the local stack runs, or the address of one that runs elsewhere",
-        )
-    if process.command and not process.directory:
-        raise part.error("has a command but no directory", remedy='write directory = "…", or "."')
     part.close()
     return process
 
@@ -237,17 +228,17 @@ def _reference(part: Section) -> Reference:
     return reference
 
 
-def _gateway(part: Section, base: Path) -> Gateway:
+def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
     directory = part.optional_text("directory")
     gateway = Gateway(
         port=part.port("port"),
         admin_port=part.port("admin_port"),
-        address=part.optional_text("address"),
-        admin=part.optional_text("admin"),
+        address=addresses.read(part, "address", required=False),
+        admin=addresses.read(part, "admin", required=False),
         directory=base / directory if directory else None,
     )
-    if bool(gateway.address) != bool(gateway.admin):
-        raise part.error("address and admin belong together", remedy="give both for a gateway that runs elsewhere")
+    if gateway.admin and not gateway.address:
+        raise part.error("has an admin but no address", remedy="give both for a gateway that runs elsewhere")
     part.close()
     return gateway
 
@@ -277,11 +268,14 @@ def _traffic(root: Section, base: Path) -> dict[str, Any]:
     return {"scenario": scenario, "script": base / script if script else None}
 
 
-def _broker_url(root: Section) -> str | None:
+def _broker(root: Section, addresses: Addresses) -> dict[str, Any]:
     part = root.section("broker", required=False)
-    url = _url(part, "url")
+    embedded = part.boolean("embedded", default=False)
+    if embedded and part.optional_text("url"):
+        raise part.error("needs either embedded = true or an address", remedy="keep one of the two")
+    url, variable = addresses.read(part, "url", required=not embedded), part.optional_text("url_env")
     part.close()
-    return url
+    return {"broker_url": url, "broker_variable": variable}
 
 
 def _stays(root: Section) -> list[str]:

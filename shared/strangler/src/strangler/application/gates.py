@@ -17,6 +17,7 @@ from strangler.steps.flip_routes import AGENT_SECONDS
 LAG_BYTES = 16 * 1024 * 1024
 LAG_SECONDS = 1.0
 VERIFY_HOURS = 24
+REMEDY_AGENT = "run `strangler serve`, which is part of `strangler up`, or `strangler agent` beside the gateway"
 TRANSACTION_SECONDS = 1.0
 
 Ready = Callable[[str], str | None]
@@ -171,7 +172,7 @@ def _service_ready(parts: Parts, move: Move, ready: Ready) -> Gate:
 def _agents(parts: Parts) -> Gate:
     agents = parts.ledger.agents(within=AGENT_SECONDS)
     found = f"{len(agents)} seen" if agents else "no gateway agent has been seen lately"
-    return Gate("gateway", bool(agents), found, "run `strangler serve`, which is part of `strangler up`")
+    return Gate("gateway", bool(agents), found, REMEDY_AGENT)
 
 
 def _events(parts: Parts, move: Move) -> Sequence[Gate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
@@ -13,16 +14,28 @@ from strangler.domain.project import Project
 RETIRED = "retired"  # the fact that the ledger keeps of each move
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Processes that somebody else runs; ``answering`` is the address of one that answers, or None."""
+
+    names: Sequence[str]
+    answering: Callable[[], str | None]
+
+
+NOWHERE = Elsewhere((), lambda: None)
+
+
 def processes(project: Project) -> list[str]:
     """The monolith's own processes: those that use its database."""
     return [name for name, process in project.processes.items() if process.database == project.ledger]
 
 
-def retirable(all_parts: Sequence[Parts]) -> None:
+def retirable(all_parts: Sequence[Parts], elsewhere: Elsewhere = NOWHERE) -> None:
     """Changes nothing.
 
     Raises:
-        RefusedError: while the monolith still owns something, there is a way back to it, or its relay has not sent all.
+        RefusedError: while the monolith still owns something, there is a way back to it, its relay has not sent all, or
+            what runs ``elsewhere`` answers: who has to be stopped by others must be stopped before.
     """
     for parts in all_parts:
         move = parts.ledger.move(parts.name)
@@ -38,10 +51,16 @@ def retirable(all_parts: Sequence[Parts]) -> None:
                 place=parts.name,
                 remedy="see that its relay runs; they are lost to those who wait for them when it stops",
             )
+    if answering := elsewhere.answering():
+        raise RefusedError(
+            "it answers still, and is not this stack's to stop",
+            place=answering,
+            remedy=f"stop these where they run, the relay last, then run it again: {', '.join(elsewhere.names)}",
+        )
 
 
-def retire(all_parts: Sequence[Parts], stop: Callable[[], None]) -> None:
-    """Stops the monolith with ``stop``, then ends the streams that kept its copies; can be run again.
+def retire(all_parts: Sequence[Parts], stop: Callable[[], None], elsewhere: Elsewhere = NOWHERE) -> None:
+    """Stops with ``stop`` what runs here of the monolith, then ends the streams that kept its copies; can be run again.
 
     Its database stays as it is: the ledger lives there, and the books of the past.
 
@@ -51,7 +70,7 @@ def retire(all_parts: Sequence[Parts], stop: Callable[[], None]) -> None:
     with ExitStack() as held:
         for parts in all_parts:
             held.enter_context(parts.ledger.coordinating(parts.name))
-        retirable(all_parts)
+        retirable(all_parts, elsewhere)
         stop()
         for parts in all_parts:
             parts.ledger.learn(parts.name, **{RETIRED: True})

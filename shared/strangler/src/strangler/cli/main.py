@@ -14,7 +14,9 @@ VERBS = (
     "up",
     "down",
     "env",
+    "secrets",
     "serve",
+    "agent",
     "start",
     "status",
     "verify",
@@ -24,6 +26,7 @@ VERBS = (
     "cancel",
     "retire",
     "doctor",
+    "render",
     "rehearse",
 )
 

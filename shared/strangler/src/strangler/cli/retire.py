@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from strangler import configuration
 from strangler.adapters.stack import retirement, state
-from strangler.application.retirement import processes, retirable, retire
+from strangler.adapters.stack.processes import answers
+from strangler.application.retirement import Elsewhere, processes, retirable, retire
 from strangler.cli.console import as_json, confirm, told
+from strangler.domain.project import Endpoints, Project
 
 STOP_SECONDS = 40.0
 
@@ -16,7 +20,8 @@ Examples:
   strangler retire
   strangler retire --yes --json
 
-Refused until every capability is completed. The monolith's database stays: the ledger lives there.
+Refused until every capability is completed. Where the monolith runs elsewhere, in containers say, it has to be stopped
+there first; refused while it answers. Its database stays: the ledger lives there.
 """
 
 
@@ -28,18 +33,25 @@ def command(*, yes: bool, json_wanted: bool) -> None:
     say = told(json_wanted)
     project = configuration.project()
     endpoints = state.endpoints(project)
-    ours = [name for name in processes(project) if project.processes[name].command]
-    elsewhere = [name for name in processes(project) if name not in ours]
+    ours = retirement.run_here(project, processes(project))
+    elsewhere = _elsewhere(project, endpoints, [name for name in processes(project) if name not in ours])
     all_parts = [configuration.parts_of(project, endpoints, name) for name in project.capabilities]
     try:
-        retirable(all_parts)
-        confirm(f"stop {', '.join(ours) or 'nothing here'} and end the streams to the monolith's database", yes=yes)
-        retire(all_parts, lambda: retirement.retire(project, ours, within=STOP_SECONDS))
+        retirable(all_parts, elsewhere)
+        stopping = f"stop {', '.join(ours)} and " if ours else ""
+        confirm(f"{stopping}end the streams to the monolith's database", yes=yes)
+        retire(all_parts, lambda: retirement.retire(project, ours, within=STOP_SECONDS), elsewhere)
     finally:
         for parts in all_parts:
             parts.close()
-    say(f"retired: {', '.join(ours)}")
-    if elsewhere:
-        say(f"  stop these where they run: {', '.join(elsewhere)}")
+    say(f"retired: {', '.join([*ours, *elsewhere.names])}")
+    if elsewhere.names:
+        say(f"  see that none of these is started again where it ran: {', '.join(elsewhere.names)}")
     if json_wanted:
-        click.echo(as_json({"verb": "retire", "stopped": ours, "elsewhere": elsewhere}))
+        click.echo(as_json({"verb": "retire", "stopped": ours, "elsewhere": list(elsewhere.names)}))
+
+
+def _elsewhere(project: Project, endpoints: Endpoints, names: Sequence[str]) -> Elsewhere:
+    """Those of them that have an address can be asked; the others stop with them."""
+    urls = [endpoints.addresses[name] + project.processes[name].health for name in names if name in endpoints.addresses]
+    return Elsewhere(names, lambda: next((url for url in urls if answers(url)), None))

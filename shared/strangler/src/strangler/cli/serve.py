@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import threading
-from collections.abc import Callable
+import time
 
 import click
-from prometheus_client import Counter, Gauge, start_http_server
+from prometheus_client import Counter, Gauge
 
 from strangler import configuration
+from strangler.adapters import health
+from strangler.adapters.postgres.lease import PostgresLease
 from strangler.adapters.stack import state
 from strangler.application.agent import Agent
+from strangler.application.sides import Parts
 from strangler.application.status import Status, status
 from strangler.application.watch import patrol
+from strangler.cli.rounds import Rounds, own_name
 from strangler.domain.errors import StranglerError
 from strangler.domain.project import SERVICE, Endpoints, Project
 
 PATROL_SECONDS = 1.0
-RETRY_SECONDS = 0.5
+ANSWER_SECONDS = 5.0
 
 EPILOG = """\b
-Example:
+Examples:
   strangler serve
+  strangler serve --no-agent      # where `strangler agent` runs beside each gateway
 
-Part of `strangler up`. Without it no switch begins, and an interrupted one waits for the next command.
+Part of `strangler up`. Without it no switch begins, and an interrupted one waits for the next command. Of several one
+works, the others wait for its lease; with METRICS_PORT they answer /healthz, /readyz and /metrics.
 """
 
 RECOVERED = Counter("strangler_recovered", "What recovery has put right", ["capability"])
+HELD = Gauge("strangler_lease_held", "1 where this process is the one that works; the others measure nothing")
 OWNER = Gauge("strangler_service_owns", "1 where the service owns the capability", ["capability"])
 EPOCH = Gauge("strangler_epoch", "The capability's epoch", ["capability"])
 LAG = Gauge("strangler_lag_bytes", "WAL not yet confirmed", ["capability", "direction"])
@@ -38,82 +42,106 @@ ORPHANS = Gauge("strangler_orphans", "Deletions whose clean-up is due, or done",
 
 
 @click.command(epilog=EPILOG)
-def command() -> None:
+@click.option("--no-agent", is_flag=True, help="Recovery and metrics alone; the gateway has an agent elsewhere.")
+def command(*, no_agent: bool) -> None:
     """Keeps the gateway at what the ledger says, and finishes or unwinds what was interrupted."""
     project = configuration.project()
     endpoints = state.endpoints(project)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    port = os.environ.get("METRICS_PORT")
-    if port:
-        start_http_server(int(port), addr=os.environ.get("METRICS_ADDRESS", "127.0.0.1"))
-    threads = [
-        threading.Thread(target=_again, args=(stop, lambda: _follow(project, endpoints, stop)), daemon=True),
-        *(
-            threading.Thread(target=_again, args=(stop, _patroller(project, endpoints, name, stop)), daemon=True)
-            for name in project.capabilities
-        ),
-    ]
-    failed = _end_on_a_bug(stop)
-    for thread in threads:
-        thread.start()
+    agent = None if no_agent else _agent(project, endpoints)
+    rounds = Rounds()
+    turn = Turn(configuration.lease(project, endpoints, f"serve {own_name()}"), rounds.stop)
+    health.serve(alive=rounds.standing, ready=turn.unanswered)
+    rounds.go("lease", turn.keep, at_the_end=turn.give_up)
+    for name in project.capabilities:
+        rounds.go(name, Patrol(project, endpoints, name, turn).look)
+    if agent is not None:
+        rounds.go("agent", agent.follow, at_the_end=agent.leave)
     click.echo("serving", err=True)
-    stop.wait()
-    if failed.is_set():
-        raise SystemExit(1)
+    rounds.until_told()
 
 
-def _end_on_a_bug(stop: threading.Event) -> threading.Event:
-    """A thread that fails ends the process, which is then started again; the others would go on without it."""
-    failed = threading.Event()
-
-    def hook(arguments: threading.ExceptHookArgs) -> None:
-        threading.__excepthook__(arguments)
-        failed.set()
-        stop.set()
-
-    threading.excepthook = hook
-    return failed
+def _agent(project: Project, endpoints: Endpoints) -> Agent:
+    gateway = configuration.gateway(project, endpoints)
+    return Agent(own_name(), project, configuration.ledger(project, endpoints), gateway)
 
 
-def _again(stop: threading.Event, work: Callable[[], None]) -> None:
-    """Runs for as long as the process does; a server that is away is waited for, and said once."""
-    said = ""
-    while not stop.is_set():
+class Turn:
+    """Whose turn it is to work: the lease, kept and told of."""
+
+    def __init__(self, lease: PostgresLease, stop: threading.Event) -> None:
+        self.stop = stop
+        self._lease = lease
+        self._ours = threading.Event()
+        self._answered = 0.0
+        self._said = ""
+
+    def keep(self) -> None:
+        """Raises StranglerError while the ledger is away."""
         try:
-            work()
-            said = ""
-        except StranglerError as error:
-            if str(error) != said:
-                said = str(error)
-                click.echo(said, err=True)
-        stop.wait(RETRY_SECONDS)
-
-
-def _follow(project: Project, endpoints: Endpoints, stop: threading.Event) -> None:
-    ledger = configuration.ledger(project, endpoints)
-    name = f"{socket.gethostname()}:{os.getpid()}"
-    agent = Agent(name, project, ledger, configuration.gateway(project, endpoints))
-    try:
-        while not stop.is_set():
-            agent.follow()
-    finally:
-        ledger.close()
-
-
-def _patroller(project: Project, endpoints: Endpoints, name: str, stop: threading.Event) -> Callable[[], None]:
-    def work() -> None:
-        parts = configuration.parts_of(project, endpoints, name)
-        try:
-            while not stop.is_set():
-                patrol(parts, _recovered)
-                _measure(name, status(parts))
-                stop.wait(PATROL_SECONDS)
+            if self._lease.keep():
+                self._ours.set()
+                self._say("working")
+            else:
+                self._ours.clear()
+                self._say(f"waiting: {self._lease.holder() or 'another one'} works")
+            self._answered = time.monotonic()
+        except StranglerError:
+            self._ours.clear()
+            self._said = ""
+            raise
         finally:
-            parts.close()
+            HELD.set(self._ours.is_set())
+        self.stop.wait(PATROL_SECONDS)
 
-    return work
+    def await_ours(self) -> bool:
+        """Waits a little for it to be our turn, and says whether it is."""
+        return self._ours.wait(PATROL_SECONDS)
+
+    def unanswered(self) -> str | None:
+        """What is wrong where the ledger has not answered for a while, be it our turn or not."""
+        return None if time.monotonic() - self._answered < ANSWER_SECONDS else "the ledger does not answer"
+
+    def give_up(self) -> None:
+        """Lets another one work at once."""
+        self._ours.clear()
+        self._lease.give_up()
+
+    def _say(self, what: str) -> None:
+        if what != self._said:
+            self._said = what
+            click.echo(what, err=True)
+
+
+class Patrol:
+    """Looks after one capability, whenever it is our turn."""
+
+    def __init__(self, project: Project, endpoints: Endpoints, name: str, turn: Turn) -> None:
+        self._project = project
+        self._endpoints = endpoints
+        self._name = name
+        self._turn = turn
+        self._parts: Parts | None = None
+
+    def look(self) -> None:
+        """Recovers and measures; raises StranglerError while a server is away."""
+        if not self._turn.await_ours():
+            self._rest()
+            _forget()
+            return
+        try:
+            if self._parts is None:
+                self._parts = configuration.parts_of(self._project, self._endpoints, self._name)
+            patrol(self._parts, _recovered)
+            _measure(self._name, status(self._parts))
+        except StranglerError:
+            self._rest()
+            raise
+        self._turn.stop.wait(PATROL_SECONDS)
+
+    def _rest(self) -> None:
+        if self._parts is not None:
+            self._parts.close()
+            self._parts = None
 
 
 def _recovered(capability: str, what: str) -> None:
@@ -129,3 +157,9 @@ def _measure(name: str, found: Status) -> None:
         ERRORS.labels(name, stream["direction"]).set(stream["errors"])
     for what, count in found.orphans.items():
         ORPHANS.labels(name, what).set(count)
+
+
+def _forget() -> None:
+    """Whose turn it is measures; what we did before is not true for long."""
+    for gauge in (OWNER, EPOCH, LAG, ERRORS, ORPHANS):
+        gauge.clear()

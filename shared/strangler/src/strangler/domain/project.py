@@ -17,7 +17,8 @@ class Database:
 
     Either ``embedded`` (the local stack starts a server for it), or reached by ``url``;
     ``replication_url`` is the address under which the *other database server* reaches it,
-    where that differs. ``outbox`` names the table in which its applications leave events for a relay.
+    where that differs. ``outbox`` names the table in which its applications leave events for a relay,
+    ``variable`` the one of the environment to which the file leaves the address.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Database:
     url: str | None = None
     replication_url: str | None = None
     outbox: str | None = None
+    variable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where Envoy listens (0: any free port), or the address and admin of one that runs elsewhere."""
+    """Where Envoy listens (0: any free port), or the address of one that runs elsewhere, and its admin where that
+    can be reached from here."""
 
     port: int = 0
     admin_port: int = 0
@@ -130,6 +133,7 @@ class Project:
     scenario: str | None = None
     script: Path | None = None
     broker_url: str | None = None
+    broker_variable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

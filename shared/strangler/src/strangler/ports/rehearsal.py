@@ -111,9 +111,9 @@ class Traffic(Protocol):
 
 
 class Bounces(Protocol):
-    """The gateway's count of requests that it has sent on to the other side so far."""
+    """The gateway's count of requests that it has sent on to the other side so far; None where it cannot be asked."""
 
-    def count(self) -> int: ...
+    def count(self) -> int | None: ...
 
 
 class Sides(Protocol):

@@ -131,6 +131,9 @@ class MemoryLedger:
     def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:
         self._world.agents[agent] = dict(epochs)
 
+    def agent_gone(self, agent: str) -> None:
+        self._world.agents.pop(agent, None)
+
     def agents(self, *, within: float) -> dict[str, dict[str, int]]:
         """All of them; those that follow have live at once what the ledger says."""
         if not self._world.agents_follow:

@@ -11,6 +11,8 @@ from strangler.domain.errors import StackError
 
 TIMEOUT_SECONDS = 2.0
 VERSION_TEXT = rf"http\.{STAT_PREFIX}\.rds\.{ROUTE_CONFIGURATION}\.version_text"
+ACTIVE_REQUESTS = rf"http\.{STAT_PREFIX}\.downstream_rq_active"
+FORBIDDEN = 403
 BOUNCE_COUNTER = "upstream_internal_redirect_succeeded_total"
 
 _HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=TIMEOUT_SECONDS))
@@ -22,29 +24,64 @@ def live_version(admin_url: str) -> str | None:
     Read from the statistics: a table that differs in nothing but its version is accepted, yet
     ``/config_dump`` goes on naming the version before it.
     """
-    text = _get(admin_url, f"/stats?filter={quote(f'^{VERSION_TEXT}$')}")
+    text = _ask(admin_url, f"/stats?filter={quote(f'^{VERSION_TEXT}$')}")
     return text.partition(":")[2].strip().strip('"') or None
 
 
 def bounces(admin_url: str) -> int:
     """How many requests were sent on to another side inside the gateway since it started."""
-    text = _get(admin_url, f"/stats?filter={quote(BOUNCE_COUNTER)}")
+    text = _ask(admin_url, f"/stats?filter={quote(BOUNCE_COUNTER)}")
     return sum(int(line.rpartition(":")[2]) for line in text.splitlines() if line.startswith("cluster."))
 
 
-def _get(admin_url: str, path: str) -> str:
+def fail_health(admin_url: str) -> bool:
+    """Has Envoy tell each client, with its next answer, to close the connection; it goes on taking new ones.
+
+    Unlike `/drain_listeners?graceful` it begins with all clients at once, closes no port while somebody may still be
+    sent there, and can be taken back. False where the bootstrap does not let anybody do it; see `write_bootstrap`.
+    """
+    return _order(admin_url, "/healthcheck/fail")
+
+
+def pass_health(admin_url: str) -> bool:
+    """Takes `fail_health` back."""
+    return _order(admin_url, "/healthcheck/ok")
+
+
+def requests_under_way(admin_url: str) -> int:
+    """How many requests wait for their answer now."""
+    text = _ask(admin_url, f"/stats?filter={quote(f'^{ACTIVE_REQUESTS}$')}")
+    return int(text.rpartition(":")[2] or 0)
+
+
+def _order(admin_url: str, path: str) -> bool:
+    response = _answer(admin_url, path, "POST")
+    if response.status not in (200, FORBIDDEN):
+        raise _wrong(admin_url, path, response.status)
+    return response.status == 200
+
+
+def _ask(admin_url: str, path: str) -> str:
+    response = _answer(admin_url, path, "GET")
+    if response.status != 200:
+        raise _wrong(admin_url, path, response.status)
+    return response.data.decode()
+
+
+def _answer(admin_url: str, path: str, method: str) -> urllib3.BaseHTTPResponse:
     try:
-        response = _HTTP.request("GET", admin_url.rstrip("/") + path)
+        return _HTTP.request(method, admin_url.rstrip("/") + path)
     except urllib3.exceptions.HTTPError as error:
         raise StackError(
             f"the gateway's admin does not answer: {error}",
             place=admin_url,
             remedy="see that the gateway runs (`strangler env`)",
         ) from error
-    if response.status != 200:
-        raise StackError(
-            f"the gateway's admin answers {response.status}",
-            place=admin_url + path,
-            remedy="see var/log/gateway.log",
-        )
-    return response.data.decode()
+
+
+def _wrong(admin_url: str, path: str, status: int) -> StackError:
+    return StackError(
+        f"the gateway's admin answers {status}",
+        place=admin_url + path,
+        remedy="see the gateway's log (in a local stack var/log/gateway.log)",
+    )

@@ -13,6 +13,8 @@ STAT_PREFIX = "gateway"
 # What fits here is bounced inside the gateway; larger bodies the old owner forwards itself.
 BUFFER_BYTES = 1 << 20
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 _ACCESS_LOG = {
     "time": "%START_TIME%",
     "method": "%REQ(:METHOD)%",
@@ -36,13 +38,20 @@ def write_bootstrap(
     *,
     port: int,
     admin_port: int,
-    access_log: Path,
+    access_log: Path | None,
     host: str = "127.0.0.1",
     admin_host: str = "127.0.0.1",
 ) -> None:
+    """Without an ``access_log`` requests are told on standard output.
+
+    An admin port that others can reach shows statistics and nothing else: it could else be used to end the gateway.
+    """
+    admin: dict[str, object] = {"address": _address(admin_host, admin_port)}
+    if admin_host not in LOOPBACK:
+        admin["allow_paths"] = [{"exact": "/ready"}, {"prefix": "/stats"}]
     document = {
         "node": {"id": "gateway", "cluster": "gateway"},
-        "admin": {"address": _address(admin_host, admin_port)},
+        "admin": admin,
         "dynamic_resources": {"cds_config": files.watched(directory, files.CLUSTERS_FILE)},
         "static_resources": {
             "listeners": [
@@ -58,7 +67,7 @@ def write_bootstrap(
     files.replace(directory, BOOTSTRAP_FILE, document)
 
 
-def _connection_manager(directory: Path, access_log: Path) -> dict[str, object]:
+def _connection_manager(directory: Path, access_log: Path | None) -> dict[str, object]:
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -101,7 +110,14 @@ def _strip_side_header() -> dict[str, object]:
     }
 
 
-def _access_log(path: Path) -> dict[str, object]:
+def _access_log(path: Path | None) -> dict[str, object]:
+    if path is None:
+        # Not the file /dev/stdout: in a container its user may not be the one that may open it.
+        stdout = files.type_url("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog")
+        return {
+            "name": "envoy.access_loggers.stdout",
+            "typed_config": {"@type": stdout, "log_format": {"json_format": _ACCESS_LOG}},
+        }
     return {
         "name": "envoy.access_loggers.file",
         "typed_config": {

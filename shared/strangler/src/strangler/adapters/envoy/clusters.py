@@ -1,4 +1,9 @@
-"""The clusters: one for each process, by its name."""
+"""The clusters: one for each process, by its name.
+
+Note "ages": behind one address there may be many servers, as behind a cluster's Service, and who is connected stays
+with the one he got. So connections are given up at a certain age, each after its answer: a server that is taken out and
+goes on for longer than that has nobody left when it ends, and a new one gets its share.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,8 @@ from strangler.adapters.envoy import files
 CONNECT_TIMEOUT = "1s"
 # Below the keep-alive of the servers behind (75 s): a connection that they are about to close is never
 # taken for a POST, which nobody may send again.
-UPSTREAM_IDLE_TIMEOUT = "30s"
+UPSTREAM_IDLE_TIMEOUT = "10s"
+UPSTREAM_AGE = "10s"  # see the note "ages"
 UNLIMITED = 4096
 
 
@@ -39,7 +45,10 @@ def _cluster(name: str, address: str) -> dict[str, object]:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": files.type_url("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
-                "common_http_protocol_options": {"idle_timeout": UPSTREAM_IDLE_TIMEOUT},
+                "common_http_protocol_options": {
+                    "idle_timeout": UPSTREAM_IDLE_TIMEOUT,
+                    "max_connection_duration": UPSTREAM_AGE,
+                },
                 "explicit_http_config": {"http_protocol_options": {}},
             }
         },

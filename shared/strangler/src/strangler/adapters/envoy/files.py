@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,7 +26,12 @@ def watched(directory: Path, name: str) -> dict[str, object]:
 
 
 def replace(directory: Path, name: str, document: Mapping[str, object]) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    fresh = directory / f".{name}.{os.getpid()}"
-    fresh.write_text(json.dumps(document, indent=1))
-    fresh.replace(directory / name)
+    """Others may be writing the same file, and Envoy may read it as another user."""
+    if not directory.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o755)
+    descriptor, fresh = tempfile.mkstemp(dir=directory, prefix=f".{name}.")
+    with os.fdopen(descriptor, "w") as stream:
+        json.dump(document, stream, indent=1)
+        os.fchmod(stream.fileno(), 0o644)
+    Path(fresh).replace(directory / name)

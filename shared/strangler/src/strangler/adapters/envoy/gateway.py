@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from strangler.adapters.envoy.admin import live_version
+from strangler.adapters.envoy.admin import fail_health, live_version, pass_health, requests_under_way
 from strangler.adapters.envoy.routes import publish
 from strangler.domain.routing import RouteTable
 
@@ -21,5 +21,21 @@ class EnvoyGateway:
         publish(self.directory, table)
 
     def live_version(self) -> str | None:
-        """The version Envoy routes by, or None while it does not answer."""
+        """The version Envoy routes by, or None before the first one; raises StackError while it does not answer."""
         return live_version(self.admin_url)
+
+    def admit(self) -> None:
+        """Lets clients stay, also after a `drain`; raises StackError when Envoy does not answer."""
+        pass_health(self.admin_url)
+
+    def drain(self) -> bool:
+        """Has clients leave, each after its next answer; False where this Envoy lets nobody do it.
+
+        Raises:
+            StackError: Envoy does not answer.
+        """
+        return fail_health(self.admin_url)
+
+    def busy(self) -> bool:
+        """Whether a request is under way; raises StackError when Envoy does not answer."""
+        return requests_under_way(self.admin_url) > 0

@@ -221,6 +221,12 @@ class PostgresLedger:
             (agent, Jsonb(dict(epochs))),
         )
 
+    def agent_gone(self, agent: str) -> None:
+        """An agent leaves in order, so that nobody waits for it; with it go those that have left without a word."""
+        self.connection.execute(
+            "DELETE FROM strangler.gateway WHERE agent = %s OR seen_at < clock_timestamp() - interval '1 day'", (agent,)
+        )
+
     def agents(self, *, within: float) -> dict[str, dict[str, int]]:
         """The agents seen in the last ``within`` seconds, and what they have live."""
         rows = self.connection.execute(

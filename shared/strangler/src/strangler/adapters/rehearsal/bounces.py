@@ -12,14 +12,16 @@ COUNTER = "upstream_internal_redirect_succeeded_total"
 
 
 class EnvoyBounces:
-    """Asks Envoy's admin interface at ``admin``."""
+    """Asks Envoy's admin interface at ``admin``; where that is empty nobody can reach it, and nothing is known."""
 
     def __init__(self, admin: str) -> None:
-        self._url = f"{admin.rstrip('/')}/stats?format=json&filter={COUNTER}"
+        self._url = f"{admin.rstrip('/')}/stats?format=json&filter={COUNTER}" if admin else ""
         self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(5))
 
-    def count(self) -> int:
+    def count(self) -> int | None:
         """Raises StackError when Envoy does not answer."""
+        if not self._url:
+            return None
         try:
             answer = self._pool.request("GET", self._url)
             stats = json.loads(answer.data)["stats"]
@@ -29,4 +31,4 @@ class EnvoyBounces:
                 place=self._url,
                 remedy="check that the gateway runs: `strangler status`",
             ) from error
-        return sum(stat.get("value", 0) for stat in stats)
+        return sum(int(stat.get("value", 0)) for stat in stats)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from strangler.domain.project import Process, Project
 
 AGENT = "serve"
 GRACE_SECONDS = 40
+PAUSES = (0.5, 1.0)
 
 _HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=2))
 
@@ -65,9 +67,10 @@ class Programs:
 
     def agent(self) -> Program:
         """``strangler serve``: gateway agent, recovery and metrics."""
+        unseen = self._project.gateway.address and not self._project.gateway.admin
         return Program(
             name=AGENT,
-            command=[sys.executable, "-m", "strangler.cli.main", "serve"],
+            command=[sys.executable, "-m", "strangler.cli.main", "serve", *(["--no-agent"] if unseen else [])],
             directory=self._project.path.parent,
             log=self._log(AGENT),
             environment={
@@ -126,6 +129,21 @@ def is_healthy(address: str, path: str) -> bool:
         return _HTTP.request("GET", address + path).status == 200
     except urllib3.exceptions.HTTPError:
         return False
+
+
+def answers(url: str) -> bool:
+    """Whether anybody is there, be he well or not. Asked several times: who is being started again is silent for a
+    moment."""
+    for pause in (*PAUSES, 0.0):
+        try:
+            _HTTP.request("GET", url)
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+            time.sleep(pause)
+        except urllib3.exceptions.HTTPError:
+            return True
+        else:
+            return True
+    return False
 
 
 def _empty(folder: Path) -> None:

@@ -27,12 +27,22 @@ def retired(folder: Path) -> list[str]:
     return names
 
 
+def run_here(project: Project, names: Sequence[str]) -> list[str]:
+    """Those of them that the local stack runs. Where the monolith is elsewhere, and there is no stack, it runs none:
+    workers have no address of their own to tell."""
+    if project.processes[project.monolith].address and state.read(project) is None:
+        return []
+    return [name for name in names if project.processes[name].command]
+
+
 def retire(project: Project, names: Sequence[str], *, within: float) -> None:
     """Stops the processes for good, politely and after ``within`` seconds not; returns when they are gone.
 
     Raises:
         StackError: some are there still; the next ``up`` leaves them out all the same.
     """
+    if not names:
+        return
     everybody = sorted({*retired(project.state), *names})
     state.write_private(project.state / "retired.json", json.dumps(everybody))
     present = state.read(project)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from secrets import token_urlsafe
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
+from strangler.adapters.secrets import fresh
 from strangler.adapters.stack.state import write_private
 
 
@@ -23,14 +20,12 @@ def environment(kinds: Mapping[str, str], folder: Path) -> dict[str, str]:
 def text(folder: Path, name: str) -> str:
     path = folder / name
     if not path.exists():
-        write_private(path, token_urlsafe(40))
+        write_private(path, fresh.text())
     return path.read_text()
 
 
 def _signing_key(folder: Path, name: str) -> Path:
     path = folder / f"{name}.pem"
     if not path.exists():
-        key = Ed25519PrivateKey.generate()
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_private(path, pem.decode())
+        write_private(path, fresh.signing_key())
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ STARTING, READY, STOPPING = "starting", "ready", "stopping"
 
 _NOT_UP = "the stack is not up"
 _REMEDY = "run `strangler up`"
+_REMEDY_ELSEWHERE = "set the variables that strangler.toml names for them, or run `strangler up`"
 
 
 @dataclass(slots=True)
@@ -64,9 +65,9 @@ def read(project: Project) -> State | None:
     """The state that was written last; ``None`` after an orderly ``down``."""
     try:
         document = json.loads(state_file(project).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise StackError(
             f"cannot be read: {error}",
             place=str(state_file(project)),
@@ -87,7 +88,16 @@ def endpoints(project: Project) -> Endpoints:
 
     Raises ``StackError`` when the stack would be needed and is not up.
     """
-    state = _live(project) if _needs_stack(project) else None
+    return _endpoints(project, _live(project) if _left_to_stack(project) else None)
+
+
+def endpoints_behind(project: Project) -> Endpoints:
+    """The same for who keeps a gateway: the ledger and the processes. Of no other database need anything be known."""
+    ledger = {project.ledger: project.databases[project.ledger]}
+    return endpoints(replace(project, databases=ledger, gateway=replace(project.gateway, address="its own")))
+
+
+def _endpoints(project: Project, state: State | None) -> Endpoints:
     return Endpoints(
         gateway=project.gateway.address or (state.gateway if state else ""),
         envoy_admin=project.gateway.admin or (state.envoy_admin if state else ""),
@@ -133,18 +143,19 @@ def write_private(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def _needs_stack(project: Project) -> bool:
-    return (
-        project.gateway.address is None
-        or any(database.embedded for database in project.databases.values())
-        or any(process.http and process.address is None for process in project.processes.values())
-    )
+def _left_to_stack(project: Project) -> list[str]:
+    """What only the running stack can tell the address of."""
+    return [
+        *(f"database {name}" for name, each in project.databases.items() if each.embedded),
+        *(f"process {name}" for name, each in project.processes.items() if each.http and not each.address),
+        *([] if project.gateway.address else ["the gateway"]),
+    ]
 
 
 def _live(project: Project) -> State:
     state = read(project)
     if state is None or not state.is_alive():
-        raise StackError(_NOT_UP, remedy=_REMEDY)
+        raise _not_up(project)
     embedded = [name for name, each in project.databases.items() if each.embedded]
     web = [name for name, each in project.processes.items() if each.http and not each.address]
     missing = [name for name in embedded if name not in state.databases]
@@ -155,3 +166,12 @@ def _live(project: Project) -> State:
             remedy="run `strangler down` and `strangler up`, for strangler.toml has changed",
         )
     return state
+
+
+def _not_up(project: Project) -> StackError:
+    """Where some addresses are given it is another one that is missing, rather than a stack."""
+    given = [*(each.url for each in project.databases.values()), *(each.address for each in project.processes.values())]
+    if not any(given):
+        return StackError(_NOT_UP, remedy=_REMEDY)
+    unknown = ", ".join(_left_to_stack(project))
+    return StackError(f"{_NOT_UP}, and nothing else says where to find: {unknown}", remedy=_REMEDY_ELSEWHERE)

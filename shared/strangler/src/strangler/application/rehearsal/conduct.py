@@ -30,7 +30,7 @@ class Change:
     capability: str
     verb: str
     pause_ms: float
-    bounced: int
+    bounced: int | None
     began: int
     ended: int
     attempts: int
@@ -94,7 +94,8 @@ class Conductor:
             ran = self._run(step)
             self._await_writers()
             if ran.code == 0:
-                bounced = self.bounces.count() - before
+                after = self.bounces.count()
+                bounced = None if before is None or after is None else after - before
                 self.changes.append(self._changed(step, ran, bounced=bounced, attempts=attempt))
                 self.traffic.set_writers(None)
                 return
@@ -118,7 +119,7 @@ class Conductor:
         within = LONG if step.verb in ("start", "verify") else self.patience
         return self.verbs.run(*words, *step.options, *confirmed, within=within)
 
-    def _changed(self, step: Step, ran: Ran, *, bounced: int, attempts: int) -> Change:
+    def _changed(self, step: Step, ran: Ran, *, bounced: int | None, attempts: int) -> Change:
         return Change(
             capability=step.capability,
             verb=step.verb,

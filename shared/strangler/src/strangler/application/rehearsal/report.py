@@ -128,7 +128,7 @@ def _moves_table(moves: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     lines = [["move", *COLUMNS.values()]]
     for move in moves:
-        figures = [f"{move[name]:,}" for name in COLUMNS]
+        figures = ["-" if move[name] is None else f"{move[name]:,}" for name in COLUMNS]
         lines.append([f"{move['verb']} {move['capability']}", *figures])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines]

@@ -1,0 +1,101 @@
+"""The route table as Gateway API's HTTPRoutes: one a capability, and one for whatever none claims.
+
+Note "forwarded, not bounced": such a gateway does not follow a bounce. But a side that finds the kit's header on a
+request takes it for one that was bounced to it, and forwards it to the owner itself. So each rule sets that header,
+which replaces what a client may have sent: clients see no redirect, however long the routes stay behind the owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from strangler.adapters.kubernetes.front import Front
+from strangler.domain.project import MONOLITH, Route
+from strangler.domain.routing import SIDE_HEADER, CapabilityRoutes, RouteTable, reading_methods, writing_methods
+
+API = "gateway.networking.k8s.io/v1"
+# Of the schema: so many matches in a rule, and twice as many in a route.
+MATCHES, RULES = 64, 2
+
+Document = dict[str, Any]
+
+
+def httproutes(table: RouteTable, front: Front) -> list[Document]:
+    """The documents, in the order of the table, with what no capability claims at the end."""
+    documents = [
+        document for each in table.capabilities for document in _of_capability(each, front=front, version=table.version)
+    ]
+    everything = [{"path": {"type": "PathPrefix", "value": "/"}}]
+    rest = _rule(everything, {table.default: 100}, side=MONOLITH, ports=front.ports)
+    return [*documents, _document(front.name, [rest], front=front, version=table.version)]
+
+
+def _of_capability(capability: CapabilityRoutes, *, front: Front, version: str) -> Iterator[Document]:
+    name = f"{front.name}-{capability.capability.replace('_', '-')}"
+    rules = list(_rules(capability, front.ports))
+    for number, start in enumerate(range(0, len(rules), RULES), 1):
+        called = name if len(rules) <= RULES else f"{name}-{number}"
+        yield _document(called, rules[start : start + RULES], front=front, version=version)
+
+
+def _rules(capability: CapabilityRoutes, ports: Mapping[str, int]) -> Iterator[Document]:
+    for weights, matches in _shares(capability):
+        backends = {capability.clusters[side]: weight for side, weight in weights.items() if weight}
+        side = max(weights, key=lambda each: weights[each])
+        for start in range(0, len(matches), MATCHES):
+            yield _rule(matches[start : start + MATCHES], backends, side=side, ports=ports)
+
+
+def _shares(capability: CapabilityRoutes) -> Iterator[tuple[Mapping[str, int], list[Document]]]:
+    """Reads and writes apart only where different sides answer them."""
+    if capability.reads == capability.writes:
+        yield capability.reads, [match for route in capability.routes for match in _matches(route, _all(route))]
+        return
+    reading = [(route, reading_methods(route)) for route in capability.routes]
+    yield capability.reads, [match for route, methods in reading for match in _matches(route, methods) if methods]
+    writing = [(route, methods) for route in capability.routes if (methods := writing_methods(route)) != frozenset()]
+    yield capability.writes, [match for route, methods in writing for match in _matches(route, methods)]
+
+
+def _all(route: Route) -> frozenset[str] | None:
+    if not route.methods:
+        return None
+    return route.methods | {"HEAD"} if "GET" in route.methods else route.methods
+
+
+def _matches(route: Route, methods: frozenset[str] | None) -> list[Document]:
+    """A match for each method, or for any."""
+    if methods is None:
+        return [{"path": _path(route)}]
+    return [{"path": _path(route), "method": method} for method in sorted(methods)]
+
+
+def _path(route: Route) -> Document:
+    """A prefix of theirs is one of whole segments, and of one more path than ours: so what is no plain path is an
+    expression."""
+    if "{" in route.path or route.path.endswith("*"):
+        return {"type": "RegularExpression", "value": route.pattern}
+    return {"type": "Exact", "value": route.path}
+
+
+def _rule(matches: Sequence[Document], backends: Mapping[str, int], *, side: str, ports: Mapping[str, int]) -> Document:
+    return {
+        "matches": list(matches),
+        # See the note "forwarded, not bounced".
+        "filters": [
+            {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": SIDE_HEADER, "value": side}]}}
+        ],
+        "backendRefs": [
+            {"name": name, "port": ports[name], "weight": weight} for name, weight in sorted(backends.items())
+        ],
+    }
+
+
+def _document(name: str, rules: Sequence[Document], *, front: Front, version: str) -> Document:
+    namespace, _, gateway = front.gateway.rpartition("/")
+    spec: Document = {"parentRefs": [{"name": gateway, **({"namespace": namespace} if namespace else {})}]}
+    if front.hosts:
+        spec["hostnames"] = list(front.hosts)
+    spec["rules"] = list(rules)
+    return {"apiVersion": API, "kind": "HTTPRoute", "metadata": front.metadata(name, version), "spec": spec}

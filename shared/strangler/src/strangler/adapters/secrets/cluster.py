@@ -1,0 +1,122 @@
+"""Secrets of the Kubernetes cluster that this process runs in, by the rights of its service account."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+from strangler.domain.credentials import Credential
+from strangler.domain.errors import ConfigurationError, RefusedError
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+LABELS = {"app.kubernetes.io/managed-by": "strangler"}
+# The API may be away for as long as a control plane takes to come back; the Job that waits for it is cheap.
+TRIES = urllib3.Retry(total=5, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The API's address, and the folder with the account's ``token``, ``ca.crt`` and ``namespace``."""
+
+    url: str
+    account: Path
+
+    def create(self, credentials: Iterable[Credential]) -> Iterator[str]:
+        """Creates the Secrets that are missing and tells each; one that is there is left as it is.
+
+        Raises:
+            RefusedError: the account may not, or the API does not answer.
+        """
+        namespace, token = self._held("namespace"), self._held("token")
+        pool = urllib3.PoolManager(
+            ca_certs=str(self.account / "ca.crt"),
+            headers={"authorization": f"Bearer {token}", "accept": "application/json"},
+            retries=TRIES,
+            timeout=urllib3.Timeout(connect=5, read=30),
+        )
+        address = f"{self.url}/api/v1/namespaces/{namespace}/secrets"
+        with pool:
+            for credential in credentials:
+                name = credential.name.replace("_", "-")  # names there are those of hosts
+                if not self._exists(pool, f"{address}/{name}") and self._post(pool, address, name, credential.values()):
+                    yield name
+
+    def _exists(self, pool: urllib3.PoolManager, address: str) -> bool:
+        status, reason = self._ask(pool, "GET", address)
+        if status not in (200, 404):
+            raise self._refusal(address, status, reason)
+        return status == 200
+
+    def _post(self, pool: urllib3.PoolManager, address: str, name: str, values: Mapping[str, str]) -> bool:
+        """Whether it was created now; somebody else may have been quicker."""
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "labels": LABELS},
+            "type": "Opaque",
+            "data": data,
+        }
+        status, reason = self._ask(pool, "POST", address, json.dumps(document))
+        if status not in (201, 409):
+            raise self._refusal(f"{address}/{name}", status, reason)
+        return status == 201
+
+    def _ask(self, pool: urllib3.PoolManager, method: str, address: str, body: str | None = None) -> tuple[int, str]:
+        headers = {**pool.headers, "content-type": "application/json"}
+        try:
+            answer = pool.request(method, address, body=body, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise RefusedError(
+                f"the cluster's API does not answer: {error}",
+                place=address,
+                remedy="see that a NetworkPolicy lets this pod reach it",
+            ) from error
+        return answer.status, _reason(answer)
+
+    def _refusal(self, place: str, status: int, reason: str) -> RefusedError:
+        return RefusedError(
+            f"the cluster's API answers {status}: {reason}",
+            place=place,
+            remedy="give the pod's service account a Role with the verbs get and create for secrets",
+        )
+
+    def _held(self, name: str) -> str:
+        try:
+            return (self.account / name).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot be read: {error.strerror}",
+                place=str(self.account / name),
+                remedy="run it in a pod with automountServiceAccountToken: true, or write files with --to",
+            ) from error
+
+
+def here(account: Path = ACCOUNT) -> Cluster:
+    """The cluster that this process runs in.
+
+    Raises:
+        ConfigurationError: it runs in none.
+    """
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise ConfigurationError(
+            "this is no pod of a cluster",
+            place="KUBERNETES_SERVICE_HOST",
+            remedy="run it in one, or write files with --to",
+        )
+    return Cluster(f"https://{f'[{host}]' if ':' in host else host}:{port}", account)
+
+
+def _reason(answer: urllib3.BaseHTTPResponse) -> str:
+    """What the API's Status says, else the beginning of whatever came."""
+    try:
+        return str(json.loads(answer.data)["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.data[:200].decode(errors="replace")

@@ -1,0 +1,24 @@
+"""Fresh secrets."""
+
+from __future__ import annotations
+
+from secrets import token_urlsafe
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+
+def make(kind: str) -> str:
+    """A random text, or the PEM of an Ed25519 key."""
+    return text() if kind == "text" else signing_key()
+
+
+def text() -> str:
+    """Letters, digits, ``-`` and ``_``: it needs no quotes anywhere, not in a URL either."""
+    return token_urlsafe(40)
+
+
+def signing_key() -> str:
+    """A private Ed25519 key, as PEM."""
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem.decode()

@@ -1,0 +1,95 @@
+"""Loops of a long-lived command: each goes round and round, in a thread of its own, until the command is to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import click
+
+from strangler.domain.errors import StranglerError
+
+RETRY_SECONDS = 0.5
+LAST_SECONDS = 8.0
+# Longer than anything in a turn should wait for; a process that is started again loses nothing.
+STANDING_SECONDS = 300.0
+
+
+def own_name() -> str:
+    """What this process is known by: its machine, a pod of a cluster say, and its number there."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def nothing() -> None:
+    """The end of a loop that has nothing to put away."""
+
+
+class Rounds:
+    """Begins to listen to SIGTERM and SIGINT when it is made."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.failed = threading.Event()
+        self._turned: dict[str, float] = {}
+        self._threads: list[threading.Thread] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop.set())
+        threading.excepthook = self._end_on_a_bug
+
+    def go(self, name: str, turn: Callable[[], None], *, at_the_end: Callable[[], None] = nothing) -> None:
+        """Calls ``turn`` again and again from now on; it has to do its own waiting, in short pieces."""
+        self._turned[name] = time.monotonic()
+        thread = threading.Thread(target=self._go_round, args=(name, turn, at_the_end), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def last(self, work: Callable[[], None]) -> None:
+        """A turn that is the last one, unless ``work`` raises StranglerError."""
+        work()
+        self.stop.set()
+
+    def until_told(self, *, within: float = LAST_SECONDS) -> None:
+        """Returns when a signal has come and all loops have come to their end, or so many seconds later.
+
+        Raises:
+            SystemExit: a loop has failed by a bug; the others would go on without it.
+        """
+        self.stop.wait()
+        deadline = time.monotonic() + within
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        if self.failed.is_set():
+            raise SystemExit(1)
+
+    def standing(self) -> str | None:
+        """Names the loops that have not come round for too long."""
+        now = time.monotonic()
+        still = [name for name, turned in self._turned.items() if now - turned > STANDING_SECONDS]
+        return f"not come round for {STANDING_SECONDS:.0f} s: {', '.join(still)}" if still else None
+
+    def _go_round(self, name: str, turn: Callable[[], None], at_the_end: Callable[[], None]) -> None:
+        """A server that is away is waited for, and said once."""
+        said = ""
+        while not self.stop.is_set():
+            self._turned[name] = time.monotonic()
+            try:
+                turn()
+                said = ""
+            except StranglerError as error:
+                if str(error) != said:
+                    said = str(error)
+                    click.echo(said, err=True)
+                self.stop.wait(RETRY_SECONDS)
+        try:
+            at_the_end()
+        except StranglerError as error:
+            click.echo(str(error), err=True)
+
+    def _end_on_a_bug(self, arguments: threading.ExceptHookArgs) -> None:
+        threading.__excepthook__(arguments)
+        self.failed.set()
+        self.stop.set()

@@ -1,0 +1,142 @@
+"""Secrets as files: made once, readable by whoever the folder is mounted to."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from psycopg.conninfo import conninfo_to_dict
+from strangler.adapters import toml
+from strangler.adapters.secrets import folder as files
+from strangler.adapters.secrets import fresh
+from strangler.domain.credentials import Hosts, credentials
+from strangler.domain.errors import ConfigurationError
+from vault import NAMES, file, strangler
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    file(tmp_path)
+    return tmp_path / "secrets"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def made(folder: Path) -> list[str]:
+    project = toml.load(folder.parent / "strangler.toml", addresses=False)
+    return list(files.write(folder, credentials(project, Hosts(), fresh.make)))
+
+
+def test_a_folder_a_secret_and_a_file_a_key(folder: Path) -> None:
+    done = strangler(folder.parent, "secrets", "--to", str(folder))
+
+    assert done.returncode == 0, done.stderr
+    assert {path.name: {key.name for key in path.iterdir()} for path in folder.iterdir()} == NAMES
+    assert "made database-old/url" in done.stdout
+    password = (folder / "database-old/password").read_text()
+    assert len(password) > 40
+    assert password not in done.stdout
+
+
+def test_what_the_files_hold_fits_together(folder: Path) -> None:
+    made(folder)
+    found = contents(folder)
+
+    assert conninfo_to_dict(found["database-new_one/url"]) == {
+        "user": "owner",
+        "password": found["database-new_one/password"],
+        "host": "postgres-new_one",
+        "port": "5432",
+        "dbname": "new_one",
+    }
+    password = found["broker/password"]
+    assert found["broker/url"] == f"amqp://owner:{password}@rabbitmq:5672//"
+    assert found["broker/rabbitmq.conf"] == f"default_user = owner\ndefault_pass = {password}\n"
+    key = load_pem_private_key(found["application/TOKEN_KEY_FILE"].encode(), None)
+    assert isinstance(key, Ed25519PrivateKey)
+    passwords = [value for name, value in found.items() if name.endswith(("password", "SECRET_KEY"))]
+    assert len(set(passwords)) == 4
+
+
+def test_hosts_can_be_others(folder: Path) -> None:
+    strangler(folder.parent, "secrets", "--to", str(folder), "--database-host", "{name}.db", "--broker-host", "mq")
+
+    assert "@old.db:5432/old" in (folder / "database-old/url").read_text()
+    assert (folder / "broker/url").read_text().endswith("@mq:5672//")
+
+
+def test_a_second_run_changes_nothing(folder: Path) -> None:
+    strangler(folder.parent, "secrets", "--to", str(folder))
+    before = contents(folder)
+
+    done = strangler(folder.parent, "secrets", "--to", str(folder))
+
+    assert (done.returncode, done.stdout) == (0, "nothing to make: all secrets are there\n")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("gone", ["application/SECRET_KEY", "database-old/url", "broker/rabbitmq.conf"])
+def test_what_is_missing_is_made_to_fit_what_is_there(folder: Path, gone: str) -> None:
+    made(folder)
+    before = contents(folder)
+    (folder / gone).unlink()
+
+    assert made(folder) == [gone]
+
+    after = contents(folder)
+    assert {**after, gone: None} == {**before, gone: None}
+    assert (after[gone] == before[gone]) == (gone != "application/SECRET_KEY")
+
+
+def test_a_password_of_one_s_own_is_quoted_where_it_has_to_be(folder: Path) -> None:
+    (folder / "database-old").mkdir(parents=True)
+    (folder / "database-old/password").write_text("a/b@c {d}\n")
+
+    made(folder)
+
+    parts = conninfo_to_dict((folder / "database-old/url").read_text())
+    assert (parts["password"], parts["host"]) == ("a/b@c {d}", "postgres-old")
+
+
+def test_other_users_can_read_them_whatever_the_umask(folder: Path) -> None:
+    strangler(folder.parent, "secrets", "--to", str(folder / "deep"), umask=0o077)
+
+    for path in [folder / "deep", *(folder / "deep").rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o444), path
+
+
+def test_of_several_at_once_the_first_decides_and_all_fits(folder: Path) -> None:
+    told: list[str] = []
+    threads = [threading.Thread(target=lambda: told.extend(made(folder))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    found = contents(folder)
+    assert sorted(told) == sorted(found)
+    assert {name.split("/")[0] for name in found} == set(NAMES)
+    assert found["database-old/password"] in found["database-old/url"]
+    assert found["broker/password"] in found["broker/url"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(folder: Path) -> None:
+    folder.write_text("in the way")
+
+    with pytest.raises(ConfigurationError, match="cannot be written") as caught:
+        made(folder)
+
+    assert caught.value.place == str(folder)
+
+
+@pytest.mark.parametrize("words", [(), ("--kubernetes", "--to", "anywhere")])
+def test_where_to_has_to_be_said(folder: Path, words: tuple[str, ...]) -> None:
+    done = strangler(folder.parent, "secrets", *words)
+
+    assert done.returncode == 2
+    assert "give either --to or --kubernetes" in done.stderr

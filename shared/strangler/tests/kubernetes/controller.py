@@ -1,0 +1,79 @@
+"""What a controller would do with the documents, and what the API would not take.
+
+Gateway API is no part of Kubernetes, so its schema is not in the packages that hold the others. Its rules that these
+documents could break are here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+Document = dict[str, Any]
+MATCHES_OF_A_RULE, MATCHES_OF_A_ROUTE, RULES = 64, 128, 16
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def assert_httproute(document: Document) -> None:
+    """What the API asks of an HTTPRoute; a field that it does not know is refused too."""
+    assert document["apiVersion"] == "gateway.networking.k8s.io/v1"
+    assert set(document) == {"apiVersion", "kind", "metadata", "spec"}
+    assert set(document["spec"]) <= {"parentRefs", "hostnames", "rules"}
+    assert NAME.fullmatch(document["metadata"]["name"])
+    rules = document["spec"]["rules"]
+    assert 1 <= len(rules) <= RULES
+    assert sum(len(rule["matches"]) for rule in rules) <= MATCHES_OF_A_ROUTE
+    for rule in rules:
+        assert set(rule) == {"matches", "filters", "backendRefs"}
+        assert 1 <= len(rule["matches"]) <= MATCHES_OF_A_RULE
+        assert all(set(backend) == {"name", "port", "weight"} for backend in rule["backendRefs"])
+        for match in rule["matches"]:
+            assert set(match) <= {"path", "method"}
+            assert match["path"]["type"] in {"Exact", "PathPrefix", "RegularExpression"}
+            assert match["path"]["value"].startswith("/")
+
+
+def answering(documents: list[Document], method: str, path: str) -> dict[str, int]:
+    """The backends of a request and their weights: the most particular match decides."""
+    found = [
+        (_rank(match), rule)
+        for document in documents
+        for rule in document["spec"]["rules"]
+        for match in rule["matches"]
+        if match.get("method", method) == method and _holds(match["path"], path)
+    ]
+    _, rule = max(found, key=lambda each: each[0])
+    return {backend["name"]: backend["weight"] for backend in rule["backendRefs"]}
+
+
+def _rank(match: Document) -> tuple[int, int, bool]:
+    order = ("PathPrefix", "RegularExpression", "Exact")
+    return order.index(match["path"]["type"]), len(match["path"]["value"]), "method" in match
+
+
+def _holds(path: Document, asked: str) -> bool:
+    match path["type"]:
+        case "Exact":
+            return bool(asked == path["value"])
+        case "RegularExpression":
+            return re.fullmatch(path["value"], asked) is not None
+        case _:
+            return _below(path["value"], asked)
+
+
+def behind_ingress(document: Document, path: str) -> str:
+    """The Service that a path of an Ingress leads to: an exact one first, then the longest."""
+    [rule] = document["spec"]["rules"]
+    found = [
+        (each["pathType"] == "Exact", len(each["path"]), each["backend"]["service"]["name"])
+        for each in rule["http"]["paths"]
+        if (each["path"] == path if each["pathType"] == "Exact" else _below(each["path"], path))
+    ]
+    name: str = max(found)[2]
+    return name
+
+
+def _below(prefix: str, path: str) -> bool:
+    """By whole segments."""
+    stem = prefix.rstrip("/")
+    return path == stem or path.startswith(f"{stem}/")
