@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 DJANGO_PROJECTS := monolith services/users services/products services/orders
 
-.PHONY: demo test check faults soak lock openapi clean help
+.PHONY: demo test check faults soak images compose lock openapi clean help
 
 help:
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,12 @@ faults: $(VENV)/ready ## each boundary and each process killed once, on a real s
 
 soak: $(VENV)/ready ## the faults in every combination, more than twice as many
 	@$(BIN)/python -m tests.suites soak
+
+images: ## the images of everything, with Docker
+	@docker compose --profile rehearsal build
+
+compose: $(VENV)/ready ## the suite in containers, with Docker (about 5 minutes)
+	@$(BIN)/python -m tests.suites compose
 
 check: $(VENV)/ready ## lint, types, layers, migrations, schemas
 	@$(BIN)/python -m tests.checks

@@ -3,6 +3,7 @@
     python -m tests.suites                 all that `make test` runs
     python -m tests.suites faults          what is killed at each boundary, once
     python -m tests.suites soak            the same in every combination
+    python -m tests.suites compose         the shop in containers; skipped where no Docker engine answers
     python -m tests.suites monolith -k x   one suite, with arguments for pytest
 
 Several suites are run two at a time, for much of what they do is to wait for servers; each is then printed when it
@@ -47,11 +48,13 @@ SUITES: Mapping[str, Suite] = {
     "orders": Suite("services/orders", database=True),
     "strangler": Suite("shared/strangler"),
     "contract": Suite(".", ("tests/contract",)),
+    "manifests": Suite(".", ("tests/manifests",)),
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
+    "compose": Suite(".", ("tests/compose",)),
 }
 # Those that take longest first, so that both lanes end at about the same time.
-EVERYDAY = ("strangler", "chassis", "contract", "monolith", "orders", "products", "users")
+EVERYDAY = ("strangler", "chassis", "contract", "monolith", "orders", "products", "users", "manifests")
 LANES = 2
 OUTCOMES = ("passed", "failed", "skipped")
 # No test kills this server, so nothing needs to outlive it.

@@ -67,6 +67,12 @@ def filled(models: Iterable[type[Model]]) -> list[str]:
     return [model._meta.db_table for model in models if model._default_manager.exists()]
 
 
+def dropped(models: Iterable[type[Model]]) -> list[str]:
+    """The tables that are there no more, for they have moved for good."""
+    there = set(connection.introspection.table_names())
+    return [model._meta.db_table for model in models if model._meta.db_table not in there]
+
+
 def empty(models: Iterable[type[Model]]) -> None:
     """All rows of the tables, and of all tables that refer to them."""
     tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)

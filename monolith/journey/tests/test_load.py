@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from chassis import health
 from conftest import client_of
 from django.conf import settings
 from django.contrib.auth import authenticate
@@ -81,6 +82,34 @@ def test_a_shop_that_holds_something_is_left_alone(product):
         load()
 
     assert Product.objects.count() == 1
+
+
+def test_if_empty_loads_once():
+    load(if_empty=True)
+    Product.objects.filter(pk=Product.objects.first().pk).update(name="renamed since")
+
+    said = load(if_empty=True)
+
+    assert "nothing to load" in said
+    assert "users_user" in said
+    assert Product.objects.filter(name="renamed since").count() == 1
+
+
+def test_if_empty_knows_a_shop_whose_tables_have_moved_for_good():
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE products_stockmovement")
+
+    assert "products_stockmovement has been dropped" in load(if_empty=True)
+    assert User.objects.count() == 0
+
+
+def test_if_empty_says_nothing_of_a_shop_before_its_migrations(monkeypatch):
+    monkeypatch.setattr(health, "_migrated", set())
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'orders'")
+
+    with pytest.raises(CommandError, match="migrations are not applied"):
+        load(if_empty=True)
 
 
 def test_flush_says_what_it_deletes_and_begins_anew(product):
