@@ -39,6 +39,8 @@ PINNED = {
         "local",
         *NOT_NEEDED,
     ],
+    "requirements/build.txt": ["requirements/build.in"],
+    "shared/strangler/requirements.txt": ["shared/strangler/pyproject.toml"],
     "monolith/requirements.txt": ["monolith/requirements.in", "shared/chassis/pyproject.toml", *NOT_NEEDED],
     "services/users/requirements.txt": ["services/users/requirements.in", "shared/chassis/pyproject.toml"],
     "services/products/requirements.txt": ["services/products/requirements.in", "shared/chassis/pyproject.toml"],
@@ -142,6 +144,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "openapi": openapi_is_current,
     "command reference": lambda: run("python", "docs/generate_commands.py", "--check"),
     "words": no_word_of_the_shop,
+    "manifests": lambda: run("python", "-m", "tests.manifests.schemas"),
 }
 
 

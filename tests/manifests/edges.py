@@ -1,0 +1,73 @@
+"""Who may speak to whom, as the NetworkPolicies together allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.manifests.kustomize import of_kind
+from tests.manifests.workloads import Workload, matches, workloads
+
+Edge = tuple[str, str, int]
+# Wherever something listens, and one where nothing does.
+PORTS = (80, 443, 5432, 5672, 8000, 8080, 9100, 9901, 15672, 15692)
+
+
+def edges(folder: str) -> set[Edge]:
+    """(from, to, port) for each two workloads of a kustomization."""
+    policies = of_kind(folder, "NetworkPolicy")
+    found = list(workloads(folder))
+    return {
+        (one.name, other.name, port)
+        for one in found
+        for other in found
+        for port in PORTS
+        if _allowed(policies, "egress", one, other, port) and _allowed(policies, "ingress", other, one, port)
+    }
+
+
+def outside(folder: str, direction: str) -> set[tuple[str, str, int]]:
+    """(workload, who or where outside, port) that policies allow besides."""
+    return {
+        (each.name, peer, port["port"])
+        for each in workloads(folder)
+        for policy in _of(of_kind(folder, "NetworkPolicy"), each)
+        for rule in policy["spec"].get(direction) or []
+        for port in rule.get("ports", [])
+        for peer in _outsiders(rule, direction)
+    }
+
+
+def _outsiders(rule: Mapping[str, Any], direction: str) -> Iterator[str]:
+    peers = rule.get("from" if direction == "ingress" else "to")
+    if peers is None:
+        yield "anywhere"
+    for peer in peers or []:
+        if "ipBlock" in peer:
+            yield peer["ipBlock"]["cidr"]
+        if "namespaceSelector" in peer:
+            yield peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+
+
+def _allowed(policies: list[dict[str, Any]], direction: str, subject: Workload, peer: Workload, port: int) -> bool:
+    applying = [each for each in _of(policies, subject) if direction.capitalize() in each["spec"]["policyTypes"]]
+    if not applying:
+        return True
+    return any(_permits(rule, direction, peer, port) for each in applying for rule in each["spec"].get(direction) or [])
+
+
+def _of(policies: list[dict[str, Any]], subject: Workload) -> list[dict[str, Any]]:
+    return [each for each in policies if matches(each["spec"]["podSelector"], subject.labels)]
+
+
+def _permits(rule: Mapping[str, Any], direction: str, peer: Workload, port: int) -> bool:
+    if not any(each["port"] == port for each in rule["ports"]):
+        return False
+    peers = rule.get("from" if direction == "ingress" else "to")
+    if peers is None:
+        return True
+    return any(
+        "namespaceSelector" not in each and matches(each["podSelector"], peer.labels)
+        for each in peers
+        if "podSelector" in each
+    )

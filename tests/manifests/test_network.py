@@ -1,0 +1,105 @@
+"""The NetworkPolicies together: every way that is gone, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.manifests.edges import Edge, edges, outside
+from tests.manifests.workloads import workloads
+
+DATABASE, BROKER, GATEWAY, WEB, NAMES = 5432, 5672, 8080, 8000, 53
+SERVICES = ("users", "products", "orders")
+SIDES = ("monolith", *SERVICES)
+
+
+def everywhere() -> Iterator[Edge]:
+    """Whatever servers there are."""
+    for side in SIDES:
+        yield "gateway", side, WEB
+        yield "strangler", side, WEB
+    for service in SERVICES:
+        # What the gateway cannot repeat, sides forward to each other; rows on their way are asked for.
+        yield "monolith", service, WEB
+        yield service, "monolith", WEB
+    # Published keys, calls to other services, a customer's address for a mail.
+    for caller in ("products", "orders", "orders-worker"):
+        yield caller, "gateway", GATEWAY
+
+
+def in_the_cluster() -> Iterator[Edge]:
+    """To and between servers in the cluster."""
+    for side in SIDES:
+        for process in (side, f"{side}-relay", f"{side}-migrate"):
+            yield process, f"postgres-{side}", DATABASE
+        yield f"{side}-relay", "rabbitmq", BROKER
+        yield "strangler", f"postgres-{side}", DATABASE
+    for side in ("monolith", "products", "orders"):
+        yield f"{side}-worker", f"postgres-{side}", DATABASE
+        yield f"{side}-worker", "rabbitmq", BROKER
+    yield "monolith-references", "postgres-monolith", DATABASE
+    yield "gateway", "postgres-monolith", DATABASE
+    for service in SERVICES:
+        yield f"postgres-{service}", "postgres-monolith", DATABASE
+        yield "postgres-monolith", f"postgres-{service}", DATABASE
+
+
+def test_in_one_cluster_there_are_exactly_the_ways_that_are_gone() -> None:
+    wanted = {*everywhere(), *in_the_cluster()}
+
+    assert edges("tests/in-cluster") == wanted
+    assert edges("overlays/local") == wanted | {("load", "postgres-monolith", DATABASE)}
+
+
+def test_with_managed_servers_pods_speak_to_each_other_less() -> None:
+    assert edges("overlays/production") == set(everywhere())
+    assert edges("overlays/staging") == set(everywhere())
+
+
+def test_only_processes_with_a_database_and_those_of_messages_leave_the_cluster() -> None:
+    leaving = {(one, port) for one, where, port in outside("overlays/production", "egress") if port != NAMES}
+
+    assert {one for one, port in leaving if port == DATABASE} == {
+        each.name for each in workloads("overlays/production")
+    }
+    assert {one for one, port in leaving if port != DATABASE} == {
+        each for each in _names("overlays/production") if each.endswith(("-worker", "-relay"))
+    }
+
+
+def test_everybody_but_the_broker_and_the_maker_of_secrets_asks_for_names(folder: str) -> None:
+    asking = {one for one, _, port in outside(folder, "egress") if port == NAMES}
+
+    assert asking == _names(folder) - {"rabbitmq", "secrets"}
+
+
+def test_only_the_maker_of_secrets_speaks_to_the_api() -> None:
+    anywhere = {(one, port) for one, where, port in outside("overlays/local", "egress") if where == "0.0.0.0/0"}
+
+    assert anywhere == {("secrets", 443), ("secrets", 6443)}
+
+
+def test_nobody_from_outside_comes_in_but_by_the_gateway_and_for_metrics() -> None:
+    assert outside("overlays/local", "ingress") == {("gateway", "anywhere", GATEWAY)}
+    measured = {one for one, who, _ in outside("overlays/production", "ingress") if who == "monitoring"}
+    assert measured == {each.name for each in workloads("overlays/production", "Deployment")}
+
+
+def test_a_further_service_reaches_what_the_others_do() -> None:
+    assert edges("tests/further-service") - edges("overlays/local") == {
+        ("gateway", "invoices", WEB),
+        ("strangler", "invoices", WEB),
+        ("monolith", "invoices", WEB),
+        ("invoices", "monolith", WEB),
+        ("invoices", "gateway", GATEWAY),
+        *((process, "postgres-invoices", DATABASE) for process in ("invoices", "invoices-relay", "invoices-worker")),
+        ("invoices-migrate", "postgres-invoices", DATABASE),
+        ("invoices-relay", "rabbitmq", BROKER),
+        ("invoices-worker", "rabbitmq", BROKER),
+        ("strangler", "postgres-invoices", DATABASE),
+        ("postgres-monolith", "postgres-invoices", DATABASE),
+        ("postgres-invoices", "postgres-monolith", DATABASE),
+    }
+
+
+def _names(folder: str) -> set[str]:
+    return {each.name for each in workloads(folder)}

@@ -1,0 +1,120 @@
+"""The manifests beside strangler.toml: the same processes, and an address for all that it leaves to the environment."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.manifests.kustomize import ROOT, of_kind
+from tests.manifests.workloads import Workload, workload, workloads
+
+PROJECT = tomllib.loads((ROOT / "strangler.toml").read_text())
+# Settings of a stack on one machine, and of a trial: the overlay has them for a cluster of one's own.
+LOCAL = "overlays/local"
+
+
+@pytest.mark.parametrize("name", PROJECT["processes"])
+def test_each_process_is_a_deployment_with_the_same_command(name: str) -> None:
+    process = PROJECT["processes"][name]
+    command = workload(LOCAL, name).container("app")["command"]
+
+    assert _words(command) == _words(process["command"])
+
+
+def _words(command: list[str]) -> set[str]:
+    """The command's words, wherever they stand and however values are tied to options; a worker's own name aside."""
+    words = [word for part in command for word in part.split("=", 1)]
+    return {word for word in words if not word.endswith("@%h")}
+
+
+@pytest.mark.parametrize("name", [name for name, each in PROJECT["processes"].items() if "migrate" in each])
+def test_each_migration_is_a_job(name: str) -> None:
+    job = workload(LOCAL, f"{name}-migrate", "Job")
+
+    assert job.container("app")["command"] == PROJECT["processes"][name]["migrate"]
+
+
+def test_each_process_has_its_own_database() -> None:
+    for name, process in PROJECT["processes"].items():
+        assert _secret_of(workload(LOCAL, name), "DATABASE_URL") == f"database-{process['database']}"
+
+
+def test_the_tool_has_every_address() -> None:
+    strangler = workload(LOCAL, "strangler")
+    addresses = _config_map("addresses")
+
+    for name, database in PROJECT["databases"].items():
+        assert _secret_of(strangler, database["url_env"]) == f"database-{name}"
+    for name, process in PROJECT["processes"].items():
+        if "address_env" in process:
+            assert addresses[process["address_env"]] == f"http://{name}:8000"
+    assert addresses[PROJECT["gateway"]["address_env"]] == "http://gateway"
+    # Each Envoy's admin is for its own pod; the agent there knows it.
+    assert PROJECT["gateway"]["admin_env"] not in addresses
+
+
+def test_the_gateway_knows_of_no_database_but_the_ledger() -> None:
+    gateway = workload(LOCAL, "gateway")
+    ledger = PROJECT["databases"][PROJECT["project"]["ledger"]]["url_env"]
+
+    for container in ("prepare", "agent"):
+        named = {each["name"] for each in gateway.container(container)["env"] if "valueFrom" in each}
+        assert named == {ledger}
+
+
+def test_a_trial_is_as_easy_on_passwords_and_callers_as_a_local_stack() -> None:
+    settings = _config_map("environment")
+    wanted = {key: value for process in PROJECT["processes"].values() for key, value in _environment(process)}
+
+    assert wanted.items() <= settings.items()
+
+
+def _environment(process: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from process.get("environment", {}).items()
+
+
+def test_the_sample_is_the_one_of_a_local_stack() -> None:
+    loader = PROJECT["loader"]
+    command = workload(LOCAL, "load", "Job").container("app")["command"]
+
+    assert command == [*loader["command"], *loader["sample"], "--if-empty"]
+
+
+def test_each_in_cluster_server_has_the_settings_that_a_move_asks_for() -> None:
+    servers = {each.name: each for each in workloads(LOCAL, "StatefulSet") if each.component == "database"}
+
+    assert set(servers) == {f"postgres-{name}" for name in PROJECT["databases"]}
+    for server in servers.values():
+        given = dict(argument.removeprefix("--").split("=") for argument in server.container("postgres")["args"][1:])
+        moves = len(PROJECT["capabilities"])
+        assert given["wal_level"] == "logical"
+        assert int(given["max_replication_slots"]) >= moves + 6
+        assert int(given["max_wal_senders"]) >= moves + 1
+        assert int(given["max_logical_replication_workers"]) >= moves
+
+
+def test_web_pods_leave_their_database_connections_for_others() -> None:
+    server = workload(LOCAL, "postgres-users", "StatefulSet").container("postgres")
+    given = dict(argument.removeprefix("--").split("=") for argument in server["args"][1:])
+    pods = max(scaler["spec"]["maxReplicas"] for scaler in of_kind(LOCAL, "HorizontalPodAutoscaler"))
+
+    threads_of_a_pod = 2 * 32
+    assert int(given["max_connections"]) > (pods + 1) * threads_of_a_pod
+
+
+def _secret_of(each: Workload, variable: str) -> str:
+    for container in each.containers:
+        for found in container["env"]:
+            if found["name"] == variable:
+                secret: str = found["valueFrom"]["secretKeyRef"]["name"]
+                return secret
+    raise AssertionError(f"{each.name} has no {variable}")
+
+
+def _config_map(wanted: str) -> dict[str, str]:
+    found = next(each for each in of_kind(LOCAL, "ConfigMap") if each["metadata"]["name"].startswith(f"{wanted}-"))
+    data: dict[str, str] = found["data"]
+    return data
