@@ -37,7 +37,6 @@ def serve(port: int, address: str = LOOPBACK) -> ThreadingHTTPServer:
     """Serves in threads until the process ends, or ``shutdown``. Raises OSError when the port is taken."""
     # A thread a request: who asks whether it lives must not wait for one who asks for its database.
     server = ThreadingHTTPServer((address, port), _Handler)
-    server.daemon_threads = True
     Thread(target=server.serve_forever, name="chassis-probes", daemon=True).start()
     logger.info("metrics_served", extra={"port": server.server_port})
     return server

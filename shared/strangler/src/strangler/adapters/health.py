@@ -16,10 +16,6 @@ Ask = Callable[[], str | None]
 """What is wrong, or None."""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-
 def serve(*, alive: Ask, ready: Ask) -> ThreadingHTTPServer | None:
     """Listens on METRICS_PORT, of METRICS_ADDRESS or else of the machine itself; not at all where no port is set.
 
@@ -54,7 +50,7 @@ def serve(*, alive: Ask, ready: Ask) -> ThreadingHTTPServer | None:
         def log_message(self, *_: object) -> None:
             """Probes come every few seconds."""
 
-    class Server(_Server):
+    class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
 
     try:
