@@ -44,7 +44,8 @@ def test_it_waits_for_database_and_migrations_and_says_so_once(begin, server, co
         assert process.get("/readyz").json() == {"status": "unready", "reason": "the database does not answer"}
 
         server.start()
-        until(lambda: "not applied" in process.get("/readyz").text, 60)
+        until(lambda: "migrations are not applied" in process.said, 60)
+        assert "not applied" in process.get("/readyz").text
         run(MIGRATE, DATABASE_URL=server.url, BROKER_URL="memory://")
 
         process.await_status("/readyz", 200)
