@@ -65,6 +65,16 @@ def test_the_gateway_knows_of_no_database_but_the_ledger() -> None:
         assert named == {ledger}
 
 
+@pytest.mark.parametrize("overlay", ["overlays/production", "overlays/staging"])
+def test_where_a_balancer_is_in_front_the_gateway_is_told_how_many_proxies_to_trust(overlay: str) -> None:
+    assert PROJECT["gateway"]["trusted_hops_env"] in _config_map("addresses", overlay)
+
+    gateway = workload(overlay, "gateway")
+    for container in ("prepare", "agent"):
+        named = [each["configMapRef"]["name"] for each in gateway.container(container)["envFrom"]]
+        assert any(name.startswith("addresses-") for name in named)
+
+
 def test_a_trial_is_as_easy_on_passwords_and_callers_as_a_local_stack() -> None:
     settings = _config_map("environment")
     wanted = {key: value for process in PROJECT["processes"].values() for key, value in _environment(process)}
@@ -114,7 +124,7 @@ def _secret_of(each: Workload, variable: str) -> str:
     raise AssertionError(f"{each.name} has no {variable}")
 
 
-def _config_map(wanted: str) -> dict[str, str]:
-    found = next(each for each in of_kind(LOCAL, "ConfigMap") if each["metadata"]["name"].startswith(f"{wanted}-"))
+def _config_map(wanted: str, overlay: str = LOCAL) -> dict[str, str]:
+    found = next(each for each in of_kind(overlay, "ConfigMap") if each["metadata"]["name"].startswith(f"{wanted}-"))
     data: dict[str, str] = found["data"]
     return data

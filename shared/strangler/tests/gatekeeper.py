@@ -27,6 +27,7 @@ monolith = "web"
 [gateway]
 address = "http://not-asked"
 admin_env = "ADMIN"
+trusted_hops_env = "HOPS"
 
 [databases.old]
 url_env = "OLD_URL"

@@ -251,6 +251,27 @@ def kept_open(client: http.client.HTTPConnection) -> bool:
     return answer.getheader("connection") != "close"
 
 
+def test_a_gateway_believes_as_many_proxies_as_the_environment_says(house: Gatehouse) -> None:
+    house.prepare(HOPS="1")
+
+    with house.envoy():
+        urllib3.request(
+            "GET", f"http://127.0.0.1:{house.port}/things", headers={"x-forwarded-for": "192.0.2.1, 203.0.113.7"}
+        )
+
+    assert house.sides[MONOLITH].requests[-1].headers["x-forwarded-for"] == "203.0.113.7"
+
+
+def test_a_number_of_proxies_that_cannot_be_ends_it_at_once(house: Gatehouse) -> None:
+    with house.start("--prepare", HOPS="some") as process:
+        told = process.communicate(timeout=30)[1]
+
+    assert process.returncode == 2
+    assert "gateway.trusted_hops_env" in told
+    assert "HOPS holds 'some'" in told
+    assert not house.files.exists()
+
+
 def test_a_place_is_a_host_and_a_port(house: Gatehouse) -> None:
     for place in ("8080", "host:port", "host:99999"):
         with house.start("--prepare", "--listen", place) as process:

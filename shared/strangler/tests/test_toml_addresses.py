@@ -164,6 +164,35 @@ def test_what_is_wrong_with_a_variable_is_told(
     assert caught.value.remedy
 
 
+def with_hops(file: Path) -> None:
+    file.write_text(FILE.replace("port = 8080", 'port = 8080\ntrusted_hops_env = "HOPS"'))
+
+
+@pytest.mark.parametrize(("held", "hops"), [(None, 0), ("", 0), ("0", 0), ("1", 1), ("10", 10)])
+def test_the_environment_may_say_how_many_proxies_are_in_front(
+    file: Path, monkeypatch: pytest.MonkeyPatch, held: str | None, hops: int
+) -> None:
+    with_hops(file)
+    if held is not None:
+        monkeypatch.setenv("HOPS", held)
+
+    assert toml.load(file).gateway == Gateway(port=8080, trusted_hops=hops)
+    assert toml.load(file, addresses=False).gateway.trusted_hops == 0
+
+
+@pytest.mark.parametrize("held", ["-1", "11", "1.5", "one", "\u0661", "9" * 5000])
+def test_a_number_of_proxies_that_cannot_be_is_told(file: Path, monkeypatch: pytest.MonkeyPatch, held: str) -> None:
+    with_hops(file)
+    monkeypatch.setenv("HOPS", held)
+
+    with pytest.raises(ConfigurationError, match="HOPS holds") as caught:
+        toml.load(file)
+
+    assert caught.value.place == "strangler.toml: gateway.trusted_hops_env"
+    assert "from 0 to 10" in caught.value.remedy
+    assert caught.value.exit_code == 2
+
+
 def test_addresses_need_not_be_known_to_read_the_rest(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text(FILE.replace("embedded = true", "").replace('command = ["serve"]', ""))
     monkeypatch.setenv("OLD_FILE", "/nowhere")

@@ -11,6 +11,7 @@ from chassis import admission
 from chassis.body import Body
 
 FORWARDED = "x-strangler-forwarded"
+SCHEMES = ("http", "https")
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -31,7 +32,10 @@ _pool = urllib3.PoolManager(maxsize=16, retries=False, timeout=urllib3.Timeout(c
 
 def own_address(request: WSGIRequest) -> str:
     """The address the client asked for, as the gateway saw it."""
-    scheme = request.headers.get("x-forwarded-proto") or request.scheme
+    # Several proxies may have made a list of it: with that the gateway would take the whole for no address.
+    scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    if scheme not in SCHEMES:
+        scheme = request.scheme or "http"
     return f"{scheme}://{request.META.get('HTTP_HOST', '')}{raw_path(request)}"
 
 

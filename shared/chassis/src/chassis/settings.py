@@ -110,7 +110,7 @@ def rest_framework(**rates: str) -> dict[str, Any]:
         "DEFAULT_PAGINATION_CLASS": "chassis.pagination.CursorPagination",
         "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
         "DEFAULT_THROTTLE_RATES": rates,
-        # The gateway appends the client's address to X-Forwarded-For; what stands before is hearsay.
+        # The client's address is the last in X-Forwarded-For, and from the kit's gateway the only one.
         "NUM_PROXIES": 1,
         "TEST_REQUEST_DEFAULT_FORMAT": "json",
     }

@@ -26,6 +26,8 @@ from strangler.domain.routing import overlapping
 
 FILE_NAME = "strangler.toml"
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+# More proxies than anybody has: a port, say, that stands at the wrong key.
+MOST_HOPS = 10
 SECRET_KINDS = ("text", "ed25519")
 RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
 
@@ -236,6 +238,7 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
         address=addresses.read(part, "address", required=False),
         admin=addresses.read(part, "admin", required=False),
         directory=base / directory if directory else None,
+        trusted_hops=addresses.number(part, "trusted_hops", most=MOST_HOPS),
     )
     if gateway.admin and not gateway.address:
         raise part.error("has an admin but no address", remedy="give both for a gateway that runs elsewhere")

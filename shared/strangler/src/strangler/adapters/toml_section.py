@@ -66,6 +66,14 @@ class Section:
             raise self.error(f"{value} is not a port", key=key, remedy="0 (any free one) to 65535")
         return value
 
+    def number(self, key: str, *, most: int) -> int:
+        """A whole number from 0, which is the default, to ``most``."""
+        value = self._take(key, int, 0)
+        assert isinstance(value, int)
+        if not 0 <= value <= most:
+            raise self.error(f"{value} is out of range", key=key, remedy=f"write a whole number from 0 to {most}")
+        return value
+
     def texts(
         self,
         key: str,

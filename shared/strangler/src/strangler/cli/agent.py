@@ -100,7 +100,13 @@ class Keeper:
         envoy.publish_clusters(folder, self._endpoints.addresses)
         (host, port), (admin_host, admin_port) = self._listen, self._admin
         envoy.write_bootstrap(
-            folder, host=host, port=port, admin_host=admin_host, admin_port=admin_port, access_log=None
+            folder,
+            host=host,
+            port=port,
+            admin_host=admin_host,
+            admin_port=admin_port,
+            access_log=None,
+            trusted_hops=self._agent.project.gateway.trusted_hops,
         )
         self.prepared = True
         click.echo(f"prepared {folder} with the routes {version}", err=True)

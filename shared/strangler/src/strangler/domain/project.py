@@ -104,13 +104,17 @@ class Capability:
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """Where Envoy listens (0: any free port), or the address of one that runs elsewhere, and its admin where that
-    can be reached from here."""
+    can be reached from here.
+
+    ``trusted_hops`` is how many proxies of one's own each request from outside has passed before it comes here.
+    """
 
     port: int = 0
     admin_port: int = 0
     address: str | None = None
     admin: str | None = None
     directory: Path | None = None
+    trusted_hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

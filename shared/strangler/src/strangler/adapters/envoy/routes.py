@@ -3,7 +3,8 @@
 Note "bounces": the old owner answers a request that meets its fence with 307, its own address and
 ``x-strangler-to``. Envoy then runs the table again, and the routes that match that header stand before
 all others: a bounce reaches the new owner whatever the weights say. Only these routes may be reached by
-an internal redirect, so that an application's own 307 still goes to the client.
+an internal redirect, so that an application's own 307 still goes to the client. Where TLS ends before the
+gateway that address begins with https, and the connection to the gateway has none: such a redirect crosses schemes.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ def _manners(targets: list[str]) -> dict[str, Any]:
             "max_internal_redirects": MAX_BOUNCES,
             "redirect_response_codes": [307],
             "response_headers_to_copy": [SIDE_HEADER],
+            "allow_cross_scheme_redirect": True,  # see the note "bounces"
             "predicates": [
                 {
                     "name": "envoy.internal_redirect_predicates.allow_listed_routes",

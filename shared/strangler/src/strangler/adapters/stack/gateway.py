@@ -41,6 +41,7 @@ class Gateway:
             port=self._port,
             admin_port=self._admin_port,
             access_log=self._project.state / "log" / "access.log",
+            trusted_hops=self._project.gateway.trusted_hops,
         )
         envoy.publish_clusters(self._folder, addresses)
         if not (self._folder / envoy.ROUTES_FILE).exists():
