@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,30 @@ def test_an_api_that_the_authority_does_not_know_gets_no_token(api: Api, tmp_pat
     other, _ = certificates(tmp_path / "other")
     (api.account / "ca.crt").write_text(other.read_text())
 
-    with pytest.raises(RefusedError, match=r"does not answer.*certificate verify failed"):
+    with pytest.raises(RefusedError, match=r"is not the cluster.s API.*certificate verify failed") as caught:
         create(api, tmp_path)
 
     assert api.requests == []
+    assert str(api.account / "ca.crt") in caught.value.remedy
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_authority_that_is_no_certificate_is_told(api: Api, tmp_path: Path) -> None:
+    (api.account / "ca.crt").write_text("none")
+
+    with pytest.raises(ConfigurationError, match="holds no certificates") as caught:
+        create(api, tmp_path)
+
+    assert caught.value.place == str(api.account / "ca.crt")
+
+
+def test_an_authority_that_says_little_of_itself_will_do(api: Api) -> None:
+    """The one above is such; Python before 3.13 is not strict with it anyway."""
+    context = cluster.Cluster("https://127.0.0.1:1", api.account)._context()
+
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
 
 
 @pytest.mark.usefixtures("impatient")

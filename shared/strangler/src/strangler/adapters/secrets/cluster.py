@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Cluster:
         """
         namespace, token = self._held("namespace"), self._held("token")
         pool = urllib3.PoolManager(
-            ca_certs=str(self.account / "ca.crt"),
+            ssl_context=self._context(),
             headers={"authorization": f"Bearer {token}", "accept": "application/json"},
             retries=TRIES,
             timeout=urllib3.Timeout(connect=5, read=30),
@@ -46,6 +47,21 @@ class Cluster:
                 name = credential.name.replace("_", "-")  # names there are those of hosts
                 if not self._exists(pool, f"{address}/{name}") and self._post(pool, address, name, credential.values()):
                     yield name
+
+    def _context(self) -> ssl.SSLContext:
+        path = self.account / "ca.crt"
+        self._held("ca.crt")
+        try:
+            context = ssl.create_default_context(cafile=str(path))
+        except ssl.SSLError as error:
+            raise ConfigurationError(
+                f"holds no certificates: {error.reason}",
+                place=str(path),
+                remedy="run it in a pod with automountServiceAccountToken: true, or write files with --to",
+            ) from error
+        # Authorities of clusters, EKS's among them, lack extensions that Python 3.13 began to ask for.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
 
     def _exists(self, pool: urllib3.PoolManager, address: str) -> bool:
         status, reason = self._ask(pool, "GET", address)
@@ -73,6 +89,12 @@ class Cluster:
         try:
             answer = pool.request(method, address, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
+            if isinstance(getattr(error, "reason", None), urllib3.exceptions.SSLError):
+                raise RefusedError(
+                    f"what answers there is not the cluster's API: {error}",
+                    place=address,
+                    remedy=f"see that {self.account / 'ca.crt'} is of the authority that its certificate is from",
+                ) from error
             raise RefusedError(
                 f"the cluster's API does not answer: {error}",
                 place=address,
