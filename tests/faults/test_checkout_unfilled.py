@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import amqp
 import pytest
 
 from tests.faults import queues
@@ -32,6 +33,7 @@ def broker(rabbitmq: None, stack: Stack) -> str:
 
 def test_only_the_monolith_consumes_before_a_move(stack: Stack, broker: str) -> None:
     for queue in ("orders", "products"):
+        eventually(lambda q=queue: _subscribed(broker, q), f"the monolith has subscribed to {queue}")
         assert queues.consumers(broker, queue) == 1
 
     with _without_worker(stack):
@@ -46,6 +48,14 @@ def test_only_the_monolith_consumes_before_a_move(stack: Stack, broker: str) -> 
         with stack.database(capability) as session:
             assert session.execute(INBOX.format(capability).encode()).fetchone() == (0,)
     assert queues.dead(broker, "orders") == queues.dead(broker, "products") == []
+
+
+def _subscribed(broker: str, queue: str) -> bool:
+    """A stack is up before its workers are."""
+    try:
+        return queues.consumers(broker, queue) > 0
+    except amqp.NotFound:
+        return False
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def test_a_new_owner_whose_database_stands_still_is_given_up(shop: Shop) -> None
     shop.owned_by(MONOLITH)
 
     with shop.writers() as traffic, stopped(shop, "switch", "after:fence owner") as coordinator:
-        with frozen(shop.stack.pid(SERVERS[SERVICE])):
+        with frozen(shop.stack.pids()[SERVERS[SERVICE]]):
             code = coordinator.go_on()
             traffic.get_through()
         move = shop.at_rest()
@@ -111,14 +111,12 @@ def assert_only_outages(failures: list[str]) -> None:
 
 
 def end_server(shop: Shop, side: str, number: int) -> None:
-    """Ends the side's server, and waits until the next one answers."""
-    before = shop.stack.pid(SERVERS[side])
+    """Ends the side's server, and waits until the next one answers; without a command, for a pause lasts meanwhile."""
+    before = shop.stack.pids()[SERVERS[side]]
     os.kill(before, number)
 
     def answers() -> bool:
-        return shop.stack.environment()["processes"].get(SERVERS[side]) not in {None, before} and (
-            shop.is_open(side) is not None
-        )
+        return shop.stack.pids().get(SERVERS[side]) not in {None, before} and shop.is_open(side) is not None
 
     eventually(answers, f"{SERVERS[side]} is back")
 

@@ -43,8 +43,9 @@ def _kill_both(shop: Shop, at: str, *, stuck_at: str) -> None:
     """Kills the coordinator, and then the recovery while it waits for a lock that this test holds."""
     serve = shop.stack.pid("serve")
     with (
-        stopped(shop, "switch", at) as coordinator,
+        # Connected before: a coordinator that stands still for seconds is given up, and recovered from.
         shop.stack.database(shop.database_of(stuck_at)) as obstacle,
+        stopped(shop, "switch", at) as coordinator,
         obstacle.transaction(),
     ):
         obstacle.execute("LOCK TABLE users_address IN ROW EXCLUSIVE MODE")

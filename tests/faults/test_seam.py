@@ -13,6 +13,7 @@ from tests.waiting import eventually
 
 LAG_SECONDS = 2.0
 ARRIVED = "SELECT count(*) FROM users_user WHERE id = %s"
+ORPHANS = "SELECT count(*) FROM strangler.orphan"
 APPLYING = "SELECT count(pid) FROM pg_stat_subscription WHERE subname = 'strangler_users_reverse'"
 
 
@@ -76,6 +77,7 @@ def test_who_has_left_is_unknown_as_soon_as_the_deletion_has_arrived(moved: Shop
 
 
 def test_what_a_deleted_user_leaves_in_the_monolith_is_what_a_deletion_there_would_leave(moved: Shop) -> None:
+    eventually(lambda: not moved.ask(MONOLITH, ORPHANS), "all that earlier tests have deleted is swept")
     swept = moved.stack.status("users")["orphans"]["swept"]
     with moved.customer() as customer:
         order = customer.order(moved.some_product(), payment_token="tok_sandbox", save_payment_method=True)
@@ -100,7 +102,7 @@ def test_a_clean_up_that_fails_is_counted_and_tried_again(moved: Shop) -> None:
             )
             counted = moved.stack.status("users")["orphans"]
         eventually(lambda: _payment_methods(moved, customer.id) == 0, "the payment method is gone")
-        eventually(lambda: not moved.ask(MONOLITH, "SELECT count(*) FROM strangler.orphan"), "nothing is left to do")
+        eventually(lambda: not moved.ask(MONOLITH, ORPHANS), "nothing is left to do")
 
     assert counted["failing"] == 1
 

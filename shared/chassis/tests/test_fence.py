@@ -7,7 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from chassis import ownership
+from chassis import fence, ownership
+from chassis.holding import Holding
 from django.db import connection, connections
 from django.http import HttpResponse
 from django.test import Client
@@ -15,6 +16,7 @@ from library.models import Book, Visit
 from library.peer import Peer
 from library.side import Side
 from library.urls import moment
+from library.waiting import until
 
 pytestmark = [
     pytest.mark.urls("library.urls"),
@@ -23,6 +25,7 @@ pytestmark = [
 
 HELD = 0.3  # seconds after which a request that has not been answered counts as held
 Ask = Callable[..., "Future[HttpResponse]"]
+AssertHeld = Callable[..., None]
 
 
 @pytest.fixture
@@ -44,7 +47,15 @@ def side(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.fixture
-def ask(side: Side) -> Iterator[Ask]:
+def holding(monkeypatch: pytest.MonkeyPatch) -> Holding:
+    """Those who wait in the middleware through which `ask` sends."""
+    found = Holding()
+    monkeypatch.setattr(fence, "Holding", lambda: found)
+    return found
+
+
+@pytest.fixture
+def ask(side: Side, holding: Holding) -> Iterator[Ask]:
     """Sends requests in threads of their own, all through one middleware."""
     client = Client(raise_request_exception=False, headers={"host": "library.example"})
     with ThreadPoolExecutor(8) as pool:
@@ -63,9 +74,17 @@ def _send(client: Client, method: str, path: str, body: bytes, headers: dict[str
         connections.close_all()
 
 
-def assert_held(answer: Future[HttpResponse]) -> None:
-    with pytest.raises(TimeoutError):
-        answer.result(HELD)
+@pytest.fixture
+def assert_held(holding: Holding) -> AssertHeld:
+    """That these requests, and no others, have come to where they wait, and go on waiting."""
+
+    def check(*answers: Future[HttpResponse]) -> None:
+        until(lambda: holding._waiting == len(answers))
+        for answer in answers:
+            with pytest.raises(TimeoutError):
+                answer.result(HELD)
+
+    return check
 
 
 def assert_bounced(answer: HttpResponse, path: str) -> None:
@@ -85,7 +104,7 @@ def test_an_open_side_answers_itself(side: Side, ask: Ask) -> None:
     assert (Visit.objects.count(), Book.objects.count()) == (1, 1)
 
 
-def test_a_write_is_held_until_the_owner_is_known_and_sent_there(side: Side, ask: Ask) -> None:
+def test_a_write_is_held_until_the_owner_is_known_and_sent_there(side: Side, ask: Ask, assert_held: AssertHeld) -> None:
     side.fence()
 
     answer = ask("/books?shelf=1")
@@ -96,7 +115,9 @@ def test_a_write_is_held_until_the_owner_is_known_and_sent_there(side: Side, ask
     assert moment.passed == 0
 
 
-def test_a_write_is_answered_here_when_nothing_comes_of_the_fence(side: Side, ask: Ask) -> None:
+def test_a_write_is_answered_here_when_nothing_comes_of_the_fence(
+    side: Side, ask: Ask, assert_held: AssertHeld
+) -> None:
     side.fence()
 
     answer = ask("/books")
@@ -108,7 +129,9 @@ def test_a_write_is_answered_here_when_nothing_comes_of_the_fence(side: Side, as
 
 
 @pytest.mark.parametrize("path", ["/books", "/books/swallow", "/books/commit-nothing", "/books/upload"])
-def test_a_view_that_meets_the_fence_leaves_nothing_and_is_sent_on(side: Side, ask: Ask, path: str) -> None:
+def test_a_view_that_meets_the_fence_leaves_nothing_and_is_sent_on(
+    side: Side, ask: Ask, assert_held: AssertHeld, path: str
+) -> None:
     moment.planned = side.fence
 
     answer = ask(path)
@@ -120,7 +143,9 @@ def test_a_view_that_meets_the_fence_leaves_nothing_and_is_sent_on(side: Side, a
 
 
 @pytest.mark.parametrize("path", ["/books", "/books/swallow", "/books/upload"])
-def test_a_view_that_met_the_fence_runs_again_when_nothing_comes_of_it(side: Side, ask: Ask, path: str) -> None:
+def test_a_view_that_met_the_fence_runs_again_when_nothing_comes_of_it(
+    side: Side, ask: Ask, assert_held: AssertHeld, path: str
+) -> None:
     moment.planned = side.fence
 
     answer = ask(path, b'{"a": "body"}')
@@ -191,7 +216,9 @@ def test_a_peer_that_does_not_answer_is_a_bad_gateway(side: Side, ask: Ask, peer
     assert answer.status_code == 502
 
 
-def test_a_body_larger_than_django_takes_at_once_is_held_too(side: Side, ask: Ask, settings: Any) -> None:
+def test_a_body_larger_than_django_takes_at_once_is_held_too(
+    side: Side, ask: Ask, assert_held: AssertHeld, settings: Any
+) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 1000
     moment.planned = side.fence
 
@@ -211,12 +238,11 @@ def test_the_limit_of_django_stands(side: Side, ask: Ask, settings: Any) -> None
     assert_nothing_written()
 
 
-def test_no_more_than_the_limit_is_held(side: Side, ask: Ask, settings: Any) -> None:
+def test_no_more_than_the_limit_is_held(side: Side, ask: Ask, assert_held: AssertHeld, settings: Any) -> None:
     settings.CHASSIS_HOLD_LIMIT = 2
     side.fence()
     held = [ask("/books"), ask("/books")]
-    for each in held:
-        assert_held(each)
+    assert_held(*held)
 
     over = ask("/books").result()
     bounced_over = ask("/books", x_strangler_to="monolith").result()
@@ -252,13 +278,13 @@ def test_a_request_to_routes_that_another_side_has_is_noted(side: Side, ask: Ask
     assert used() == []
 
     for _ in range(2):
-        assert_bounced(ask("/books", method="GET").result(5), "/books")
+        assert_bounced(ask("/books", method="GET").result(60), "/books")
 
     assert used() == ["books"]
 
 
 def test_a_request_that_is_answered_here_is_not_noted(side: Side, ask: Ask) -> None:
-    ask("/books", method="GET").result(5)
+    ask("/books", method="GET").result(60)
 
     assert used() == []
 
@@ -269,7 +295,7 @@ def test_a_tool_that_notes_no_use_keeps_no_request_from_its_owner(side: Side, as
     side.fence()
     side.hand_over()
 
-    assert_bounced(ask("/books", method="GET").result(5), "/books")
+    assert_bounced(ask("/books", method="GET").result(60), "/books")
 
 
 def used() -> list[str]:
@@ -278,7 +304,9 @@ def used() -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def test_a_view_that_belongs_elsewhere_waits_for_the_fence_and_runs_again(side: Side, ask: Ask) -> None:
+def test_a_view_that_belongs_elsewhere_waits_for_the_fence_and_runs_again(
+    side: Side, ask: Ask, assert_held: AssertHeld
+) -> None:
     moment.planned = side.fence
 
     answer = ask("/visits")
@@ -306,7 +334,9 @@ def test_a_row_that_is_on_its_way_is_waited_for(side: Side, ask: Ask, peer: Peer
     side.hand_over()
 
     answer = ask("/visits/7", method="GET", authorization="Bearer x")
-    assert_held(answer)
+    until(lambda: peer.received)  # the owner has been asked, for the row is not here
+    with pytest.raises(TimeoutError):
+        answer.result(HELD)
     side.arrive(7, "Persuasion")
 
     assert answer.result().json() == {"title": "Persuasion"}

@@ -87,7 +87,7 @@ def test_of_two_versions_at_once_the_older_waits_and_is_dropped():
     moment.planned = hold_the_newer
     newer = threading.Thread(target=handle, args=(2,))
     newer.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     moment.planned = lambda: None
     handle(1)
     older_done.set()

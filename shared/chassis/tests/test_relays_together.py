@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from chassis import shares
 from chassis.models import OutboxMessage, PublishedMessage
 from chassis.outbox import LANES
 from django.db import connection, connections
+from library.programs import free_port
 from library.relays import Ear, RelayProcess, fill, tell
 from library.waiting import until
 
@@ -60,14 +60,14 @@ def write(kind: str, keys: int, each: int) -> threading.Thread:
 
 def test_relays_share_the_lanes_and_inherit_those_of_one_that_is_killed(rabbitmq):
     with RelayProcess(rabbitmq) as one, RelayProcess(rabbitmq), RelayProcess(rabbitmq):
-        until(lambda: holdings() == [4, 6, 6], 30)
+        until(lambda: holdings() == [4, 6, 6])
         one.kill()
-        until(lambda: holdings() == [8, 8], 30)
+        until(lambda: holdings() == [8, 8])
 
 
 def test_two_relays_keep_the_order_of_each_key_while_one_of_them_is_killed_and_replaced(rabbitmq, ear, kind):
     with RelayProcess(rabbitmq) as one, RelayProcess(rabbitmq):
-        until(lambda: holdings() == [8, 8], 30)
+        until(lambda: holdings() == [8, 8])
         writing = write(kind, keys=40, each=50)
         ear.await_count(300)
         one.kill()
@@ -108,14 +108,16 @@ def test_a_relay_that_is_told_to_end_publishes_nothing_twice(rabbitmq, ear, kind
 
 
 def test_a_relay_serves_its_metrics_where_it_is_told(rabbitmq, ear, kind):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
+
+    def text() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            return answer.read().decode()
+
     with RelayProcess(rabbitmq, "--metrics-port", str(port)):
         tell(kind)
         ear.await_count(1)
-        until(lambda: not OutboxMessage.objects.exists())
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-
-    assert 'chassis_relay_published_total{capability="books"} 1.0' in text
-    assert "chassis_outbox_rows" in text
+        # Counted when the row has gone from the outbox.
+        until(lambda: 'chassis_relay_published_total{capability="books"} 1.0' in text())
+        assert "chassis_outbox_rows" in text()
+        assert not OutboxMessage.objects.exists()

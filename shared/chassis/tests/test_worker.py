@@ -84,7 +84,7 @@ def test_a_worker_killed_between_commit_and_acknowledgement_has_one_effect(post,
     post.put(*(message(key=str(n), title=f"{n:02}") for n in range(20)), fatal)
     post.put(*(message(key=str(n), title=f"{n:02}") for n in range(20, 40)))
 
-    assert worker.start().wait(30) == -signal.SIGKILL
+    assert worker.start().wait(60) == -signal.SIGKILL
     assert "fatal" in titles()
     worker.start()
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_asked_to_end_finishes_what_it_has_begun_and_gives_the_
 
     process.terminate()
 
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     # What has been finished has been acknowledged, or it would be in the queue again.
     until(lambda: post.count("books") == 200 - Inbox.objects.count())
     assert Book.objects.count() == Inbox.objects.count() < 200
@@ -153,23 +153,24 @@ def test_a_task_that_meets_the_fence_is_published_again_under_its_id(tasks, work
     go.touch()
 
     until(lambda: post.count("books.tasks") == 1)
-    assert waiting_task(tasks) == sent.id
+    # Until it is no longer subscribed, the worker may be given it once more, and sends it back again.
+    assert until(lambda: waiting_task(tasks)) == sent.id
     side.lift()
     until(lambda: titles() == ["late"])
     until(lambda: post.count("books.tasks") == 0)
 
 
 def test_a_worker_that_would_fork_does_not_start(worker, post):
-    assert worker.start(pool="prefork").wait(30) != 0
+    assert worker.start(pool="prefork").wait(60) != 0
     assert "--pool threads" in worker.log.read_text()
 
 
 def test_a_worker_whose_settings_lose_messages_does_not_start(worker, post):
-    assert worker.start(INBOX_DAYS="1").wait(30) != 0
+    assert worker.start(INBOX_DAYS="1").wait(60) != 0
     assert "chassis.E002" in worker.log.read_text()
 
 
-def waiting_task(tasks) -> str:
+def waiting_task(tasks) -> str | None:
     with tasks.app.connection_for_read() as connection:
         found = kombu.Queue("books.tasks").bind(connection.default_channel).get(no_ack=False)
-        return found.headers["id"]
+        return found and found.headers["id"]

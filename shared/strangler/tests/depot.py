@@ -154,7 +154,7 @@ def gone_at_the_end(depot: Depot) -> Iterator[Depot]:
     assert not depot.survivors()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "did not come true in time"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import urllib3
 from strangler.adapters import envoy
+from strangler.adapters.stack import ports
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Side:
         self.server.server_close()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "did not come true in time"
@@ -133,9 +135,9 @@ def running(directory: Path, admin_port: int) -> Iterator[subprocess.Popen[bytes
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Nobody else's until this process ends: who is to listen there needs seconds to begin."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ports.assign(["any"], {}, Path(folder) / "ports.json")["any"]
 
 
 def is_ready(admin: str) -> bool:

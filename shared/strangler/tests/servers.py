@@ -19,7 +19,7 @@ from strangler.adapters.stack.postgres import Server
 
 Connection = psycopg.Connection[Any]
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 QUICK = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "shared_buffers": "64MB"}
 
 
@@ -71,8 +71,10 @@ class Cluster:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
+            # One that has not ended yet may still have an origin.
+            eventually(lambda: not connection.execute(OTHERS).fetchone())
             slots = "FROM pg_replication_slots WHERE database = current_database()"
-            eventually(lambda: not connection.execute(f"SELECT 1 {slots} AND active").fetchone(), within=10)
+            eventually(lambda: not connection.execute(f"SELECT 1 {slots} AND active").fetchone())
             connection.execute(f"SELECT pg_drop_replication_slot(slot_name) {slots}")
             for name in _names(connection, "SELECT pubname FROM pg_publication"):
                 connection.execute(sql.SQL("DROP PUBLICATION {}").format(name))
@@ -86,6 +88,10 @@ class Cluster:
             )
 
 
+OTHERS = """
+SELECT 1 FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 SUBSCRIPTIONS = """
 SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 """
@@ -95,7 +101,7 @@ def _names(connection: Connection, query: str) -> list[sql.Identifier]:
     return [sql.Identifier(row[0]) for row in connection.execute(query.encode()).fetchall()]
 
 
-def eventually(holds: Any, *, within: float = 20.0) -> None:
+def eventually(holds: Any, *, within: float = 60.0) -> None:
     """Waits until ``holds()`` is true; fails when it does not come true in time."""
     deadline = time.monotonic() + within
     while not holds():

@@ -53,7 +53,7 @@ def test_waiting_ends_with_the_process_or_in_time(sleeper: subprocess.Popen[byte
 
     assert identity.await_end([it], 0.05) == [it]
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 20
 
 
 def test_processes_are_found_by_mark_and_by_session(sleeper: subprocess.Popen[bytes], tmp_path: Path) -> None:

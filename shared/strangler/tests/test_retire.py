@@ -87,7 +87,8 @@ def test_who_takes_a_connection_and_says_nothing_is_there() -> None:
         assert processes.answers(f"http://127.0.0.1:{mute.getsockname()[1]}/up")
 
 
-def test_who_is_being_started_again_is_there() -> None:
+def test_who_is_being_started_again_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PAUSES", (0.2,) * 100)
     side = Side("web", says("web"))
     side.port = free_port()
     back = threading.Timer(0.1, side.start)

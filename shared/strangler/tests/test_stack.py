@@ -56,7 +56,7 @@ def up_and_serving(depot: Depot) -> Depot:
 def kill_and_await_restart(depot: Depot, name: str) -> None:
     before = depot.kept()["processes"][name]
     os.kill(before["pid"], signal.SIGKILL)
-    eventually(lambda: depot.kept()["processes"][name]["restarts"] == before["restarts"] + 1)
+    eventually(lambda: depot.kept()["processes"][name]["restarts"] > before["restarts"])
     assert depot.kept()["processes"][name]["pid"] != before["pid"]
 
 

@@ -176,7 +176,7 @@ def test_of_two_ups_at_once_one_is_refused(depot: Depot) -> None:
     ups = [
         subprocess.Popen(depot.command("up", "--detach"), cwd=depot.folder, stderr=subprocess.PIPE) for _ in range(2)
     ]
-    told = [up.communicate(timeout=60)[1] for up in ups]
+    told = [up.communicate(timeout=120)[1] for up in ups]
 
     assert sorted(up.returncode for up in ups) == [0, 2]
     assert any(b"being started or stopped" in each for each in told)

@@ -93,7 +93,7 @@ def test_forgetting_waits_for_an_order_that_is_being_placed(customer):
         forgetting.start()
         forgetting.join(0.3)
         assert forgetting.is_alive()
-    forgetting.join(10)
+    forgetting.join(60)
 
     assert Order.objects.get().user_id is None
     assert ForgottenCustomer.objects.get().orders == 1

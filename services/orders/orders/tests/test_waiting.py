@@ -76,7 +76,7 @@ def test_without_an_outcome_the_order_is_answered_as_pending_when_the_time_is_ov
     answer = place(api, (MILK, 1), wait=1)
 
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")
-    assert 1 <= time.monotonic() - begun < 3
+    assert 1 <= time.monotonic() - begun < 5  # which is how long it would wait unasked
 
 
 def test_no_transaction_is_open_while_it_waits(api, monkeypatch):

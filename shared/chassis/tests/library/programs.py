@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import httpx
+from strangler.adapters.stack import ports
 
 from library.waiting import until
 
@@ -116,5 +118,6 @@ def run(command: Sequence[str], **environment: str) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Nobody else's until this process ends: who is to listen there needs seconds to begin."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ports.assign(["any"], {}, Path(folder) / "ports.json")["any"]

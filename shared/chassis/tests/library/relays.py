@@ -69,7 +69,7 @@ class RelayProcess:
     def terminate(self) -> int:
         """Asks it to end; its exit code."""
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(30)
+        return self._process.wait(60)
 
 
 class Ear:
@@ -105,7 +105,7 @@ class Ear:
                 self._connection.connection.drain_events(timeout=0.01)
         return self.heard
 
-    def hear(self, more: int, seconds: float = 30.0) -> None:
+    def hear(self, more: int, seconds: float = 60.0) -> None:
         """Returns as soon as so many more have been heard, though others follow at once."""
         goal, deadline = len(self.heard) + more, time.monotonic() + seconds
         while len(self.heard) < goal:

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], seconds: float = 20.0) -> T:
+def until(look: Callable[[], T], seconds: float = 60.0) -> T:
     """What ``look`` returns as soon as it is true; fails when ``seconds`` pass first."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):

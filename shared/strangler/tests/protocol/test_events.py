@@ -80,7 +80,7 @@ def test_events_are_held_in_the_commit_that_opens_and_released_once_the_old_outb
             assert recovered(telling) == f"released the events of the {owner}"
 
             assert not held(connection)
-            assert [one.channel for one in connection.notifies(timeout=5, stop_after=1)] == ["strangler_side"]
+            assert [one.channel for one in connection.notifies(timeout=60, stop_after=1)] == ["strangler_side"]
         tell(telling, owner)
 
 
@@ -118,14 +118,14 @@ def test_a_relay_that_has_not_committed_delays_events_only(telling: Yard) -> Non
 def test_an_outbox_that_nobody_may_read_now_is_asked_again(telling: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     assert switched(telling, "switch", timeout=1.0)
     relay(telling, "monolith")
-    monkeypatch.setattr("strangler.adapters.postgres.side.BACKLOG_MS", 50)
-    with telling.monolith() as connection:
+    with telling.monolith() as connection, monkeypatch.context() as impatient:
+        impatient.setattr("strangler.adapters.postgres.side.BACKLOG_MS", 500)
         connection.execute("BEGIN")
         connection.execute('LOCK TABLE "yard_Outgoing"')
 
         assert recovered(telling) is None
         with telling.working() as parts:
-            assert status(parts).problems == ["monolith: the outbox could not be read within 50 ms"]
+            assert status(parts).problems == ["monolith: the outbox could not be read within 500 ms"]
 
         connection.execute("COMMIT")
     assert recovered(telling) == "released the events of the service"

@@ -233,7 +233,7 @@ class Yard:
     def settle(self, frm: str) -> None:
         """Waits until what one side has written is on the other."""
         with self.working() as parts:
-            assert parts.replication.settle(frm, within=20)
+            assert parts.replication.settle(frm, within=60)
 
     def doctor(self) -> list[Finding]:
         """What `strangler doctor` finds."""

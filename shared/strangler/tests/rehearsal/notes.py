@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         note = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        fault = self.server.faults.pop() if self.server.faults else ""
+        fault = self._next_fault()
         if fault in ("refuse", "redirect", "break"):
             return self._misbehave(fault)
         number = self._insert(note, copies={"lose": 0, "double": 2}.get(fault, 1))
@@ -135,6 +135,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._write("DELETE FROM note WHERE title = %s", self.path.split("/")[-1])
         self._answer(204, None)
+
+    def _next_fault(self) -> str:
+        try:
+            return self.server.faults.pop()
+        except IndexError:  # another thread's may have been the last
+            return ""
 
     def _insert(self, note: dict[str, Any], *, copies: int) -> int:
         number = 0

@@ -42,7 +42,7 @@ def start(service: Service, tmp_path: Path) -> Start:
 
 def test_clients_of_all_processes_are_counted_and_journalled(start: Start, tmp_path: Path) -> None:
     with start("notes:Readers") as traffic:
-        traffic.wait(lambda totals: totals.requests >= 100, within=20)
+        traffic.wait(lambda totals: totals.requests >= 100, within=60)
         codes = traffic.end()
         totals = traffic.totals()
 
@@ -60,10 +60,10 @@ def test_clients_of_all_processes_are_counted_and_journalled(start: Start, tmp_p
 
 def test_writers_write_only_while_they_are_told_to(start: Start) -> None:
     with start("notes:Readers") as traffic:
-        traffic.wait(lambda totals: totals.requests >= 20, within=20)
+        traffic.wait(lambda totals: totals.requests >= 20, within=60)
         assert traffic.totals().writers == {}
         traffic.set_writers("notes")
-        traffic.wait(lambda totals: len(totals.writers) == 2 and min(totals.writers.values()) >= 20, within=20)
+        traffic.wait(lambda totals: len(totals.writers) == 2 and min(totals.writers.values()) >= 20, within=60)
         traffic.set_writers(None)
         traffic.end()
 
@@ -71,7 +71,7 @@ def test_writers_write_only_while_they_are_told_to(start: Start) -> None:
 def test_a_scenario_with_a_mistake_ends_the_rehearsal(start: Start, tmp_path: Path) -> None:
     with start("notes:Broken") as traffic:
         with pytest.raises(RehearsalError, match="a process of the traffic died"):
-            traffic.wait(lambda totals: totals.requests >= 1, within=20)
+            traffic.wait(lambda totals: totals.requests >= 1, within=60)
         codes = traffic.end()
 
     assert 70 in codes

@@ -61,7 +61,7 @@ def test_a_verb_runs_as_a_program_of_its_own_and_is_logged(tmp_path: Path) -> No
     said: list[str] = []
     verbs = CommandLine(tmp_path / "strangler.toml", tmp_path / "var", listen=said.append)
 
-    ran = verbs.run("env", within=30)
+    ran = verbs.run("env", within=60)
 
     assert (ran.code, ran.answer) == (2, {})
     assert "strangler.toml" in ran.errors
