@@ -77,8 +77,9 @@ class Link:
             return
         far.settimeout(None)
         self._keep(far)
-        for end in (near, far):
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # a cut may have closed them already
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=self._forward, args=(near, far), daemon=True).start()
         self._forward(far, near)
 
