@@ -26,10 +26,10 @@ def edges(folder: str) -> set[Edge]:
     }
 
 
-def outside(folder: str, direction: str) -> set[tuple[str, str, int]]:
-    """(workload, who or where outside, port) that policies allow besides."""
+def outside(folder: str, direction: str) -> set[tuple[str, str, int | None]]:
+    """(workload, who or where outside, port) that policies allow besides; None for whatever port."""
     return {
-        (each.name, peer, port["port"])
+        (each.name, peer, port.get("port"))
         for each in workloads(folder)
         for policy in _of(of_kind(folder, "NetworkPolicy"), each)
         for rule in policy["spec"].get(direction) or []
@@ -61,7 +61,7 @@ def _of(policies: list[dict[str, Any]], subject: Workload) -> list[dict[str, Any
 
 
 def _permits(rule: Mapping[str, Any], direction: str, peer: Workload, port: int) -> bool:
-    if not any(each["port"] == port for each in rule["ports"]):
+    if not any(each.get("port", port) == port for each in rule["ports"]):
         return False
     peers = rule.get("from" if direction == "ingress" else "to")
     if peers is None:
