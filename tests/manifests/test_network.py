@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from tests.manifests.edges import Edge, edges, outside
 from tests.manifests.workloads import workloads
 
-DATABASE, BROKER, GATEWAY, WEB, NAMES = 5432, 5672, 8080, 8000, 53
+DATABASE, BROKER, GATEWAY, WEB = 5432, 5672, 8080, 8000
+# Of DNS, and of its pods in OpenShift and in Gardener.
+NAMES = {53, 5353, 8053}
 SERVICES = ("users", "products", "orders")
 SIDES = ("monolith", *SERVICES)
 
@@ -47,7 +49,11 @@ def test_in_one_cluster_there_are_exactly_the_ways_that_are_gone() -> None:
     wanted = {*everywhere(), *in_the_cluster()}
 
     assert edges("tests/in-cluster") == wanted
-    assert edges("overlays/local") == wanted | {("load", "postgres-monolith", DATABASE)}
+    # Whoever may go anywhere for the API comes to where anybody may come.
+    assert edges("overlays/local") == wanted | {
+        ("load", "postgres-monolith", DATABASE),
+        ("secrets", "gateway", GATEWAY),
+    }
 
 
 def test_with_managed_servers_pods_speak_to_each_other_less() -> None:
@@ -56,7 +62,7 @@ def test_with_managed_servers_pods_speak_to_each_other_less() -> None:
 
 
 def test_only_processes_with_a_database_and_those_of_messages_leave_the_cluster() -> None:
-    leaving = {(one, port) for one, where, port in outside("overlays/production", "egress") if port != NAMES}
+    leaving = {(one, port) for one, where, port in outside("overlays/production", "egress") if port not in NAMES}
 
     assert {one for one, port in leaving if port == DATABASE} == {
         each.name for each in workloads("overlays/production")
@@ -67,15 +73,15 @@ def test_only_processes_with_a_database_and_those_of_messages_leave_the_cluster(
 
 
 def test_everybody_but_the_broker_and_the_maker_of_secrets_asks_for_names(folder: str) -> None:
-    asking = {one for one, _, port in outside(folder, "egress") if port == NAMES}
+    asking = {(one, where, port) for one, where, port in outside(folder, "egress") if port in NAMES}
 
-    assert asking == _names(folder) - {"rabbitmq", "secrets"}
+    assert asking == {(one, "anywhere", port) for one in _names(folder) - {"rabbitmq", "secrets"} for port in NAMES}
 
 
 def test_only_the_maker_of_secrets_speaks_to_the_api_wherever_that_listens() -> None:
-    anywhere = {(one, port) for one, where, port in outside("overlays/local", "egress") if where == "0.0.0.0/0"}
+    leaving = {each for each in outside("overlays/local", "egress") if each[2] not in NAMES}
 
-    assert anywhere == {("secrets", None)}
+    assert leaving == {("secrets", "anywhere", None)}
 
 
 def test_nobody_from_outside_comes_in_but_by_the_gateway_and_for_metrics() -> None:

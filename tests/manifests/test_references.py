@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 
 import pytest
+import yaml
 
 from tests.manifests.kustomize import ROOT, built, of_kind
 from tests.manifests.workloads import Workload, matches, workloads
@@ -151,3 +152,16 @@ def _left(value: object) -> bool:
     if isinstance(value, list):
         return any(_left(each) for each in value)
     return isinstance(value, str) and value in {"service", "strangler/service", "database-service", "postgres-service"}
+
+
+def test_replacements_name_one_kind_each_as_kubectl_before_1_36_knows_no_patterns_there() -> None:
+    """Kustomize 5.8 brought them; an older one finds nothing by them, and says nothing."""
+    kinds = [
+        target["select"]["kind"]
+        for file in (ROOT / "k8s").rglob("replacements.yaml")
+        for replacement in yaml.safe_load(file.read_text())
+        for target in replacement["targets"]
+    ]
+
+    assert kinds
+    assert all(kind.isalpha() for kind in kinds)
