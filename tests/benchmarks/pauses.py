@@ -48,14 +48,17 @@ def _tell(report: dict[str, object], log: str) -> None:
     assert isinstance(moves, list)
     for move in moves:
         print(
-            f"{move['verb']:<8} pause {move['pause_ms']:7.1f} ms   longest gap between acknowledged writes "
-            f"{move['client_pause_ms']:7.1f} ms   {move['bounced']} requests met the fence"
+            f"{move['verb']:<8} pause {move['pause_ms']:7.1f} ms in {move['tries']} tries   longest gap between "
+            f"acknowledged writes {move['client_pause_ms']:7.1f} ms, without a switch {move['quiet_gap_ms']:7.1f} ms   "
+            f"{move['bounced']} requests met the fence"
         )
     pauses = [move["pause_ms"] for move in moves]
     gaps = [move["client_pause_ms"] for move in moves]
+    quiet = [move["quiet_gap_ms"] for move in moves]
     print(f"{platform.machine()}, {os.cpu_count()} cores, PostgreSQL and traffic on the same machine")
     print(f"pause:  median {statistics.median(pauses):.1f} ms, worst {max(pauses):.1f} ms, n = {len(pauses)}")
     print(f"client: median {statistics.median(gaps):.1f} ms, worst {max(gaps):.1f} ms")
+    print(f"without a switch: median {statistics.median(quiet):.1f} ms, worst {max(quiet):.1f} ms")
     steps: dict[str, list[float]] = defaultdict(list)
     for line in log.splitlines():
         if line.startswith('{"capability"') and '"pause_ms"' in line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from moves import NAME, at_rest, moving, parts_of, run_switch
@@ -214,8 +215,61 @@ def test_a_fence_is_tried_until_the_tables_are_free(monkeypatch: pytest.MonkeyPa
 
     FenceOwner().start(move)
 
-    assert move.fenced_at is not None
+    assert move.tries == 3
     assert not world.databases[MONOLITH].row.open
+
+
+def test_the_pause_begins_with_the_first_door_that_was_shut(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = parts_of(moving())
+    move = switching(parts, MONOLITH)
+    shut: list[float] = []
+    tries = iter([BlockedError("held"), None])
+    fence, pause = parts.monolith.fence, parts.monolith.pause
+
+    def noted(*, epoch: int, on: bool) -> None:
+        if on:
+            shut.append(time.perf_counter())
+        pause(epoch=epoch, on=on)
+
+    def blocked(**values: int) -> None:
+        error = next(tries)
+        if error is not None:
+            raise error
+        fence(**values)
+
+    monkeypatch.setattr(parts.monolith, "pause", noted)
+    monkeypatch.setattr(parts.monolith, "fence", blocked)
+    monkeypatch.setattr(Switch, "statement_ms", lambda _: 1)
+
+    FenceOwner().start(move)
+
+    assert len(shut) == 2
+    assert move.shut_at is not None
+    assert move.shut_at <= shut[0]
+
+
+def test_a_switch_that_was_undone_says_in_the_history_how_long_the_door_was_shut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = moving()
+    world.databases[SERVICE].streaming = False
+    recorded: list[tuple[str, float | None]] = []
+    parts = parts_of(world)
+    record = parts.ledger.record
+
+    def noted(capability: str, what: str, **details: Any) -> None:
+        recorded.append((what, details.get("took_ms")))
+        record(capability, what, **details)
+
+    monkeypatch.setattr(parts.ledger, "record", noted)
+
+    with pytest.raises(MoveError, match="did not drain"):
+        run_switch(parts, "switch")
+
+    ((what, took_ms),) = recorded
+    assert what == "switch aborted"
+    assert took_ms is not None
+    assert took_ms > 0
 
 
 def test_a_fence_that_comes_to_nothing_names_who_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,10 +367,10 @@ def test_routes_that_do_not_flip_are_not_waited_for_without_end(monkeypatch: pyt
     assert not flip_routes.flipped(move)
 
 
-def test_the_pause_is_from_fence_to_lift() -> None:
+def test_the_pause_is_from_the_first_shut_door_to_the_lift() -> None:
     move = switching(parts_of(moving()), MONOLITH)
     assert move.pause_ms is None
-    move.fenced_at, move.opened_at = 1.0, 1.25
+    move.shut_at, move.opened_at = 1.0, 1.25
 
     assert move.pause_ms == 250
     assert move.target == 2

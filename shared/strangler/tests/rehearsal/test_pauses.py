@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 from strangler.application.rehearsal.journal import Attempt, Outcome
-from strangler.application.rehearsal.pauses import acknowledgements, longest_gap_ms
+from strangler.application.rehearsal.pauses import (
+    Acknowledged,
+    acknowledgements,
+    all_served,
+    longest_gap_ms,
+    longest_gap_within_ms,
+)
 from strangler.domain.traffic import update
 
 MS = 1_000_000
@@ -22,8 +28,40 @@ def test_the_longest_gap_is_one_that_touches_the_window(began: int, ended: int, 
     assert longest_gap_ms(TIMES, began * MS, ended * MS) == gap
 
 
+@pytest.mark.parametrize(
+    ("began", "ended", "gap"),
+    [
+        pytest.param(20, 80, None, id="nobody wrote in it"),
+        pytest.param(5, 95, 80.0, id="the gap lies in the window"),
+        pytest.param(101, 200, 95.0, id="what lies outside the window is not counted"),
+    ],
+)
+def test_the_longest_gap_within_a_window_ends_with_it(began: int, ended: int, gap: float | None) -> None:
+    assert longest_gap_within_ms(TIMES, began * MS, ended * MS) == gap
+
+
 def test_without_two_writes_there_is_no_gap() -> None:
     assert longest_gap_ms([5], 0, 10) is None
+
+
+def test_a_gap_that_begins_after_the_verb_counts_until_every_writer_is_served() -> None:
+    # One writer is quick; the other's first write after the lift is acknowledged seven seconds later.
+    writes = [
+        Acknowledged("writer 0.0", 10 * MS, 20 * MS),
+        Acknowledged("writer 0.1", 15 * MS, 25 * MS),
+        Acknowledged("writer 0.0", 100 * MS, 110 * MS),
+        Acknowledged("writer 0.1", 90 * MS, 120 * MS),
+        Acknowledged("writer 0.1", 121 * MS, 7120 * MS),
+    ]
+
+    ended = all_served(writes, 95 * MS)
+
+    assert ended == 7120 * MS
+    assert longest_gap_ms([one.answered_at for one in writes], 10 * MS, ended) == 7000.0
+
+
+def test_where_no_writer_wrote_after_the_lift_the_window_ends_with_it() -> None:
+    assert all_served([Acknowledged("writer 0.0", 1, 2)], 5) == 5
 
 
 def test_only_acknowledged_writes_of_writers_to_the_capability_count() -> None:
@@ -37,4 +75,4 @@ def test_only_acknowledged_writes_of_writers_to_the_capability_count() -> None:
         attempt("client 0.1", "notes", Outcome.ACKNOWLEDGED, 5),
     ]
 
-    assert acknowledgements(attempts, "notes") == [2]
+    assert acknowledgements(attempts, "notes") == [Acknowledged("writer 0.1", 2, 2)]

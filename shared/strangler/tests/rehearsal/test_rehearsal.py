@@ -26,8 +26,8 @@ HERE = Path(__file__).parent
 ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "start": {"rows": 10, "copy_rows_per_s": 1000.4},
     "verify": {"verified_rows": 20, "verify_rows_per_s": 2000, "differing": 0},
-    "switch": {"pause_ms": 12.34, "owner": "service"},
-    "reverse": {"pause_ms": 9.0, "owner": "monolith"},
+    "switch": {"pause_ms": 12.34, "tries": 2, "since_lift_ms": 0.5, "owner": "service"},
+    "reverse": {"pause_ms": 9.0, "tries": 1, "since_lift_ms": 0.5, "owner": "monolith"},
 }
 SCRIPT = [Step("start", "notes"), Step("verify", "notes"), Step("switch", "notes"), Step("reverse", "notes")]
 
@@ -138,12 +138,16 @@ def test_a_rehearsal_in_which_all_went_well_is_reported_field_by_field(play: Pla
     switch, reverse = content["moves"]
     assert reverse["verb"] == "reverse"
     client_pause = switch["client_pause_ms"]
+    quiet_gap = switch["quiet_gap_ms"]
     assert 0 < client_pause < 30_000
+    assert 0 < quiet_gap < 30_000
     assert switch == {
         "capability": "notes",
         "verb": "switch",
+        "tries": 2,
         "pause_ms": 12.3,
         "client_pause_ms": client_pause,
+        "quiet_gap_ms": quiet_gap,
         "rows": 10,
         "copy_rows_per_s": 1000,
         "verified_rows": 20,

@@ -42,8 +42,10 @@ STEPS = [*REVOCABLE, *FORWARD_ONLY]
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """What a switch did; ``steps`` with their milliseconds, ``pause_ms`` from fence to lift.
+    """What a switch did; ``steps`` with their milliseconds.
 
+    ``pause_ms`` is from the first of ``tries`` to fence, which shut the door to new writes, to the lift;
+    ``since_lift_ms`` from there to the end of the command.
     With ``events_held`` the owner's events still wait for those that the old owner has not sent.
     """
 
@@ -52,6 +54,8 @@ class Switched:
     owner: str
     epoch: int
     pause_ms: float
+    tries: int
+    since_lift_ms: float
     seconds: float
     steps: list[Taken]
     events_held: bool = False
@@ -97,12 +101,15 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
         )
         taken = _revocable(run_switch, boundary) + _forward(run_switch, boundary)
     assert run_switch.pause_ms is not None
+    assert run_switch.opened_at is not None
     return Switched(
         capability=parts.name,
         verb=verb,
         owner=run_switch.new.side,
         epoch=run_switch.target,
         pause_ms=round(run_switch.pause_ms, 3),
+        tries=run_switch.tries,
+        since_lift_ms=round((time.perf_counter() - run_switch.opened_at) * 1000, 3),
         seconds=round(time.monotonic() - started, 3),
         steps=taken,
         events_held=run_switch.events_held,
@@ -128,5 +135,7 @@ def _forward(move: Switch, boundary: Boundary) -> list[Taken]:
             remedy="`strangler serve` finishes it; watch `strangler status`",
         ) from error
     unwinding.finish(move)
-    move.ledger.record(move.capability, move.verb, epoch=move.target, took_ms=move.pause_ms, owner=move.new.side)
+    move.ledger.record(
+        move.capability, move.verb, epoch=move.target, took_ms=move.pause_ms, owner=move.new.side, tries=move.tries
+    )
     return taken

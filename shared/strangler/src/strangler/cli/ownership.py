@@ -74,9 +74,10 @@ def _show(done: Switched, *, json_wanted: bool) -> None:
     say = told(json_wanted)
     for taken in done.steps:
         say(f"  {taken.step:<18} {taken.ms:9.2f} ms")
+    tries = f", {done.tries} tries to fence included" if done.tries > 1 else ""
     say(
-        f"{done.capability}: the {done.owner} owns it at epoch {done.epoch}; writes paused for {done.pause_ms:.1f} ms "
-        f"({done.seconds:.1f} s in all)"
+        f"{done.capability}: the {done.owner} owns it at epoch {done.epoch}; writes paused for {done.pause_ms:.1f} ms"
+        f"{tries} ({done.seconds:.1f} s in all)"
     )
     if done.events_held:
         say("  its events still wait for the old owner's outbox to empty; `strangler serve` releases them then")

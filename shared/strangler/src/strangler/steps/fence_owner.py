@@ -27,7 +27,8 @@ class FenceOwner(Step[Switch]):
         """
         statement_ms = move.statement_ms()
         while True:
-            began = time.perf_counter()
+            move.tries += 1
+            move.shut_at = move.shut_at or time.perf_counter()
             try:
                 move.old.pause(epoch=move.epoch, on=True)
                 move.old.fence(expected=move.epoch, target=move.target, statement_ms=statement_ms)
@@ -43,6 +44,5 @@ class FenceOwner(Step[Switch]):
                     ) from error
                 time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
             else:
-                move.fenced_at = began
                 move.new.hurry(PAUSE_SECONDS)
                 return

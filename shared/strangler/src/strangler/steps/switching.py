@@ -18,9 +18,9 @@ PAUSE_SECONDS = 4.0
 class Switch:
     """One change of owner, from ``old`` at ``epoch`` to ``new`` at ``target``.
 
-    ``deadline`` (``time.monotonic``) ends the tries to fence. ``fenced_at`` and ``opened_at`` are
-    ``time.perf_counter`` seconds: the pause lies between them. ``events_held`` says at the end that the new owner's
-    events still wait for the old one's.
+    ``deadline`` (``time.monotonic``) ends the tries to fence, of which there were ``tries``. ``shut_at``, when the
+    first of them shut the door to new writes, and ``opened_at`` are ``time.perf_counter`` seconds: the pause lies
+    between them. ``events_held`` says at the end that the new owner's events still wait for the old one's.
     """
 
     capability: str
@@ -32,7 +32,8 @@ class Switch:
     deadline: float
     marker: UUID | None = None
     positions: dict[str, int] = field(default_factory=dict)
-    fenced_at: float | None = None
+    tries: int = 0
+    shut_at: float | None = None
     opened_at: float | None = None
     taken: bool = False
     lock_ms: int | None = None
@@ -45,10 +46,10 @@ class Switch:
 
     @property
     def pause_ms(self) -> float | None:
-        """From the old owner's fence to the new owner's lift."""
-        if self.fenced_at is None or self.opened_at is None:
+        """From the first shut door, tries to fence that failed included, to the new owner's lift, in milliseconds."""
+        if self.shut_at is None or self.opened_at is None:
             return None
-        return (self.opened_at - self.fenced_at) * 1000
+        return (self.opened_at - self.shut_at) * 1000
 
     @property
     def hold_events(self) -> bool:

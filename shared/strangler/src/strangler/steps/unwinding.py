@@ -6,6 +6,8 @@ its next compare-and-set refused. What the ledger says is never guessed from a s
 
 from __future__ import annotations
 
+import time
+
 from strangler.domain.errors import MoveError
 from strangler.domain.phase import State
 from strangler.steps.switching import DRAIN_SECONDS, Switch
@@ -28,7 +30,8 @@ def unwind(move: Switch) -> bool:
 def lift(move: Switch, *, target: int) -> None:
     """Opens the old owner again at ``target``."""
     move.old.lift(target=target, statement_ms=0)
-    move.ledger.record(move.capability, f"{move.verb} aborted", epoch=target)
+    shut_ms = None if move.shut_at is None else (time.perf_counter() - move.shut_at) * 1000
+    move.ledger.record(move.capability, f"{move.verb} aborted", epoch=target, took_ms=shut_ms, tries=move.tries or None)
 
 
 def settle(move: Switch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,14 +26,20 @@ class RehearsalError(StranglerError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of owner as its verb told it, and the window in which the clients saw it."""
+    """A change of owner as its verb told it, and when the clients saw it, in monotonic nanoseconds.
+
+    ``began`` is when its verb was first run, ``attempts`` how often it was, ``lifted`` when the new owner was open or
+    shortly after, ``quiet_from`` when as long a time began in which the same writers wrote and nothing was switched.
+    """
 
     capability: str
     verb: str
     pause_ms: float
+    tries: int
     bounced: int | None
     began: int
-    ended: int
+    lifted: int
+    quiet_from: int
     attempts: int
     copied: Mapping[str, Any] = field(default_factory=dict)
     verified: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +96,7 @@ class Conductor:
         """Tries a few times: a gate that is shut, or a switch undone in its budget, harms nobody."""
         self.traffic.set_writers(step.capability)
         self._await_writers()
+        began = time.monotonic_ns()
         for attempt in range(1, ATTEMPTS + 1):
             before = self.bounces.count()
             ran = self._run(step)
@@ -96,8 +104,12 @@ class Conductor:
             if ran.code == 0:
                 after = self.bounces.count()
                 bounced = None if before is None or after is None else after - before
-                self.changes.append(self._changed(step, ran, bounced=bounced, attempts=attempt))
+                quiet_from = time.monotonic_ns()
+                self._pass_time(quiet_from - began)
                 self.traffic.set_writers(None)
+                self.changes.append(
+                    self._changed(step, ran, bounced=bounced, attempts=attempt, began=began, quiet_from=quiet_from)
+                )
                 return
             self.say(f"{step}: attempt {attempt} failed: {ran.errors.strip()}")
             self.pass_requests(BETWEEN_ATTEMPTS)
@@ -113,20 +125,28 @@ class Conductor:
 
         self.traffic.wait(all_wrote, within=self.patience)
 
+    def _pass_time(self, nanoseconds: int) -> None:
+        until = time.monotonic_ns() + nanoseconds
+        self.traffic.wait(lambda _: time.monotonic_ns() >= until, within=nanoseconds / 1e9 + self.patience)
+
     def _run(self, step: Step) -> Ran:
         confirmed = ("--yes",) if step.verb in CONFIRMED else ()
         words = [word for word in (step.verb, step.capability) if word]
         within = LONG if step.verb in ("start", "verify") else self.patience
         return self.verbs.run(*words, *step.options, *confirmed, within=within)
 
-    def _changed(self, step: Step, ran: Ran, *, bounced: int | None, attempts: int) -> Change:
+    def _changed(
+        self, step: Step, ran: Ran, *, bounced: int | None, attempts: int, began: int, quiet_from: int
+    ) -> Change:
         return Change(
             capability=step.capability,
             verb=step.verb,
             pause_ms=float(ran.answer["pause_ms"]),
+            tries=int(ran.answer["tries"]),
             bounced=bounced,
-            began=ran.began,
-            ended=ran.ended,
+            began=began,
+            lifted=ran.ended - int(float(ran.answer["since_lift_ms"]) * 1e6),
+            quiet_from=quiet_from,
             attempts=attempts,
             copied=self._copied.get(step.capability, {}),
             verified=self._verified.get(step.capability, {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from strangler.application.rehearsal.journal import Attempt, Outcome
@@ -11,16 +12,38 @@ from strangler.application.rehearsal.journal import Attempt, Outcome
 WRITER = "writer"
 
 
-def acknowledgements(attempts: Iterable[Attempt], capability: str) -> list[int]:
-    """When the writers' writes to the capability were acknowledged, in nanoseconds, ascending."""
-    return sorted(
-        attempt.answered_at
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """One write of a writer, from sent to acknowledged, in nanoseconds."""
+
+    writer: str
+    sent_at: int
+    answered_at: int
+
+
+def acknowledgements(attempts: Iterable[Attempt], capability: str) -> list[Acknowledged]:
+    """The writers' writes to the capability that were acknowledged, in the order of that."""
+    found = [
+        Acknowledged(attempt.client, attempt.sent_at, attempt.answered_at)
         for attempt in attempts
         if attempt.client.startswith(WRITER)
         and attempt.outcome is Outcome.ACKNOWLEDGED
         and attempt.answered_at is not None
         and any(write.capability == capability for write in attempt.writes)
-    )
+    ]
+    return sorted(found, key=lambda one: one.answered_at)
+
+
+def all_served(writes: Iterable[Acknowledged], lifted: int) -> int:
+    """When the last of the writers had its first write acknowledged that it sent after ``lifted``.
+
+    A pause is over for everybody only then; it is ``lifted`` itself where no writer has sent one.
+    """
+    firsts: dict[str, int] = {}
+    for one in writes:
+        if one.sent_at >= lifted:
+            firsts.setdefault(one.writer, one.answered_at)
+    return max(firsts.values(), default=lifted)
 
 
 def longest_gap_ms(times: Sequence[int], began: int, ended: int) -> float | None:
@@ -29,3 +52,11 @@ def longest_gap_ms(times: Sequence[int], began: int, ended: int) -> float | None
     last = bisect_right(times, ended) + 1
     gaps = [after - before for before, after in pairwise(times[first:last])]
     return max(gaps) / 1e6 if gaps else None
+
+
+def longest_gap_within_ms(times: Sequence[int], began: int, ended: int) -> float | None:
+    """The longest gap inside the window, its ends taken for neighbours; None where no time lies in it."""
+    inside = times[bisect_left(times, began) : bisect_right(times, ended)]
+    if not inside:
+        return None
+    return max(after - before for before, after in pairwise([began, *inside, ended])) / 1e6

@@ -9,13 +9,15 @@ from typing import Any
 from strangler.application.rehearsal.checker import Fault, Finding
 from strangler.application.rehearsal.conduct import Change
 from strangler.application.rehearsal.journal import Attempt, Outcome, Records
-from strangler.application.rehearsal.pauses import acknowledgements, longest_gap_ms
+from strangler.application.rehearsal.pauses import acknowledgements, all_served, longest_gap_ms, longest_gap_within_ms
 from strangler.application.rehearsal.selftest import SelfTest
 
 LISTED = 200  # entries of a list in the details
 COLUMNS = {
+    "tries": "tries",
     "pause_ms": "pause ms",
     "client_pause_ms": "client pause ms",
+    "quiet_gap_ms": "without ms",
     "bounced": "bounced",
     "rows": "rows",
     "copy_rows_per_s": "rows/s",
@@ -135,13 +137,18 @@ def _moves_table(moves: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _move(change: Change, attempts: Sequence[Attempt]) -> dict[str, Any]:
-    times = acknowledgements(attempts, change.capability)
-    gap = longest_gap_ms(times, change.began, change.ended)
+    writes = acknowledgements(attempts, change.capability)
+    times = [one.answered_at for one in writes]
+    ended = all_served(writes, change.lifted)
+    gap = longest_gap_ms(times, change.began, ended)
+    quiet = longest_gap_within_ms(times, change.quiet_from, change.quiet_from + ended - change.began)
     return {
         "capability": change.capability,
         "verb": change.verb,
+        "tries": change.tries,
         "pause_ms": round(change.pause_ms, 1),
-        "client_pause_ms": round(gap or 0, 1),
+        "client_pause_ms": None if gap is None else round(gap, 1),
+        "quiet_gap_ms": None if quiet is None else round(quiet, 1),
         "rows": change.copied.get("rows", 0),
         "copy_rows_per_s": round(change.copied.get("copy_rows_per_s", 0)),
         "verified_rows": change.verified.get("verified_rows", 0),
