@@ -187,6 +187,14 @@ def put_off_indexes(connection: Connection, *, capability: str, tables: Sequence
                 connection.execute(drop.encode())
 
 
+def put_off(connection: Connection, *, capability: str) -> bool:
+    """Whether something is off the copy that a start will put back."""
+    if scalar(connection, "SELECT to_regclass('strangler.deferred')") is None:
+        return False
+    query = "SELECT EXISTS (SELECT FROM strangler.deferred WHERE capability = %s)"
+    return bool(scalar(connection, query, capability))
+
+
 SECONDARY = """
 SELECT format('%%I.%%I', n.nspname, i.relname),
        CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.oid)

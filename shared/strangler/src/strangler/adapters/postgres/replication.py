@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from strangler.adapters.postgres import (
     addresses,
     catalog,
+    comparing,
     copying,
     fences,
     hashing,
@@ -73,7 +74,11 @@ class PostgresReplication:
 
     def drift(self) -> list[str]:
         """What is unequal between the two sides' tables."""
-        return catalog.differences(self.tables(MONOLITH), self.tables(SERVICE))
+        here, there = self.tables(MONOLITH), self.tables(SERVICE)
+        rules = self._rules(here, there)
+        # While rows are copied, unique keys and exclusions are off the copy; they are compared when they are back.
+        whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
+        return catalog.differences(here, there) + comparing.differences(*rules, uniques=whole)
 
     def unfenced(self) -> list[str]:
         """Partitions that have been made since the move began: no stream carries them and no fence guards them."""
@@ -103,7 +108,7 @@ class PostgresReplication:
             preflight.target_empty(service, self.tables(SERVICE))
         preflight.reachable(service, self.forward.publisher)
         preflight.reachable(monolith, self.reverse.publisher)
-        return warnings
+        return warnings + comparing.notes(*self._rules(self.tables(MONOLITH), self.tables(SERVICE)))
 
     def install(self) -> None:
         """The schema ``strangler`` on the service's side; the monolith's came with the ledger."""
@@ -163,9 +168,20 @@ class PostgresReplication:
             return copy.run(workers=min(4, max(2, os.cpu_count() or 2)))
 
     def finish_copy(self) -> None:
-        """Indexes and constraints back, statistics, and all of it on disk."""
+        """Indexes and constraints back, statistics, and all of it on disk.
+
+        Raises:
+            MoveError: a constraint does not hold for the rows, or the sides' tables are no longer equal.
+        """
         service = self.session(SERVICE)
         copying.put_back_indexes(service, capability=self.capability.name)
+        drift = self.drift()
+        if drift:
+            raise MoveError(
+                "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
+                place=self.capability.name,
+                remedy="migrate the side that is behind, and run start again",
+            )
         copying.flush(service, self.tables(SERVICE))
 
     def stream_forward(self, *, within: float) -> None:
@@ -287,6 +303,9 @@ class PostgresReplication:
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))
         for connection in (monolith, service):
             removing.drop_origins(connection, self.capability.name)
+
+    def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[comparing.Database, comparing.Database]:
+        return comparing.read(self.session(MONOLITH), here), comparing.read(self.session(SERVICE), there)
 
     def _end_streams_of_service(self) -> None:
         self.reverse.withdraw(self.session(SERVICE))
