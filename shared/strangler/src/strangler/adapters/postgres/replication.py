@@ -15,6 +15,7 @@ from strangler.adapters.postgres import (
     installing,
     markers,
     preflight,
+    probing,
     removing,
     repairing,
 )
@@ -100,6 +101,8 @@ class PostgresReplication:
             preflight.server(connection, self.capability.name)
         preflight.tables(monolith, self.tables(MONOLITH))
         preflight.tables(service, self.tables(SERVICE))
+        for side in (MONOLITH, SERVICE):
+            probing.writable_when_published(self.session(side), self.tables(side))
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)
