@@ -236,9 +236,13 @@ def _types(connection: Connection, oids: list[int], collations: dict[int, str]) 
 
 def _collations(connection: Connection, oids: list[int]) -> dict[int, str]:
     found = {oid: _collation(row) for oid, *row in connection.execute(COLLATIONS, (oids,)).fetchall()}
+    return {**found, DEFAULT_COLLATION: _default(connection)}
+
+
+def _default(connection: Connection) -> str:
     row = connection.execute(DATABASE).fetchone()
     assert row is not None
-    return {**found, DEFAULT_COLLATION: _collation(row)}
+    return _collation(row)
 
 
 def _collation(row: Sequence[Any]) -> str:
@@ -319,6 +323,7 @@ def notes(monolith: Database, service: Database) -> list[str]:
     return found
 
 
-def sorts_alike(monolith: Database, service: Database) -> bool:
+def sort_alike(one: Connection, other: Connection) -> bool:
     """Whether both databases put text in the same order."""
-    return (monolith.collation, monolith.collation_version) == (service.collation, service.collation_version)
+    here, there = ((_default(each), scalar(each, VERSION)) for each in (one, other))
+    return here == there

@@ -213,14 +213,17 @@ class PostgresReplication:
     def verify(self, owner: str, progress: Progress, *, mend: bool) -> Proof:
         """Compares every row while the owner writes; with ``mend`` makes the copy what the owner is."""
         copy_side = SERVICE if owner == MONOLITH else MONOLITH
-        there = self.tables(copy_side)
-        expected = sum(table.estimate for table in there)
+        here = {table.name: table for table in self.tables(owner)}
+        pairs = {table.name: (here[table.name], table) for table in self.tables(copy_side)}
+        expected = sum(table.estimate for _, table in pairs.values())
+        alike = comparing.sort_alike(self.session(owner), self.session(copy_side))
         found = hashing.compare(
             self.session(owner),
             self.session(copy_side),
-            there,
+            list(pairs.values()),
             settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
             progress=lambda rows: progress(rows, expected),
+            by_bytes=not alike,
         )
         proof = Proof(rows=found.rows, differences=[str(one) for one in found.differences])
         if mend and found.differences:
@@ -228,7 +231,7 @@ class PostgresReplication:
                 self.capability.name,
                 self.session(owner),
                 self.dsns[copy_side],
-                {table.name: table for table in there},
+                pairs,
                 found.differences,
                 settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
             )
