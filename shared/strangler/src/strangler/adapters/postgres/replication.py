@@ -18,6 +18,7 @@ from strangler.adapters.postgres import (
     probing,
     removing,
     repairing,
+    surroundings,
 )
 from strangler.adapters.postgres.catalog import ForeignKey, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar
@@ -107,6 +108,10 @@ class PostgresReplication:
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)
         warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
+        ours = [self.forward.name, self.reverse.name]
+        warnings += surroundings.fit(monolith, self.tables(MONOLITH), ours=ours)
+        surroundings.fit(service, self.tables(SERVICE), ours=ours)
+        warnings += surroundings.rows_fit(monolith, self.tables(MONOLITH))
         if not rerun:
             preflight.target_empty(service, self.tables(SERVICE))
         preflight.reachable(service, self.forward.publisher)
@@ -159,7 +164,7 @@ class PostgresReplication:
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         self.forward.publish(monolith, self.tables(MONOLITH))
         copying.put_off_indexes(service, capability=self.capability.name, tables=self.tables(SERVICE))
-        with self.forward.exported_slot() as snapshot:
+        with self.forward.exported_slot(monolith) as snapshot:
             copy = copying.Copy(
                 capability=self.capability.name,
                 source=self.dsns[MONOLITH],
@@ -195,7 +200,7 @@ class PostgresReplication:
     def stream_reverse(self, *, within: float) -> None:
         """Subscribes the monolith to the service and waits until it has caught up."""
         self.reverse.publish(self.session(SERVICE), self.tables(SERVICE))
-        self.reverse.create_slot(self.session(SERVICE))
+        self.reverse.create_slot(self.session(SERVICE), self.session(SERVICE, "watch"))
         self.reverse.subscribe(self.session(MONOLITH))
         self._settled(SERVICE, within=within)
 
