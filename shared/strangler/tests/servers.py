@@ -20,7 +20,13 @@ from strangler.adapters.stack.postgres import Server
 Connection = psycopg.Connection[Any]
 
 START_SECONDS = 60.0
-QUICK = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "shared_buffers": "64MB"}
+QUICK = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "shared_buffers": "64MB",
+    "max_prepared_transactions": "5",
+}
 
 
 class Cluster:

@@ -203,3 +203,80 @@ def test_a_table_that_nothing_places(ground: Yard) -> None:
 
     assert error.message == "nothing says where Lost, pgthings.found belongs"
     assert error.place == "strangler.toml: stays.tables"
+
+
+PUBLISHED = {  # what a published table would refuse every UPDATE or DELETE for
+    "a generated column of a whole identity": (
+        "CREATE TABLE yard_made (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a) STORED)",
+        "ALTER TABLE yard_made REPLICA IDENTITY FULL",
+    ),
+    "a column that is generated when it is read": (
+        "CREATE TABLE yard_made (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a) VIRTUAL)",
+        "ALTER TABLE yard_made REPLICA IDENTITY FULL",
+    ),
+    "a generated column of an identity's index": (
+        "CREATE TABLE yard_made (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a) STORED NOT NULL)",
+        "CREATE UNIQUE INDEX yard_made_b ON yard_made (b)",
+        "ALTER TABLE yard_made REPLICA IDENTITY USING INDEX yard_made_b",
+    ),
+    "an identity whose index has gone": (
+        "CREATE TABLE yard_made (id int PRIMARY KEY, a int NOT NULL)",
+        "CREATE UNIQUE INDEX yard_made_a ON yard_made (a)",
+        "ALTER TABLE yard_made REPLICA IDENTITY USING INDEX yard_made_a",
+        "DROP INDEX yard_made_a",
+    ),
+    "a generated column of a partition": (
+        "CREATE TABLE yard_made (id int PRIMARY KEY, b int GENERATED ALWAYS AS (id) STORED) PARTITION BY LIST (id)",
+        "CREATE TABLE yard_made_1 PARTITION OF yard_made DEFAULT",
+        "ALTER TABLE yard_made_1 REPLICA IDENTITY FULL",
+    ),
+    "a column that the database alone numbers": (
+        "CREATE TABLE yard_made (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+        "b int GENERATED ALWAYS AS (1) STORED)",
+        "ALTER TABLE yard_made REPLICA IDENTITY FULL",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_table_that_would_refuse_writes_once_it_is_published(ground: Yard, name: str) -> None:
+    on_both(ground, *PUBLISHED[name])
+    wider = ground.with_tables(*ground.project.capabilities["crates"].tables, "yard_made")
+
+    error = refusal(wider)
+
+    assert "would refuse writes once it is published: cannot" in error.message
+    assert "yard_made" in error.message
+    assert "REPLICA IDENTITY" in error.remedy
+
+
+@pytest.mark.parametrize("side", ["monolith", "service"])
+def test_either_side_is_tried(ground: Yard, side: str) -> None:
+    with ground.side(side) as connection:
+        connection.execute('ALTER TABLE "Crate" REPLICA IDENTITY FULL')
+
+    error = refusal(ground)
+
+    assert error.message.startswith("Crate would refuse writes")
+    assert error.place.endswith(ground.databases[side == "service"])
+
+
+def test_a_table_that_another_publication_makes_refuse_writes(ground: Yard) -> None:
+    with ground.monolith() as connection:
+        connection.execute("CREATE PUBLICATION others FOR TABLE ticket WHERE (number > 0)")
+        connection.execute("ALTER TABLE ticket REPLICA IDENTITY DEFAULT")
+
+    assert "ticket would refuse writes once it is published" in refusal(ground).message
+
+
+def test_a_trial_fires_nothing_and_stops_no_writer(ground: Yard) -> None:
+    with ground.monolith() as connection, ground.monolith() as writer:
+        connection.execute(
+            "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'fired'; END$$; "
+            "CREATE TRIGGER never BEFORE UPDATE OR DELETE ON visit FOR EACH STATEMENT EXECUTE FUNCTION never()"
+        )
+        writer.execute("BEGIN")
+        writer.execute("INSERT INTO visit (took) VALUES ('1 day')")
+        with ground.working() as parts:
+            parts.replication.preflight(rerun=False)
+        writer.execute("COMMIT")

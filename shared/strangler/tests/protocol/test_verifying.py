@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from servers import Connection, eventually
@@ -217,3 +221,170 @@ def test_many_missing_rows_are_found_and_mended(moving: Yard) -> None:
         spoil(connection, "DELETE FROM visit", "UPDATE reading SET value = 0")
 
     assert moving.verify(repair=True).differing == 0
+
+
+HOT = 500
+# Every row at each turn, and back to what it was every other time: equal at rest, never the same for long.
+REWRITING = """
+DO $$
+BEGIN
+    LOOP
+        UPDATE visit SET code = CASE code WHEN 'hot' THEN 'cold' ELSE 'hot' END 
+        WHERE id >= 1000 AND id <> 1250;
+        COMMIT;
+    END LOOP;
+END $$
+"""
+EACH_IN_ANOTHER_ORDER = """
+DO $$
+DECLARE
+    one bigint;
+BEGIN
+    LOOP
+        FOR one IN SELECT 1000 + (random() * 499)::int FROM generate_series(1, 20) LOOP
+            UPDATE visit SET code = CASE code WHEN 'hot' THEN 'cold' ELSE 'hot' END 
+            WHERE id = one AND id <> 1250;
+        END LOOP;
+        COMMIT;
+    END LOOP;
+END $$
+"""
+
+
+@contextmanager
+def rewritten(made: Yard, statement: str) -> Iterator[None]:
+    """An application that does this again and again; no statement of it fails by what others do."""
+    with made.monolith() as connection:
+        ended: list[str | None] = []
+        thread = threading.Thread(target=lambda: ended.append(refused(connection, statement)))
+        thread.start()
+        with made.monolith() as watch:
+            version = "SELECT string_agg(xmin::text, ',') FROM visit WHERE id >= 1000"
+            before = watch.execute(version).fetchone()
+            eventually(lambda: watch.execute(version).fetchone() != before)
+        try:
+            yield
+        finally:
+            connection.cancel()
+            thread.join()
+    assert ended == ["57014"]  # it went on until it was cancelled here
+
+
+@pytest.fixture
+def hot(moving: Yard) -> Yard:
+    """Rows that an application is going to rewrite."""
+    with moving.monolith() as connection:
+        connection.execute(
+            "INSERT INTO visit (id, took, code) OVERRIDING SYSTEM VALUE SELECT 1000 + n, '1 day', 'hot' "
+            f"FROM generate_series(0, {HOT - 1}) n"
+        )
+    moving.settle("monolith")
+    return moving
+
+
+@pytest.mark.parametrize("statement", [REWRITING, EACH_IN_ANOTHER_ORDER])
+def test_many_rows_that_never_rest_do_not_look_different(hot: Yard, statement: str) -> None:
+    with rewritten(hot, statement):
+        found = hot.verify()
+
+    assert found.differences == []
+
+
+@pytest.mark.parametrize("statement", [REWRITING, EACH_IN_ANOTHER_ORDER])
+def test_one_that_differs_is_found_among_rows_that_never_rest(hot: Yard, statement: str) -> None:
+    # A stream brings whole rows, so that only one that is not written stays different.
+    with hot.service() as connection:
+        spoil(connection, "UPDATE visit SET took = '2 days' WHERE id = 1250")
+
+    with rewritten(hot, statement):
+        found = hot.verify()
+
+    assert found.differences == ["visit (1250): differs in took"]
+
+
+def test_a_row_that_comes_and_goes_does_not_look_different(moving: Yard) -> None:
+    comes_and_goes = """
+    DO $$
+    BEGIN
+        LOOP
+            INSERT INTO visit (id, took, code) OVERRIDING SYSTEM VALUE VALUES (1000, '1 day', 'x');
+            COMMIT;
+            DELETE FROM visit WHERE id = 1000;
+            COMMIT;
+        END LOOP;
+    END $$
+    """
+    with rewritten(moving, comes_and_goes):
+        assert moving.verify().differences == []
+
+
+def test_many_rows_that_are_only_in_the_copy_are_found(moving: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "FEW", 10)
+    with moving.service() as connection:
+        spoil(
+            connection,
+            "INSERT INTO visit (id, took, code) OVERRIDING SYSTEM VALUE "
+            "SELECT 1000 + n, '1 day', 'x' FROM generate_series(1, 700) n",
+        )
+
+    assert moving.verify().differing == 700
+    assert moving.verify(repair=True).differing == 0
+
+
+def test_a_generated_column_that_was_computed_otherwise_is_found(ground: Yard) -> None:
+    once = "CREATE FUNCTION once(x text) RETURNS text IMMUTABLE LANGUAGE sql AS $$SELECT x || 'once'$$; "
+    for side in ("monolith", "service"):
+        with ground.side(side) as connection:
+            connection.execute(once.encode())
+            connection.execute(
+                "ALTER TABLE ticket ADD label text GENERATED ALWAYS AS (once('n' || number::text)) STORED"
+            )
+    with ground.monolith() as connection:
+        # What a new version of a library does, say: what is stored stays as it was computed.
+        connection.execute(once.replace("CREATE", "CREATE OR REPLACE").replace("once'", "twice'").encode())
+        connection.execute("ALTER TABLE ticket REPLICA IDENTITY DEFAULT")
+        connection.execute("UPDATE ticket SET number = number WHERE id = 3")
+        connection.execute(once.replace("CREATE", "CREATE OR REPLACE").encode())
+    ground.start()
+
+    assert ground.verify().differences == ["ticket (3): differs in label"]
+
+
+ROWS, WIDE = 1_000, 100_000
+MEASURED = """
+import resource, sys
+from strangler.adapters.postgres import catalog, hashing
+from strangler.adapters.postgres.connection import connect
+owner, copy = (connect(dsn, purpose="measure") for dsn in sys.argv[1:3])
+pair = tuple(catalog.read_tables(one, ["wide"], database="any")[0] for one in (owner, copy))
+found = hashing.compare(owner, copy, [pair], settle=lambda: None, progress=lambda rows: None)
+print(len(found.differences), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_row_that_differs_among_wide_ones_takes_no_memory(ground: Yard) -> None:
+    """All rows of the table would be many times what the process takes without any."""
+    for side in ("monolith", "service"):
+        with ground.side(side) as connection:
+            connection.execute("CREATE TABLE wide (id int PRIMARY KEY, body bytea)")
+            connection.execute("ALTER TABLE wide ALTER body SET STORAGE EXTERNAL")
+            connection.execute(
+                "INSERT INTO wide SELECT n, decode(repeat(md5(n::text), %s / 16), 'hex') FROM generate_series(1, %s) n",
+                (WIDE, ROWS),
+            )
+
+    def measured() -> tuple[int, int]:
+        addresses = (cluster.dsn(name) for cluster, name in zip(ground.clusters, ground.databases, strict=True))
+        done = subprocess.run([sys.executable, "-c", MEASURED, *addresses], capture_output=True, text=True, check=True)
+        differing, most = done.stdout.split()
+        return int(differing), int(most)
+
+    assert measured()[0] == 0
+    equal = measured()[1]
+    with ground.service() as connection:
+        connection.execute("UPDATE wide SET body = 'x' WHERE id = 700")
+
+    differing, most = measured()
+
+    assert differing == 1
+    assert most < 1.2 * equal

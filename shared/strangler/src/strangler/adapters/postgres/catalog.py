@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import sql
 
 from strangler.adapters.postgres.connection import Connection
+from strangler.adapters.postgres.expressions import bare
 from strangler.domain.errors import ConfigurationError
 
 
@@ -175,7 +176,7 @@ def _unequal(table: Table, peer: Table) -> list[str]:
     for name in sorted(mine.keys() ^ theirs.keys()):
         found.append(f"{table.name}.{name} is on one side only")
     for name in sorted(mine.keys() & theirs.keys()):
-        if mine[name].type != theirs[name].type:
+        if bare(mine[name].type) != bare(theirs[name].type):
             found.append(f"{table.name}.{name} is {mine[name].type} here and {theirs[name].type} there")
         elif mine[name].not_null != theirs[name].not_null:
             found.append(f"{table.name}.{name} is NOT NULL on one side only")

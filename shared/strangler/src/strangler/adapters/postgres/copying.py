@@ -132,7 +132,11 @@ class Copy:
         if isinstance(self._failure, StranglerError):
             raise self._failure
         if self._failure is not None:
-            raise StranglerError(f"the copy failed: {self._failure}", place=self.capability) from self._failure
+            raise MoveError(
+                f"the copy failed: {told(self._failure)}",
+                place=f"{self.capability}, {describe(self.target)}",
+                remedy="mend what the server says, and run start again: it begins anew",
+            ) from self._failure
         return self.rows
 
     def _worker(self, number: int) -> None:
@@ -187,6 +191,14 @@ def put_off_indexes(connection: Connection, *, capability: str, tables: Sequence
                 connection.execute(drop.encode())
 
 
+def put_off(connection: Connection, *, capability: str) -> bool:
+    """Whether something is off the copy that a start will put back."""
+    if scalar(connection, "SELECT to_regclass('strangler.deferred')") is None:
+        return False
+    query = "SELECT EXISTS (SELECT FROM strangler.deferred WHERE capability = %s)"
+    return bool(scalar(connection, query, capability))
+
+
 SECONDARY = """
 SELECT format('%%I.%%I', n.nspname, i.relname),
        CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.oid)
@@ -211,15 +223,36 @@ def _secondary(connection: Connection, table: Table) -> list[tuple[str, str, str
 
 
 def put_back_indexes(connection: Connection, *, capability: str) -> None:
-    """Puts back what was taken off, one at a time; a rerun goes on where it stopped."""
+    """Puts back what was taken off, one at a time; a rerun goes on where it stopped.
+
+    Raises:
+        MoveError: one does not hold for the rows; names it, and values.
+    """
     rows = connection.execute(
         "SELECT name, definition FROM strangler.deferred WHERE capability = %s ORDER BY position",
         (capability,),
     ).fetchall()
     for name, definition in rows:
-        with connection.transaction():
-            connection.execute(definition.encode())
-            connection.execute("DELETE FROM strangler.deferred WHERE capability = %s AND name = %s", (capability, name))
+        try:
+            with connection.transaction():
+                connection.execute(definition.encode())
+                done = "DELETE FROM strangler.deferred WHERE capability = %s AND name = %s"
+                connection.execute(done, (capability, name))
+        except psycopg.Error as error:
+            raise MoveError(
+                f"{name} does not hold for the copied rows: {told(error)}",
+                place=f"{capability}, {describe(connection.info.dsn)}",
+                remedy="mend those rows on the owner, then run start again",
+            ) from error
+
+
+def told(error: BaseException) -> str:
+    """What the server says, with the values and the table it names."""
+    if not isinstance(error, psycopg.Error) or error.diag.message_primary is None:
+        return str(error) or type(error).__name__
+    parts = [error.diag.message_primary, error.diag.message_detail, error.diag.context]
+    table = f"table {error.diag.table_name}" if error.diag.table_name else None
+    return "; ".join(part.splitlines()[0] for part in (*parts, table) if part)
 
 
 def flush(connection: Connection, tables: Sequence[Table]) -> None:

@@ -1,39 +1,19 @@
-"""Proves a copy equal: both sides hash the same key ranges, and what differs is looked at row by row."""
+"""Proves a copy equal: both sides hash the same key ranges, and what differs is halved until it is a few rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection
-from strangler.adapters.postgres.locks import NOT_FREE
+from strangler.adapters.postgres.differing import Difference, Judge, Settle
+from strangler.adapters.postgres.reading import Key, Range, Reader, hash_of
 
 RANGE_ROWS = 20_000
-TRIES = 3
-FEW_ROWS = 100
-LOCK_MS = 500
-ONLY_THERE = "only in the copy"
-
-Key = tuple[str, ...]  # as text, whatever the types: a value that Python reads and writes again can come out changed
-Row = dict[str, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A row that is not the same on both sides; ``columns`` names what differs where both have it."""
-
-    table: str
-    key: Key
-    kind: str
-    columns: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        key = ", ".join(map(str, self.key))
-        return f"{self.table} ({key}): {self.kind}{' in ' + ', '.join(self.columns) if self.columns else ''}"
+RANGE_BYTES = 64 * 1024 * 1024
+PARTS = 16  # into which a range is cut that differs
+FEW = 500  # rows that are asked for one by one
 
 
 @dataclass(slots=True)
@@ -44,142 +24,57 @@ class Proof:
     differences: list[Difference] = field(default_factory=list)
 
 
-Settle = Callable[[], None]
-"""Waits until what the owner has committed so far is in the copy."""
-
-
-def bounds(connection: Connection, table: Table) -> list[Key]:
-    """The first key of every range, in key order."""
-    query = sql.SQL(
-        "SELECT {texts} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS position FROM ONLY {table}) k "
-        "WHERE mod(position, {size}) = {first} ORDER BY position"
-    ).format(
-        texts=_texts(table.key),
-        key=_names(table.key),
-        table=table.sql(),
-        size=sql.Literal(RANGE_ROWS),
-        first=sql.Literal(1 % RANGE_ROWS),
-    )
-    return [tuple(row) for row in connection.execute(query).fetchall()]
-
-
 def compare(
-    owner: Connection, copy: Connection, tables: Sequence[Table], *, settle: Settle, progress: Callable[[int], None]
+    owner: Connection,
+    copy: Connection,
+    tables: Sequence[tuple[Table, Table]],
+    *,
+    settle: Settle,
+    progress: Callable[[int], None],
+    by_bytes: bool = False,
 ) -> Proof:
-    """Compares all rows of all tables while writes go on.
+    """Compares all rows of all tables, each given as the owner's and the copy's, while writes go on.
 
-    A row that differs is asked for again after `settle`, several times, for it may have been on its way; few that
-    still do are looked at once more with the owner's row locked, for one that never rests always looks different.
+    Whatever the rows' width, only hashes and keys are read: of a range at a time, and where it differs of its parts.
+    ``by_bytes`` where the two databases sort differently.
     """
     proof = Proof()
-    for table in tables:
-        if table.partitioned:
+    judge = Judge(settle, lambda: progress(proof.rows))
+    for here, there in tables:
+        if here.partitioned:
             continue
-        for low, high in _ranges(bounds(owner, table)):
-            count, here = _hash(owner, table, low, high)
-            if (count, here) != _hash(copy, table, low, high):
-                proof.differences += _look_closer(owner, copy, table, _between(table, low, high), settle)
-            proof.rows += count
+        columns = tuple(column.name for column in there.columns)
+        mine, theirs = Reader(owner, here, columns, by_bytes), Reader(copy, there, columns, by_bytes)
+        for within in Range().cut(mine.starts(Range(), _size(mine)) or [()]):
+            rows, total = mine.total(within)
+            count, other = theirs.total(within)
+            if (rows, total) != (count, other):
+                for keys in _suspects(mine, theirs, within, max(rows, count)):
+                    proof.differences += judge.judge(mine, theirs, keys)
+            proof.rows += rows
             progress(proof.rows)
     return proof
 
 
-def _ranges(starts: list[Key]) -> Iterator[tuple[Key | None, Key | None]]:
-    # The ends are open, so that rows of the copy before the first and after the last key are seen too.
-    inner = starts[1:]
-    yield from zip([None, *inner], [*inner, None], strict=True)
+def _size(reader: Reader) -> int:
+    width = reader.bytes_a_row()
+    return min(RANGE_ROWS, max(100, int(RANGE_BYTES / width))) if width else RANGE_ROWS
 
 
-def _names(columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
-
-
-def _texts(columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns)
-
-
-def _values(table: Table, key: Key) -> sql.Composed:
-    typed = zip(key, table.key, strict=True)
-    return sql.SQL("({})").format(
-        sql.SQL(", ").join(sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed)
-    )
-
-
-def _between(table: Table, low: Key | None, high: Key | None) -> sql.Composed:
-    key = _names(table.key)
-    parts: list[sql.Composable] = [sql.SQL("true")]
-    if low is not None:
-        parts.append(sql.SQL("({}) >= {}").format(key, _values(table, low)))
-    if high is not None:
-        parts.append(sql.SQL("({}) < {}").format(key, _values(table, high)))
-    return sql.SQL(" AND ").join(parts)
-
-
-def _hash(connection: Connection, table: Table, low: Key | None, high: Key | None) -> tuple[int, Any]:
-    query = sql.SQL(
-        "SELECT count(*), coalesce(sum(hashtextextended(row({})::text, 0)::numeric), 0) FROM ONLY {} WHERE {}"
-    ).format(_names(table.written), table.sql(), _between(table, low, high))
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return row[0], row[1]
-
-
-def _rows(connection: Connection, table: Table, where: sql.Composed) -> dict[Key, Row]:
-    query = sql.SQL("SELECT {}, {} FROM ONLY {} WHERE {}").format(
-        _texts(table.key), _texts(table.written), table.sql(), where
-    )
-    width = len(table.key)
-    return {
-        tuple(row[:width]): dict(zip(table.written, row[width:], strict=True))
-        for row in connection.execute(query).fetchall()
-    }
-
-
-def _differing(table: Table, here: dict[Key, Row], there: dict[Key, Row]) -> list[Difference]:
-    found = []
-    for key in sorted(here.keys() | there.keys()):
-        if key not in there:
-            found.append(Difference(table.name, key, "missing in the copy"))
-        elif key not in here:
-            found.append(Difference(table.name, key, ONLY_THERE))
-        elif here[key] != there[key]:
-            columns = tuple(c for c in table.written if here[key][c] != there[key][c])
-            found.append(Difference(table.name, key, "differs", columns))
-    return found
-
-
-def _look_closer(
-    owner: Connection, copy: Connection, table: Table, where: sql.Composed, settle: Settle
-) -> list[Difference]:
-    found = _differing(table, _rows(owner, table, where), _rows(copy, table, where))
-    for _ in range(TRIES):
-        if not found:
-            return []
-        keys = matching(table, [difference.key for difference in found])
-        # The owner is read first: what was read there is in the copy once it has settled.
-        here = _rows(owner, table, keys)
-        settle()
-        found = _differing(table, here, _rows(copy, table, keys))
-    if len(found) > FEW_ROWS:
-        return found
-    return [seen for one in found for seen in _at_rest(owner, copy, table, one, settle)]
-
-
-def _at_rest(owner: Connection, copy: Connection, table: Table, one: Difference, settle: Settle) -> list[Difference]:
-    # One row a transaction: to hold several could deadlock with those who write them in another order.
-    where = matching(table, [one.key])
-    try:
-        with owner.transaction():
-            owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
-            here = _rows(owner, table, where + sql.SQL(" FOR SHARE"))
-            settle()
-            return _differing(table, here, _rows(copy, table, where))
-    except NOT_FREE:
-        return [one]
-
-
-def matching(table: Table, keys: Sequence[Key]) -> sql.Composed:
-    """The condition that picks the rows with these keys."""
-    # VALUES are joined by a hash; a plain list of pairs would be tried one by one.
-    values = sql.SQL(", ").join(_values(table, key) for key in keys)
-    return sql.SQL("({}) IN (VALUES {})").format(_names(table.key), values)
+def _suspects(owner: Reader, copy: Reader, within: Range, rows: int) -> Iterator[list[Key]]:
+    """Keys of rows that were not the same on both sides, few at a time."""
+    if rows <= FEW:
+        here, there = owner.prints(within), copy.prints(within)
+        keys = here.keys() | there.keys()
+        unlike = [key for key in sorted(keys) if hash_of(here, key) != hash_of(there, key)]
+        if unlike:
+            yield unlike
+        return
+    # The side with more rows says where to cut: the other may have none of them.
+    counts = owner.total(within)[0], copy.total(within)[0]
+    fuller = owner if counts[0] >= counts[1] else copy
+    for part in within.cut(fuller.starts(within, -(-max(*counts, 1) // PARTS)) or [()]):
+        mine, theirs = owner.total(part), copy.total(part)
+        if mine != theirs:
+            # Writers may have put more into a part than was there when it was cut: never more than the whole.
+            yield from _suspects(owner, copy, part, max(mine[0], theirs[0]))

@@ -26,10 +26,43 @@ JOIN pg_locks l ON l.relation = t::regclass AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE a.pid <> pg_backend_pid() AND a.backend_type NOT LIKE 'logical replication %%'
-  AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
-                 'ExclusiveLock', 'AccessExclusiveLock')
+  AND l.mode = ANY (%s)
 ORDER BY a.pid, a.xact_start
 """
+
+# Held by nobody's session: they end only when somebody says so.
+PREPARED = """
+SELECT p.gid, p.owner::text, max(extract(epoch FROM clock_timestamp() - p.prepared))::float8
+FROM unnest(%s::text[]) t
+JOIN pg_locks l ON l.relation = t::regclass AND l.granted AND l.pid IS NULL AND l.mode = ANY (%s)
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+JOIN pg_locks x ON x.virtualtransaction = l.virtualtransaction AND x.pid IS NULL AND x.locktype = 'transactionid'
+JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+GROUP BY p.gid, p.owner
+"""
+MODES = [
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared transaction that holds a moved table against a fence."""
+
+    gid: str
+    user: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"the transaction {self.gid!r} ({self.user}), prepared for {self.seconds:.1f} s: "
+            f"COMMIT PREPARED or ROLLBACK PREPARED '{self.gid}'"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +81,13 @@ class Holder:
         return f"{who}, {self.state} for {self.seconds:.1f} s: {self.query[:120]}"
 
 
-def holders(connection: Connection, tables: Sequence[str]) -> list[Holder]:
+def holders(connection: Connection, tables: Sequence[str]) -> list[Holder | Prepared]:
     """Transactions of others that hold one of the (qualified) tables in a mode that a fence waits for."""
-    return [Holder(*row) for row in connection.execute(HOLDERS, (list(tables),)).fetchall()]
+    prepared = connection.execute(PREPARED, (list(tables), MODES)).fetchall()
+    return [
+        *(Holder(*row) for row in connection.execute(HOLDERS, (list(tables), MODES)).fetchall()),
+        *(Prepared(*row) for row in prepared),
+    ]
 
 
 def deadlock_ms(connection: Connection) -> int:

@@ -9,8 +9,9 @@ from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
-from strangler.adapters.postgres.hashing import LOCK_MS, ONLY_THERE, Difference, Settle, matching
+from strangler.adapters.postgres.differing import LOCK_MS, ONLY_THERE, Difference, Settle
 from strangler.adapters.postgres.locks import NOT_FREE
+from strangler.adapters.postgres.reading import matching
 from strangler.domain import names
 from strangler.domain.errors import MoveError
 
@@ -19,12 +20,14 @@ def mend(
     capability: str,
     owner: Connection,
     copy_dsn: str,
-    tables: Mapping[str, Table],
+    tables: Mapping[str, tuple[Table, Table]],
     found: Sequence[Difference],
     *,
     settle: Settle,
 ) -> None:
     """Makes each differing row of the copy what the owner's is, in a session with an origin of its own.
+
+    ``tables`` has the owner's and the copy's by their name.
 
     Raises:
         MoveError: a row is locked by a writer, or another stands in its way.
@@ -38,7 +41,7 @@ def mend(
         # What is only in the copy goes first: it may have a value that a row of the owner's needs.
         for one in sorted(found, key=lambda one: one.kind != ONLY_THERE):
             try:
-                repair(owner, copy, tables[one.table], one, settle=settle)
+                repair(owner, copy, *tables[one.table], one, settle=settle)
             except NOT_FREE as error:
                 raise MoveError(
                     f"{one} is locked by a writer", place=capability, remedy="run verify --repair again"
@@ -51,8 +54,10 @@ def mend(
                 ) from error
 
 
-def repair(owner: Connection, copy: Connection, table: Table, difference: Difference, *, settle: Settle) -> None:
-    """Makes the copy's row what the owner's is.
+def repair(
+    owner: Connection, copy: Connection, source: Table, table: Table, difference: Difference, *, settle: Settle
+) -> None:
+    """Makes the copy's row in ``table`` what the owner's in ``source`` is.
 
     The owner's row stays locked from before it is read until the copy is mended, and what was committed before the
     lock is let arrive first: otherwise an older value could win, or an insert on its way meet a row that is
@@ -63,19 +68,21 @@ def repair(owner: Connection, copy: Connection, table: Table, difference: Differ
     Raises:
         psycopg.errors.QueryCanceled: when the owner's lock is not to be had in half a second.
     """
-    where = matching(table, [difference.key])
     columns = [column for column in table.columns if not column.generated]
     as_text = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in columns)
-    select = sql.SQL("SELECT {} FROM {} WHERE {}").format(as_text, table.sql(), where)
+    select = sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
+        as_text, source.sql(), matching(source, [difference.key])
+    )
     with owner.transaction():
         owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
         row = owner.execute(select + sql.SQL(" FOR UPDATE")).fetchone()
         if row is None:
-            owner.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table.sql()))
+            owner.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(source.sql()))
             row = owner.execute(select).fetchone()
         settle()
         if row is None:
-            copy.execute(sql.SQL("DELETE FROM {} WHERE {}").format(table.sql(), where))
+            where = matching(table, [difference.key])
+            copy.execute(sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
         else:
             copy.execute(_placing(table, columns, row))
 
@@ -92,7 +99,8 @@ def _placing(table: Table, columns: Sequence[Column], row: Sequence[str | None])
         if column.name not in table.key and not column.always
     ]
     action = sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changes)) if changes else sql.SQL("NOTHING")
-    return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({}) ON CONFLICT ({}) DO {}").format(
+    # Under another name, for a table may be called `excluded` itself.
+    return sql.SQL("INSERT INTO {} AS present ({}) OVERRIDING SYSTEM VALUE VALUES ({}) ON CONFLICT ({}) DO {}").format(
         table.sql(),
         sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
         values,

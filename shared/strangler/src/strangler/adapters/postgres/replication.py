@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 from strangler.adapters.postgres import (
     addresses,
     catalog,
+    comparing,
     copying,
     fences,
     hashing,
     installing,
     markers,
     preflight,
+    probing,
     removing,
     repairing,
+    surroundings,
 )
 from strangler.adapters.postgres.catalog import ForeignKey, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar
@@ -73,7 +76,11 @@ class PostgresReplication:
 
     def drift(self) -> list[str]:
         """What is unequal between the two sides' tables."""
-        return catalog.differences(self.tables(MONOLITH), self.tables(SERVICE))
+        here, there = self.tables(MONOLITH), self.tables(SERVICE)
+        rules = self._rules(here, there)
+        # While rows are copied, unique keys and exclusions are off the copy; they are compared when they are back.
+        whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
+        return catalog.differences(here, there) + comparing.differences(*rules, uniques=whole)
 
     def unfenced(self) -> list[str]:
         """Partitions that have been made since the move began: no stream carries them and no fence guards them."""
@@ -95,15 +102,21 @@ class PostgresReplication:
             preflight.server(connection, self.capability.name)
         preflight.tables(monolith, self.tables(MONOLITH))
         preflight.tables(service, self.tables(SERVICE))
+        for side in (MONOLITH, SERVICE):
+            probing.writable_when_published(self.session(side), self.tables(side))
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)
         warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
+        ours = [self.forward.name, self.reverse.name]
+        warnings += surroundings.fit(monolith, self.tables(MONOLITH), ours=ours)
+        surroundings.fit(service, self.tables(SERVICE), ours=ours)
+        warnings += surroundings.rows_fit(monolith, self.tables(MONOLITH))
         if not rerun:
             preflight.target_empty(service, self.tables(SERVICE))
         preflight.reachable(service, self.forward.publisher)
         preflight.reachable(monolith, self.reverse.publisher)
-        return warnings
+        return warnings + comparing.notes(*self._rules(self.tables(MONOLITH), self.tables(SERVICE)))
 
     def install(self) -> None:
         """The schema ``strangler`` on the service's side; the monolith's came with the ledger."""
@@ -151,7 +164,7 @@ class PostgresReplication:
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         self.forward.publish(monolith, self.tables(MONOLITH))
         copying.put_off_indexes(service, capability=self.capability.name, tables=self.tables(SERVICE))
-        with self.forward.exported_slot() as snapshot:
+        with self.forward.exported_slot(monolith) as snapshot:
             copy = copying.Copy(
                 capability=self.capability.name,
                 source=self.dsns[MONOLITH],
@@ -163,9 +176,20 @@ class PostgresReplication:
             return copy.run(workers=min(4, max(2, os.cpu_count() or 2)))
 
     def finish_copy(self) -> None:
-        """Indexes and constraints back, statistics, and all of it on disk."""
+        """Indexes and constraints back, statistics, and all of it on disk.
+
+        Raises:
+            MoveError: a constraint does not hold for the rows, or the sides' tables are no longer equal.
+        """
         service = self.session(SERVICE)
         copying.put_back_indexes(service, capability=self.capability.name)
+        drift = self.drift()
+        if drift:
+            raise MoveError(
+                "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
+                place=self.capability.name,
+                remedy="migrate the side that is behind, and run start again",
+            )
         copying.flush(service, self.tables(SERVICE))
 
     def stream_forward(self, *, within: float) -> None:
@@ -176,7 +200,7 @@ class PostgresReplication:
     def stream_reverse(self, *, within: float) -> None:
         """Subscribes the monolith to the service and waits until it has caught up."""
         self.reverse.publish(self.session(SERVICE), self.tables(SERVICE))
-        self.reverse.create_slot(self.session(SERVICE))
+        self.reverse.create_slot(self.session(SERVICE), self.session(SERVICE, "watch"))
         self.reverse.subscribe(self.session(MONOLITH))
         self._settled(SERVICE, within=within)
 
@@ -194,14 +218,17 @@ class PostgresReplication:
     def verify(self, owner: str, progress: Progress, *, mend: bool) -> Proof:
         """Compares every row while the owner writes; with ``mend`` makes the copy what the owner is."""
         copy_side = SERVICE if owner == MONOLITH else MONOLITH
-        there = self.tables(copy_side)
-        expected = sum(table.estimate for table in there)
+        here = {table.name: table for table in self.tables(owner)}
+        pairs = {table.name: (here[table.name], table) for table in self.tables(copy_side)}
+        expected = sum(table.estimate for _, table in pairs.values())
+        alike = comparing.sort_alike(self.session(owner), self.session(copy_side))
         found = hashing.compare(
             self.session(owner),
             self.session(copy_side),
-            there,
+            list(pairs.values()),
             settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
             progress=lambda rows: progress(rows, expected),
+            by_bytes=not alike,
         )
         proof = Proof(rows=found.rows, differences=[str(one) for one in found.differences])
         if mend and found.differences:
@@ -209,7 +236,7 @@ class PostgresReplication:
                 self.capability.name,
                 self.session(owner),
                 self.dsns[copy_side],
-                {table.name: table for table in there},
+                pairs,
                 found.differences,
                 settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
             )
@@ -287,6 +314,9 @@ class PostgresReplication:
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))
         for connection in (monolith, service):
             removing.drop_origins(connection, self.capability.name)
+
+    def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[comparing.Database, comparing.Database]:
+        return comparing.read(self.session(MONOLITH), here), comparing.read(self.session(SERVICE), there)
 
     def _end_streams_of_service(self) -> None:
         self.reverse.withdraw(self.session(SERVICE))

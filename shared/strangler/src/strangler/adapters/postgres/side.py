@@ -12,7 +12,7 @@ import psycopg
 
 from strangler.adapters.postgres import locks
 from strangler.adapters.postgres.connection import Connection, connect, describe, scalar, wait_until
-from strangler.adapters.postgres.locks import Holder
+from strangler.adapters.postgres.locks import Holder, Prepared
 from strangler.adapters.postgres.outbox import Outbox
 from strangler.domain.errors import StackError
 from strangler.domain.move import SideRow
@@ -202,7 +202,7 @@ class PostgresSide:
         found: float | None = scalar(self.connection, age, self.capability)
         return found
 
-    def holders(self) -> list[Holder]:
+    def holders(self) -> list[Holder | Prepared]:
         """Transactions of others that hold a moved table in a mode the fence waits for."""
         tables = scalar(self.connection, "SELECT tables FROM strangler.side WHERE capability = %s", self.capability)
         return locks.holders(self.connection, tables or [])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from strangler.adapters.postgres import waiting
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, scalar, wait_until
 from strangler.domain import names
@@ -64,23 +65,30 @@ class Stream:
             )
         )
 
-    def create_slot(self, connection: Connection) -> None:
-        """A slot from this moment on, made in an ordinary session of the publisher."""
-        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (self.name,))
+    def create_slot(self, connection: Connection, watch: Connection) -> None:
+        """A slot from this moment on, made in an ordinary session of the publisher; ``watch`` is another.
+
+        Raises:
+            MoveError: a transaction of that server does not end.
+        """
+        statement = sql.SQL("SELECT pg_create_logical_replication_slot({}, 'pgoutput')").format(sql.Literal(self.name))
+        waiting.made(connection, statement, watch=watch)
 
     @contextmanager
-    def exported_slot(self) -> Iterator[str]:
+    def exported_slot(self, watch: Connection) -> Iterator[str]:
         """Creates the slot and yields the name of the snapshot it starts from.
 
-        The snapshot can be imported for as long as the context is open.
+        The snapshot can be imported for as long as the context is open. ``watch`` is a session of the publisher.
+
+        Raises:
+            MoveError: a transaction of that server does not end.
         """
         session = connect(self.publisher, purpose=f"export {self.capability}", idle_ms=0, replication=True)
         try:
-            row = session.execute(
-                f"CREATE_REPLICATION_SLOT {self.name} LOGICAL pgoutput (SNAPSHOT 'export')"
-            ).fetchone()
-            assert row is not None
-            yield row[2]
+            statement = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput (SNAPSHOT 'export')").format(
+                sql.Identifier(self.name)
+            )
+            yield waiting.made(session, statement, watch=watch)[2]
         finally:
             session.close()
 

@@ -1,0 +1,160 @@
+"""What a proof asks of one side's table: hashes of ranges, rows and columns, and never a row itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import NamedTuple
+
+from psycopg import sql
+
+from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.connection import Connection, scalar
+
+Key = tuple[str, ...]  # as text, whatever the types: a value that Python reads and writes again can come out changed
+
+
+class Range(NamedTuple):
+    """Keys from ``low`` up to, and without, ``high``; None is no limit."""
+
+    low: Key | None = None
+    high: Key | None = None
+
+    def cut(self, starts: Sequence[Key]) -> Iterator[Range]:
+        """One range a start. The ends stay this one's, so that no row of the other side falls between."""
+        inner = starts[1:]
+        for low, high in zip([self.low, *inner], [*inner, self.high], strict=True):
+            yield Range(low, high)
+
+
+class Print(NamedTuple):
+    """A row's hash, and which version of the row it was of."""
+
+    hash: int
+    version: str
+
+
+@dataclass
+class Reader:
+    """One table on one side. ``columns`` are read in this order on both sides.
+
+    ``by_bytes`` orders text keys by their bytes: for databases that sort differently, at the price of the index.
+    """
+
+    connection: Connection
+    table: Table
+    columns: tuple[str, ...]
+    by_bytes: bool = False
+
+    def starts(self, within: Range, size: int) -> list[Key]:
+        """The first key of every ``size`` rows, in key order."""
+        # A column of the key may have any name, this one too.
+        number = sql.Identifier(_unlike("row_number", self.table.key))
+        query = sql.SQL(
+            "SELECT {texts} FROM (SELECT {key}, row_number() OVER (ORDER BY {order}) AS {number} FROM ONLY {table} "
+            "WHERE {within}) AS numbered WHERE mod({number}, {size}) = {first} ORDER BY {number}"
+        ).format(
+            texts=_texts(self.table.key),
+            key=_names(self.table.key),
+            order=self._order,
+            number=number,
+            table=self.table.sql(),
+            within=self._between(within),
+            size=sql.Literal(size),
+            first=sql.Literal(1 % size),
+        )
+        return [tuple(row) for row in self.connection.execute(query).fetchall()]
+
+    def total(self, within: Range) -> tuple[int, Decimal]:
+        """How many rows there are, and the sum of their hashes."""
+        query = sql.SQL("SELECT count(*), coalesce(sum({}::numeric), 0) FROM ONLY {} WHERE {}").format(
+            self._hash, self.table.sql(), self._between(within)
+        )
+        row = self.connection.execute(query).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def prints(self, where: Range | Sequence[Key], *, suffix: str = "") -> dict[Key, Print]:
+        """Hash and version of each row of a range, or with one of these keys."""
+        condition = self._between(where) if isinstance(where, Range) else self.matching(where)
+        query = sql.SQL("SELECT {}, {}, xmin::text || ctid::text FROM ONLY {} WHERE {}{}").format(
+            _texts(self.table.key), self._hash, self.table.sql(), condition, sql.SQL(suffix)
+        )
+        return {tuple(row[:-2]): Print(*row[-2:]) for row in self.connection.execute(query).fetchall()}
+
+    def column_hashes(self, keys: Sequence[Key]) -> dict[Key, tuple[int | None, ...]]:
+        """A hash of each column of the rows with these keys."""
+        hashes = sql.SQL(", ").join(
+            sql.SQL("hashtextextended({}::text, 0)").format(sql.Identifier(column)) for column in self.columns
+        )
+        query = sql.SQL("SELECT {}, {} FROM ONLY {} WHERE {}").format(
+            _texts(self.table.key), hashes, self.table.sql(), self.matching(keys)
+        )
+        width = len(self.table.key)
+        return {tuple(row[:width]): tuple(row[width:]) for row in self.connection.execute(query).fetchall()}
+
+    def bytes_a_row(self) -> float:
+        """The table's size by its planner's count of rows; 0 where that is not known."""
+        size: float = scalar(self.connection, "SELECT pg_table_size(%s::oid)::float8", self.table.oid)
+        return size / self.table.estimate if self.table.estimate else 0.0
+
+    def matching(self, keys: Sequence[Key]) -> sql.Composed:
+        """The condition that picks the rows with these keys."""
+        return matching(self.table, keys)
+
+    @property
+    def _hash(self) -> sql.Composed:
+        return sql.SQL("hashtextextended(row({})::text, 0)").format(_names(self.columns))
+
+    @cached_property
+    def _order(self) -> sql.Composed:
+        collated: set[str] = set()
+        if self.by_bytes:
+            query = "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attcollation <> 0"
+            collated = {row[0] for row in self.connection.execute(query, (self.table.oid,)).fetchall()}
+        return sql.SQL(", ").join(
+            sql.SQL('{} COLLATE pg_catalog."C"' if column in collated else "{}").format(sql.Identifier(column))
+            for column in self.table.key
+        )
+
+    def _between(self, within: Range) -> sql.Composed:
+        parts: list[sql.Composable] = [sql.SQL("true")]
+        for key, limit in ((within.low, ">="), (within.high, "<")):
+            if key is not None:
+                parts.append(sql.SQL("({}) {} {}").format(self._order, sql.SQL(limit), _values(self.table, key)))
+        return sql.SQL(" AND ").join(parts)
+
+
+def hash_of(prints: dict[Key, Print], key: Key) -> int | None:
+    """The hash of a row; None where there is none."""
+    return prints[key].hash if key in prints else None
+
+
+def matching(table: Table, keys: Sequence[Key]) -> sql.Composed:
+    """The condition that picks the rows with these keys, of which there is at least one."""
+    # VALUES are joined by a hash; a plain list of pairs would be tried one by one.
+    values = sql.SQL(", ").join(_values(table, key) for key in keys)
+    return sql.SQL("({}) IN (VALUES {})").format(_names(table.key), values)
+
+
+def _unlike(name: str, others: Sequence[str]) -> str:
+    while name in others:
+        name += "_"
+    return name
+
+
+def _names(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def _texts(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns)
+
+
+def _values(table: Table, key: Key) -> sql.Composed:
+    typed = zip(key, table.key, strict=True)
+    return sql.SQL("({})").format(
+        sql.SQL(", ").join(sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed)
+    )
