@@ -10,7 +10,7 @@ from chassis import settings as chassis
 SECRET_KEY = "a-key-for-tests-of-more-than-thirty-two-bytes"
 ALLOWED_HOSTS = ["library.example"]
 USE_TZ = True
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "chassis", "library"]
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "chassis", "library", "ties"]
 MIDDLEWARE = ["chassis.health.HealthMiddleware", "chassis.logs.RequestIdMiddleware"]
 ROOT_URLCONF = "project"
 urlpatterns: list[object] = []

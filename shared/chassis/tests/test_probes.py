@@ -101,9 +101,11 @@ def test_a_sweeper_sweeps_what_was_queued_while_it_was_not_there(begin, server):
             "CREATE TABLE strangler.side (capability text, side text, epoch bigint, open boolean, bounce_to text, "
             "peer_url text, routes jsonb DEFAULT '[]', tables text[] DEFAULT '{}', pausing boolean DEFAULT false);"
             "CREATE TABLE strangler.swept (capability text PRIMARY KEY, rows bigint);"
-            "CREATE TABLE strangler.orphan (id bigserial, capability text, table_name text, key text, "
+            "CREATE TABLE strangler.orphan (id bigserial, capability text, table_name text, key text, columns jsonb, "
             "attempts int DEFAULT 0, error text, retry_at timestamptz DEFAULT now());"
-            "INSERT INTO strangler.orphan (capability, table_name, key) VALUES ('books', 'library_book', '7');"
+            "INSERT INTO strangler.side (capability, open, tables) VALUES ('books', false, '{public.library_book}');"
+            "INSERT INTO strangler.orphan (capability, table_name, columns) "
+            """VALUES ('books', 'library_book', '{"id": "7"}');"""
             "NOTIFY strangler_orphan"
         )
 

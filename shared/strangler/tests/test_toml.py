@@ -128,6 +128,14 @@ def test_a_capability_is_read(tmp_path: Path) -> None:
     assert capability.references == [Reference("bin", "thing_id"), Reference("auth_mark", "thing_id", deletes=False)]
 
 
+def test_a_reference_without_a_constraint_says_where_it_points(tmp_path: Path) -> None:
+    text = WHOLE.replace('column = "thing_id"', 'column = "thing_id"\nto = "public.things_thing.code"', 1)
+
+    first, second = toml.load(written(tmp_path, text)).capabilities["things"].references
+
+    assert (first.to, second.to) == ("things_thing.code", None)
+
+
 def test_a_database_may_have_an_outbox(tmp_path: Path) -> None:
     text = WHOLE.replace("embedded = true", 'embedded = true\noutbox = "public.outgoing"', 1)
 
@@ -206,6 +214,13 @@ MISTAKES = [
     ('"GET,POST /things"', '"GET things"', "capabilities.things.routes[0]", "not a route", "methods and a"),
     ('"GET,POST /things"', '"GET /a/*/b"', "capabilities.things.routes[0]", "not a route", "methods and"),
     ('"GET,POST /things"', '"GET,PUSH /t"', "capabilities.things.routes[0]", "PUSH is not a method", "GET"),
+    (
+        'column = "thing_id"',
+        'column = "x"\nto = 7',
+        "capabilities.things.references[0].to",
+        "must be text",
+        "write text",
+    ),
     ('column = "thing_id"', "", "capabilities.things.references[0].column", "is missing", "give text"),
     ('"auth_*"', '"a.b.*"', "stays.tables[1]", "not a table or pattern", "must match"),
     ('url = "amqp://broker"', 'url_env = "NO_URL"', "broker.url_env", "NO_URL is not set", "export NO_URL"),

@@ -225,7 +225,8 @@ def _route(part: Section, index: int, text: str) -> Route:
 def _reference(part: Section) -> Reference:
     table = part.text("table", matching=_TABLE).removeprefix("public.")
     column, deletes = part.text("column", matching=_COLUMN), part.boolean("deletes", default=True)
-    reference = Reference(table=table, column=column, deletes=deletes)
+    to = part.text("to", matching=_COLUMN).removeprefix("public.") if "to" in part else None
+    reference = Reference(table=table, column=column, deletes=deletes, to=to)
     part.close()
     return reference
 

@@ -81,12 +81,14 @@ class Route:
 class Reference:
     """A foreign key that points into a capability from a table that does not move with it.
 
-    ``deletes`` says whether rows of the capability may be deleted while that table is owned elsewhere.
+    ``deletes`` says whether rows of the capability may be deleted while that table is owned elsewhere. ``to`` is the
+    column, or ``table.column``, that it points at where the database has no constraint that says so.
     """
 
     table: str
     column: str
     deletes: bool = True
+    to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,17 +61,26 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A constraint from ``table.column`` to ``parent.parent_column``; ``on_delete`` is a catalog letter."""
+    """A constraint from ``columns`` of ``table`` to ``parent_columns`` of ``parent``.
+
+    ``on_delete`` is a catalog letter, and ``root`` the table that ``parent`` is a partition of, or itself.
+    """
 
     name: str
     table: str
-    column: str
     parent: str
-    parent_column: str
     on_delete: str
+    columns: tuple[str, ...]
+    parent_columns: tuple[str, ...]
+    root: str
+
+    @property
+    def column(self) -> str:
+        """The first, which is the only one but of a composite key."""
+        return self.columns[0]
 
 
-def _with_names(query: str) -> str:
+def with_names(query: str) -> str:
     """Puts the expression for NAME_OF(class, namespace): what strangler.toml calls a table.
 
     Unquoted, with its schema unless that is public.
@@ -80,7 +89,7 @@ def _with_names(query: str) -> str:
     return re.sub(r"NAME_OF\((\w+), (\w+)\)", name, query)
 
 
-TABLES = _with_names("""
+TABLES = with_names("""
 SELECT w.name, t.oid, NAME_OF(t, tn), format('%%I.%%I', tn.nspname, t.relname), t.relkind = 'p',
        t.relpersistence = 'p' AND t.relkind IN ('r', 'p'), t.relreplident, greatest(t.reltuples, 0)::bigint
 FROM unnest(%s::text[]) WITH ORDINALITY w (name, position)
@@ -102,21 +111,27 @@ JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 WHERE i.indrelid = ANY (%s::oid[]) AND i.indisprimary AND i.indimmediate AND k.position <= i.indnkeyatts
 GROUP BY i.indrelid
 """
-ALL = _with_names("""
+ALL = with_names("""
 SELECT NAME_OF(c, n) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND n.nspname NOT IN ('information_schema', 'strangler') AND NOT starts_with(n.nspname, 'pg_')
 ORDER BY 1
 """)
-FOREIGN_KEYS = _with_names("""
-SELECT k.conname, NAME_OF(child, cn), ca.attname,
-       NAME_OF(parent, pn), pa.attname, k.confdeltype
+FOREIGN_KEYS = with_names("""
+SELECT k.conname, NAME_OF(child, cn), NAME_OF(parent, pn), k.confdeltype, key.columns, key.parent_columns,
+       NAME_OF(root, rn)
 FROM pg_constraint k
 JOIN pg_class child ON child.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = child.relnamespace
 JOIN pg_class parent ON parent.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = parent.relnamespace
-JOIN pg_attribute ca ON ca.attrelid = child.oid AND ca.attnum = k.conkey[1]
-JOIN pg_attribute pa ON pa.attrelid = parent.oid AND pa.attnum = k.confkey[1]
-WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY (%s::oid[]) ORDER BY 2, 3
+JOIN pg_class root ON root.oid = coalesce(pg_partition_root(parent.oid), parent.oid)
+JOIN pg_namespace rn ON rn.oid = root.relnamespace
+CROSS JOIN LATERAL (
+    SELECT array_agg(ca.attname::text ORDER BY pair.position), array_agg(pa.attname::text ORDER BY pair.position)
+    FROM unnest(k.conkey, k.confkey) WITH ORDINALITY pair (child, parent, position)
+    JOIN pg_attribute ca ON ca.attrelid = k.conrelid AND ca.attnum = pair.child
+    JOIN pg_attribute pa ON pa.attrelid = k.confrelid AND pa.attnum = pair.parent
+) key (columns, parent_columns)
+WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY (%s::oid[]) ORDER BY 2, 5
 """)
 
 
@@ -157,7 +172,11 @@ def references_into(connection: Connection, tables: Sequence[Table]) -> list[For
     """Foreign keys that point into these tables from any other."""
     inside = {table.name for table in tables}
     rows = connection.execute(FOREIGN_KEYS, ([table.oid for table in tables],)).fetchall()
-    return [ForeignKey(*row) for row in rows if row[1] not in inside]
+    return [
+        ForeignKey(name, table, parent, on_delete, tuple(columns), tuple(parent_columns), root)
+        for name, table, parent, on_delete, columns, parent_columns, root in rows
+        if table not in inside
+    ]
 
 
 def differences(here: Sequence[Table], there: Sequence[Table]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from strangler.adapters.postgres.catalog import ForeignKey, Table
+from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, scalar
 from strangler.adapters.postgres.locks import locked
 from strangler.domain import names
@@ -24,11 +24,11 @@ def raise_fences(
     tables: Sequence[Table],
     peer_url: str,
     routes: Sequence[Mapping[str, object]],
-    references: Sequence[ForeignKey] = (),
+    keys: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Writes the side's row and its triggers in one transaction; both fences stand the right way round.
 
-    Replicated deletions of rows that ``references`` point at will be queued for the sweep.
+    Replicated deletions from the tables in ``keys`` will be queued for the sweep, with those columns' values.
 
     Raises:
         StaleError: the side has been at ``epoch`` or beyond already.
@@ -48,7 +48,7 @@ def raise_fences(
             raise StaleError(f"the {side} is past epoch {epoch} already", place=capability)
         for table in tables:
             _create(connection, table, capability)
-        _queue_orphans(connection, capability, tables, references)
+        _queue_orphans(connection, capability, tables, keys or {})
         connection.execute("SELECT strangler.turn_fences(%s, %s)", (capability, opened))
 
 
@@ -90,28 +90,32 @@ def _create(connection: Connection, table: Table, capability: str) -> None:
 
 
 def _queue_orphans(
-    connection: Connection, capability: str, tables: Sequence[Table], references: Sequence[ForeignKey]
+    connection: Connection, capability: str, tables: Sequence[Table], keys: Mapping[str, Sequence[str]]
 ) -> None:
     name = sql.Identifier(names.ORPHAN)
     by_name = {table.name: table for table in tables}
-    for parent, column in sorted({(key.parent, key.parent_column) for key in references}):
+    noted = {by_name[parent].qualified: list(columns) for parent, columns in keys.items()}
+    connection.execute("UPDATE strangler.side SET keys = %s WHERE capability = %s", (Jsonb(noted), capability))
+    for parent, columns in keys.items():
         table = by_name[parent].sql()
+        # The arguments are for an older version of the function, to which the first column is all there is.
         connection.execute(
             sql.SQL(
                 "CREATE OR REPLACE TRIGGER {} AFTER DELETE ON {} FOR EACH ROW "
                 "EXECUTE FUNCTION strangler.queue_orphan({}, {}, {})"
-            ).format(name, table, sql.Literal(capability), sql.Literal(column), sql.Literal(parent))
+            ).format(
+                name,
+                table,
+                sql.Literal(capability),
+                sql.Literal(columns[0] if len(columns) == 1 else ""),
+                sql.Literal(parent),
+            )
         )
         connection.execute(sql.SQL("ALTER TABLE {} ENABLE REPLICA TRIGGER {}").format(table, name))
         # The sweep runs as the application, which owns its tables but not this schema.
-        owner = scalar(
-            connection,
-            "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass",
-            by_name[parent].qualified,
+        connection.execute(
+            "SELECT strangler.let_sweep(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = %s", (by_name[parent].oid,)
         )
-        role = sql.Identifier(owner)
-        connection.execute(sql.SQL("GRANT UPDATE, DELETE ON strangler.orphan TO {}").format(role))
-        connection.execute(sql.SQL("GRANT INSERT, UPDATE ON strangler.swept TO {}").format(role))
 
 
 ORPHANS = """

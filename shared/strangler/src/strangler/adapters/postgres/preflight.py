@@ -181,7 +181,9 @@ def seams(connection: Connection, capability: Capability, found: Sequence[Table]
     """
     named = {(reference.table, reference.column) for reference in capability.references}
     into = catalog.references_into(connection, found)
-    unnamed = [f"{key.table}.{key.column}" for key in into if (key.table, key.column) not in named]
+    unnamed = [
+        f"{key.table}.{key.column}" for key in into if not named & {(key.table, column) for column in key.columns}
+    ]
     if unnamed:
         raise ConfigurationError(
             f"foreign keys point into {capability.name} that are not named: {', '.join(unnamed)}",

@@ -16,13 +16,15 @@ from strangler.adapters.postgres import (
     markers,
     preflight,
     probing,
+    references,
     removing,
     repairing,
     surroundings,
 )
-from strangler.adapters.postgres.catalog import ForeignKey, Table
+from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar
 from strangler.adapters.postgres.outbox import Outbox
+from strangler.adapters.postgres.references import Pointer
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
 from strangler.domain.errors import MoveError
@@ -112,6 +114,7 @@ class PostgresReplication:
         warnings += surroundings.fit(monolith, self.tables(MONOLITH), ours=ours)
         surroundings.fit(service, self.tables(SERVICE), ours=ours)
         warnings += surroundings.rows_fit(monolith, self.tables(MONOLITH))
+        warnings += [one.describe() for one in self._pointers() if not one.constrained]
         if not rerun:
             preflight.target_empty(service, self.tables(SERVICE))
         preflight.reachable(service, self.forward.publisher)
@@ -134,7 +137,7 @@ class PostgresReplication:
                 tables=self.tables(side),
                 peer_url=self.urls[SERVICE if side == MONOLITH else MONOLITH],
                 routes=self._routes(),
-                references=self._references() if side == MONOLITH else (),
+                keys=self._keys() if side == MONOLITH else None,
             )
 
     def clear(self, *, epoch: int) -> None:
@@ -296,7 +299,7 @@ class PostgresReplication:
         """What in the monolith still points into the capability."""
         if self.dropped():
             return []
-        return [f"{key.table}.{key.column}" for key in self._references()]
+        return list(dict.fromkeys(f"{one.table}.{one.column}" for one in self._pointers()))
 
     def remove(self, *, empty_copy: bool) -> None:
         """Takes away all that a move has made in both databases; can be run again."""
@@ -338,5 +341,8 @@ class PostgresReplication:
     def _routes(self) -> list[dict[str, object]]:
         return [{"methods": sorted(route.methods), "pattern": route.pattern} for route in self.capability.routes]
 
-    def _references(self) -> list[ForeignKey]:
-        return catalog.references_into(self.session(MONOLITH), self.tables(MONOLITH))
+    def _pointers(self) -> list[Pointer]:
+        return references.pointers(self.session(MONOLITH), self.project, self.capability, self.tables(MONOLITH))
+
+    def _keys(self) -> dict[str, list[str]]:
+        return references.keys(self._pointers(), self.tables(MONOLITH))

@@ -20,6 +20,9 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS pausing boolean NOT NULL DEF
 -- While true, a relay leaves this side's events where they are: the old owner's are not all out yet.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS events_held boolean NOT NULL DEFAULT false;
 
+-- By table of the capability, the columns that tell which row is gone: its key, and what is pointed at.
+ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS keys jsonb NOT NULL DEFAULT '{}';
+
 -- Wakes the requests that are held for this side, and all others who follow its state; that it is prepared is nobody's
 -- business but the coordinator's.
 CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -52,6 +55,12 @@ CREATE TABLE IF NOT EXISTS strangler.orphan (
     error      text
 );
 
+-- Which columns had which values, and which partition had the row. `key` is filled only where the primary key, of one
+-- column, is all that is pointed at: an older sweep takes it for that, and must fail where it is not.
+ALTER TABLE strangler.orphan ADD COLUMN IF NOT EXISTS columns jsonb;
+ALTER TABLE strangler.orphan ADD COLUMN IF NOT EXISTS relation text;
+ALTER TABLE strangler.orphan ALTER key DROP NOT NULL;
+
 -- Clean-ups done, a counter a capability: what `status` and the metrics show.
 CREATE TABLE IF NOT EXISTS strangler.swept (
     capability text PRIMARY KEY,
@@ -74,7 +83,7 @@ CREATE TABLE IF NOT EXISTS strangler.deferred (
 );
 
 GRANT USAGE ON SCHEMA strangler TO PUBLIC;
-GRANT SELECT ON strangler.side, strangler.marker, strangler.orphan, strangler.swept TO PUBLIC;
+GRANT SELECT ON strangler.side, strangler.marker, strangler.swept TO PUBLIC;
 
 -- Both fences end here: argument 0 is the capability, argument 1 what was refused: a local write where the side is
 -- closed, or a streamed change where it is open.
@@ -113,15 +122,73 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Fires only for rows that a stream deletes; the clean-up itself runs in an ordinary session (see the sweep).
--- A stream applies as the table's owner, who may have no rights in this schema.
+-- A stream applies as the table's owner, who may have no rights in this schema. What the trigger's arguments say is
+-- anybody's word, who may make one on a table of his own: the side's row says whose table it is, and what to note.
 CREATE OR REPLACE FUNCTION strangler.queue_orphan() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    root CONSTANT oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
+    which text;
+    plain text;
+    wanted jsonb;
+    gone jsonb;
 BEGIN
-    -- Argument 2 is the table's own name, where the trigger is a partition's.
-    INSERT INTO strangler.orphan (capability, table_name, key)
-    VALUES (TG_ARGV[0], coalesce(TG_ARGV[2], TG_TABLE_NAME), to_jsonb(OLD) ->> TG_ARGV[1]);
-    PERFORM pg_notify('strangler_orphan', TG_ARGV[0]);
+    SELECT s.capability, CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
+           s.keys -> format('%I.%I', n.nspname, c.relname)
+    INTO which, plain, wanted
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN strangler.side s ON format('%I.%I', n.nspname, c.relname) = ANY (s.tables)
+    WHERE c.oid = root;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'SF004',
+            MESSAGE = format('%I.%I is no table that is being moved: nothing is queued', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+            HINT = 'Drop this trigger: only the tool makes it.',
+            SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+    END IF;
+    IF wanted IS NULL THEN
+        -- An older version of the tool began this move, and has noted no columns.
+        SELECT jsonb_agg(a.attname) INTO wanted FROM pg_attribute a
+        WHERE a.attrelid = root AND a.attnum > 0 AND (
+            EXISTS (SELECT FROM pg_index i WHERE i.indrelid = root AND i.indisprimary AND a.attnum = ANY (i.indkey))
+            OR EXISTS (SELECT FROM pg_constraint k
+                       WHERE k.contype = 'f' AND k.confrelid = root AND a.attnum = ANY (k.confkey)));
+    END IF;
+    SELECT jsonb_object_agg(name, to_jsonb(OLD) ->> name) INTO gone FROM jsonb_array_elements_text(wanted) name;
+    INSERT INTO strangler.orphan (capability, table_name, key, columns, relation)
+    VALUES (which, plain,
+            CASE WHEN jsonb_array_length(wanted) = 1 THEN gone ->> (wanted ->> 0) END,
+            gone, format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME));
+    PERFORM pg_notify('strangler_orphan', which);
     RETURN OLD;
+END $$;
+
+-- Keys of deleted rows are the sweep's affair, which runs as the tables' owner; he may do no more than it needs, and
+-- may make partitions, which have the trigger too. Owners of moves that an older version began have all rights already.
+CREATE OR REPLACE FUNCTION strangler.let_sweep(owner name) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF owner = (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'strangler.orphan'::regclass) THEN
+        RETURN;
+    END IF;
+    EXECUTE format('REVOKE UPDATE ON strangler.orphan FROM %I', owner);
+    EXECUTE format('GRANT SELECT, DELETE, UPDATE (attempts, retry_at, error) ON strangler.orphan TO %I', owner);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE ON strangler.swept TO %I', owner);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION strangler.queue_orphan() TO %I', owner);
+END $$;
+REVOKE EXECUTE ON FUNCTION strangler.queue_orphan(), strangler.let_sweep(name) FROM PUBLIC;
+REVOKE ALL ON strangler.orphan FROM PUBLIC;
+DO $$
+DECLARE
+    holder name;
+BEGIN
+    FOR holder IN
+        SELECT DISTINCT r.rolname FROM pg_catalog.pg_class c
+        CROSS JOIN pg_catalog.aclexplode(c.relacl) a JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+        WHERE c.oid = 'strangler.orphan'::pg_catalog.regclass AND a.privilege_type = 'DELETE' AND r.oid <> c.relowner
+    LOOP
+        PERFORM strangler.let_sweep(holder);
+    END LOOP;
 END $$;
 
 -- Turns the two fences of a table the right way round for an open or a closed side.

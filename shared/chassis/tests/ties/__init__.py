@@ -1,0 +1,1 @@
+"""What can point at a row of another side: by any column, with and without a constraint."""
