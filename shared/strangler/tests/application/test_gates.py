@@ -11,11 +11,13 @@ from moves import NAME, READY, moving, parts_of, run_switch
 from strangler.application import gates
 from strangler.application.switch import plan
 from strangler.domain.errors import RefusedError
+from strangler.domain.move import Deviation
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.testing import World
 
 Parts = Any
+ASKEW = Deviation(SERVICE, "a table was swapped", "put it back")
 
 
 @dataclass
@@ -55,7 +57,7 @@ SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
     "verify old": (fact(verified_at=hours_ago(25)), "verified 25.0 hours ago"),
     "verify differing": (fact(differing=3), "3 rows differed"),
     "columns": (lambda world, parts: parts.replication.drifted.append("crate.x is on one side only"), "crate.x"),
-    "columns late": (lambda world, parts: parts.replication.late.append("crate_9 has been made"), "crate_9"),
+    "fences": (lambda world, parts: parts.replication.deviating.append(ASKEW), "service: a table was swapped"),
     "vacuum (monolith)": (lambda world, parts: parts.monolith.vacuumed.append("crate"), "vacuum of crate"),
     "vacuum (service)": (lambda world, parts: parts.service.vacuumed.append("crate"), "vacuum of crate"),
     "transactions (monolith)": (lambda world, parts: parts.monolith.busy.append(Held(1.5)), "held by pid 7 (clerk)"),
@@ -87,7 +89,7 @@ def test_all_gates_are_open_for_a_move_in_good_health() -> None:
 
     assert all(gate.open for gate in measured)
     assert [gate.name for gate in measured] == [
-        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns",
+        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns", "fences",
         "deletions", "vacuum (monolith)", "transactions (monolith)", "vacuum (service)", "transactions (service)",
         "depot ready", "gateway", "events",
     ]  # fmt: skip

@@ -11,12 +11,14 @@ from moves import NAME, moving, parts_of
 from strangler.application.doctor import Finding, examine
 from strangler.application.status import status
 from strangler.domain.errors import ConfigurationError
+from strangler.domain.move import Deviation
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import LostError
 from strangler.testing import World
 
 Parts = Any
+ASKEW = Deviation(SERVICE, "the fence is off", "see who has done it", mendable=True)
 
 
 @dataclass
@@ -216,7 +218,7 @@ def test_a_start_without_fences_has_no_owner_to_look_for() -> None:
         (break_stream(lost=True), ("stream", "the forward stream is lost")),
         (break_stream(active=False), ("stream", "the forward stream does not run")),
         (lambda world, parts: parts.replication.drifted.append("crate.x"), ("drift", "crate.x")),
-        (lambda world, parts: parts.replication.late.append("crate_9"), ("unfenced", "crate_9")),
+        (lambda world, parts: parts.replication.deviating.append(ASKEW), ("standing", "service: the fence is off")),
     ],
 )
 def test_doctor_finds_what_is_wrong_with_a_move(

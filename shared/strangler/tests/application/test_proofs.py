@@ -27,7 +27,7 @@ def test_what_was_proved_is_kept_in_the_ledger() -> None:
     assert (done.verified_rows, done.differing, done.repaired, done.differences) == (3, 0, 0, [])
     assert (facts["verified_rows"], facts["differing"], facts["errors"]) == (3, 0, {"forward": 0, "reverse": 0})
     assert datetime.fromisoformat(facts["verified_at"]) <= datetime.now(UTC)
-    assert calls == ["verify"]
+    assert calls == ["install", "verify"]
     assert world.history[-1] == (NAME, "verified", None)
 
 
@@ -47,12 +47,12 @@ def test_what_was_mended_is_proved_again() -> None:
     done, calls = run(world, "crate (1): differs in x", repair=True)
 
     assert (done.differing, done.repaired, done.differences) == (0, 1, ["crate (1): differs in x"])
-    assert calls == ["repair", "verify"]
+    assert calls == ["install", "repair", "verify"]
     assert world.moves[NAME].facts["differing"] == 0
 
 
 def test_nothing_is_mended_where_nothing_differs() -> None:
-    assert run(moving(), repair=True)[1] == ["repair"]
+    assert run(moving(), repair=True)[1] == ["install", "repair"]
 
 
 def test_an_interrupted_switch_is_put_right_first() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from strangler.application import standing
 from strangler.application.retirement import RETIRED
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
@@ -85,10 +86,7 @@ def _copy(parts: Parts, move: Move) -> list[Finding]:
         return [Finding("drift", error.place, error.message, error.remedy)]
     return [
         *(Finding("drift", parts.name, one, "migrate the side that is behind") for one in drift),
-        *(
-            Finding("unfenced", parts.name, one, "cancel the move and start it anew: it will know them then")
-            for one in parts.replication.unfenced()
-        ),
+        *(Finding("standing", parts.name, str(one), one.remedy) for one in standing.look(parts, move)),
         *_streams(parts, completed=completed),
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from strangler.application import standing
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
 from strangler.domain.move import Move, other
@@ -40,6 +41,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         *_streams(parts, move),
         _verified(move),
         _columns(parts),
+        _fences(parts, move),
         _deletions(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
@@ -59,7 +61,7 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
         shut = [gate for gate in gates if not gate.open]
         if not shut:
             return gates
-        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "deletions", "gateway"}]
+        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "fences", "deletions", "gateway"}]
         if lasting or time.monotonic() >= deadline:
             raise RefusedError(
                 "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
@@ -103,7 +105,8 @@ def _verified(move: Move) -> Gate:
     remedy = f"run `strangler verify {move.capability}`"
     at = move.facts.get("verified_at")
     if at is None:
-        return Gate("verify", False, "never verified", remedy)
+        doubt = move.facts.get(standing.UNPROVEN)
+        return Gate("verify", False, f"not verified since {doubt}" if doubt else "never verified", remedy)
     if move.facts.get("differing", 0):
         repair = f"run `strangler verify {move.capability} --repair`"
         return Gate("verify", False, f"{move.facts['differing']} rows differed", repair)
@@ -113,9 +116,12 @@ def _verified(move: Move) -> Gate:
 
 def _columns(parts: Parts) -> Gate:
     drift = parts.replication.drift()
-    unfenced = parts.replication.unfenced()
-    remedy = "migrate the side that is behind" if drift else "cancel the move and start it anew: it will know them then"
-    return Gate("columns", not drift + unfenced, "; ".join(drift + unfenced) or "equal", remedy)
+    return Gate("columns", not drift, "; ".join(drift) or "equal", "migrate the side that is behind")
+
+
+def _fences(parts: Parts, move: Move) -> Gate:
+    found = standing.look(parts, move)
+    return Gate("fences", not found, "; ".join(map(str, found)) or "as they should be", standing.remedies(found))
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:

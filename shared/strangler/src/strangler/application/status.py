@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from strangler.application import standing
 from strangler.application.retirement import RETIRED
 from strangler.application.sides import Parts
 from strangler.domain.errors import StranglerError
+from strangler.domain.move import Move
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import Side
@@ -32,6 +34,7 @@ class Status:
     events: dict[str, Any] = field(default_factory=dict)
     routes: list[str] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
+    deviations: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -42,11 +45,12 @@ def status(parts: Parts) -> Status:
         agents = _agents(parts) if parts.ledger.exists() else {}
         return Status(parts.name, "not started", MONOLITH, 0, gateway=agents, routes=_routes(parts), next=["start"])
     found = Status(parts.name, move.state.value, move.owner, move.epoch, step=move.step, routes=_routes(parts))
-    found.verified = {
-        key: move.facts[key] for key in ("verified_at", "verified_rows", "differing") if key in move.facts
-    }
+    if move.facts.get("verified_at"):
+        keys = ("verified_at", "verified_rows", "differing")
+        found.verified = {key: move.facts[key] for key in keys if key in move.facts}
     found.gateway = _agents(parts)
     _observe(parts, found)
+    _compare(parts, move, found)
     found.phase = _phase(move.state, found)
     found.next = _next(move.state, move.owner, found)
     if move.state is State.COMPLETED and not found.problems:
@@ -85,6 +89,14 @@ def _observe(parts: Parts, found: Status) -> None:
     open_sides = [name for name, row in found.sides.items() if row["open"]]
     if len(found.sides) == 2 and len(open_sides) != 1 and found.phase not in {State.SWITCHING, State.SETTLING}:
         found.problems.append("two owners" if open_sides else "no owner")
+
+
+def _compare(parts: Parts, move: Move, found: Status) -> None:
+    try:
+        found.deviations = [str(each) for each in standing.look(parts, move)]
+    except StranglerError as error:
+        found.problems.append(error.message)
+    found.problems += found.deviations
 
 
 def _observe_outbox(side: Side, found: Status) -> None:

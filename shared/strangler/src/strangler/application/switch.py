@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from strangler.application import gates as gating
+from strangler.application import standing
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
 from strangler.domain.errors import MoveError, RefusedError
@@ -89,6 +90,8 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
         # What an older version of the tool has installed may lack something.
         parts.ledger.install()
         parts.replication.install()
+        if standing.put_right(parts, move):
+            move, _ = plan(parts, verb, ready)
         gating.pass_all(parts, move, ready, deadline=started + timeout)
         run_switch = Switch(
             capability=parts.name,

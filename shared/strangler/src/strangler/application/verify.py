@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from strangler.application import standing
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
@@ -50,6 +51,11 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
                 place=parts.name,
                 remedy="migrate the side that is behind",
             )
+        # A function that somebody has replaced is put back by this.
+        parts.ledger.install()
+        parts.replication.install()
+        standing.put_right(parts, move)
+        standing.require(parts, move)
         # Errors are counted from before the proof: one during it is not forgotten by it.
         errors = {stream.direction: stream.errors for stream in parts.replication.streams()}
         proof = parts.replication.verify(move.owner, progress, mend=repair)
@@ -63,6 +69,7 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
             verified_rows=proof.rows,
             differing=len(proof.differences),
             errors=errors,
+            **{standing.UNPROVEN: None},
         )
         parts.ledger.record(
             parts.name, "verified", took_ms=seconds * 1000, rows=proof.rows, differing=len(proof.differences)

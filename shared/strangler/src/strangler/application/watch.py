@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from strangler.application import standing
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
 from strangler.domain.phase import State
@@ -28,6 +29,8 @@ def patrol(parts: Parts, report: Report) -> None:
         if move is not None and move.state in {State.MOVING, State.COMPLETED}:
             for changed in parts.replication.readdress():
                 parts.ledger.record(parts.name, changed, epoch=move.epoch)
+                report(parts.name, changed)
+            for changed in standing.put_right(parts, move):
                 report(parts.name, changed)
     finally:
         parts.ledger.unlock(parts.name)

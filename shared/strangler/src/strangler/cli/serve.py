@@ -39,6 +39,7 @@ EPOCH = Gauge("strangler_epoch", "The capability's epoch", ["capability"])
 LAG = Gauge("strangler_lag_bytes", "WAL not yet confirmed", ["capability", "direction"])
 ERRORS = Gauge("strangler_apply_errors", "Errors of the apply worker", ["capability", "direction"])
 ORPHANS = Gauge("strangler_orphans", "Deletions whose clean-up is due, or done", ["capability", "state"])
+DEVIATIONS = Gauge("strangler_deviations", "What is not as the move has left it; doctor names it", ["capability"])
 
 
 @click.command(epilog=EPILOG)
@@ -152,6 +153,7 @@ def _recovered(capability: str, what: str) -> None:
 def _measure(name: str, found: Status) -> None:
     OWNER.labels(name).set(found.owner == SERVICE)
     EPOCH.labels(name).set(found.epoch)
+    DEVIATIONS.labels(name).set(len(found.deviations))
     for stream in found.streams:
         LAG.labels(name, stream["direction"]).set(stream["lag_bytes"] or 0)
         ERRORS.labels(name, stream["direction"]).set(stream["errors"])
@@ -161,5 +163,5 @@ def _measure(name: str, found: Status) -> None:
 
 def _forget() -> None:
     """Whose turn it is measures; what we did before is not true for long."""
-    for gauge in (OWNER, EPOCH, LAG, ERRORS, ORPHANS):
+    for gauge in (OWNER, EPOCH, LAG, ERRORS, ORPHANS, DEVIATIONS):
         gauge.clear()

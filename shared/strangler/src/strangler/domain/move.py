@@ -57,6 +57,25 @@ class StreamState:
     errors: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Something on ``side`` that is not what the side's row says.
+
+    ``mendable``: it can be turned right without asking anybody, and ``mark`` says to the adapter what it is about.
+    ``unproven``: while it was so, rows may have been written to the copy, or lost on their way.
+    """
+
+    side: str
+    what: str
+    remedy: str
+    mendable: bool = False
+    unproven: bool = True
+    mark: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.side}: {self.what}"
+
+
 def other(side: str) -> str:
     """The side that is not this one."""
     return SERVICE if side == MONOLITH else MONOLITH

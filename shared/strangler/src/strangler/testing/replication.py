@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strangler.domain.move import SideRow, StreamState, other
+from strangler.domain.move import Deviation, SideRow, StreamState, other
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.replication import Progress, Proof
@@ -21,7 +21,7 @@ class MemoryReplication:
         self.capability = capability
         self.calls: list[str] = []
         self.drifted: list[str] = []
-        self.late: list[str] = []
+        self.deviating: list[Deviation] = []
         self.warnings: list[str] = []
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
@@ -47,8 +47,14 @@ class MemoryReplication:
     def drift(self) -> list[str]:
         return self.drifted
 
-    def unfenced(self) -> list[str]:
-        return self.late
+    def deviations(self, *, completed: bool) -> list[Deviation]:
+        return list(self.deviating)
+
+    def set_right(self, found: Sequence[Deviation], *, owner: str, epoch: int) -> list[str]:
+        self._call("set right")
+        right = [each for each in found if each.mendable]
+        self.deviating = [each for each in self.deviating if each not in right]
+        return [str(each) for each in right]
 
     def clear(self, *, epoch: int) -> None:
         self._call("clear")

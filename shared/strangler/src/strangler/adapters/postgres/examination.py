@@ -22,7 +22,7 @@ UNION ALL SELECT 'subscription ' || subname, subname, NULL FROM pg_subscription 
     JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database() WHERE subname LIKE 'strangler\_%%'
 UNION ALL SELECT 'origin ' || roname, roname, NULL FROM pg_replication_origin WHERE roname LIKE 'strangler\_%%'
 UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, tgname,
-        convert_from(substring(tgargs FOR position('\x00'::bytea IN tgargs) - 1), 'UTF8')
+        split_part(encode(tgargs, 'escape'), '\000', 1)
     FROM pg_trigger
     WHERE tgname = ANY (%s) AND tgrelid IS DISTINCT FROM to_regclass('strangler.drill')
 """

@@ -47,7 +47,7 @@ def raise_fences(
         if connection.execute(PLACE, row).rowcount != 1:
             raise StaleError(f"the {side} is past epoch {epoch} already", place=capability)
         for table in tables:
-            _create(connection, table, capability)
+            create(connection, table, capability)
         _queue_orphans(connection, capability, tables, keys or {})
         connection.execute("SELECT strangler.turn_fences(%s, %s)", (capability, opened))
 
@@ -61,7 +61,8 @@ WHERE side.epoch < excluded.epoch
 """
 
 
-def _create(connection: Connection, table: Table, capability: str) -> None:
+def create(connection: Connection, table: Table, capability: str) -> None:
+    """Both fences of a table, in place of others of these names; not yet turned the right way round."""
     parts = [
         (names.FENCE, "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "STATEMENT", "write"),
         (names.REPLICA_TRUNCATE, "BEFORE TRUNCATE", "STATEMENT", "replicated truncate"),

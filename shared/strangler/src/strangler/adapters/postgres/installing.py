@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 
 from psycopg import sql
 
+from strangler.adapters.postgres import installed
 from strangler.adapters.postgres.connection import Connection, describe, scalar, script
 from strangler.adapters.postgres.locks import NOT_FREE, TRY_SECONDS
 from strangler.domain.errors import MoveError
@@ -52,9 +52,9 @@ def _bring_up_to_date(connection: Connection, scripts: Sequence[str]) -> None:
 
 def _run(connection: Connection, scripts: Sequence[str]) -> None:
     # Only once a version: the scripts lock what every request reads, behind every transaction that has read it.
-    wanted = {name: hashlib.sha256(script(name).encode()).hexdigest()[:16] for name in scripts}
+    wanted = {name: installed.version(name) for name in scripts}
     found = dict(one.split("=") for one in (scalar(connection, INSTALLED) or "").split())
-    if wanted.items() <= found.items():
+    if wanted.items() <= found.items() and not installed.replaced(connection):
         return
     for name in scripts:
         connection.execute(script(name))

@@ -14,11 +14,13 @@ from strangler.adapters.postgres import (
     hashing,
     installing,
     markers,
+    mending,
     preflight,
     probing,
     references,
     removing,
     repairing,
+    standing,
     surroundings,
 )
 from strangler.adapters.postgres.catalog import Table
@@ -28,7 +30,7 @@ from strangler.adapters.postgres.references import Pointer
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
 from strangler.domain.errors import MoveError
-from strangler.domain.move import StreamState
+from strangler.domain.move import Deviation, StreamState
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
 from strangler.ports.replication import Progress, Proof
@@ -84,13 +86,27 @@ class PostgresReplication:
         whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
         return catalog.differences(here, there) + comparing.differences(*rules, uniques=whole)
 
-    def unfenced(self) -> list[str]:
-        """Partitions that have been made since the move began: no stream carries them and no fence guards them."""
+    def deviations(self, *, completed: bool) -> list[Deviation]:
+        """What is not as the sides' rows say: fences, their functions, publications, slots and subscriptions.
+
+        Once ``completed``, no stream goes to the service.
+        """
         return [
-            f"{table.name} has been made in the {side} since the move began"
+            each
             for side in (MONOLITH, SERVICE)
-            for table in self._unknown(side)
+            for each in standing.look(self.session(side), self._expected(side, completed=completed))
         ]
+
+    def set_right(self, found: Sequence[Deviation], *, owner: str, epoch: int) -> list[str]:
+        """Turns right what can be, on each side that is what the ledger says of it; returns what was done."""
+        done = []
+        for side in (MONOLITH, SERVICE):
+            marks = [each.mark for each in found if each.side == side and each.mendable]
+            if marks:
+                connection = self.session(side)
+                state = mending.State(self.capability.name, opened=side == owner, epoch=epoch)
+                done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, self.tables(side))]
+        return done
 
     def preflight(self, *, rerun: bool) -> list[str]:
         """Everything that can be known before anything is changed; returns warnings.
@@ -325,10 +341,17 @@ class PostgresReplication:
         self.reverse.withdraw(self.session(SERVICE))
         fences.allow_truncate(self.session(SERVICE), tables=self.tables(SERVICE))
 
-    def _unknown(self, side: str) -> list[Table]:
-        known = "SELECT tables FROM strangler.side WHERE capability = %s"
-        fenced = scalar(self.session(side), known, self.capability.name) or []
-        return [table for table in self.tables(side) if table.qualified not in fenced]
+    def _expected(self, side: str, *, completed: bool) -> standing.Expected:
+        leaving, coming = (self.forward, self.reverse) if side == MONOLITH else (self.reverse, self.forward)
+        ended = self.forward.name if completed else None
+        return standing.Expected(
+            capability=self.capability.name,
+            side=side,
+            tables=self.capability.tables,
+            publication=leaving.name if leaving.name != ended else None,
+            subscription=coming.name if coming.name != ended else None,
+            queues=side == MONOLITH and any(reference.deletes for reference in self.capability.references),
+        )
 
     def _settled(self, frm: str, *, within: float) -> None:
         if not self.settle(frm, within=within):

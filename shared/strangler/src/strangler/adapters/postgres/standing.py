@@ -1,0 +1,289 @@
+"""What is, beside what the side's row says should be: triggers, the functions they call, publications, subscriptions.
+
+Note "one look": all of it is read in one statement, so that the row and the triggers are of the same moment: a fence
+changes both in one transaction. It locks nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from strangler.adapters.postgres import channels, installed
+from strangler.adapters.postgres.connection import Connection, scalar
+from strangler.domain import names
+from strangler.domain.move import Deviation
+
+LOOK = r"""
+WITH side AS (SELECT epoch, open, tables FROM strangler.side WHERE capability = %(capability)s),
+listed AS (
+    SELECT t AS name, to_regclass(t)::oid AS oid, position FROM side, unnest(tables) WITH ORDINALITY u (t, position)
+)
+SELECT jsonb_build_object(
+    'row', (SELECT jsonb_build_object('epoch', epoch, 'open', open) FROM side),
+    'tables', (SELECT jsonb_agg(jsonb_build_object(
+        'name', l.name, 'oid', l.oid::bigint, 'leaf', c.relkind = 'r', 'logged', c.relpersistence = 'p',
+        'partition', c.relispartition,
+        'written', CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
+        'identified', CASE c.relreplident WHEN 'n' THEN false WHEN 'f' THEN true ELSE EXISTS (
+            SELECT FROM pg_index i WHERE i.indrelid = l.oid AND i.indisvalid
+            AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary AND i.indimmediate END) END,
+        'triggers', (SELECT jsonb_object_agg(g.tgname, jsonb_build_object(
+                'letter', g.tgenabled, 'type', g.tgtype, 'arguments', encode(g.tgargs, 'hex'),
+                'function', p.proname, 'ours', p.pronamespace = to_regnamespace('strangler'),
+                'plain', g.tgqual IS NULL AND g.tgattr::text = '' AND g.tgconstraint = 0))
+            FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+            WHERE g.tgrelid = l.oid AND starts_with(g.tgname, 'strangler_'))
+        ) ORDER BY l.position) FROM listed l LEFT JOIN pg_class c ON c.oid = l.oid
+        LEFT JOIN pg_namespace n ON n.oid = c.relnamespace),
+    'unlisted', (SELECT jsonb_agg(tree.relid::text) FROM listed l JOIN pg_class c ON c.oid = l.oid AND c.relkind = 'p'
+        AND NOT c.relispartition, pg_partition_tree(l.oid) tree
+        WHERE tree.relid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)),
+    'referenced', EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0
+        AND k.confrelid IN (SELECT oid FROM listed WHERE oid IS NOT NULL)
+        AND k.conrelid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)),
+    'strays', (SELECT jsonb_agg(g.tgrelid::regclass::text) FROM pg_trigger g
+        WHERE g.tgname = %(fence)s AND g.tgrelid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)
+          AND starts_with(encode(g.tgargs, 'escape'), %(capability)s || '\000')),
+    'functions', (SELECT jsonb_agg(jsonb_build_array(p.proname, md5(p.prosrc))) FROM pg_proc p
+        WHERE p.pronamespace = to_regnamespace('strangler')),
+    'installed', obj_description(to_regnamespace('strangler'), 'pg_namespace'),
+    'marker', to_regclass('strangler.marker')::oid::bigint,
+    'publication', (SELECT jsonb_build_object(
+        'settings', jsonb_build_array(puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot),
+        'schemas', (SELECT count(*) FROM pg_publication_namespace n WHERE n.pnpubid = p.oid),
+        'tables', (SELECT jsonb_object_agg(r.prrelid::bigint, jsonb_build_object('name', r.prrelid::regclass::text,
+                'filter', pg_get_expr(r.prqual, r.prrelid), 'columns', r.prattrs::text))
+            FROM pg_publication_rel r WHERE r.prpubid = p.oid))
+        FROM pg_publication p WHERE p.pubname = %(publication)s),
+    'slot', (SELECT jsonb_build_object('plugin', plugin, 'temporary', temporary, 'two_phase', two_phase)
+        FROM pg_replication_slots WHERE slot_name = %(publication)s AND database = current_database()),
+    'subscription', (SELECT jsonb_build_object('enabled', subenabled, 'slot', subslotname, 'origin', suborigin,
+        'publications', to_jsonb(subpublications),
+        'tables', (SELECT jsonb_object_agg(r.srrelid::bigint, r.srrelid::regclass::text)
+            FROM pg_subscription_rel r WHERE r.srsubid = s.oid))
+        FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+        WHERE s.subname = %(subscription)s))::text
+"""
+PRESENT = "SELECT to_regclass('strangler.side')"
+ROW_BEFORE_ALL = 31  # tgtype: BEFORE INSERT OR UPDATE OR DELETE … FOR EACH ROW
+BEFORE_ALL = 62  # BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE … FOR EACH STATEMENT
+BEFORE_TRUNCATE = 34
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What one side should have.
+
+    ``tables`` are those that strangler.toml names, ``publication`` and ``subscription`` the streams that leave it and
+    come to it, None where they have ended; ``queues`` whether deletions that arrive are to be queued here.
+    """
+
+    capability: str
+    side: str
+    tables: Sequence[str]
+    publication: str | None
+    subscription: str | None
+    queues: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """How a trigger of the tool should be; ``letters`` are those of ``tgenabled``."""
+
+    name: str
+    type: int
+    function: str
+    arguments: tuple[str, ...]
+    letters: str
+
+    def defined(self, found: Mapping[str, Any]) -> bool:
+        """Whether it does what it should when it fires."""
+        return bool(
+            found["type"] == self.type
+            and found["ours"]
+            and found["function"] == self.function
+            and found["plain"]
+            and bytes.fromhex(found["arguments"]) == "".join(f"{each}\0" for each in self.arguments).encode()
+        )
+
+
+def triggers(expected: Expected, *, opened: bool, leaf: bool) -> list[Trigger]:
+    """The fences of a table on an open or a closed side."""
+    name = expected.capability
+    replica = "R" if opened else "D"
+    # Once no stream leaves this side it may be disabled.
+    truncate = "O" if expected.publication else "OD"
+    found = [
+        Trigger(names.FENCE, BEFORE_ALL, "refuse", (name, "write"), "D" if opened else "O"),
+        Trigger(names.REPLICA_TRUNCATE, BEFORE_TRUNCATE, "refuse", (name, "replicated truncate"), replica),
+        Trigger(names.TRUNCATE, BEFORE_TRUNCATE, "refuse_truncate", (name,), truncate),
+    ]
+    if leaf:
+        found.append(Trigger(names.REPLICA_FENCE, ROW_BEFORE_ALL, "refuse", (name, "replicated row"), replica))
+    return found
+
+
+def look(connection: Connection, expected: Expected) -> list[Deviation]:
+    """Everything on one side that is not as its row says; nothing where no move has begun."""
+    if scalar(connection, PRESENT) is None:
+        return []
+    values = {
+        "capability": expected.capability,
+        "fence": names.FENCE,
+        "publication": expected.publication,
+        "subscription": expected.subscription,
+    }
+    row = connection.execute(LOOK, values).fetchone()
+    assert row is not None
+    found: dict[str, Any] = json.loads(row[0])
+    if found["row"] is None:
+        return []
+    return [*_functions(expected, found), *_tables(expected, found), *_channels(expected, found)]
+
+
+def _channels(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]:
+    return channels.deviations(
+        expected.capability,
+        expected.side,
+        publication=expected.publication,
+        subscription=expected.subscription,
+        found=found,
+    )
+
+
+def _functions(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]:
+    altered = installed.altered(found["installed"] or "", found["functions"] or [])
+    if altered:
+        yield Deviation(
+            expected.side,
+            f"{', '.join(altered)} {'is' if len(altered) == 1 else 'are'} not what the tool has installed",
+            f"run `strangler verify {expected.capability}`: it installs them again before it compares",
+            mark=installed.MARK,
+        )
+
+
+def _tables(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]:
+    opened: bool = found["row"]["open"]
+    known = _streamed(found)
+    strays: Sequence[str] = found["strays"] or []
+    orphans = False
+    for table in found["tables"] or []:
+        if table["oid"] is None:
+            yield _gone(expected, table["name"], strays)
+            continue
+        present: Mapping[str, Any] = table["triggers"] or {}
+        orphans |= any(name.startswith(names.ORPHAN) for name in present)
+        if table["leaf"] and known and str(table["oid"]) not in known:
+            yield Deviation(
+                expected.side,
+                f"{table['name']} is another table than the one that the move began with",
+                "put the first one back under its name, or cancel the move and start it anew",
+            )
+            continue
+        yield from _fences(expected, table, present, opened=opened)
+        yield from _kind(expected, table)
+    for made in found["unlisted"] or []:
+        yield Deviation(
+            expected.side,
+            f"{made} has been made since the move began: nothing of it is streamed, and no fence guards it",
+            "cancel the move and start it anew: it will know it then",
+        )
+    for stray in strays:
+        yield Deviation(
+            expected.side,
+            f"{stray} has this capability's fences, and the move does not know it",
+            "give it its old name",
+        )
+    if expected.queues and found["referenced"] and not orphans:
+        yield Deviation(
+            expected.side,
+            "no table queues deletions that arrive: what refers to them would stay",
+            "cancel the move and start it anew",
+            unproven=False,
+        )
+
+
+def _streamed(found: Mapping[str, Any]) -> set[str]:
+    """The tables that a stream knows, by oid: they bear other names after a renaming, but are the same ones."""
+    parts = [(found[key] or {}).get("tables") or {} for key in ("publication", "subscription")]
+    return {oid for part in parts for oid in part}
+
+
+def _gone(expected: Expected, table: str, strays: Sequence[str]) -> Deviation:
+    """A partition that was dropped, or a table that was renamed."""
+    return Deviation(
+        expected.side,
+        f"{table} is no longer there",
+        "give it its old name back" if strays else "it is forgotten by itself where `strangler serve` runs",
+        mendable=not strays,
+        unproven=bool(strays),
+        mark=table,
+    )
+
+
+def _fences(
+    expected: Expected, table: Mapping[str, Any], present: Mapping[str, Any], *, opened: bool
+) -> Iterator[Deviation]:
+    wrong = [
+        sentence
+        for trigger in triggers(expected, opened=opened, leaf=table["leaf"])
+        if (sentence := _wrong(trigger, present.get(trigger.name)))
+    ]
+    wrong += [
+        f"{name} {LETTERS[each['letter']]}"
+        for name, each in present.items()
+        if name.startswith(names.ORPHAN) and each["letter"] != "R"
+    ]
+    if wrong:
+        yield Deviation(
+            expected.side,
+            f"fences of {table['name']}: {', '.join(wrong)}",
+            "`strangler serve` turns them right within seconds; see the log of who runs ALTER TABLE … TRIGGER",
+            mendable=True,
+            # What an open side accepts is right, whatever its fences are.
+            unproven=not opened,
+            mark=table["name"],
+        )
+
+
+LETTERS = {
+    "O": "fires for local writes",
+    "D": "is disabled",
+    "R": "fires for streamed rows only",
+    "A": "fires for every write",
+}
+
+
+def _wrong(trigger: Trigger, present: Mapping[str, Any] | None) -> str | None:
+    if present is None:
+        return f"{trigger.name} is missing"
+    if not trigger.defined(present):
+        return f"{trigger.name} is another trigger"
+    if present["letter"] not in trigger.letters:
+        return f"{trigger.name} {LETTERS[present['letter']]}"
+    return None
+
+
+def _kind(expected: Expected, table: Mapping[str, Any]) -> Iterator[Deviation]:
+    if not table["partition"] and table["written"] not in expected.tables:
+        yield Deviation(
+            expected.side,
+            f"{table['name']} has been detached since the move began: it is streamed, and no verify looks at it",
+            "attach it again, or drop it on both sides",
+        )
+    if not table["logged"]:
+        yield Deviation(
+            expected.side,
+            f"{table['name']} is unlogged now: nothing of it is streamed",
+            f"ALTER TABLE {table['name']} SET LOGGED, then `strangler verify {expected.capability} --repair`",
+        )
+    if table["leaf"] and not table["identified"] and expected.publication:
+        yield Deviation(
+            expected.side,
+            f"{table['name']} has no replica identity any more: updates and deletes of it fail",
+            f"ALTER TABLE {table['name']} REPLICA IDENTITY DEFAULT, and give it its primary key back",
+            unproven=False,
+        )

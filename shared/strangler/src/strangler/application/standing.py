@@ -1,0 +1,67 @@
+"""What is on both sides, beside what should be: looked at before each step, and by ``serve`` all along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strangler.application.retirement import RETIRED
+from strangler.application.sides import Parts
+from strangler.domain.errors import RefusedError
+from strangler.domain.move import Deviation, Move
+from strangler.domain.phase import State
+
+UNPROVEN = "unproven"  # the fact that says why the last verify no longer counts
+
+
+def look(parts: Parts, move: Move) -> list[Deviation]:
+    """Everything that is not as the sides' rows say; nothing before a move runs, or once there is only one side."""
+    if move.state not in {State.MOVING, State.COMPLETED}:
+        return []
+    completed = move.state is State.COMPLETED
+    if completed and (move.facts.get(RETIRED) or parts.replication.dropped()):
+        return []
+    return parts.replication.deviations(completed=completed)
+
+
+def put_right(parts: Parts, move: Move) -> list[str]:
+    """Turns right what needs nobody's decision, and forgets a proof that no longer holds; returns what was done.
+
+    The caller holds the move's lock, and has recovered the move.
+    """
+    found = look(parts, move)
+    doubts = [str(each) for each in found if each.unproven]
+    # Before anything is turned right: a process that ends in between must not leave a proof that nobody doubts.
+    done = [_forget_proof(parts, move, doubts)] if doubts and move.facts.get("verified_at") else []
+    if any(each.mendable for each in found):
+        right = parts.replication.set_right(found, owner=move.owner, epoch=move.epoch)
+        for each in right:
+            parts.ledger.record(parts.name, each, epoch=move.epoch, found=[str(one) for one in found])
+        done += right
+    return done
+
+
+def require(parts: Parts, move: Move) -> None:
+    """Refuses to go on while something is not as it should be.
+
+    Raises:
+        RefusedError: naming all of it.
+    """
+    found = look(parts, move)
+    if found:
+        raise RefusedError(
+            "not everything is as the move has left it:" + "".join(f"\n    {each}" for each in found),
+            place=parts.name,
+            remedy=remedies(found),
+        )
+
+
+def remedies(found: Sequence[Deviation]) -> str:
+    """What to do about all of them, each thing once."""
+    return "; ".join(dict.fromkeys(each.remedy for each in found))
+
+
+def _forget_proof(parts: Parts, move: Move, doubts: Sequence[str]) -> str:
+    parts.ledger.learn(parts.name, verified_at=None, **{UNPROVEN: doubts[0]})
+    what = "the last verify no longer counts"
+    parts.ledger.record(parts.name, what, epoch=move.epoch, found=list(doubts))
+    return f"{what}: {'; '.join(doubts)}"

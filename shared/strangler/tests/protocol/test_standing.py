@@ -1,0 +1,417 @@
+"""What somebody has done by hand to fences and streams is turned right, or named; never silent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import urllib3
+from envoys import free_port
+from servers import eventually
+from strangler.adapters.postgres import installed
+from strangler.application.status import status
+from strangler.application.watch import patrol
+from strangler.domain.errors import RefusedError
+from yard import FILE, LEAVES, Yard, refused
+
+SIDES = ("monolith", "service")
+WRITE = "INSERT INTO visit (took) VALUES ('1 day')"
+ENABLED_AGAIN = [f"ALTER TABLE {table} {how} TRIGGER ALL" for how in ("DISABLE", "ENABLE") for table in LEAVES]
+DIGEST = """
+SELECT string_agg(concat_ws(' ', tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid)), chr(10) ORDER BY 1, 2)
+FROM (SELECT * FROM pg_trigger ORDER BY tgrelid::regclass::text, tgname) t WHERE starts_with(tgname, 'strangler_')
+"""
+
+
+def execute(made: Yard, side: str, *statements: str) -> None:
+    with made.side(side) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def triggers(made: Yard) -> dict[str, str]:
+    """Every trigger of the tool, its definition and its letter."""
+    found = {}
+    for side in SIDES:
+        with made.side(side) as connection:
+            row = connection.execute(DIGEST).fetchone()
+            assert row is not None
+            found[side] = row[0]
+    return found
+
+
+def patrolled(made: Yard) -> list[str]:
+    """What one round of `strangler serve` does."""
+    told: list[str] = []
+    with made.working() as parts:
+        patrol(parts, lambda _, what: told.append(what))
+    return told
+
+
+def owned_by(made: Yard, owner: str) -> Yard:
+    if owner == "service":
+        made.switch()
+        made.verify()
+    return made
+
+
+def peer(side: str) -> str:
+    return "service" if side == "monolith" else "monolith"
+
+
+def test_a_move_at_rest_is_as_it_should_be(moving: Yard) -> None:
+    for verb in ("switch", "reverse"):
+        assert moving.doctor() == []
+        assert patrolled(moving) == []
+        moving.switch(verb)
+    assert moving.doctor() == []
+
+
+@pytest.mark.parametrize("owner", SIDES)
+def test_triggers_of_the_owner_that_were_all_disabled_and_enabled_again(moving: Yard, owner: str) -> None:
+    made, before = owned_by(moving, owner), triggers(moving)
+    execute(made, owner, *ENABLED_AGAIN, "ALTER TABLE reading ENABLE TRIGGER ALL")
+    with made.side(owner) as connection:
+        assert refused(connection, WRITE) == "SF001"
+        assert {finding.id for finding in made.doctor()} == {"standing"}
+
+        told = patrolled(made)
+
+        assert refused(connection, WRITE) is None
+    assert [line for line in told if line.startswith("turned the fences of") and owner in line] == told
+    assert triggers(made) == before
+    assert made.doctor() == []
+    made.switch("reverse" if owner == "service" else "switch")
+
+
+WRONG = [
+    "ALTER TABLE visit DISABLE TRIGGER USER",
+    "ALTER TABLE visit DISABLE TRIGGER ALL; ALTER TABLE visit ENABLE TRIGGER ALL",
+    "ALTER TABLE visit DISABLE TRIGGER strangler_fence",
+    "ALTER TABLE visit ENABLE ALWAYS TRIGGER strangler_fence",
+    "ALTER TABLE visit ENABLE REPLICA TRIGGER strangler_fence",
+    "ALTER TABLE visit DISABLE TRIGGER strangler_truncate",
+    "ALTER TABLE visit ENABLE REPLICA TRIGGER strangler_replica_fence",
+    "ALTER TABLE reading DISABLE TRIGGER strangler_fence",
+    'ALTER TABLE bays."reading 2024" DISABLE TRIGGER strangler_fence',
+    "DROP TRIGGER strangler_fence ON visit",
+    'DROP TRIGGER strangler_replica_fence ON "Crate"',
+    "DROP TRIGGER strangler_truncate ON visit",
+    "CREATE OR REPLACE TRIGGER strangler_fence BEFORE INSERT ON visit "
+    "FOR EACH STATEMENT EXECUTE FUNCTION strangler.refuse('crates', 'write')",
+    "CREATE OR REPLACE TRIGGER strangler_fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON visit "
+    "FOR EACH STATEMENT WHEN (current_user = 'nobody') EXECUTE FUNCTION strangler.refuse('crates', 'write')",
+    "CREATE OR REPLACE TRIGGER strangler_fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON visit "
+    "FOR EACH STATEMENT EXECUTE FUNCTION strangler.refuse('other', 'write')",
+    "CREATE OR REPLACE TRIGGER strangler_fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON visit "
+    "FOR EACH STATEMENT EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+]
+
+
+@pytest.mark.parametrize("statement", WRONG)
+@pytest.mark.parametrize("owner", SIDES)
+def test_a_fence_of_the_copy_that_was_changed_is_turned_right_and_the_proof_forgotten(
+    moving: Yard, owner: str, statement: str
+) -> None:
+    made, before = owned_by(moving, owner), triggers(moving)
+    verb = "reverse" if owner == "service" else "switch"
+    execute(made, peer(owner), statement)
+    assert "standing" in {finding.id for finding in made.doctor()}
+
+    with pytest.raises(RefusedError, match="gate verify: not verified since"):
+        made.switch(verb)
+
+    assert triggers(made) == before
+    with made.side(peer(owner)) as connection:
+        assert refused(connection, WRITE) == "SF001"
+    assert made.doctor() == []
+    made.verify()
+    made.switch(verb)
+
+
+@pytest.mark.parametrize(
+    "statement", [each for each in WRONG if "suppress" not in each and "TRIGGER strangler_truncate" not in each]
+)
+def test_a_fence_of_the_owner_that_was_changed_is_turned_right_and_the_proof_holds(
+    moving: Yard, statement: str
+) -> None:
+    before = triggers(moving)
+    execute(moving, "monolith", statement)
+
+    patrolled(moving)
+
+    assert triggers(moving) == before
+    moving.switch()
+
+
+def test_a_queue_of_deletions_that_was_enabled_like_any_trigger(moving: Yard) -> None:
+    before = triggers(moving)
+    execute(moving, "monolith", 'ALTER TABLE "Crate" ENABLE TRIGGER ALL')
+
+    assert len(patrolled(moving)) == 1
+
+    assert triggers(moving) == before
+
+
+def test_a_queue_of_deletions_that_was_dropped_is_named(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        names = connection.execute("SELECT tgname FROM pg_trigger WHERE starts_with(tgname, 'strangler_orphan')")
+        for (name,) in names.fetchall():
+            connection.execute(f'DROP TRIGGER "{name}" ON "Crate"'.encode())
+
+    assert ["no table queues deletions" in finding.message for finding in moving.doctor()] == [True]
+
+
+def test_writes_into_an_open_copy_are_found_by_the_verify_that_is_asked_for(moving: Yard) -> None:
+    with moving.service() as connection:
+        connection.execute('ALTER TABLE "Crate" DISABLE TRIGGER ALL')
+        connection.execute('UPDATE "Crate" SET weight = 0')
+        connection.execute('ALTER TABLE "Crate" ENABLE TRIGGER ALL')
+
+    told = patrolled(moving)
+
+    assert told[0].startswith('the last verify no longer counts: service: fences of public."Crate"')
+    with moving.working() as parts:
+        assert status(parts).phase != "verified"
+        assert status(parts).verified == {}
+    with pytest.raises(RefusedError, match="gate verify: not verified since"):
+        moving.switch()
+    assert moving.verify(repair=True).differing == 0
+
+
+def test_a_patrol_does_not_wait_for_a_table_that_is_held(moving: Yard) -> None:
+    before = triggers(moving)
+    execute(moving, "monolith", "ALTER TABLE visit ENABLE TRIGGER ALL")
+    with moving.monolith() as holder:
+        holder.autocommit = False
+        holder.execute("LOCK TABLE visit IN ROW EXCLUSIVE MODE")
+        began = time.monotonic()
+        assert patrolled(moving) == []
+        assert time.monotonic() - began < 10
+        holder.rollback()
+
+    assert len(patrolled(moving)) == 1
+    assert triggers(moving) == before
+
+
+NAMED = [
+    (
+        "service",
+        "CREATE OR REPLACE FUNCTION strangler.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL;END'",
+        "strangler.refuse() is not what the tool has installed",
+    ),
+    (
+        "monolith",
+        "ALTER TABLE visit RENAME TO visit_old; CREATE TABLE visit (LIKE visit_old INCLUDING ALL)",
+        "public.visit is another table than the one that the move began with",
+    ),
+    (
+        "service",
+        "ALTER TABLE visit RENAME TO visit_old; CREATE TABLE visit (LIKE visit_old INCLUDING ALL)",
+        "public.visit is another table than the one that the move began with",
+    ),
+    (
+        "monolith",
+        "CREATE TABLE late PARTITION OF reading FOR VALUES FROM ('2090-01-01') TO ('2091-01-01')",
+        "late has been made since the move began",
+    ),
+    ("service", "ALTER TABLE reading DETACH PARTITION reading_old", "public.reading_old has been detached"),
+    (
+        "monolith",
+        "ALTER PUBLICATION strangler_crates_forward DROP TABLE ticket",
+        "the publication strangler_crates_forward lacks public.ticket",
+    ),
+    (
+        "service",
+        "ALTER PUBLICATION strangler_crates_reverse DROP TABLE strangler.marker",
+        "the publication strangler_crates_reverse lacks strangler.marker",
+    ),
+    ("monolith", "ALTER PUBLICATION strangler_crates_forward ADD TABLE yard_setting", "has yard_setting besides"),
+    ("monolith", "ALTER PUBLICATION strangler_crates_forward ADD TABLES IN SCHEMA audit", "publishes something else"),
+    (
+        "monolith",
+        "ALTER PUBLICATION strangler_crates_forward SET (publish = 'insert, update')",
+        "publishes something else",
+    ),
+    (
+        "monolith",
+        "ALTER PUBLICATION strangler_crates_forward DROP TABLE ticket; "
+        "ALTER PUBLICATION strangler_crates_forward ADD TABLE ticket WHERE (id < 5)",
+        "carries only a part of ticket",
+    ),
+    (
+        "monolith",
+        "ALTER PUBLICATION strangler_crates_forward DROP TABLE visit; "
+        "ALTER PUBLICATION strangler_crates_forward ADD TABLE visit (id, code)",
+        "carries only a part of visit",
+    ),
+    ("monolith", "DROP PUBLICATION strangler_crates_forward", "the publication strangler_crates_forward is gone"),
+    ("service", "ALTER SUBSCRIPTION strangler_crates_forward SET (origin = any)", "takes rows of origin any"),
+    ("service", "ALTER SUBSCRIPTION strangler_crates_forward DISABLE", "strangler_crates_forward is disabled"),
+    (
+        "service",
+        "ALTER SUBSCRIPTION strangler_crates_forward DISABLE; "
+        "ALTER SUBSCRIPTION strangler_crates_forward SET (slot_name = other)",
+        "reads the slot other",
+    ),
+    (
+        "service",
+        "ALTER SUBSCRIPTION strangler_crates_forward SET PUBLICATION other WITH (refresh = false)",
+        "follows other",
+    ),
+    ("monolith", "ALTER TABLE ticket REPLICA IDENTITY NOTHING", "public.ticket has no replica identity any more"),
+    ("service", "ALTER TABLE visit REPLICA IDENTITY NOTHING", "public.visit has no replica identity any more"),
+]
+
+
+@pytest.mark.parametrize(("side", "statement", "message"), NAMED)
+def test_what_cannot_be_turned_right_is_named_and_stops_every_step(
+    moving: Yard, side: str, statement: str, message: str
+) -> None:
+    execute(moving, side, *statement.split("; "))
+
+    patrolled(moving)
+
+    findings = [finding for finding in moving.doctor() if finding.id == "standing"]
+    assert any(message in finding.message and finding.message.startswith(side) for finding in findings), findings
+    assert all(finding.hint for finding in findings)
+    with moving.working() as parts:
+        assert any(message in problem for problem in status(parts).problems)
+    with pytest.raises(RefusedError) as caught:
+        moving.switch()
+    if "refuse" not in message:
+        assert message in caught.value.message or "one side only" in caught.value.message
+    assert caught.value.remedy
+    with moving.monolith() as connection:
+        row = connection.execute("SELECT open, epoch FROM strangler.side").fetchone()
+    assert row == (True, 1)
+
+
+def test_a_function_that_was_replaced_is_put_back_by_verify(moving: Yard) -> None:
+    execute(moving, *NAMED[0][:2])
+    patrolled(moving)
+
+    assert moving.verify().differing == 0
+
+    assert moving.doctor() == []
+    with moving.service() as connection:
+        assert refused(connection, WRITE) == "SF001"
+    moving.switch()
+
+
+def test_a_table_that_was_dropped_from_a_publication_is_mended_as_the_hint_says(moving: Yard) -> None:
+    execute(moving, *NAMED[5][:2])
+    with moving.monolith() as connection:
+        connection.execute("UPDATE ticket SET number = 77")
+    patrolled(moving)
+    with pytest.raises(RefusedError, match=r"lacks public\.ticket"):
+        moving.verify()
+    execute(moving, "monolith", "ALTER PUBLICATION strangler_crates_forward ADD TABLE public.ticket")
+    assert moving.doctor() == []
+    with pytest.raises(RefusedError, match="gate verify: not verified since"):
+        moving.switch()
+
+    assert moving.verify(repair=True).repaired > 0
+
+    moving.switch()
+
+
+def test_a_partition_that_was_dropped_on_both_sides_is_forgotten(moving: Yard) -> None:
+    for side in SIDES:
+        execute(moving, side, "DROP TABLE reading_old")
+
+    told = patrolled(moving)
+
+    assert [line.split(" in the ")[1] for line in told] == list(SIDES)
+    assert moving.doctor() == []
+    moving.switch()
+    moving.settle("service")
+
+
+def test_a_slot_that_was_made_anew_under_its_name_leaves_the_copy_unproven(moving: Yard) -> None:
+    name = "strangler_crates_forward"
+    execute(moving, "service", f"ALTER SUBSCRIPTION {name} DISABLE")
+    with moving.monolith() as connection:
+        idle = f"SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{name}'"
+        eventually(lambda: connection.execute(idle.encode()).fetchone() == (True,))
+        connection.execute(f"SELECT pg_drop_replication_slot('{name}')".encode())
+        patrolled(moving)
+        connection.execute("UPDATE ticket SET number = 78")
+        connection.execute(f"SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')".encode())
+    execute(moving, "service", f"ALTER SUBSCRIPTION {name} ENABLE")
+
+    with pytest.raises(RefusedError, match=f"not verified since monolith: the slot {name} is gone"):
+        moving.switch()
+
+    assert moving.verify(repair=True).repaired > 0
+
+
+def test_a_look_is_cheap(moving: Yard) -> None:
+    with moving.working() as parts:
+        parts.replication.deviations(completed=False)
+        began = time.perf_counter()
+        for _ in range(20):
+            parts.replication.deviations(completed=False)
+    assert (time.perf_counter() - began) / 20 < 0.1
+
+
+def test_every_function_of_a_side_is_known_by_name(moving: Yard) -> None:
+    with moving.service() as connection:
+        assert installed.replaced(connection) == []
+        rows = connection.execute(
+            "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'strangler'::regnamespace"
+        ).fetchall()
+    assert {name for name, _ in installed.shipped()} == {row[0] for row in rows}
+
+
+@contextmanager
+def served(made: Yard) -> Iterator[int]:
+    """A process of `strangler serve` beside the project; the port of its metrics."""
+    text = FILE + '\n[gateway]\naddress = "http://gateway"\n'
+    for database, name in (("yard", "yard"), ("depot", "depot")):
+        dsn = made.endpoints.databases[database]
+        text = text.replace(f'url = "postgresql:///{name}"', f'url = "{dsn}"\nreplication_url = "{dsn}"')
+    file = made.project.path.with_name("served.toml")
+    file.write_text(text)
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "strangler.cli.main", "serve", "--no-agent"],
+        env={**os.environ, "STRANGLER_CONFIG": str(file), "METRICS_PORT": str(port)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield port
+    finally:
+        process.kill()
+        print(process.communicate()[1])
+
+
+def deviations(port: int) -> str:
+    try:
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/metrics", retries=False).data.decode()
+    except urllib3.exceptions.HTTPError:
+        return ""
+    return next((line.split()[-1] for line in answer.splitlines() if line.startswith("strangler_deviations{")), "")
+
+
+def test_under_serve_an_owner_whose_triggers_were_all_enabled_takes_writes_again_within_seconds(moving: Yard) -> None:
+    with served(moving) as port, moving.monolith() as connection:
+        eventually(lambda: deviations(port) == "0.0")
+        for statement in ENABLED_AGAIN:
+            connection.execute(statement.encode())
+
+        began = time.monotonic()
+        eventually(lambda: refused(connection, WRITE) is None)
+        assert time.monotonic() - began < 10
+
+        connection.execute("ALTER TABLE visit REPLICA IDENTITY NOTHING")
+        eventually(lambda: deviations(port) == "1.0")
+        connection.execute("ALTER TABLE visit REPLICA IDENTITY DEFAULT")
+        eventually(lambda: deviations(port) == "0.0")
+    moving.switch()
