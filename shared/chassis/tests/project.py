@@ -17,6 +17,8 @@ urlpatterns: list[object] = []
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 if "DATABASE_URL" in os.environ:
     DATABASES = {"default": chassis.database(application="chassis-tests")}
+    # Another way to the same database, as projects have them for reports or long work.
+    DATABASES["second"] = DATABASES["default"] | {"ATOMIC_REQUESTS": False, "TEST": {"MIRROR": "default"}}
 
 REST_FRAMEWORK = chassis.rest_framework(token="20/min")
 PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]

@@ -77,3 +77,10 @@ def test_a_project_without_messages_needs_no_broker(settings):
     settings.CHASSIS_BROKER_URL = "redis://broker"
 
     assert found() == []
+
+
+@pytest.mark.parametrize(("installed", "ids"), [(None, []), (object(), ["chassis.W006"])])
+def test_a_driver_whose_refusals_are_not_seen_is_named(monkeypatch, installed, ids):
+    monkeypatch.setattr(checks, "find_spec", lambda name: installed)
+
+    assert [message.id for message in checks.drivers(None)] == ids

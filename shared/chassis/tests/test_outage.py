@@ -155,6 +155,7 @@ def test_what_is_of_the_connection_is_an_outage(error):
         psycopg.errors.QueryCanceled("57014"),
         psycopg.errors.DiskFull("53100"),
         psycopg.errors.UniqueViolation("23505"),
+        psycopg.errors.PipelineAborted("pipeline aborted"),
         psycopg.InterfaceError("the cursor is closed"),
         OperationalError("of another kind of database"),
         ValueError("of none"),

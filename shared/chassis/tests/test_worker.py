@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import kombu
 import pytest
 from django.db import connection
-from library.models import Book, Inbox
+from library.models import Book, Inbox, Visit
 from library.post import message
 from library.waiting import until
 
@@ -157,6 +157,25 @@ def test_a_task_that_meets_the_fence_is_published_again_under_its_id(tasks, work
     assert until(lambda: waiting_task(tasks)) == sent.id
     side.lift()
     until(lambda: titles() == ["late"])
+    until(lambda: post.count("books.tasks") == 0)
+
+
+@pytest.mark.parametrize("way", ["by_the_orm", "by_copy", "by_raw_psycopg", "by_another_alias"])
+@pytest.mark.parametrize("task", ["write_by_the_way", "write_of_a_kind"])
+def test_a_task_that_swallows_the_refusal_is_published_again_too(tasks, worker, post, side, tmp_path, task, way):
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    worker.start()
+    sent = getattr(tasks, task).delay(way, str(begun), str(go))
+    until(begun.exists)
+
+    side.fence()
+    go.touch()
+
+    until(lambda: post.count("books.tasks") == 1)
+    assert until(lambda: waiting_task(tasks)) == sent.id
+    assert (Visit.objects.count(), Book.objects.count()) == (0, 0)
+    side.lift()
+    until(lambda: (Visit.objects.count(), Book.objects.count()) == (1, 1))
     until(lambda: post.count("books.tasks") == 0)
 
 

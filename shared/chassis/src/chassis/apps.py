@@ -19,9 +19,11 @@ class ChassisConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Imports what registers itself."""
+        """Imports what registers itself, and begins to look at what the database refuses."""
         if find_spec("drf_spectacular"):
             from chassis import openapi  # noqa: F401
-        from chassis import checks  # noqa: F401
+        from chassis import checks, refusals  # noqa: F401
+
+        refusals.install()
 
         autodiscover_modules("handlers")

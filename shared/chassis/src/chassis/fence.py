@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import DEFAULT_DB_ALIAS, Error, connection, transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
-from chassis import forwarding, options, ownership
+from chassis import forwarding, options, ownership, refusals
 from chassis.body import Body
 from chassis.holding import Full, Holding
 from chassis.outage import Outage, is_outage
 from chassis.ownership import SAFE_METHODS, SideState
+from chassis.refusals import Seen, SwallowedError
 from chassis.seam import AwaitedRow
 
 logger = logging.getLogger("chassis.fence")
@@ -58,7 +59,10 @@ class FenceMiddleware:
         alarmed."""
         attempt = getattr(request, "fence_attempt", None)
         outage: Outage = request.META[OUTAGE]
-        outage.met = outage.met or is_outage(exception)
+        outage.note(exception)
+        if attempt is not None and _wants_its_own_transaction(exception):
+            attempt.unfit = _learn(request)
+            return HttpResponse(status=503) if attempt.unfit else None
         return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.refused) else None
 
     def reach(self, request: HttpRequest) -> HttpResponseBase:
@@ -100,13 +104,15 @@ class _Passage:
         for _ in range(RUNS):
             attempt = Attempt(self.denied)
             response = attempt.run(self.middleware.reach, self._fresh())
+            if attempt.unfit and not attempt.committed:
+                continue
             if attempt.refused is None and attempt.awaited is None:
                 return response
             if attempt.committed:
                 logger.error(
                     "fence met after a commit", extra={"capability": attempt.refused, "path": self.request.path}
                 )
-                return response
+                return response if attempt.refused is None else _half_done()
             if attempt.awaited is not None:
                 if not attempt.awaited.arrive():
                     self.denied.append(attempt.awaited)
@@ -168,57 +174,114 @@ class _Passage:
 class Attempt:
     """One run of a request in one transaction, and what became of it.
 
-    ``refused`` is the capability whose fence it met, also where the view swallowed the error; ``awaited`` a row that
-    has not arrived yet; ``committed`` says that something of it can no longer be undone.
+    ``refused`` is the capability whose fence it met, on any connection, also where the view swallowed the error;
+    ``awaited`` a row that has not arrived yet; ``committed`` says that something of it can no longer be undone;
+    ``unfit`` that the view opens its transactions itself, and wants none around it.
     """
 
     def __init__(self, denied: list[AwaitedRow]) -> None:
-        self.refused: str | None = None
         self.awaited: AwaitedRow | None = None
-        self.committed = False
+        self.unfit = False
         self._denied = denied
-        self._own_transaction = True
+        self._seen = Seen(None)
+
+    @property
+    def refused(self) -> str | None:
+        return self._seen.refused
+
+    @property
+    def committed(self) -> bool:
+        return self._seen.committed
 
     def run(self, get_response: Callable[[HttpRequest], HttpResponseBase], request: WSGIRequest) -> HttpResponseBase:
         """Runs the rest of the middleware and the view."""
         request.fence_attempt = self  # type: ignore[attr-defined]
-        self._own_transaction = not _manages_its_own(request)
-        block: AbstractContextManager[None] = transaction.atomic() if self._own_transaction else nullcontext()
-        with connection.execute_wrapper(self._execute), block:
-            response = get_response(request)
-            if self._own_transaction and (self.refused or self.awaited):
-                transaction.set_rollback(True)
-        return response
+        aliases = _aliases(request)
+        with refusals.watching(self._seen):
+            try:
+                with ExitStack() as blocks:
+                    for alias in aliases:
+                        blocks.enter_context(transaction.atomic(using=alias))
+                    response = get_response(request)
+                    if self.refused or self.awaited or self.unfit:
+                        for alias in aliases:
+                            transaction.set_rollback(True, using=alias)
+            except Exception:
+                # Met at COMMIT, by a deferred trigger, or after it, by a callback.
+                if self.refused is None:
+                    raise
+                return _later()
+        return response if not response.streaming else _watched_to_its_end(response)
 
     def denied(self, awaited: AwaitedRow) -> bool:
         """Whether the owner has said that there is no such row."""
         return any(known.model is awaited.model and known.pk == awaited.pk for known in self._denied)
 
-    def _execute(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        try:
-            result = execute(sql, params, many, context)
-        except Exception as error:
-            self.refused = self.refused or ownership.refused_capability(error)
-            raise
-        if not self._own_transaction and not str(sql).lstrip()[:6].upper().startswith("SELECT"):
-            # Outside an atomic block this runs at once, inside when the block commits.
-            transaction.on_commit(self._note_commit)
-        return result
 
-    def _note_commit(self) -> None:
-        self.committed = True
+_durable: set[Any] = set()  # views that have opened a durable block, which must be the outermost
 
 
-def _manages_its_own(request: WSGIRequest) -> bool:
-    try:
-        view = resolve(request.path_info).func
-    except Resolver404:
+def _aliases(request: HttpRequest) -> list[str]:
+    """Where the request has one transaction: on the default alias, and wherever the project wants it."""
+    view = _view(request)
+    own: frozenset[str] = getattr(view, "_non_atomic_requests", frozenset())
+    wanted = {alias for alias in connections if connections.settings[alias].get("ATOMIC_REQUESTS")}
+    if view not in _durable:
+        wanted.add(DEFAULT_DB_ALIAS)
+    return sorted(wanted - set(own))
+
+
+def _wants_its_own_transaction(exception: Exception) -> bool:
+    return isinstance(exception, RuntimeError) and "durable atomic block" in str(exception)
+
+
+def _learn(request: HttpRequest) -> bool:
+    """Whether the block was refused because of the transaction that stands around every request in a move."""
+    if connections.settings[DEFAULT_DB_ALIAS].get("ATOMIC_REQUESTS") or DEFAULT_DB_ALIAS not in _aliases(request):
         return False
-    return DEFAULT_DB_ALIAS in getattr(view, "_non_atomic_requests", ())
+    _durable.add(_view(request))
+    return True
+
+
+def _view(request: HttpRequest) -> Any:
+    try:
+        return resolve(request.path_info).func
+    except Resolver404:
+        return None
+
+
+def _watched_to_its_end(response: HttpResponseBase) -> HttpResponseBase:
+    """A body that is made after the transaction breaks off where its making met a fence, for it cannot be sent on."""
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse) and not response.is_async:
+        parts: Any = response.streaming_content
+        response.streaming_content = _unbroken(iter(parts))
+    return response
+
+
+def _unbroken(parts: Iterator[Any]) -> Iterator[Any]:
+    seen = Seen(None)
+    while True:
+        with refusals.watching(seen):
+            part = next(parts, None)
+        if seen.refused is not None:
+            logger.error("fence met in a streamed body", extra={"capability": seen.refused})
+            raise SwallowedError(seen.refused)
+        if part is None:
+            return
+        yield part
 
 
 def _decided(state: SideState | None) -> bool:
     return state is None or state.writable or state.bounce_to is not None
+
+
+def _half_done() -> HttpResponseBase:
+    # Without Retry-After: who simply asks again does again what has been done.
+    detail = (
+        "This part of the service is changing hands, and only a part of the request was done: look before you try "
+        "again, or send the same Idempotency-Key."
+    )
+    return JsonResponse({"detail": detail}, status=503)
 
 
 def _later() -> HttpResponseBase:

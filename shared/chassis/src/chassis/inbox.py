@@ -6,6 +6,7 @@ table belongs to the capability and moves with it: what one side has handled, th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +18,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from chassis import options, ownership
-from chassis.outage import is_outage
+from chassis import options, ownership, refusals
+from chassis.refusals import Seen
 
 if TYPE_CHECKING:
     from chassis.events import Message
+
+logger = logging.getLogger("chassis.inbox")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Outcome = Literal["handled", "duplicate", "older", "ignored"]
@@ -118,24 +121,33 @@ def handle(message: Message, capability: str) -> Outcome:
     handler = _handlers.get((capability, message.type))
     if handler is None:
         return "ignored"
-    table = _table(capability)
+    with refusals.watching() as seen:
+        try:
+            outcome = _handle(handler, message, seen)
+        except Exception as error:
+            refused = seen.refused or ownership.refused_capability(error)
+            if refused is None:
+                raise
+            raise FencedError(refused) from error
+    if seen.refused is not None:
+        # By a callback after the commit, which takes no notice.
+        logger.error("fence met after a commit", extra={"capability": seen.refused, "type": message.type})
+    return outcome
+
+
+def _handle(handler: Handler, message: Message, seen: Seen) -> Outcome:
+    table = _table(handler.capability)
     given: tuple[Any, ...] = ()
     if handler.before is not None:
         if _known(table, message):
             return "duplicate"
         given = (handler.before(message),)
-    watch = _FenceWatch()
-    try:
-        with connection.execute_wrapper(watch), transaction.atomic():
-            outcome = _take(table, message, newest_only=handler.newest_only)
-            if outcome == "handled":
-                handler.function(message, *given)
-            watch.check()
-    except Exception as error:
-        refused = watch.refused or ownership.refused_capability(error)
-        if refused is None or isinstance(error, FencedError):
-            raise
-        raise FencedError(refused) from error
+        seen.check()
+    with transaction.atomic():
+        outcome = _take(table, message, newest_only=handler.newest_only)
+        if outcome == "handled":
+            handler.function(message, *given)
+        seen.check()
     return outcome
 
 
@@ -160,33 +172,6 @@ def model_of(capability: str) -> type[InboxRow]:
     if not issubclass(model, InboxRow):
         raise ImproperlyConfigured(f"CHASSIS_INBOXES: {label} is no InboxRow")
     return model
-
-
-class _FenceWatch:
-    """Notes that a statement has met a fence, or lost its session, whatever its caller makes of the error.
-
-    A transaction that has lost its session is rolled back without another word where the error was swallowed.
-    """
-
-    def __init__(self) -> None:
-        self.refused: str | None = None
-        self._lost: Exception | None = None
-
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        try:
-            return execute(sql, params, many, context)
-        except Exception as error:
-            self.refused = self.refused or ownership.refused_capability(error)
-            if is_outage(error):
-                self._lost = error
-            raise
-
-    def check(self) -> None:
-        """Raises what the handler has swallowed, so that its other effects are rolled back."""
-        if self.refused is not None:
-            raise FencedError(self.refused)
-        if self._lost is not None:
-            raise self._lost
 
 
 def _table(capability: str) -> str:

@@ -7,14 +7,17 @@ Whoever asks again needs an Idempotency-Key, or a request that does no harm twic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psycopg
-from django.db import Error, connection
+from django.db import Error
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from prometheus_client import Counter
+
+if TYPE_CHECKING:
+    from chassis.refusals import Seen
 
 RETRY_AFTER = 2  # seconds
 # Besides class 08, connection exceptions: the server is stopped, crashes, starts, or has no room for a session.
@@ -37,15 +40,26 @@ class Outage:
     """
 
     def __init__(self) -> None:
-        self.met = False
         self.reached = False
+        self._seen: Seen | None = None
+        self._raised = False
+
+    @property
+    def met(self) -> bool:
+        return self._raised or (self._seen is not None and self._seen.lost is not None)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Around all that is to count."""
-        self.met, self.reached = False, True
-        with connection.execute_wrapper(self._execute):
+        from chassis import refusals
+
+        self._raised, self.reached = False, True
+        with refusals.watching() as self._seen:
             yield
+
+    def note(self, error: BaseException) -> None:
+        """An error that has come as far as the middleware."""
+        self._raised = self._raised or is_outage(error)
 
     def answer(self, request: HttpRequest) -> HttpResponseBase:
         """503, for a client that may try again."""
@@ -54,19 +68,12 @@ class Outage:
         response["Retry-After"] = str(RETRY_AFTER)
         return response
 
-    def _execute(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        try:
-            return execute(sql, params, many, context)
-        except Error as error:
-            self.met = self.met or is_outage(error)
-            raise
-
 
 def is_outage(error: BaseException | None) -> bool:
     """Whether the error says that the database cannot be reached, and not that it refuses a statement."""
     cause = error.__cause__ if isinstance(error, Error) else error
     if isinstance(cause, psycopg.InterfaceError):
         return "connection" in str(cause)  # else it is of a cursor, and the program's fault
-    if not isinstance(cause, psycopg.OperationalError):
+    if not isinstance(cause, psycopg.OperationalError) or isinstance(cause, psycopg.errors.PipelineAborted):
         return False
     return cause.sqlstate is None or cause.sqlstate.startswith("08") or cause.sqlstate in AWAY

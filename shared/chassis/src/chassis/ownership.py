@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import psycopg
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from chassis import options
@@ -115,6 +116,9 @@ def closed_by_table(table: str, using: str = DEFAULT_DB_ALIAS) -> SideState | No
 def refused_capability(error: BaseException | None) -> str | None:
     """The capability whose fence raised ``error``, looking through what wraps it; None for any other error."""
     while error is not None:
+        swallowed = getattr(error, "capability", None)
+        if swallowed is not None and isinstance(error, psycopg.Error):
+            return str(swallowed)
         diagnosis: Any = getattr(error, "diag", None)
         if diagnosis is not None and diagnosis.sqlstate == REFUSED:
             return str(diagnosis.message_detail)

@@ -27,7 +27,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, models, transaction
 from django.utils import timezone
 
-from chassis import ownership
+from chassis import ownership, refusals
 from chassis.steps import (
     UNDECIDED,
     Command,
@@ -184,9 +184,10 @@ def _expire_one(model: type[models.Model], kinds: list[str]) -> bool:
             return False
         turn = Turn(registry[row.kind], row)
         try:
-            with transaction.atomic():
+            with refusals.watching() as seen, transaction.atomic():
                 turn.overrun()
                 turn.write()
+                seen.check()
         except Exception as error:
             if ownership.refused_capability(error):
                 raise

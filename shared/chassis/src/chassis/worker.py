@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery import Task, bootsteps  # type: ignore[import-untyped]
-from celery.exceptions import Ignore, ImproperlyConfigured, Reject, TaskPredicate  # type: ignore[import-untyped]
+from celery.exceptions import Ignore, ImproperlyConfigured, Reject, Retry, TaskPredicate  # type: ignore[import-untyped]
 from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
 from django.core.checks import ERROR, run_checks
 from prometheus_client import Counter
@@ -56,6 +56,7 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         Raises:
             ImproperlyConfigured: naming what to do.
         """
+        fence_tasks(worker.app)
         if worker.pool_cls.__module__ not in POOLS:
             raise ImproperlyConfigured("messages are consumed in threads: run the worker with --pool threads")
         # Celery runs Django's checks, but starts whatever they say.
@@ -164,23 +165,34 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class FencedTask(Task):  # type: ignore[misc]
-    """A task that meets a fence has not failed: it is published again, under its id, for whoever is the owner then."""
+    """A task that meets a fence has not failed: it is published again, under its id, for whoever is the owner then.
+
+    Also where its own code swallowed the error: what it could not write must not be lost with it.
+    """
 
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            result = super().__call__(*args, **kwargs)
-        except TaskPredicate:
-            raise
-        except Exception as error:
-            refused = ownership.refused_capability(error)
-            if refused is None or self.request.called_directly or self.request.is_eager:
-                TASKS.labels(self.name, "failed").inc()
-                raise
+        # An app is made before Django's models can be.
+        from chassis import refusals
+
+        error: BaseException | None = None
+        with refusals.watching() as seen:
+            try:
+                result = super().__call__(*args, **kwargs)
+            except (Retry, Reject):
+                raise  # it comes again
+            except Exception as raised:  # noqa: BLE001  raised again below, unless it was a fence
+                error = raised
+        refused = seen.refused or ownership.refused_capability(error)
+        if refused is not None and not (self.request.called_directly or self.request.is_eager):
             self._send_back(refused)
             raise Ignore from error
-        TASKS.labels(self.name, "done").inc()
+        if isinstance(error, TaskPredicate):
+            raise error
+        TASKS.labels(self.name, "done" if error is None else "failed").inc()
+        if error is not None:
+            raise error
         return result
 
     def _send_back(self, refused: str) -> None:
@@ -194,6 +206,14 @@ class FencedTask(Task):  # type: ignore[misc]
             # Not published again, so it must not be acknowledged.
             raise Reject(error, requeue=True) from error
         SENT_BACK.labels(queue).inc()
+
+
+def fence_tasks(app: Any) -> None:
+    """Makes a `FencedTask` of each task of the project that has a base of its own; before the first is run."""
+    for task in app.tasks.values():
+        kind = type(task)
+        if not task.name.startswith("celery.") and not issubclass(kind, FencedTask):
+            task.__class__ = type(kind.__name__, (FencedTask, kind), {"__module__": kind.__module__, "abstract": True})
 
 
 def _await_database() -> None:

@@ -117,3 +117,14 @@ def die(message: Any) -> None:
 @handles("books.thread", capability="books")
 def thread(message: Any) -> None:
     moment(f"{message.subject} {message.data['number']} {threading.current_thread().name}")
+
+
+@handles("visits.write", capability="visits")
+def write(message: Any) -> None:
+    """A visit, and a book in the way that is named."""
+    from library.ways import WAYS, taking_no_notice
+
+    Visit.objects.create(note="of a handler")
+    moment("write")
+    with taking_no_notice(message.data["swallow"]), transaction.atomic():
+        WAYS[message.data["way"]]()

@@ -53,3 +53,11 @@ class Deed(models.Model):
 
 class Answer(IdempotencyRow):
     """What a caller was answered."""
+
+
+class VisitsInbox(InboxRow):
+    """Stays with the visits."""
+
+    class Meta(InboxRow.Meta):
+        db_table = "visits_inbox"
+        indexes = ()

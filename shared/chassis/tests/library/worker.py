@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from celery import Celery
+from celery import Celery, Task, shared_task
 from chassis import settings
+from django.db import transaction
 
 app = settings.consuming(Celery("library"))
 app.conf.update(settings.celery(queue="books.tasks"))
@@ -28,3 +29,34 @@ def shelve_later(title: str, begun: str, go: str) -> None:
     while not Path(go).exists():
         time.sleep(0.01)
     Book.objects.create(title=title)
+
+
+class OwnTask(Task):
+    """A base as projects have them."""
+
+    abstract = True
+
+
+def _write(way: str, begun: str, go: str) -> None:
+    from library.models import Visit
+    from library.ways import WAYS, taking_no_notice
+
+    Path(begun).touch()
+    while not Path(go).exists():
+        time.sleep(0.01)
+    with transaction.atomic():
+        Visit.objects.create(note="of a task")
+        with taking_no_notice(True), transaction.atomic():
+            WAYS[way]()
+
+
+@shared_task
+def write_by_the_way(way: str, begun: str, go: str) -> None:
+    """Takes no notice of refusals."""
+    _write(way, begun, go)
+
+
+@app.task(base=OwnTask)
+def write_of_a_kind(way: str, begun: str, go: str) -> None:
+    """The same, of a base of its own."""
+    _write(way, begun, go)

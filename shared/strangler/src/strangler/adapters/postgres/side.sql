@@ -86,11 +86,16 @@ GRANT USAGE ON SCHEMA strangler TO PUBLIC;
 GRANT SELECT ON strangler.side, strangler.marker, strangler.swept TO PUBLIC;
 
 -- Both fences end here: argument 0 is the capability, argument 1 what was refused: a local write where the side is
--- closed, or a streamed change where it is open.
-CREATE OR REPLACE FUNCTION strangler.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+-- closed, or a streamed change where it is open. A local write is warned of besides, whatever the session wants to
+-- hear: a warning reaches the application also where a function in the database swallows the error.
+CREATE OR REPLACE FUNCTION strangler.refuse() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
     is_local CONSTANT boolean := TG_ARGV[1] = 'write';
 BEGIN
+    IF is_local THEN
+        RAISE WARNING USING ERRCODE = 'SF001', MESSAGE = format('%s is not open here', TG_ARGV[0]), DETAIL = TG_ARGV[0];
+    END IF;
     RAISE EXCEPTION USING
         ERRCODE = 'SF001',
         MESSAGE = format('%s is %s here: %s on %I.%I refused', TG_ARGV[0],
