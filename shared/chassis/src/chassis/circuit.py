@@ -1,8 +1,10 @@
 """A circuit breaker around calls that run at the same time.
 
-pybreaker keeps the count and the states; but its own `call` holds a lock for as long as the call lasts, so that the
-threads of a process would call one after another. Here it is asked before a call and told after it, and the call runs
-between the two without a lock.
+Note "generation": whatever opens, closes or tries the circuit begins a new generation, and a call knows the one under
+which it was let pass. Only outcomes of the present generation count. A slow call that began before the circuit opened
+says nothing of whether what is called has recovered, nor, when it fails at last, whether it has broken again.
+
+The lock is held to ask and to tell, never while a call lasts.
 """
 
 from __future__ import annotations
@@ -10,77 +12,101 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import Literal
 
-import pybreaker
+State = Literal["closed", "open", "half-open"]
 
 
 class OpenError(Exception):
     """So many calls have failed lately that this one is not tried."""
 
 
-class _FailureError(Exception):
-    """What pybreaker is told."""
-
-
 class Circuit:
-    """Opens after ``failures`` in a row; ``rest`` seconds later one call is tried, and its outcome decides."""
+    """Opens after ``failures`` in a row; ``rest`` seconds later one call is tried, and its outcome decides.
 
-    def __init__(self, name: str, *, failures: int, rest: float, clock: Callable[[], float] = time.monotonic) -> None:
+    A trial that has not ended after ``patience`` seconds (``rest`` unless given) decides nothing any more, and another
+    call is tried.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        failures: int,
+        rest: float,
+        patience: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._most = failures
         self._rest = rest
+        self._patience = rest if patience is None else patience
         self._clock = clock
-        self._breaker = pybreaker.CircuitBreaker(name=name, fail_max=failures)
         self._lock = threading.Lock()
-        self._opened = 0.0
-        self._trying = False
+        self._state: State = "closed"
+        self._generation = 0
+        self._failed = 0
+        self._next_trial = 0.0
 
     @property
-    def state(self) -> str:
-        """``closed``, ``open`` or ``half-open``."""
-        return self._breaker.current_state
+    def state(self) -> State:
+        """As the last call has left it: an open circuit is half-open only while a call is tried."""
+        return self._state
 
     @contextmanager
     def guard(self, *failures: type[Exception]) -> Iterator[None]:
         """Around one call: whatever ends it counts as success, except for ``failures``. Raises OpenError."""
-        trial = self._admit()
+        generation = self._admit()
         try:
             yield
         except failures:
-            self._tell(_fail)
+            self._tell(generation, self._failure)
             raise
         except Exception:
-            self._tell(_succeed)
+            self._tell(generation, self._success)
+            raise
+        except BaseException:
+            self._tell(generation, self._broken_off)
             raise
         else:
-            self._tell(_succeed)
-        finally:
-            if trial:
-                self._trying = False
+            self._tell(generation, self._success)
 
-    def _admit(self) -> bool:
-        """Lets a call pass; whether it is the one that is tried."""
+    def _admit(self) -> int:
+        """The generation of the call that may pass."""
         with self._lock:
-            if self.state == pybreaker.STATE_CLOSED:
-                return False
-            if self._trying or self._clock() < self._opened + self._rest:
+            if self._state == "closed":
+                return self._generation
+            now = self._clock()
+            if now < self._next_trial:
                 raise OpenError
-            self._trying = True
-            self._breaker.half_open()
-            return True
+            self._enter("half-open")
+            self._next_trial = now + self._patience
+            return self._generation
 
-    def _tell(self, outcome: Callable[[], None]) -> None:
+    def _tell(self, generation: int, outcome: Callable[[], None]) -> None:
         with self._lock:
-            if self.state == pybreaker.STATE_OPEN:
-                return  # it began before that
-            with suppress(pybreaker.CircuitBreakerError, _FailureError):
-                self._breaker.call(outcome)
-            if self.state == pybreaker.STATE_OPEN:
-                self._opened = self._clock()
+            if generation == self._generation:  # see the note "generation"
+                outcome()
 
+    def _success(self) -> None:
+        self._failed = 0
+        if self._state != "closed":
+            self._enter("closed")
 
-def _succeed() -> None:
-    pass
+    def _failure(self) -> None:
+        self._failed += 1
+        if self._state != "closed" or self._failed >= self._most:
+            self._enter("open")
+            self._next_trial = self._clock() + self._rest
 
+    def _broken_off(self) -> None:
+        """The process ends the call: nobody knows what would have come of it."""
+        if self._state == "half-open":
+            self._enter("open")
+            self._next_trial = self._clock()
 
-def _fail() -> None:
-    raise _FailureError
+    def _enter(self, state: State) -> None:
+        self._state = state
+        self._generation += 1
+        self._failed = 0

@@ -102,7 +102,8 @@ class Client:
         self._timeout = timeout
         self._within = within
         self._attempts = attempts
-        self._circuit = Circuit(service, failures=failures, rest=rest)
+        # An attempt that is cut off in the middle of an answer takes twice its time at most.
+        self._circuit = Circuit(service, failures=failures, rest=rest, patience=max(rest, 2 * timeout))
         # Shorter than servers keep an idle connection: who closes first must be who knows what has been sent.
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=20)
         # The environment's proxies and .netrc are for calls that leave the house.
