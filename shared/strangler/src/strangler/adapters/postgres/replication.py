@@ -101,8 +101,9 @@ class PostgresReplication:
         warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
         if not rerun:
             preflight.target_empty(service, self.tables(SERVICE))
-        preflight.reachable(service, self.forward.publisher)
-        preflight.reachable(monolith, self.reverse.publisher)
+        for stream, sender, receiver in ((self.forward, monolith, service), (self.reverse, service, monolith)):
+            with preflight.announced(sender, stream.name):
+                preflight.reachable(receiver, stream.publisher, stream.name)
         return warnings
 
     def install(self) -> None:
