@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from django.conf import settings
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_fence_stands_outside_everything_that_may_touch_the_database():
@@ -22,3 +29,28 @@ def test_the_fence_stands_outside_everything_that_may_touch_the_database():
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 def test_a_probe_may_come_by_the_address_of_a_pod(client, path):
     assert client.get(path, headers={"host": "10.0.0.7:8000"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("DATABASE_URL", "postgresql://u:12/canary@h/db"),
+        ("DATABASE_URL", "postgresql://u:canary@h:port/db"),
+        ("DATABASE_URL_FILE", "postgresql://u:canary@h/db"),
+        ("BROKER_URL", "amqp://u:12/canary@h//"),
+        ("BROKER_URL", "amqp://u:canary@h:port//"),
+    ],
+)
+@pytest.mark.parametrize("command", [("manage.py", "check"), ("-m", "celery", "--app", "config", "report")])
+def test_a_start_with_a_broken_address_shows_nothing_of_it(variable, text, command):
+    environment = {**os.environ, variable: text, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    if variable.endswith("_FILE"):
+        del environment[variable.removesuffix("_FILE")]
+
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode != 0
+    assert variable in done.stderr
+    assert "canary" not in done.stdout + done.stderr

@@ -70,7 +70,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # are for those who look into the admin.
 CHASSIS_ACCOUNTS = "remote"
 # Through it other services are asked, for it knows who owns what.
-GATEWAY_URL = environment.secret("GATEWAY_URL")
+GATEWAY_URL = environment.gateway()
 CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
 CHASSIS_AUDIENCE = "shop"
 PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]

@@ -49,7 +49,7 @@ DATABASES = {"default": environment.database(application="products")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHASSIS_ACCOUNTS = "remote"
-GATEWAY_URL = environment.secret("GATEWAY_URL")
+GATEWAY_URL = environment.gateway()
 CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
 CHASSIS_AUDIENCE = "shop"
 # Who has a token of this key is a service and may ask at /internal; without the key nobody may.

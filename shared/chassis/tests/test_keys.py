@@ -83,3 +83,11 @@ def test_a_web_key_of_another_kind_is_not_taken(change):
 def test_a_malformed_web_key_is_an_error(text):
     with pytest.raises(ValueError, match=r"\w"):
         keys.from_web_key({"kty": "OKP", "crv": "Ed25519", "x": text})
+
+
+def test_a_key_in_place_of_its_file_s_name_is_not_repeated():
+    with pytest.raises(ImproperlyConfigured, match="no name of a file") as caught:
+        keys.keyring("-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----", setting="TOKEN_KEY_FILE")
+
+    assert "canary" not in str(caught.value)
+    assert caught.value.__suppress_context__

@@ -32,8 +32,13 @@ QUICK = {
 class Cluster:
     """A running server; ``dsn`` is that of its superuser."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, log: Path) -> None:
         self._server = server
+        self._log = log
+
+    def said(self) -> str:
+        """All that the server has logged."""
+        return self._log.read_text(errors="replace")
 
     def dsn(self, database: str, *, user: str | None = None) -> str:
         """The address of one database, for the superuser or for a role whose password is its name."""
@@ -136,7 +141,7 @@ def running(name: str, folder: Path, settings: Mapping[str, str] = {}) -> Iterat
             assert process.poll() is None, log_file.read_text()
             assert time.monotonic() < deadline, log_file.read_text()
             time.sleep(0.02)
-        yield Cluster(server)
+        yield Cluster(server, log_file)
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(30)

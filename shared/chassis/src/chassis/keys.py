@@ -43,7 +43,7 @@ def keyring(path: str, *, setting: str) -> KeyRing:
     """
     found = [key for key in _keys(path, setting) if isinstance(key, Ed25519PrivateKey)]
     if not found:
-        raise ImproperlyConfigured(f"{setting}: {path} holds no private key in PEM")
+        raise ImproperlyConfigured(f"{setting}: {_named(path)} holds no private key in PEM")
     keys = {thumbprint(key.public_key()): key for key in found}
     return KeyRing(signer=next(iter(keys)), keys=keys)
 
@@ -58,7 +58,7 @@ def trusted(paths: tuple[str, ...], *, setting: str) -> Mapping[str, Ed25519Publ
     for path in paths:
         public = [key.public_key() if isinstance(key, Ed25519PrivateKey) else key for key in _keys(path, setting)]
         if not public:
-            raise ImproperlyConfigured(f"{setting}: {path} holds no key in PEM")
+            raise ImproperlyConfigured(f"{setting}: {_named(path)} holds no key in PEM")
         found.update({thumbprint(key): key for key in public})
     return found
 
@@ -87,15 +87,20 @@ def _keys(path: str, setting: str) -> Iterator[Ed25519PrivateKey | Ed25519Public
     try:
         blocks = list(_PEM.finditer(Path(path).read_bytes()))
     except OSError as error:
-        raise ImproperlyConfigured(f"{setting}: {path} cannot be read: {error.strerror}") from error
+        raise ImproperlyConfigured(f"{setting}: {_named(path)} cannot be read: {error.strerror}") from None
     for block in blocks:
         try:
             key = _load(block.group(0), private=block.group(1) == b"PRIVATE")
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise ImproperlyConfigured(f"{setting}: {path} holds a key that cannot be read") from error
+            raise ImproperlyConfigured(f"{setting}: {_named(path)} holds a key that cannot be read") from None
         if not isinstance(key, Ed25519PrivateKey | Ed25519PublicKey):
-            raise ImproperlyConfigured(f"{setting}: {path} holds a key that is not Ed25519")
+            raise ImproperlyConfigured(f"{setting}: {_named(path)} holds a key that is not Ed25519")
         yield key
+
+
+def _named(path: str) -> str:
+    """The file, unless it is the key itself that somebody has given in place of its name."""
+    return "what is given, which is no name of a file," if "\n" in path or "-----" in path else path
 
 
 def _load(pem: bytes, *, private: bool) -> object:

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from chassis import addresses
 from chassis import settings as environment
 
 
@@ -126,7 +127,10 @@ def broker_url() -> str:
 
     Raises ImproperlyConfigured.
     """
-    return str(_setting("CHASSIS_BROKER_URL", "") or environment.secret("BROKER_URL"))
+    own = str(_setting("CHASSIS_BROKER_URL", ""))
+    url = own or environment.secret("BROKER_URL")
+    addresses.check_broker("CHASSIS_BROKER_URL" if own else "BROKER_URL", url)
+    return url
 
 
 def unheard() -> Collection[str]:

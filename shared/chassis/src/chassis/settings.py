@@ -13,6 +13,8 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
+from chassis import addresses
+
 _RATE = re.compile(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)")
 _SWITCH = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
@@ -30,7 +32,11 @@ def text(name: str) -> str:
     try:
         return Path(file).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ImproperlyConfigured(f"{name}_FILE={file!r} cannot be read: {error}") from error
+        # The file is not named: who gives the secret itself for a file's name must not find it in a log.
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ImproperlyConfigured(
+            f"the file that {name}_FILE names cannot be read: {reason}: see that it is there, and who may read it"
+        ) from None
 
 
 def secret(name: str) -> str:
@@ -80,9 +86,10 @@ def database(*, application: str) -> dict[str, Any]:
     vanished without a word is noticed after 15 seconds, also by those who wait for its answer: before
     the gateway gives the request up.
     """
-    settings: dict[str, Any] = dict(dj_database_url.parse(secret("DATABASE_URL"), conn_max_age=600))
-    if not settings["ENGINE"].endswith("postgresql"):
-        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgresql://…")
+    url = secret("DATABASE_URL")
+    addresses.check_database("DATABASE_URL", url)
+    settings: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=600))
+    addresses.check_options("DATABASE_URL", settings.get("OPTIONS", {}))
     defaults = {
         "application_name": application,
         "connect_timeout": 5,
@@ -95,6 +102,13 @@ def database(*, application: str) -> dict[str, Any]:
     settings["ATOMIC_REQUESTS"] = True
     settings["OPTIONS"] = defaults | settings.get("OPTIONS", {})
     return settings
+
+
+def gateway() -> str:
+    """``GATEWAY_URL``: through it other services are asked, for it knows who owns what."""
+    url = secret("GATEWAY_URL")
+    addresses.check_web("GATEWAY_URL", url)
+    return url
 
 
 def rest_framework(**rates: str) -> dict[str, Any]:
@@ -122,6 +136,7 @@ def celery(*, queue: str) -> dict[str, Any]:
     Only a RabbitMQ broker (``amqp://``) knows quorum queues and confirms; others get neither.
     """
     broker = secret("BROKER_URL")
+    addresses.check_broker("BROKER_URL", broker)
     common: dict[str, Any] = {
         "broker_url": broker,
         "broker_connection_retry_on_startup": True,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from servers import Connection, eventually
+from servers import Cluster, Connection, eventually
 from strangler.application.watch import patrol
 from strangler.domain.errors import PreflightError
 from strangler.domain.project import Database
@@ -124,3 +124,27 @@ def test_after_the_end_only_what_is_left_is_followed(moving: Yard) -> None:
     led_astray(moving, "reverse")
 
     assert len(patrolled(moving)) == 1
+
+
+def test_no_server_logs_a_password_whether_the_other_is_reached_or_not(
+    ground: Yard, clusters: tuple[Cluster, Cluster]
+) -> None:
+    for side, database in zip(("monolith", "service"), ground.databases, strict=True):
+        with ground.side(side) as connection:
+            connection.execute(f"ALTER DATABASE {database} SET log_statement = 'ddl'".encode())
+            connection.execute(f"ALTER DATABASE {database} SET log_min_duration_statement = 0".encode())
+            connection.execute(f"ALTER DATABASE {database} SET log_parameter_max_length = 0".encode())
+    nowhere = "postgresql://nobody:canary@127.0.0.1:1/nowhere"
+    away = Database(name="yard", url="unused", replication_url=nowhere)
+    astray = replace(ground, project=replace(ground.project, databases={**ground.project.databases, "yard": away}))
+    with pytest.raises(PreflightError, match="this server cannot reach") as caught:
+        astray.start()
+    ground.start()
+
+    assert "canary" not in str(caught.value)
+    for cluster in clusters:
+        said = cluster.said()
+        assert "strangler_crates" in said
+        assert "canary" not in said
+        assert "CONNECTION 'postgres" not in said
+        assert "password=" not in said

@@ -118,12 +118,12 @@ def _database(name: str, part: Section, addresses: Addresses) -> Database:
             "needs either embedded = true or an address",
             remedy='write one of: embedded = true, url = "postgresql://…", url_env = "NAME" (alone, or with embedded)',
         )
-    url = addresses.read(part, "url", required=not embedded)
+    url = addresses.database(part, "url", required=not embedded)
     database = Database(
         name=name,
         embedded=embedded and url is None,
         url=url,
-        replication_url=addresses.read(part, "replication_url", required=url is not None),
+        replication_url=addresses.database(part, "replication_url", required=url is not None),
         outbox=_outbox(part),
         variable=part.optional_text("url_env"),
     )
@@ -152,7 +152,7 @@ def _process(name: str, part: Section, base: Path, databases: Mapping[str, Datab
         )
     if command and not directory:
         raise part.error("has a command but no directory", remedy='write directory = "…", or "."')
-    address = addresses.read(part, "address", required=not command)
+    address = addresses.web(part, "address", required=not command)
     process = Process(
         name=name,
         directory=base / directory if directory else None,
@@ -236,8 +236,8 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
     gateway = Gateway(
         port=part.port("port"),
         admin_port=part.port("admin_port"),
-        address=addresses.read(part, "address", required=False),
-        admin=addresses.read(part, "admin", required=False),
+        address=addresses.web(part, "address", required=False),
+        admin=addresses.web(part, "admin", required=False),
         directory=base / directory if directory else None,
         trusted_hops=addresses.number(part, "trusted_hops", most=MOST_HOPS),
     )
@@ -248,7 +248,19 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
 
 
 def _secrets(part: Section) -> Mapping[str, str]:
-    return {name: part.one_of(name, SECRET_KINDS) for name in part}
+    return {name: _kind_of_secret(part, name) for name in part}
+
+
+def _kind_of_secret(part: Section, name: str) -> str:
+    kind = part.text(name)
+    if kind not in SECRET_KINDS:
+        # Without the value: somebody may have written the secret itself.
+        raise part.error(
+            "is not a kind of secret",
+            key=name,
+            remedy=f"known: {', '.join(sorted(SECRET_KINDS))}; the value itself does not belong here",
+        )
+    return kind
 
 
 def _loader(root: Section, processes: Mapping[str, Process]) -> Loader | None:
@@ -277,7 +289,7 @@ def _broker(root: Section, addresses: Addresses) -> dict[str, Any]:
     embedded = part.boolean("embedded", default=False)
     if embedded and part.optional_text("url"):
         raise part.error("needs either embedded = true or an address", remedy="keep one of the two")
-    url, variable = addresses.read(part, "url", required=not embedded), part.optional_text("url_env")
+    url, variable = addresses.broker(part, "url", required=not embedded), part.optional_text("url_env")
     part.close()
     return {"broker_url": url, "broker_variable": variable}
 

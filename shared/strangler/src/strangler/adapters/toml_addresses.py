@@ -8,13 +8,21 @@ laptop, where none is set, and a cluster, where all are.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from strangler.adapters.postgres import dsn
 from strangler.adapters.toml_section import Section
+from strangler.domain.address import ENCODE, Address, flaw_of_broker, flaw_of_web
 from strangler.domain.errors import ConfigurationError
 
+# Of an environment variable; the address itself, written in its place, is none.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIGITS = re.compile(r"[0-9]{1,9}")
+_PLAIN = "write it as http://host:port; a password belongs to what stands before the server, not into its address"
+
+Flaw = Callable[[str], tuple[str, str] | None]
+"""What is wrong with an address, and what to do about it."""
 
 
 class Addresses:
@@ -23,8 +31,36 @@ class Addresses:
     def __init__(self, environment: Mapping[str, str] | None) -> None:
         self._environment = environment
 
-    def read(self, part: Section, key: str, *, required: bool = True) -> str | None:
-        """The value of ``key``, or of the environment variable that ``key_env`` names; None where neither is written.
+    def database(self, part: Section, key: str, *, required: bool = True) -> Address | None:
+        """The address of a database; see ``_read``.
+
+        Raises:
+            ConfigurationError: it cannot be used; no part of it is told.
+        """
+        return self._checked(part, key, dsn.flaw, required=required)
+
+    def web(self, part: Section, key: str, *, required: bool = True) -> Address | None:
+        """The same for a process or a gateway."""
+        return self._checked(part, key, lambda text: _with_remedy(flaw_of_web(text), _PLAIN), required=required)
+
+    def broker(self, part: Section, key: str, *, required: bool = True) -> Address | None:
+        """The same for a broker."""
+        return self._checked(part, key, lambda text: _with_remedy(flaw_of_broker(text), ENCODE), required=required)
+
+    def _checked(self, part: Section, key: str, flaw: Flaw, *, required: bool) -> Address | None:
+        found, place = self._read(part, key, required=required)
+        if found is None or (self._environment is None and place != key):
+            return None if found is None else Address(found)
+        wrong = flaw(found)
+        if wrong:
+            variable = part.optional_text(f"{key}_env")
+            message, remedy = wrong
+            raise part.error(f"what {variable} holds {message}" if variable else message, key=place, remedy=remedy)
+        return Address(found)
+
+    def _read(self, part: Section, key: str, *, required: bool) -> tuple[str | None, str]:
+        """The value of ``key``, or of the environment variable that ``key_env`` names, and which of the two it is of;
+        None where neither is written.
 
         Raises:
             ConfigurationError: both are written, or the variable is ``required`` and not set; see the note "one file".
@@ -33,9 +69,10 @@ class Addresses:
         if value and variable:
             raise _both_given(part, key)
         if variable is None:
-            return value
+            return value, key
+        _check_variable(part, f"{key}_env", variable)
         if self._environment is None:
-            return f"${variable}"
+            return f"${variable}", f"{key}_env"
         held = self._held(part, f"{key}_env", variable)
         if held is None and required:
             raise part.error(
@@ -43,7 +80,7 @@ class Addresses:
                 key=f"{key}_env",
                 remedy=f"export {variable}=… before running the command, or name a file in {variable}_FILE",
             )
-        return held
+        return held, f"{key}_env"
 
     def number(self, part: Section, key: str, *, most: int) -> int:
         """The whole number at ``key``, or in the environment variable that ``key_env`` names; 0 where neither is given.
@@ -54,14 +91,17 @@ class Addresses:
         value, variable = part.number(key, most=most), part.optional_text(f"{key}_env")
         if value and variable:
             raise _both_given(part, key)
-        if variable is None or self._environment is None:
+        if variable is None:
+            return value
+        _check_variable(part, f"{key}_env", variable)
+        if self._environment is None:
             return value
         held = self._held(part, f"{key}_env", variable)
         if held is None:
             return value
         if not _DIGITS.fullmatch(held) or int(held) > most:
             raise part.error(
-                f"{variable} holds {held!r}", key=f"{key}_env", remedy=f"set it to a whole number from 0 to {most}"
+                f"{variable} holds no such number", key=f"{key}_env", remedy=f"set it to a whole number from 0 to {most}"
             )
         return int(held)
 
@@ -72,21 +112,36 @@ class Addresses:
             raise part.error(f"{variable} and {variable}_FILE are both set", key=key, remedy="unset one of the two")
         if not file:
             return value or None
+        # The file is not named: who gives the address itself for a file's name must not find it in a log.
         try:
             content = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise part.error(
-                f"{file}, which {variable}_FILE names, cannot be read: {error}",
+                f"the file, which {variable}_FILE names, cannot be read: {reason}",
                 key=key,
                 remedy="see that it is mounted, and that this user may read it",
-            ) from error
+            ) from None
         if not content:
-            raise part.error(f"{file}, which {variable}_FILE names, is empty", key=key, remedy="write the value there")
+            raise part.error(f"the file, which {variable}_FILE names, is empty", key=key, remedy="write the value there")
         return content
 
 
 def _both_given(part: Section, key: str) -> ConfigurationError:
     return part.error(f"{key} and {key}_env are both given", key=f"{key}_env", remedy="keep one of the two")
+
+
+def _with_remedy(flaw: str | None, remedy: str) -> tuple[str, str] | None:
+    return (flaw, remedy) if flaw else None
+
+
+def _check_variable(part: Section, key: str, variable: str) -> None:
+    if not _VARIABLE.fullmatch(variable):
+        raise part.error(
+            "is not the name of an environment variable",
+            key=key,
+            remedy=f"write a name of letters, digits and _ here; an address itself is written at {key[:-4]}",
+        )
 
 
 def is_written(part: Section, key: str) -> bool:

@@ -149,9 +149,10 @@ class Section:
         return value
 
     def _wrong_type(self, key: str, kind: type, value: object) -> ConfigurationError:
+        # Without the value: addresses and variables of the environment may be passwords.
         found = _TYPE_NAMES.get(type(value), type(value).__name__)
         return self.error(
-            f"must be {_TYPE_NAMES[kind]}, not {found} ({value!r})",
+            f"must be {_TYPE_NAMES[kind]}, not {found}",
             key=key,
             remedy=f"write {_TYPE_NAMES[kind]}",
         )

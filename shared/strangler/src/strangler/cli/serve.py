@@ -132,6 +132,8 @@ class Patrol:
         try:
             if self._parts is None:
                 self._parts = configuration.parts_of(self._project, self._endpoints, self._name)
+                # Before any move: agents whose role may make nothing wait for it.
+                self._parts.ledger.install()
             patrol(self._parts, _recovered)
             _measure(self._name, status(self._parts))
         except StranglerError:

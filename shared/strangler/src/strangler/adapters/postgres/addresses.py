@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from strangler.adapters.postgres import preflight
 from strangler.adapters.postgres.connection import Connection, scalar
+from strangler.adapters.postgres.leading import lead
 from strangler.adapters.postgres.streams import PRESENT, Stream
 
 READABLE = "SELECT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')"
@@ -43,11 +44,12 @@ def lead_to_publisher(subscriber: Connection, publisher: Connection, stream: Str
             return False
     elif not first or scalar(publisher, ACTIVE, stream.name):
         return False
-    preflight.reachable(subscriber, stream.publisher)
-    subscriber.execute(
-        sql.SQL("ALTER SUBSCRIPTION {} CONNECTION {}").format(
-            sql.Identifier(stream.name), sql.Literal(stream.publisher)
-        )
+    with preflight.announced(publisher, stream.name):
+        preflight.reachable(subscriber, stream.publisher, stream.name)
+    lead(
+        subscriber,
+        sql.SQL("ALTER SUBSCRIPTION {} CONNECTION %L").format(sql.Identifier(stream.name)),
+        stream.publisher,
     )
     return True
 

@@ -14,8 +14,9 @@ from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
+from strangler.adapters.postgres.dsn import describe, without_secrets
 from strangler.domain.errors import PreflightError, StackError
 from strangler.ports.side import LostError
 
@@ -95,18 +96,13 @@ def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = 
         extra["replication"] = "database"
     try:
         return Connection.connect(make_conninfo(dsn, **extra), autocommit=True)
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+        # Not `from error`: a traceback would show what libpq quotes of the address.
         raise StackError(
-            f"cannot connect: {error}".strip(),
+            f"cannot connect: {without_secrets(str(error), dsn)}",
             place=describe(dsn),
             remedy="check that the server runs and that strangler.toml names it rightly",
-        ) from error
-
-
-def describe(dsn: str) -> str:
-    """The address without the password."""
-    parts = conninfo_to_dict(dsn)
-    return f"postgresql://{parts.get('host', '')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+        ) from None
 
 
 @cache

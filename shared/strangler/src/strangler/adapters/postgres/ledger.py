@@ -14,10 +14,10 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from strangler.adapters.postgres import installing
-from strangler.adapters.postgres.connection import Connection, connect, scalar
+from strangler.adapters.postgres.connection import Connection, connect, describe, scalar
 from strangler.adapters.postgres.side import PostgresSide
 from strangler.domain import names
-from strangler.domain.errors import RefusedError
+from strangler.domain.errors import RefusedError, StackError
 from strangler.domain.move import Move
 from strangler.domain.phase import State
 from strangler.ports.side import LostError, Side, StaleError
@@ -42,6 +42,9 @@ WHERE move.state = 'starting'
 SELECT = "SELECT capability, state, epoch, owner, intent, step, facts, changed_at FROM strangler.move"
 
 
+MAY_INSTALL = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
+
+
 class PostgresLedger:
     """The schema ``strangler`` in the monolith's database, spoken to in one session.
 
@@ -60,8 +63,19 @@ class PostgresLedger:
         return self._connection
 
     def install(self) -> None:
-        """Creates the ledger's tables, or brings them up to date."""
-        installing.install_ledger(self.connection)
+        """Creates the ledger's tables, or brings them up to date. Who may not, as a gateway's agent, finds them there.
+
+        Raises:
+            StackError: they are not there yet, and this role may not make them.
+        """
+        if scalar(self.connection, MAY_INSTALL):
+            installing.install_ledger(self.connection)
+        elif not self.exists():
+            raise StackError(
+                "the ledger is not there yet, and this role may not make it",
+                place=describe(self.dsn),
+                remedy="start `strangler serve` by the role that moves: the ledger is made by it; who waits goes on then",
+            )
 
     def close(self) -> None:
         """Ends the session, and with it any lock."""

@@ -41,3 +41,13 @@ BEGIN
             FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell();
     END IF;
 END $$;
+
+-- For gateways' agents that are nothing else: whoever is a member reads what to route by, and says what is live.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'strangler_agent') THEN
+        GRANT USAGE ON SCHEMA strangler TO strangler_agent;
+        GRANT SELECT ON strangler.move TO strangler_agent;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON strangler.gateway TO strangler_agent;
+    END IF;
+END $$;

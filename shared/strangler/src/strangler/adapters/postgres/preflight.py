@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
 import psycopg
@@ -11,6 +12,8 @@ from psycopg import sql
 from strangler.adapters.postgres import catalog
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, describe, scalar
+from strangler.adapters.postgres.dsn import without_secrets
+from strangler.adapters.postgres.leading import lead
 from strangler.domain import names
 from strangler.domain.errors import ConfigurationError, PreflightError
 from strangler.domain.project import Capability, Project
@@ -214,24 +217,42 @@ def _actions_from_outside(connection: Connection, found: Sequence[Table]) -> lis
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
-def reachable(subscriber: Connection, publisher_dsn: str) -> None:
-    """The subscriber's server itself can connect to the publisher; leaves nothing behind.
+@contextmanager
+def announced(publisher: Connection, publication: str) -> Iterator[str]:
+    """An empty publication, unless it is there, for as long as somebody looks.
+
+    A server warns of one that is missing, and logs with the warning where it has looked: with the password.
+    """
+    if scalar(publisher, "SELECT 1 FROM pg_publication WHERE pubname = %s", publication):
+        yield publication
+        return
+    publisher.execute(sql.SQL("CREATE PUBLICATION {}").format(sql.Identifier(publication)))
+    try:
+        yield publication
+    finally:
+        if not publisher.broken and not publisher.closed:
+            publisher.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(publication)))
+
+
+def reachable(subscriber: Connection, publisher_dsn: str, publication: str) -> None:
+    """The subscriber's server itself can connect to the publisher, which has the publication; leaves nothing behind.
 
     Raises:
         PreflightError: with the server's own words.
     """
     probe = sql.SQL(
-        "CREATE SUBSCRIPTION strangler_probe CONNECTION {} PUBLICATION strangler_probe "
+        "CREATE SUBSCRIPTION strangler_probe CONNECTION %L PUBLICATION {} "
         "WITH (connect = true, create_slot = false, slot_name = NONE, enabled = false, copy_data = false)"
-    ).format(sql.Literal(publisher_dsn))
+    ).format(sql.Identifier(publication))
     try:
         with subscriber.transaction(force_rollback=True):
             subscriber.execute("SET LOCAL client_min_messages = error")
             subscriber.execute(f"SET LOCAL statement_timeout = {REACH_MS}")
-            subscriber.execute(probe)
+            lead(subscriber, probe, publisher_dsn)
     except psycopg.Error as error:
         raise PreflightError(
-            f"this server cannot reach {describe(publisher_dsn)}: {error.diag.message_primary or error}",
+            f"this server cannot reach {describe(publisher_dsn)}: "
+            + without_secrets(error.diag.message_primary or str(error), publisher_dsn),
             place=describe(subscriber.info.dsn),
             remedy="open the way between the two servers, or set replication_url for that database",
         ) from error

@@ -133,8 +133,9 @@ class PostgresReplication:
         warnings += [one.describe() for one in self._pointers() if not one.constrained]
         if not rerun:
             preflight.target_empty(service, self.tables(SERVICE))
-        preflight.reachable(service, self.forward.publisher)
-        preflight.reachable(monolith, self.reverse.publisher)
+        for stream, sender, receiver in ((self.forward, monolith, service), (self.reverse, service, monolith)):
+            with preflight.announced(sender, stream.name):
+                preflight.reachable(receiver, stream.publisher, stream.name)
         return warnings + comparing.notes(*self._rules(self.tables(MONOLITH), self.tables(SERVICE)))
 
     def install(self) -> None:

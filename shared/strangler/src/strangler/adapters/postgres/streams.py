@@ -12,6 +12,7 @@ from psycopg import sql
 from strangler.adapters.postgres import waiting
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, scalar, wait_until
+from strangler.adapters.postgres.leading import lead
 from strangler.domain import names
 from strangler.domain.errors import MoveError, PreflightError
 from strangler.domain.move import StreamState
@@ -95,16 +96,13 @@ class Stream:
     def subscribe(self, connection: Connection) -> None:
         """Creates the subscription from the slot's position; rows that came by a stream stay behind."""
         try:
-            connection.execute(
+            lead(
+                connection,
                 sql.SQL(
-                    "CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {} WITH "
+                    "CREATE SUBSCRIPTION {} CONNECTION %L PUBLICATION {} WITH "
                     "(slot_name = {}, create_slot = false, copy_data = false, origin = none, enabled = true)"
-                ).format(
-                    sql.Identifier(self.name),
-                    sql.Literal(self.publisher),
-                    sql.Identifier(self.name),
-                    sql.Literal(self.name),
-                )
+                ).format(sql.Identifier(self.name), sql.Identifier(self.name), sql.Literal(self.name)),
+                self.publisher,
             )
         except psycopg.errors.InsufficientPrivilege as error:
             raise PreflightError(

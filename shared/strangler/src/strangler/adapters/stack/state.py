@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from strangler.adapters.stack.identity import Identity, is_alive
+from strangler.domain.address import Address
 from strangler.domain.errors import StackError
 from strangler.domain.project import Endpoints, Project
 
@@ -101,9 +102,9 @@ def _endpoints(project: Project, state: State | None) -> Endpoints:
     return Endpoints(
         gateway=project.gateway.address or (state.gateway if state else ""),
         envoy_admin=project.gateway.admin or (state.envoy_admin if state else ""),
-        broker=project.broker_url or (state.broker if state else ""),
+        broker=Address(project.broker_url or (state.broker if state else "")),
         databases={
-            name: database.url or (state.databases[name] if state else "")
+            name: Address(database.url or (state.databases[name] if state else ""))
             for name, database in project.databases.items()
         },
         addresses={
@@ -116,7 +117,11 @@ def _endpoints(project: Project, state: State | None) -> Endpoints:
 
 def environment_report(project: Project) -> dict[str, Any]:
     """What ``strangler env --json`` prints."""
-    report: dict[str, Any] = asdict(endpoints(project))
+    found = endpoints(project)
+    report: dict[str, Any] = asdict(found)
+    # What is asked for here is the addresses with their passwords.
+    report["broker"] = str.__str__(found.broker)
+    report["databases"] = {name: str.__str__(url) for name, url in found.databases.items()}
     state = read(project)
     report["metrics"] = state.metrics if state else ""
     report["processes"] = (

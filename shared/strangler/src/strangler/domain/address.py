@@ -1,0 +1,102 @@
+"""Addresses that may bear a password: what is wrong with one is told without any part of it.
+
+Note "never echoed": a password that has not been encoded is cut in two by whoever parses it, and one half is then taken
+for a host, a port or a database. So no message about an address that cannot be used holds anything of it.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+# Names, numbers and IPv6, several with a comma between them.
+_HOST = r"(?:\[[\w:.%]+\]|[\w.%-]*)(?::[0-9]*)?"
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
+_SHOWN = re.compile(rf"(?:[^@/]*@)?(?P<hosts>{_HOSTS.pattern})(?P<path>/[^@?#]*)?(?:[?#].*)?", re.DOTALL)
+ENCODE = "write / ? # @ : and % of a password as %2F %3F %23 %40 %3A and %25"
+
+
+class Address(str):
+    """An address as it was given, which prints without its password; ``secret`` is all of it.
+
+    It is a text to every library. Only what people read (``str``, ``repr``, an f-string) leaves the user, the password
+    and the parameters out.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return shown(self.secret)
+
+    def __repr__(self) -> str:
+        return f"<{shown(self.secret)}>"
+
+    def __format__(self, specification: str) -> str:
+        return format(shown(self.secret), specification)
+
+    @property
+    def secret(self) -> str:
+        """The whole address, password and all."""
+        return str.__str__(self)
+
+
+def shown(text: str) -> str:
+    """The address without user, password and parameters; of one that cannot be told apart no more than its scheme."""
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return "an address that is no URL"
+    rest = text[scheme.end() + 3 :]
+    found = _SHOWN.fullmatch(rest)
+    if found is None or ("@" in rest and "@" not in rest.partition("/")[0]):
+        return f"{scheme[0]}://…"
+    return f"{scheme[0]}://{found['hosts']}{found['path'] or ''}"
+
+
+def flaw_of_web(text: str) -> str | None:
+    """What is wrong with the address of a process or gateway; None where nothing is."""
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        return "is no address: http://host:port, or https://"
+    if "@" in text:
+        return "has a user or a password in it, which nothing here would send"
+    return "has a ? or a #, which no address of a server has" if parts.query or parts.fragment else None
+
+
+def flaw_of_broker(text: str) -> str | None:
+    """What is wrong with a broker's address; None where nothing is."""
+    for one in text.split(";"):
+        parts = _split(one)
+        if parts is None or not parts.scheme:
+            return "is no address: amqp://user:password@host:port/vhost"
+        if "@" in f"{parts.path}{parts.query}{parts.fragment}" or parts.fragment:
+            return "has a password that is cut in two: an @ stands behind the first / ? or #"
+    return None
+
+
+def flaw_of_authority(text: str) -> str | None:
+    """What is ambiguous in the URL of a database: a password that the parser would cut in two."""
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return None
+    user, at, rest = text[scheme.end() + 3 :].partition("@")
+    if at and "/" in user:  # the parser looks for the user no further than the first /
+        rest, where = text[scheme.end() + 3 :], text[scheme.end() + 3 :].partition("?")[0]
+        return _CUT if "@" in where else None
+    return _CUT if "@" in rest.partition("?")[0] else None
+
+
+_CUT = "has a password that is cut in two: an @ or a / stands where none can"
+
+
+def _split(text: str) -> SplitResult | None:
+    """The parts of a URL whose host and port can be such."""
+    if not _SCHEME.match(text) or any(letter.isspace() for letter in text):
+        return None
+    try:
+        parts = urlsplit(text)
+        hosts = parts.netloc.rpartition("@")[2]
+        fits = _HOSTS.fullmatch(hosts) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return None
+    return parts if fits else None
