@@ -87,6 +87,8 @@ CHASSIS_AUDIENCE = "shop"
 # Who has a token of this key is a service and may ask at /internal; without the key nobody may.
 SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
 CHASSIS_CONTRACTS = str(BASE_DIR / "contracts")
+# Until a move has filled it, the accounts are the monolith's, and it takes no writes.
+CHASSIS_OPEN_WITHOUT_MOVE = environment.flag("OPEN_WITHOUT_MOVE", default=False)
 CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me"}
 
 # The throttles count in the cache, and each worker process has its own: with two workers a client

@@ -7,6 +7,6 @@ from project import *  # noqa: F403
 from project import MIDDLEWARE
 
 ALLOWED_HOSTS = ["127.0.0.1"]
-MIDDLEWARE = [*MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+MIDDLEWARE = [*MIDDLEWARE, "chassis.admission.AdmissionMiddleware", "chassis.fence.FenceMiddleware"]
 ROOT_URLCONF = "library.urls"
 LOGGING = logs.configuration("library")

@@ -97,6 +97,34 @@ def assert_nothing_written() -> None:
     assert (Visit.objects.count(), Book.objects.count()) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("POST", {}, 503),
+        ("PATCH", {}, 503),
+        ("BREW", {}, 503),
+        ("GET", {}, 404),
+        ("GET", {"x-strangler-to": "service"}, 503),
+    ],
+)
+def test_what_a_move_is_to_fill_takes_no_writes_before_it(
+    transactional_db: None, settings: Any, client: Client, method: str, headers: dict[str, str], status: int
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.CHASSIS_OPEN_WITHOUT_MOVE = False
+
+    answer = client.generic(method, "/books/none", headers={"host": "library.example", **headers})
+
+    assert answer.status_code == status
+    assert Book.objects.count() == 0
+
+
+def test_what_belongs_to_no_move_writes_without_one(transactional_db: None, settings: Any, client: Client) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+
+    assert client.post("/books", headers={"host": "library.example", "x-strangler-to": "monolith"}).status_code == 201
+
+
 def test_an_open_side_answers_itself(side: Side, ask: Ask) -> None:
     answer = ask("/books").result()
 

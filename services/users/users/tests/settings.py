@@ -8,6 +8,7 @@ os.environ.setdefault("SECRET_KEY", "a-key-for-tests-of-more-than-thirty-two-byt
 os.environ.setdefault("TOKEN_KEY_FILE", "each-test-gets-its-own.pem")
 os.environ.setdefault("BROKER_URL", "memory://")
 os.environ.setdefault("PASSWORD_ITERATIONS", "1")
+os.environ.setdefault("OPEN_WITHOUT_MOVE", "1")
 
 from config.settings import *  # noqa: F403
 

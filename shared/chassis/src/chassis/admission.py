@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from django.core.handlers.wsgi import WSGIRequest
 from django.db import connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from prometheus_client import Gauge
 
-from chassis import options
+from chassis import body, options
 
 WAITING = Gauge(
     "chassis_admission_waiting", "Requests that wait until another is done with.", multiprocess_mode="livesum"
@@ -98,14 +99,22 @@ _process = Admission(options.at_work())
 
 
 class AdmissionMiddleware:
-    """Belongs before all that computes or touches the database, and after what must answer in any case."""
+    """Belongs before all that computes or touches the database, and after what must answer in any case.
+
+    A request takes its place when its body is there; see the note "received first" in `chassis.body`.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            if isinstance(request, WSGIRequest):
+                body.of(request)
+        except body.RefusedBody as refused:
+            return refused.answer
         with _process.at_work():
-            return self.get_response(request)
+            return body.release(request, self.get_response(request))
 
 
 def aside() -> AbstractContextManager[None]:

@@ -18,7 +18,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, S
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
-from chassis import forwarding, options, ownership, refusals
+from chassis import body, forwarding, options, ownership, refusals
 from chassis.body import Body
 from chassis.holding import Full, Holding
 from chassis.outage import Outage, is_outage
@@ -72,10 +72,15 @@ class FenceMiddleware:
 
     def _pass(self, request: HttpRequest) -> HttpResponseBase:
         sides = ownership.sides()
+        if not sides and not options.open_without_move() and _needs_a_move(request):
+            return _unmoved()
         if not sides or not isinstance(request, WSGIRequest):
             return self.reach(request)
-        with Body(request) as body:
-            return _Passage(self, request, body, sides).run()
+        try:
+            passage = _Passage(self, request, body.of(request), sides)
+        except body.RefusedBody as refused:
+            return refused.answer
+        return body.release(request, passage.run())
 
 
 class _Passage:
@@ -103,7 +108,9 @@ class _Passage:
                 return elsewhere
         for _ in range(RUNS):
             attempt = Attempt(self.denied)
-            response = attempt.run(self.middleware.reach, self._fresh())
+            fresh = self.body.again(self.request)
+            response = attempt.run(self.middleware.reach, fresh)
+            self.request.resolver_match = fresh.resolver_match
             if attempt.unfit and not attempt.committed:
                 continue
             if attempt.refused is None and attempt.awaited is None:
@@ -157,18 +164,14 @@ class _Passage:
     def _send(self, state: SideState, *, again: bool) -> HttpResponseBase:
         to = "monolith" if state.side == "service" else "service"
         ownership.note_use(state.capability)
-        if again or self.body.length > options.bounce_limit():
-            if forwarding.FORWARDED in self.request.headers:
+        if again or self.body.length > options.bounce_limit() or not forwarding.has_address(self.request):
+            if forwarding.FORWARDED in self.request.headers or self.body.lost:
                 return _later()
             return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
         response = HttpResponse(status=307)
         response["Location"] = forwarding.own_address(self.request)
         response[TO] = to
         return response
-
-    def _fresh(self) -> WSGIRequest:
-        """The request as it came: what an earlier run has hung on it is gone."""
-        return WSGIRequest({**self.request.environ, "wsgi.input": self.body.open()})
 
 
 class Attempt:
@@ -282,6 +285,19 @@ def _half_done() -> HttpResponseBase:
         "again, or send the same Idempotency-Key."
     )
     return JsonResponse({"detail": detail}, status=503)
+
+
+def _needs_a_move(request: HttpRequest) -> bool:
+    """Whether only the owner can answer: it writes, or has been led here as to the owner."""
+    return request.method not in SAFE_METHODS or TO in request.headers
+
+
+def _unmoved() -> HttpResponseBase:
+    """Where nothing has been moved to yet, a row that is written is one that no move will find."""
+    detail = "Nothing has been moved to this service yet: it takes no writes. The monolith has what you ask for."
+    response = JsonResponse({"detail": detail}, status=503)
+    response["Retry-After"] = "1"
+    return response
 
 
 def _later() -> HttpResponseBase:

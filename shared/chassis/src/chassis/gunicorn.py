@@ -29,6 +29,8 @@ warm_connections = int(os.environ.get("WEB_WARM_CONNECTIONS", "4"))
 keepalive = 75
 graceful_timeout = 30
 timeout = 60
+# It would write past the limit to a wait for the client; see `chassis.patience`.
+sendfile = False
 
 preload_app = False
 control_socket_disable = True

@@ -35,6 +35,11 @@ def bounce_limit() -> int:
     return int(_setting("CHASSIS_BOUNCE_LIMIT", 900_000))
 
 
+def max_body() -> int:
+    """``CHASSIS_MAX_BODY``: the largest body in bytes that is taken in at all; larger ones are answered with 413."""
+    return int(_setting("CHASSIS_MAX_BODY", 16 * 1024 * 1024))
+
+
 def seam_wait() -> float:
     """``CHASSIS_SEAM_WAIT``: seconds for which a row that its owner has is waited for."""
     return float(_setting("CHASSIS_SEAM_WAIT", 10.0))
@@ -86,7 +91,7 @@ def calls_in_transactions() -> bool:
 
 def open_without_move() -> bool:
     """``CHASSIS_OPEN_WITHOUT_MOVE``: whether this side owns what no move concerns. False in a service that is filled by
-    a move: until then its queue and its tasks are the monolith's."""
+    a move: until then its queue and its tasks are the monolith's, and it takes no writes."""
     return bool(_setting("CHASSIS_OPEN_WITHOUT_MOVE", True))
 
 

@@ -1,10 +1,13 @@
-"""gunicorn's threaded worker, which stops so that nobody has connected in vain."""
+"""gunicorn's threaded worker, which stops so that nobody has connected in vain, and waits for nobody for ever."""
 
 from __future__ import annotations
 
 import select
+from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from chassis.patience import PatientSocket
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -23,3 +26,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             while select.select([listener], [], [], 0)[0]:
                 self.accept(listener)
             listener.close()
+
+    def enqueue_req(self, conn: Any) -> None:
+        """With each request of a connection."""
+        if not conn.initialized and not self.cfg.is_ssl and not isinstance(conn.sock, PatientSocket):
+            conn.sock = PatientSocket.around(conn.sock)
+        if isinstance(conn.sock, PatientSocket):
+            conn.sock.begin()
+        super().enqueue_req(conn)

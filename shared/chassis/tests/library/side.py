@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,12 @@ from django.db import connection
 
 SIDE_SQL = Path(__file__).resolve().parents[3] / "strangler/src/strangler/adapters/postgres/side.sql"
 TABLES = ("library_book", "books_inbox")
-ROUTES = [{"methods": ["GET", "POST"], "pattern": "/books.*"}]
 
 
 class Side:
     """Open at epoch 1 at first; ``peer`` is the other side's address."""
 
-    def __init__(self, peer: str) -> None:
+    def __init__(self, peer: str, *, methods: Sequence[str] = ("GET", "POST")) -> None:
         there = connection.settings_dict
         self._session = psycopg.connect(
             host=there["HOST"],
@@ -28,7 +28,7 @@ class Side:
             autocommit=True,
         )
         self._epoch = 1
-        self._install(peer)
+        self._install(peer, [{"methods": list(methods), "pattern": "/books.*"}])
 
     def fence(self) -> None:
         """Closed; who the owner will be is being decided."""
@@ -64,7 +64,7 @@ class Side:
         )
         self._session.close()
 
-    def _install(self, peer: str) -> None:
+    def _install(self, peer: str, routes: list[dict[str, Any]]) -> None:
         self._session.execute(SIDE_SQL.read_bytes())
         for name, event, level in (
             ("strangler_fence", "INSERT OR UPDATE OR DELETE OR TRUNCATE", "STATEMENT"),
@@ -80,7 +80,7 @@ class Side:
             "INSERT INTO strangler.side (capability, side, epoch, open, peer_url, routes, tables) "
             "VALUES ('books', 'monolith', 1, true, %s, %s, %s)",
             peer,
-            json.dumps(ROUTES),
+            json.dumps(routes),
             list(TABLES),
         )
         self._do("SELECT strangler.turn_fences('books', true)")

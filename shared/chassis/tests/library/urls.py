@@ -11,8 +11,8 @@ from pathlib import Path
 
 from chassis import seam
 from django.db import DatabaseError, connection, transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import path
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.urls import path, re_path
 
 from library.models import Book, Visit
 
@@ -22,6 +22,7 @@ class Moment:
 
     def __init__(self) -> None:
         self.passed = 0
+        self.writes = False
         self.planned: Callable[[], None] | None = None
 
     def __call__(self) -> None:
@@ -121,7 +122,39 @@ def read(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponse(status=404) if book is None else JsonResponse({"title": book.title})
 
 
+def echo(request: HttpRequest) -> HttpResponse:
+    """All that a view can see of its request."""
+    echoed = {
+        "method": request.method,
+        "path": [request.path, request.path_info, request.get_full_path(), request.META["SCRIPT_NAME"]],
+        "raw": [request.META["PATH_INFO"], request.META["QUERY_STRING"]],
+        "address": [request.scheme, request.get_host(), request.build_absolute_uri()],
+        "query": dict(request.GET.lists()),
+        "type": [request.content_type, request.content_params, request.encoding],
+        "cookies": request.COOKIES,
+        "headers": {k: v for k, v in request.headers.items() if not k.lower().startswith("x-strangler")},
+        "added": getattr(request, "tenant", None),
+        "post": dict(request.POST.lists()),
+        "files": {name: file.read().hex() for name, file in request.FILES.items()},
+        "body": request.body.hex() if not request.FILES else None,
+    }
+    moment()
+    if moment.writes:
+        Book.objects.create(title="Emma")
+    answer = JsonResponse(echoed, status=201)
+    answer.set_cookie("one", "1")
+    answer.set_cookie("two", "a b", httponly=True)
+    return answer
+
+
+def long(request: HttpRequest) -> StreamingHttpResponse:
+    """More than anybody would pass on in one piece, of unsaid length."""
+    return StreamingHttpResponse(b"%07d\n" % number for number in range(200_000))
+
+
 urlpatterns = [
+    path("books/long", long),
+    re_path("^books/echo", echo),
     path("books", add),
     path("books/swallow", swallow),
     path("books/commit-first", commit_first),
