@@ -225,3 +225,14 @@ def test_a_slot_that_waits_says_for_whom(ground: Yard, monkeypatch: pytest.Monke
         assert connection.execute(slots).fetchone() == (0,)
 
     ground.start()
+
+
+def test_what_has_come_to_stand_there_since_stops_a_switch(moving: Yard) -> None:
+    with moving.service() as connection:
+        for statement in (NOTHING, TRIGGER, "ALTER TABLE ticket ENABLE ALWAYS TRIGGER twice"):
+            connection.execute(statement.encode())
+
+    with pytest.raises(RefusedError, match=r"gate surroundings: the trigger twice of ticket .* \(service\)"):
+        moving.switch()
+
+    assert [finding.id for finding in moving.doctor()] == ["surroundings"]

@@ -89,8 +89,17 @@ def _copy(parts: Parts, move: Move) -> list[Finding]:
             Finding("unfenced", parts.name, one, "cancel the move and start it anew: it will know them then")
             for one in parts.replication.unfenced()
         ),
+        *(
+            Finding("surroundings", parts.name, one, "no switch is done before")
+            for one in parts.replication.obstacles()
+        ),
         *_streams(parts, completed=completed),
     ]
+
+
+def _obstacles(parts: Parts) -> list[Finding]:
+    hint = "no switch is done before"
+    return [Finding("surroundings", parts.name, one, hint) for one in parts.replication.obstacles()]
 
 
 def _streams(parts: Parts, *, completed: bool) -> list[Finding]:

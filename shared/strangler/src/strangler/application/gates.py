@@ -40,6 +40,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         *_streams(parts, move),
         _verified(move),
         _columns(parts),
+        _obstacles(parts),
         _deletions(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
@@ -59,7 +60,7 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
         shut = [gate for gate in gates if not gate.open]
         if not shut:
             return gates
-        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "deletions", "gateway"}]
+        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "surroundings", "deletions", "gateway"}]
         if lasting or time.monotonic() >= deadline:
             raise RefusedError(
                 "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
@@ -116,6 +117,12 @@ def _columns(parts: Parts) -> Gate:
     unfenced = parts.replication.unfenced()
     remedy = "migrate the side that is behind" if drift else "cancel the move and start it anew: it will know them then"
     return Gate("columns", not drift + unfenced, "; ".join(drift + unfenced) or "equal", remedy)
+
+
+def _obstacles(parts: Parts) -> Gate:
+    """What `start` would have refused, and has been made since."""
+    found = parts.replication.obstacles()
+    return Gate("surroundings", not found, "; ".join(found) or "as they were", "see what is said of each")
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:

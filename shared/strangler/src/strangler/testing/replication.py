@@ -22,6 +22,7 @@ class MemoryReplication:
         self.calls: list[str] = []
         self.drifted: list[str] = []
         self.late: list[str] = []
+        self.standing: list[str] = []
         self.warnings: list[str] = []
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
@@ -49,6 +50,9 @@ class MemoryReplication:
 
     def unfenced(self) -> list[str]:
         return self.late
+
+    def obstacles(self) -> list[str]:
+        return self.standing
 
     def clear(self, *, epoch: int) -> None:
         self._call("clear")

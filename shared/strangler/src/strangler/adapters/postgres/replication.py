@@ -90,6 +90,15 @@ class PostgresReplication:
             for table in self._unknown(side)
         ]
 
+    def obstacles(self) -> list[str]:
+        """What has come to stand at a moved table since the move began, and what to do about it."""
+        ours = [self.forward.name, self.reverse.name]
+        return [
+            f"{message} ({side}): {remedy}"
+            for side in (MONOLITH, SERVICE)
+            for message, remedy in surroundings.obstacles(self.session(side), self.tables(side), ours=ours)
+        ]
+
     def preflight(self, *, rerun: bool) -> list[str]:
         """Everything that can be known before anything is changed; returns warnings.
 
