@@ -46,6 +46,14 @@ CROSS JOIN LATERAL (
 ) parts
 WHERE x.indrelid = ANY (%s::oid[]) AND x.indisunique AND NOT x.indisprimary AND x.indisvalid AND x.indislive
 """
+# What a stream names a row by, where that is not the primary key.
+IDENTITIES = """
+SELECT x.indrelid::int8, string_agg(a.attname, ', ' ORDER BY a.attname)
+FROM pg_index x CROSS JOIN unnest(x.indkey[0:x.indnkeyatts - 1]) AS k (number)
+JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.number
+JOIN pg_class c ON c.oid = x.indrelid AND c.relreplident = 'i'
+WHERE x.indrelid = ANY (%s::oid[]) AND x.indisreplident GROUP BY x.indrelid
+"""
 PARTITIONS = """
 SELECT c.oid::int8, pg_get_partkeydef(c.oid), pg_get_expr(c.relpartbound, c.oid)
 FROM pg_class c WHERE c.oid = ANY (%s::oid[])
@@ -154,6 +162,8 @@ def read(connection: Connection, tables: Sequence[Table]) -> Database:
     for oid, *column in rows:
         _add_column(rules[oid], column, types, collations, money)
     _add_constraints(connection, oids, rules)
+    for oid, identity in connection.execute(IDENTITIES, (oids,)).fetchall():
+        rules[oid].sentences.add(f"REPLICA IDENTITY ({identity})")
     for oid, key, bound in connection.execute(PARTITIONS, (oids,)).fetchall():
         rules[oid].sentences |= {f"PARTITION BY {meaning(key)}"} if key else set()
         rules[oid].sentences |= {meaning(bound)} if bound else set()
