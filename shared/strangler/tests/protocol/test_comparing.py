@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from strangler.adapters.postgres import comparing, hashing
-from strangler.adapters.postgres.comparing import Database, notes
+from strangler.adapters.postgres import hashing, rules
+from strangler.adapters.postgres.comparing import notes
 from strangler.adapters.postgres.expressions import bare, meaning
+from strangler.adapters.postgres.rules import Database
 from strangler.domain.errors import PreflightError, RefusedError
 from test_verifying import spoil
 from yard import Yard, footprint
@@ -268,7 +269,7 @@ def test_databases_that_sort_otherwise_are_noted() -> None:
 
 
 def test_databases_that_sort_otherwise_are_proved_all_the_same(moving: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "sort_alike", lambda *_: False)
+    monkeypatch.setattr(rules, "sort_alike", lambda *_: False)
     monkeypatch.setattr(hashing, "RANGE_ROWS", 3)
     with moving.service() as connection:
         spoil(connection, 'DELETE FROM bays."Bay slot" WHERE place = 7')

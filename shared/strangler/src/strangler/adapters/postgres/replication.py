@@ -18,6 +18,7 @@ from strangler.adapters.postgres import (
     probing,
     removing,
     repairing,
+    rules,
     surroundings,
 )
 from strangler.adapters.postgres.catalog import ForeignKey, Table
@@ -77,10 +78,10 @@ class PostgresReplication:
     def drift(self) -> list[str]:
         """What is unequal between the two sides' tables."""
         here, there = self.tables(MONOLITH), self.tables(SERVICE)
-        rules = self._rules(here, there)
+        both = self._rules(here, there)
         # While rows are copied, unique keys and exclusions are off the copy; they are compared when they are back.
         whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
-        return catalog.differences(here, there) + comparing.differences(*rules, uniques=whole)
+        return catalog.differences(here, there) + comparing.differences(*both, uniques=whole)
 
     def unfenced(self) -> list[str]:
         """Partitions that have been made since the move began: no stream carries them and no fence guards them."""
@@ -230,7 +231,7 @@ class PostgresReplication:
         here = {table.name: table for table in self.tables(owner)}
         pairs = {table.name: (here[table.name], table) for table in self.tables(copy_side)}
         expected = sum(table.estimate for _, table in pairs.values())
-        alike = comparing.sort_alike(self.session(owner), self.session(copy_side))
+        alike = rules.sort_alike(self.session(owner), self.session(copy_side))
         found = hashing.compare(
             self.session(owner),
             self.session(copy_side),
@@ -324,8 +325,8 @@ class PostgresReplication:
         for connection in (monolith, service):
             removing.drop_origins(connection, self.capability.name)
 
-    def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[comparing.Database, comparing.Database]:
-        return comparing.read(self.session(MONOLITH), here), comparing.read(self.session(SERVICE), there)
+    def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[rules.Database, rules.Database]:
+        return rules.read(self.session(MONOLITH), here), rules.read(self.session(SERVICE), there)
 
     def _end_streams_of_service(self) -> None:
         self.reverse.withdraw(self.session(SERVICE))
