@@ -17,6 +17,12 @@ from strangler.adapters.postgres.connection import Connection, scalar
 Key = tuple[str, ...]  # as text, whatever the types: a value that Python reads and writes again can come out changed
 
 
+# By rows a page, as the planner counts them: how many rows there were at the last ANALYZE may be long ago.
+WIDTH = """
+SELECT pg_table_size(oid) / nullif(reltuples / nullif(relpages, 0)
+                                   * (pg_relation_size(oid) / current_setting('block_size')::int), 0)
+FROM pg_class WHERE oid = %s AND reltuples > 0
+"""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -100,9 +106,8 @@ class Reader:
         return {tuple(row[:width]): tuple(row[width:]) for row in self.connection.execute(query).fetchall()}
 
     def bytes_a_row(self) -> float:
-        """The table's size by its planner's count of rows; 0 where that is not known."""
-        size: float = scalar(self.connection, "SELECT pg_table_size(%s::oid)::float8", self.table.oid)
-        return size / self.table.estimate if self.table.estimate else 0.0
+        """The table's size by its rows, large values included; 0 where that is not known."""
+        return float(scalar(self.connection, WIDTH, self.table.oid) or 0.0)
 
     def matching(self, keys: Sequence[Key]) -> sql.Composed:
         """The condition that picks the rows with these keys."""
