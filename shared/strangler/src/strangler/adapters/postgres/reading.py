@@ -50,7 +50,7 @@ class Print(NamedTuple):
 class Reader:
     """One table on one side. ``columns`` are read in this order on both sides.
 
-    ``by_bytes`` orders text keys by their bytes: for databases that sort differently, at the price of the index.
+    ``by_bytes`` sorts text keys by their bytes: for databases that sort differently, at the cost of the index.
     """
 
     connection: Connection
