@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from strangler.adapters.postgres import hashing, rules
+from strangler.adapters.postgres.comparing import notes
 from strangler.adapters.postgres.expressions import bare, meaning
+from strangler.adapters.postgres.rules import Database
 from strangler.domain.errors import PreflightError, RefusedError
+from test_verifying import spoil
 from yard import Yard, footprint
 
 TYPES = """
@@ -94,6 +100,17 @@ PARTS = {  # what makes a rule, and what makes another one of it
         "ALTER TABLE ruled DROP span; DROP TYPE span; CREATE TYPE span AS RANGE (subtype = numeric);"
         "ALTER TABLE ruled ADD span span",
     ),
+    "another identity in streams": (
+        "CREATE UNIQUE INDEX one ON ruled (a); CREATE UNIQUE INDEX two ON ruled (id, a);"
+        "ALTER TABLE ruled REPLICA IDENTITY USING INDEX one",
+        "CREATE UNIQUE INDEX one ON ruled (a); CREATE UNIQUE INDEX two ON ruled (id, a);"
+        "ALTER TABLE ruled REPLICA IDENTITY USING INDEX two",
+    ),
+    "a domain in an array in a composite": (
+        "CREATE DOMAIN part AS integer; CREATE TYPE deep AS (a part[]); ALTER TABLE ruled ADD deep deep[]",
+        "CREATE DOMAIN part AS integer CHECK (VALUE < 9); CREATE TYPE deep AS (a part[]);"
+        "ALTER TABLE ruled ADD deep deep[]",
+    ),
     "another partition": (
         "CREATE TABLE reading_2030 PARTITION OF reading FOR VALUES FROM ('2030-01-01') TO ('2031-01-01')",
         "CREATE TABLE reading_2030 PARTITION OF reading FOR VALUES FROM ('2030-01-01') TO ('2030-02-01')",
@@ -130,6 +147,10 @@ ALIKE = {  # what differs and decides nothing
     "two words for now": (
         "ALTER TABLE ruled ADD made timestamptz DEFAULT now()",
         "ALTER TABLE ruled ADD made timestamptz DEFAULT CURRENT_TIMESTAMP",
+    ),
+    "a column that is computed when it is read": (
+        "ALTER TABLE ruled ADD thrice integer GENERATED ALWAYS AS (a * 3) VIRTUAL",
+        "ALTER TABLE ruled ADD thrice integer GENERATED ALWAYS AS ((a * 3)) VIRTUAL",
     ),
     "a check that is not enforced": ("ALTER TABLE ruled ADD CHECK (a > 0) NOT ENFORCED", ""),
 }
@@ -232,3 +253,27 @@ def test_an_expression_means_the_same_however_it_is_printed() -> None:
     assert meaning("((a OR b) AND c)") != meaning("(a OR (b AND c))")
     assert meaning("'a.b'") != meaning("'b'")
     assert bare('kinds."a.b"[]') == '"a.b"[]'
+
+
+def test_databases_that_sort_otherwise_are_noted() -> None:
+    one = Database({}, "libc en_us.utf8", "2.36", "UTF8")
+
+    assert notes(one, one) == []
+    assert notes(one, replace(one, collation="c")) == [
+        "text is sorted by libc en_us.utf8 in the monolith and c in the service"
+    ]
+    assert (
+        "version 2.36 in the monolith and 2.41 in the service" in notes(one, replace(one, collation_version="2.41"))[0]
+    )
+    assert "stores LATIN1" in notes(one, replace(one, encoding="LATIN1"))[0]
+
+
+def test_databases_that_sort_otherwise_are_proved_all_the_same(moving: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "sort_alike", lambda *_: False)
+    monkeypatch.setattr(hashing, "RANGE_ROWS", 3)
+    with moving.service() as connection:
+        spoil(connection, 'DELETE FROM bays."Bay slot" WHERE place = 7')
+
+    found = moving.verify()
+
+    assert (found.verified_rows, found.differing) == (152, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from psycopg import sql
+from strangler.domain.errors import ConfigurationError
 from test_verifying import spoil
 from yard import Yard
 
@@ -110,3 +111,45 @@ def test_tables_of_any_name(ground: Yard) -> None:
 def one_row_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("strangler.adapters.postgres.hashing.RANGE_ROWS", 2)
     monkeypatch.setattr("strangler.adapters.postgres.hashing.FEW", 1)
+
+
+def test_a_name_that_two_tables_have(ground: Yard) -> None:
+    for side in ("monolith", "service"):
+        with ground.side(side) as connection:
+            connection.execute('CREATE TABLE "bays.yard_one" (id int PRIMARY KEY)')
+            connection.execute("CREATE TABLE bays.yard_one (id int PRIMARY KEY)")
+
+    with pytest.raises(ConfigurationError, match=r'bays.yard_one is the name of .*public\."bays\.yard_one"'):
+        ground.with_tables("bays.yard_one").start()
+
+
+@pytest.mark.usefixtures("one_row_a_range")
+def test_keys_of_types_that_are_not_the_servers_own(ground: Yard) -> None:
+    """Each in a schema where no session of the tool looks for operators."""
+    for side in ("monolith", "service"):
+        with ground.side(side) as connection:
+            connection.execute("CREATE SCHEMA kinds")
+            connection.execute("CREATE TYPE kinds.mood AS ENUM ('loud', 'calm')")
+            connection.execute("CREATE DOMAIN kinds.code AS text")
+            connection.execute("CREATE TYPE kinds.spot AS (a integer, b text)")
+            connection.execute("CREATE EXTENSION citext SCHEMA kinds")
+            connection.execute(
+                'CREATE TABLE yard_typed (mood kinds.mood, code kinds.code, spot kinds.spot, "Name" kinds.citext, '
+                'body text, PRIMARY KEY ("Name", mood, code, spot))'
+            )
+    with ground.monolith() as connection:
+        connection.execute(
+            "INSERT INTO yard_typed SELECT (ARRAY['loud', 'calm'])[1 + n % 2]::kinds.mood, n::text, "
+            "(n, 'x,y')::kinds.spot, chr(65 + n % 2 * 32 + n) || n, 'x' FROM generate_series(0, 9) n"
+        )
+    made = ground.with_tables(*ground.project.capabilities["crates"].tables, "yard_typed")
+    made.start()
+    assert made.verify().verified_rows == 162
+    with made.service() as connection:
+        spoil(
+            connection, "DELETE FROM yard_typed WHERE code = '3'", "UPDATE yard_typed SET body = 'y' WHERE code = '7'"
+        )
+
+    found = made.verify(repair=True)
+
+    assert (found.repaired, found.differing) == (2, 0)

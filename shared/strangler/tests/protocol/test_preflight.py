@@ -86,6 +86,11 @@ def test_a_slot_of_an_interrupted_start_is_no_hindrance(moving: Yard) -> None:
         ("CREATE TABLE yard_loose (id int PRIMARY KEY DEFERRABLE)", "yard_loose has no primary key"),
         ("CREATE UNLOGGED TABLE yard_loose (id int PRIMARY KEY)", "yard_loose is unlogged"),
         (
+            "CREATE TABLE yard_loose (id int PRIMARY KEY) PARTITION BY LIST (id); "
+            "CREATE UNLOGGED TABLE yard_loose_1 PARTITION OF yard_loose DEFAULT",
+            "yard_loose_1 is unlogged",
+        ),
+        (
             "CREATE TABLE yard_loose (a int, b int GENERATED ALWAYS AS (a) STORED PRIMARY KEY)",
             "yard_loose has no primary key",
         ),

@@ -208,8 +208,12 @@ def test_a_prepared_transaction_is_named_by_a_gate_and_by_a_lock(moving: Yard, m
 
 
 @pytest.mark.parametrize("side", ["monolith", "service"])
-def test_a_slot_that_waits_says_for_whom(ground: Yard, monkeypatch: pytest.MonkeyPatch, side: str) -> None:
-    monkeypatch.setattr(waiting, "SLOT_SECONDS", 0.5)
+def test_a_slot_that_waits_says_for_whom(
+    ground: Yard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, side: str
+) -> None:
+    for limit in ("SLOT_SECONDS", "AFTER_THE_COPY_SECONDS"):
+        monkeypatch.setattr(waiting, limit, 0.5)
+    monkeypatch.setattr(waiting, "SAY_SECONDS", 0.2)
     with ground.side(side) as connection:
         connection.execute("BEGIN")
         connection.execute("CREATE TABLE elsewhere (id int)")
@@ -219,9 +223,21 @@ def test_a_slot_that_waits_says_for_whom(ground: Yard, monkeypatch: pytest.Monke
 
         assert f"for pid {connection.info.backend_pid} (postgres" in caught.value.message
         assert "CREATE TABLE elsewhere" in caught.value.message
+        assert "waits for open transactions to end\n    for pid" in caplog.text
         connection.execute("ROLLBACK")
     with ground.side(side) as connection:
         slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database() AND temporary"
         assert connection.execute(slots).fetchone() == (0,)
 
     ground.start()
+
+
+def test_what_has_come_to_stand_there_since_stops_a_switch(moving: Yard) -> None:
+    with moving.service() as connection:
+        for statement in (NOTHING, TRIGGER, "ALTER TABLE ticket ENABLE ALWAYS TRIGGER twice"):
+            connection.execute(statement.encode())
+
+    with pytest.raises(RefusedError, match=r"gate surroundings: the trigger twice of ticket .* \(service\)"):
+        moving.switch()
+
+    assert [finding.id for finding in moving.doctor()] == ["surroundings"]

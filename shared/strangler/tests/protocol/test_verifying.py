@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import pytest
 from servers import Connection, eventually
 from strangler.adapters.postgres import hashing
+from strangler.adapters.postgres.catalog import read_tables
+from strangler.adapters.postgres.reading import Reader
 from strangler.domain.errors import MoveError, RefusedError
 from yard import Yard, contents, identifier, refused
 
@@ -388,3 +390,17 @@ def test_a_row_that_differs_among_wide_ones_takes_no_memory(ground: Yard) -> Non
 
     assert differing == 1
     assert most < 1.2 * equal
+
+
+def test_ranges_are_cut_by_bytes_however_old_the_statistics_are(ground: Yard) -> None:
+    with ground.monolith() as connection:
+        connection.execute("CREATE TABLE wide (id int PRIMARY KEY, body text)")
+        insert = "INSERT INTO wide SELECT n, repeat('x', 500) FROM generate_series(%s::int, %s::int) n"
+        connection.execute(insert, (1, 100))
+        connection.execute("ANALYZE wide")
+        connection.execute(insert, (101, 5000))
+        table = read_tables(connection, ["wide"], database="yard")[0]
+
+        width = Reader(connection, table, ("id", "body")).bytes_a_row()
+
+    assert 500 < width < 1000

@@ -87,8 +87,17 @@ def _copy(parts: Parts, move: Move) -> list[Finding]:
     return [
         *(Finding("drift", parts.name, one, "migrate the side that is behind") for one in drift),
         *(Finding("standing", parts.name, str(one), one.remedy) for one in standing.look(parts, move)),
+        *(
+            Finding("surroundings", parts.name, one, "no switch is done before")
+            for one in parts.replication.obstacles()
+        ),
         *_streams(parts, completed=completed),
     ]
+
+
+def _obstacles(parts: Parts) -> list[Finding]:
+    hint = "no switch is done before"
+    return [Finding("surroundings", parts.name, one, hint) for one in parts.replication.obstacles()]
 
 
 def _streams(parts: Parts, *, completed: bool) -> list[Finding]:

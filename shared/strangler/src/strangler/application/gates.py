@@ -20,6 +20,8 @@ LAG_SECONDS = 1.0
 VERIFY_HOURS = 24
 REMEDY_AGENT = "run `strangler serve`, which is part of `strangler up`, or `strangler agent` beside the gateway"
 TRANSACTION_SECONDS = 1.0
+# They do not open by waiting.
+LASTING = frozenset({"verify", "columns", "fences", "surroundings", "deletions", "gateway"})
 
 Ready = Callable[[str], str | None]
 """Asks a side's web process whether it is ready; the reason when it is not."""
@@ -42,6 +44,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         _verified(move),
         _columns(parts),
         _fences(parts, move),
+        _obstacles(parts),
         _deletions(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
@@ -61,7 +64,7 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
         shut = [gate for gate in gates if not gate.open]
         if not shut:
             return gates
-        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "fences", "deletions", "gateway"}]
+        lasting = [gate for gate in shut if gate.name in LASTING]
         if lasting or time.monotonic() >= deadline:
             raise RefusedError(
                 "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
@@ -122,6 +125,12 @@ def _columns(parts: Parts) -> Gate:
 def _fences(parts: Parts, move: Move) -> Gate:
     found = standing.look(parts, move)
     return Gate("fences", not found, "; ".join(map(str, found)) or "as they should be", standing.remedies(found))
+
+
+def _obstacles(parts: Parts) -> Gate:
+    """What `start` would have refused, and has been made since."""
+    found = parts.replication.obstacles()
+    return Gate("surroundings", not found, "; ".join(found) or "as they were", "see what is said of each")
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from strangler.cli.unforeseen import unforeseen
 from strangler.domain.errors import StranglerError
 
 # In the order of a move, as the help lists them; each is the module cli/VERB.py with a ``command``.
@@ -30,6 +31,7 @@ VERBS = (
     "rehearse",
 )
 
+WORDS = "strangler.cli.main.words"
 EPILOG = """\b
 Examples:
   strangler up --detach
@@ -53,12 +55,26 @@ class Verbs(click.Group):
         command.name = cmd_name
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta[WORDS] = list(args)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except StranglerError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(error.exit_code)
+            _end(ctx, error)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001  the last place before the user: whatever it is, it is told
+            _end(ctx, unforeseen(error, ctx.meta.get(WORDS, ())))
+
+
+def _end(ctx: click.Context, error: StranglerError) -> None:
+    click.echo(f"error: {error}", err=True)
+    ctx.exit(error.exit_code)
 
 
 @click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

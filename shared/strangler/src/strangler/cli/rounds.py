@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 
 import click
+import psycopg
 
+from strangler.cli.unforeseen import unforeseen
 from strangler.domain.errors import StranglerError
 
 RETRY_SECONDS = 0.5
@@ -72,24 +74,28 @@ class Rounds:
         return f"not come round for {STANDING_SECONDS:.0f} s: {', '.join(still)}" if still else None
 
     def _go_round(self, name: str, turn: Callable[[], None], at_the_end: Callable[[], None]) -> None:
-        """A server that is away is waited for, and said once."""
+        """A server that is away, or refuses something, is waited for, and said once."""
         said = ""
         while not self.stop.is_set():
             self._turned[name] = time.monotonic()
             try:
                 turn()
                 said = ""
-            except StranglerError as error:
-                if str(error) != said:
-                    said = str(error)
+            except (StranglerError, psycopg.Error) as error:
+                if _told(error) != said:
+                    said = _told(error)
                     click.echo(said, err=True)
                 self.stop.wait(RETRY_SECONDS)
         try:
             at_the_end()
-        except StranglerError as error:
-            click.echo(str(error), err=True)
+        except (StranglerError, psycopg.Error) as error:
+            click.echo(_told(error), err=True)
 
     def _end_on_a_bug(self, arguments: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(arguments)
         self.failed.set()
         self.stop.set()
+
+
+def _told(error: StranglerError | psycopg.Error) -> str:
+    return str(error if isinstance(error, StranglerError) else unforeseen(error))

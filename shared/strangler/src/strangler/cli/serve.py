@@ -6,6 +6,7 @@ import threading
 import time
 
 import click
+import psycopg
 from prometheus_client import Counter, Gauge
 
 from strangler import configuration
@@ -86,7 +87,7 @@ class Turn:
                 self._ours.clear()
                 self._say(f"waiting: {self._lease.holder() or 'another one'} works")
             self._answered = time.monotonic()
-        except StranglerError:
+        except (StranglerError, psycopg.Error):
             self._ours.clear()
             self._said = ""
             raise
@@ -136,7 +137,7 @@ class Patrol:
                 self._parts.ledger.install()
             patrol(self._parts, _recovered)
             _measure(self._name, status(self._parts))
-        except StranglerError:
+        except (StranglerError, psycopg.Error):
             self._rest()
             raise
         self._turn.stop.wait(PATROL_SECONDS)

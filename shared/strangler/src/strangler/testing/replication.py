@@ -22,6 +22,7 @@ class MemoryReplication:
         self.calls: list[str] = []
         self.drifted: list[str] = []
         self.deviating: list[Deviation] = []
+        self.standing: list[str] = []
         self.warnings: list[str] = []
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
@@ -55,6 +56,9 @@ class MemoryReplication:
         right = [each for each in found if each.mendable]
         self.deviating = [each for each in self.deviating if each not in right]
         return [str(each) for each in right]
+
+    def obstacles(self) -> list[str]:
+        return self.standing
 
     def clear(self, *, epoch: int) -> None:
         self._call("clear")

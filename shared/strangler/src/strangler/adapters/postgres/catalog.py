@@ -155,12 +155,25 @@ def read_tables(connection: Connection, names: Sequence[str], *, database: str) 
                 place=f"strangler.toml: table {name}",
                 remedy=f"run its migrations, or name one that is there{': ' + near if near else ''}",
             )
+    _unambiguous(names, rows, database)
     oids = [row[1] for row in rows]
     columns: dict[int, list[Column]] = {oid: [] for oid in oids}
     for oid, *column in connection.execute(COLUMNS, (oids,)).fetchall():
         columns[oid].append(Column(*column))
     keys = dict(connection.execute(KEYS, (oids,)).fetchall())
     return [_table(row[1:], columns[row[1]], keys.get(row[1], ())) for row in rows]
+
+
+def _unambiguous(names: Sequence[str], rows: Sequence[tuple[Any, ...]], database: str) -> None:
+    # `a.b` is a table of the schema `a`, and may be one of `public` whose name has a dot.
+    for name in names:
+        same = [row[3] for row in rows if row[0] == name and row[2] == name]
+        if len(same) > 1:
+            raise ConfigurationError(
+                f"{name} is the name of {' and '.join(same)} in the database {database}",
+                place=f"strangler.toml: table {name}",
+                remedy="rename one of them: a name without a dot is the only way to tell them apart",
+            )
 
 
 def _table(row: tuple[Any, ...], columns: Sequence[Column], key: Sequence[str]) -> Table:

@@ -55,6 +55,9 @@ class Connection(psycopg.Connection[Any]):
             return super().wait(gen, *args, **kwargs)
         except psycopg.Error as error:
             if not self.closed:
+                # For whoever tells it at last, and cannot know which of two databases it was.
+                if not getattr(error, "__notes__", None):
+                    error.add_note(describe(self.info.dsn))
                 raise
             raise LostError(
                 f"the server went away: {error}".strip(),

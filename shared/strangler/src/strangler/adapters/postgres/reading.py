@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,15 @@ from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, scalar
 
 Key = tuple[str, ...]  # as text, whatever the types: a value that Python reads and writes again can come out changed
+
+
+# By rows a page, as the planner counts them: how many rows there were at the last ANALYZE may be long ago.
+WIDTH = """
+SELECT pg_table_size(oid) / nullif(reltuples / nullif(relpages, 0)
+                                   * (pg_relation_size(oid) / current_setting('block_size')::int), 0)
+FROM pg_class WHERE oid = %s AND reltuples > 0
+"""
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 class Range(NamedTuple):
@@ -40,7 +50,7 @@ class Print(NamedTuple):
 class Reader:
     """One table on one side. ``columns`` are read in this order on both sides.
 
-    ``by_bytes`` orders text keys by their bytes: for databases that sort differently, at the price of the index.
+    ``by_bytes`` sorts text keys by their bytes: for databases that sort differently, at the cost of the index.
     """
 
     connection: Connection
@@ -96,9 +106,8 @@ class Reader:
         return {tuple(row[:width]): tuple(row[width:]) for row in self.connection.execute(query).fetchall()}
 
     def bytes_a_row(self) -> float:
-        """The table's size by its planner's count of rows; 0 where that is not known."""
-        size: float = scalar(self.connection, "SELECT pg_table_size(%s::oid)::float8", self.table.oid)
-        return size / self.table.estimate if self.table.estimate else 0.0
+        """The table's size by its rows, large values included; 0 where that is not known."""
+        return float(scalar(self.connection, WIDTH, self.table.oid) or 0.0)
 
     def matching(self, keys: Sequence[Key]) -> sql.Composed:
         """The condition that picks the rows with these keys."""
@@ -115,7 +124,9 @@ class Reader:
             query = "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attcollation <> 0"
             collated = {row[0] for row in self.connection.execute(query, (self.table.oid,)).fetchall()}
         return sql.SQL(", ").join(
-            sql.SQL('{} COLLATE pg_catalog."C"' if column in collated else "{}").format(sql.Identifier(column))
+            sql.SQL('{} COLLATE pg_catalog."C"' if column in collated or _as_text(self.table, column) else "{}").format(
+                _compared(self.table, column)
+            )
             for column in self.table.key
         )
 
@@ -136,7 +147,18 @@ def matching(table: Table, keys: Sequence[Key]) -> sql.Composed:
     """The condition that picks the rows with these keys, of which there is at least one."""
     # VALUES are joined by a hash; a plain list of pairs would be tried one by one.
     values = sql.SQL(", ").join(_values(table, key) for key in keys)
-    return sql.SQL("({}) IN (VALUES {})").format(_names(table.key), values)
+    columns = sql.SQL(", ").join(_compared(table, column) for column in table.key)
+    return sql.SQL("({}) IN (VALUES {})").format(columns, values)
+
+
+def _as_text(table: Table, column: str) -> bool:
+    """Whether a column of the key is compared as text: a type of an extension's or a user's has its operators where no
+    session of the tool looks for them. Its index is of no use then."""
+    return "." in _QUOTED.sub("", table.type_of(column).as_string())
+
+
+def _compared(table: Table, column: str) -> sql.Composed:
+    return sql.SQL("{}::text" if _as_text(table, column) else "{}").format(sql.Identifier(column))
 
 
 def _unlike(name: str, others: Sequence[str]) -> str:
@@ -156,5 +178,10 @@ def _texts(columns: Sequence[str]) -> sql.Composed:
 def _values(table: Table, key: Key) -> sql.Composed:
     typed = zip(key, table.key, strict=True)
     return sql.SQL("({})").format(
-        sql.SQL(", ").join(sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed)
+        sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(
+                sql.Literal(value), sql.SQL("text") if _as_text(table, name) else table.type_of(name)
+            )
+            for value, name in typed
+        )
     )

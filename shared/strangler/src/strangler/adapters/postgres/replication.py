@@ -20,6 +20,7 @@ from strangler.adapters.postgres import (
     references,
     removing,
     repairing,
+    rules,
     standing,
     surroundings,
 )
@@ -81,10 +82,10 @@ class PostgresReplication:
     def drift(self) -> list[str]:
         """What is unequal between the two sides' tables."""
         here, there = self.tables(MONOLITH), self.tables(SERVICE)
-        rules = self._rules(here, there)
+        both = self._rules(here, there)
         # While rows are copied, unique keys and exclusions are off the copy; they are compared when they are back.
         whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
-        return catalog.differences(here, there) + comparing.differences(*rules, uniques=whole)
+        return catalog.differences(here, there) + comparing.differences(*both, uniques=whole)
 
     def deviations(self, *, completed: bool) -> list[Deviation]:
         """What is not as the sides' rows say: fences, their functions, publications, slots and subscriptions.
@@ -107,6 +108,15 @@ class PostgresReplication:
                 state = mending.State(self.capability.name, opened=side == owner, epoch=epoch)
                 done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, self.tables(side))]
         return done
+
+    def obstacles(self) -> list[str]:
+        """What has come to stand at a moved table since the move began, and what to do about it."""
+        ours = [self.forward.name, self.reverse.name]
+        return [
+            f"{message} ({side}): {remedy}"
+            for side in (MONOLITH, SERVICE)
+            for message, remedy in surroundings.obstacles(self.session(side), self.tables(side), ours=ours)
+        ]
 
     def preflight(self, *, rerun: bool) -> list[str]:
         """Everything that can be known before anything is changed; returns warnings.
@@ -241,7 +251,7 @@ class PostgresReplication:
         here = {table.name: table for table in self.tables(owner)}
         pairs = {table.name: (here[table.name], table) for table in self.tables(copy_side)}
         expected = sum(table.estimate for _, table in pairs.values())
-        alike = comparing.sort_alike(self.session(owner), self.session(copy_side))
+        alike = rules.sort_alike(self.session(owner), self.session(copy_side))
         found = hashing.compare(
             self.session(owner),
             self.session(copy_side),
@@ -335,8 +345,8 @@ class PostgresReplication:
         for connection in (monolith, service):
             removing.drop_origins(connection, self.capability.name)
 
-    def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[comparing.Database, comparing.Database]:
-        return comparing.read(self.session(MONOLITH), here), comparing.read(self.session(SERVICE), there)
+    def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[rules.Database, rules.Database]:
+        return rules.read(self.session(MONOLITH), here), rules.read(self.session(SERVICE), there)
 
     def _end_streams_of_service(self) -> None:
         self.reverse.withdraw(self.session(SERVICE))

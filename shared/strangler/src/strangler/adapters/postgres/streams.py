@@ -73,7 +73,7 @@ class Stream:
             MoveError: a transaction of that server does not end.
         """
         statement = sql.SQL("SELECT pg_create_logical_replication_slot({}, 'pgoutput')").format(sql.Literal(self.name))
-        waiting.made(connection, statement, watch=watch)
+        waiting.made(connection, statement, watch=watch, within=waiting.AFTER_THE_COPY_SECONDS)
 
     @contextmanager
     def exported_slot(self, watch: Connection) -> Iterator[str]:
@@ -89,7 +89,7 @@ class Stream:
             statement = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput (SNAPSHOT 'export')").format(
                 sql.Identifier(self.name)
             )
-            yield waiting.made(session, statement, watch=watch)[2]
+            yield waiting.made(session, statement, watch=watch, within=waiting.SLOT_SECONDS)[2]
         finally:
             session.close()
 

@@ -17,10 +17,11 @@ PREPARED_SECONDS = 5.0
 
 # Each yields the table's oid, and what is named.
 INHERITING = """
-SELECT h.inhparent::int8, h.inhrelid::regclass::text FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
+SELECT h.inhparent::int8, c.relname::text FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
 WHERE h.inhparent = ANY (%(oids)s::oid[]) AND NOT c.relispartition AND c.relkind IN ('r', 'f', 'p')
 UNION ALL
-SELECT h.inhrelid::int8, h.inhparent::regclass::text FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
+SELECT h.inhrelid::int8, p.relname::text FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
+JOIN pg_class p ON p.oid = h.inhparent
 WHERE h.inhrelid = ANY (%(oids)s::oid[]) AND NOT c.relispartition AND NOT h.inhparent = ANY (%(oids)s::oid[])
 """
 RULES = """
@@ -112,17 +113,10 @@ def fit(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str])
     Raises:
         PreflightError: naming the table, and what stands around it.
     """
-    place = describe(connection.info.dsn)
+    for message, remedy in obstacles(connection, tables, ours=ours):
+        raise PreflightError(message, place=describe(connection.info.dsn), remedy=remedy)
     by_oid = {table.oid: table for table in tables}
     values: dict[str, Any] = {"oids": list(by_oid), "ours": list(ours)}
-    for obstacle in OBSTACLES:
-        for oid, name in connection.execute(obstacle.query, values).fetchall():
-            table = by_oid[oid]
-            raise PreflightError(
-                obstacle.message.format(table=table.name, name=name),
-                place=place,
-                remedy=obstacle.remedy.format(qualified=table.qualified),
-            )
     _no_prepared(connection)
     notes = [
         f"{by_oid[oid].name} is published by {name}: once the move is completed, nothing of it comes that way"
@@ -133,6 +127,20 @@ def fit(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str])
         for name, event in connection.execute(EVENT_TRIGGERS).fetchall()
     ]
     return notes
+
+
+def obstacles(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str]) -> list[tuple[str, str]]:
+    """What no move gets over, each with its remedy; ``ours`` are the names of this move's streams."""
+    by_oid = {table.oid: table for table in tables}
+    values: dict[str, Any] = {"oids": list(by_oid), "ours": list(ours)}
+    return [
+        (
+            obstacle.message.format(table=by_oid[oid].name, name=name),
+            obstacle.remedy.format(qualified=by_oid[oid].qualified),
+        )
+        for obstacle in OBSTACLES
+        for oid, name in connection.execute(obstacle.query, values).fetchall()
+    ]
 
 
 def rows_fit(connection: Connection, tables: Sequence[Table]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any
@@ -11,7 +13,11 @@ from psycopg import sql
 from strangler.adapters.postgres.connection import Connection, describe
 from strangler.domain.errors import MoveError
 
+log = logging.getLogger(__name__)
+
 SLOT_SECONDS = 60.0
+AFTER_THE_COPY_SECONDS = 600.0  # to give up then is to copy everything again
+SAY_SECONDS = 10.0
 BLOCKING = """
 SELECT coalesce('pid ' || h.pid || ' (' || concat_ws(', ', a.usename, nullif(a.application_name, ''), a.datname)
                 || '), ' || a.state || ' for ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s: '
@@ -24,15 +30,17 @@ WHERE w.pid = %s AND w.locktype = 'transactionid' AND NOT w.granted
 """
 
 
-def made(session: Connection, statement: sql.Composed, *, watch: Connection) -> tuple[Any, ...]:
+def made(session: Connection, statement: sql.Composed, *, watch: Connection, within: float) -> tuple[Any, ...]:
     """Runs a statement that makes a slot, and returns its row; ``watch`` is another session of the same server.
 
+    Says now and then for whom it waits.
+
     Raises:
-        MoveError: it had to wait too long; names the transaction that it waited for.
+        MoveError: it had to wait longer than ``within`` seconds; names the transactions that it waited for.
     """
     with ThreadPoolExecutor(1) as pool:
         try:
-            return _in_time(pool.submit(_row, session, statement), session, watch)
+            return _in_time(pool.submit(_row, session, statement), session, watch, within)
         except BaseException:
             session.cancel()
             raise
@@ -44,14 +52,19 @@ def _row(session: Connection, statement: sql.Composed) -> tuple[Any, ...]:
     return row
 
 
-def _in_time(making: Future[tuple[Any, ...]], session: Connection, watch: Connection) -> tuple[Any, ...]:
-    try:
-        return making.result(timeout=SLOT_SECONDS)
-    except NotYet:
-        rows = watch.execute(BLOCKING, (session.info.backend_pid,)).fetchall()
-    raise MoveError(
-        f"the slot could not be made within {SLOT_SECONDS:g} s: it waits for every transaction that is open"
-        + "".join(f"\n    for {row[0]}" for row in rows),
-        place=describe(watch.info.dsn),
-        remedy="let that transaction end, or end it, and run the command again",
-    )
+def _in_time(making: Future[tuple[Any, ...]], session: Connection, watch: Connection, within: float) -> tuple[Any, ...]:
+    deadline = time.monotonic() + within
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return making.result(timeout=min(max(left, 0.0), SAY_SECONDS))
+        except NotYet:
+            rows = watch.execute(BLOCKING, (session.info.backend_pid,)).fetchall()
+            whom = "".join(f"\n    for {row[0]}" for row in rows)
+        if left <= SAY_SECONDS:
+            raise MoveError(
+                f"the slot could not be made within {within:g} s: it waits for every transaction that is open{whom}",
+                place=describe(watch.info.dsn),
+                remedy="let that transaction end, or end it, and run the command again",
+            )
+        log.warning("a slot at %s waits for open transactions to end%s", describe(watch.info.dsn), whom)
