@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from chassis import options, ownership
+from chassis import leases, options, ownership
 from chassis.outage import is_outage
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ WHERE NOT EXISTS (SELECT FROM {table} WHERE subject = %s AND type = %s AND versi
 ON CONFLICT (message_id) DO NOTHING
 """
 KNOWN = "SELECT EXISTS (SELECT FROM {table} WHERE message_id = %s)"
-# Two messages of one subject must not both look before either has written; the rows of the newer are then seen.
-ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 
 class InboxRow(models.Model):
@@ -205,7 +203,8 @@ def _take(table: str, message: Message, *, newest_only: bool) -> Outcome:
         if not newest_only:
             cursor.execute(TAKE.format(table=table), row)
             return "handled" if cursor.rowcount else "duplicate"
-        cursor.execute(ALONE, (f"{table} {message.type} {message.subject}",))
+        # Two messages of one subject must not both look before either has written; the rows of the newer are then seen.
+        leases.turn(f"{table} {message.type} {message.subject}")
         cursor.execute(TAKE_NEWEST.format(table=table), (*row, message.subject, message.type, message.version))
         if cursor.rowcount:
             return "handled"
