@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from chassis import events
-from django.db import IntegrityError, connection, transaction
+from chassis import events, leases
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from orders import provider, selectors, signals
@@ -272,19 +272,15 @@ def _tell(order: Order) -> None:
 
 
 # Note "forgetting": an order must not slip in between the look at who is forgotten and the forgetting itself. Both take
-# a lock of the customer's, who places an order a shared one.
-
-_LOCK = "SELECT {}(hashtextextended('orders.customer ' || %s, 0))"
+# the customer's turn, who places an order a shared one.
 
 
 def _stay(user_id: int) -> None:
     """The customer is not forgotten before this transaction ends. Raises ForgottenCustomerError."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK.format("pg_advisory_xact_lock_shared"), [str(user_id)])
+    leases.turn(f"orders.customer {user_id}", shared=True)
     if selectors.is_forgotten(user_id=user_id):
         raise ForgottenCustomerError(user_id)
 
 
 def _alone(user_id: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK.format("pg_advisory_xact_lock"), [str(user_id)])
+    leases.turn(f"orders.customer {user_id}")

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import wraps
 
 from celery import shared_task
-from chassis import ownership
+from chassis import leases, ownership
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection
@@ -98,16 +98,13 @@ def _mail(order: Order, customer: Customer) -> None:
 
 
 def _take(name: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [f"orders.tasks.{name}"])
-        return bool(cursor.fetchone()[0])
+    return leases.take(f"orders.tasks.{name}", leases.this_session())
 
 
 def _give_back(name: str) -> None:
     if connection.connection is None:
-        return  # the session is gone, and the lock with it
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"orders.tasks.{name}"])
+        return  # the session is gone, and the lease with it
+    leases.give(f"orders.tasks.{name}", leases.this_session())
 
 
 def _ago(span: timedelta) -> datetime:

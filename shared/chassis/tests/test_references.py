@@ -311,7 +311,22 @@ def test_a_column_that_something_points_at_but_is_not_queued_is_named(stream: St
 
 
 def test_a_row_that_an_older_version_has_queued_is_swept_where_its_column_is_known(stream: Stream) -> None:
-    """Of members several columns are pointed at, so it is not known which of them it was."""
+    stream.do(
+        "INSERT INTO strangler.side (capability, side, epoch, open, tables) "
+        "VALUES ('donors', 'monolith', 1, false, '{public.ties_donor}')"
+    )
+    stream.do("INSERT INTO ties_receipt (donor_id) VALUES (30), (31)")
+    stream.do("INSERT INTO ties_donor (member_ptr_id, gave) VALUES (31, 5)")
+    for key in ("30", "31"):
+        stream.do("INSERT INTO strangler.orphan (capability, table_name, key) VALUES ('donors', 'ties_donor', %s)", key)
+
+    assert references.sweep() == 1
+    assert list(Receipt.objects.values_list("donor_id", flat=True)) == [31]
+    assert stream.queued() == []
+    stream.do("DELETE FROM ties_receipt; DELETE FROM ties_donor")
+
+
+def test_a_row_that_an_older_version_has_queued_is_left_where_its_column_is_not_known(stream: Stream) -> None:
     Member.objects.create(pk=2, card=1)
     Member.objects.create(pk=1, card=2)
     Fine.objects.create(member_id=2)

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from chassis import options, ownership, refusals
+from chassis import leases, options, ownership, refusals
 from chassis.refusals import Seen
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ WHERE NOT EXISTS (SELECT FROM {table} WHERE subject = %s AND type = %s AND versi
 ON CONFLICT (message_id) DO NOTHING
 """
 KNOWN = "SELECT EXISTS (SELECT FROM {table} WHERE message_id = %s)"
-# Two messages of one subject must not both look before either has written; the rows of the newer are then seen.
-ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 
 class InboxRow(models.Model):
@@ -190,7 +188,8 @@ def _take(table: str, message: Message, *, newest_only: bool) -> Outcome:
         if not newest_only:
             cursor.execute(TAKE.format(table=table), row)
             return "handled" if cursor.rowcount else "duplicate"
-        cursor.execute(ALONE, (f"{table} {message.type} {message.subject}",))
+        # Two messages of one subject must not both look before either has written; the rows of the newer are then seen.
+        leases.turn(f"{table} {message.type} {message.subject}")
         cursor.execute(TAKE_NEWEST.format(table=table), (*row, message.subject, message.type, message.version))
         if cursor.rowcount:
             return "handled"

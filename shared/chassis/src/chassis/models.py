@@ -1,4 +1,4 @@
-"""What waits to be published, and what has been: one table of each a database. Neither moves with a capability."""
+"""What waits to be published, what has been, and who may do what; none of it moves with a capability."""
 
 from __future__ import annotations
 
@@ -57,3 +57,18 @@ class PublishedMessage(MessageRow):
     class Meta:
         db_table = "chassis_published"
         indexes = (models.Index(fields=["published_at"], name="chassis_published_at"),)
+
+
+class Lease(models.Model):
+    """What one session at a time may do; see `chassis.leases`. Rows whose name begins with ``turn`` have no holder."""
+
+    name: models.TextField[str, str] = models.TextField(primary_key=True)
+    pid: models.IntegerField[int | None, int | None] = models.IntegerField(null=True)
+    role: models.BigIntegerField[int | None, int | None] = models.BigIntegerField(null=True)
+    started_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "chassis_lease"
+
+    def __str__(self) -> str:
+        return self.name

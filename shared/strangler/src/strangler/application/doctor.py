@@ -87,10 +87,7 @@ def _copy(parts: Parts, move: Move) -> list[Finding]:
     return [
         *(Finding("drift", parts.name, one, "migrate the side that is behind") for one in drift),
         *(Finding("standing", parts.name, str(one), one.remedy) for one in standing.look(parts, move)),
-        *(
-            Finding("surroundings", parts.name, one, "no switch is done before")
-            for one in parts.replication.obstacles()
-        ),
+        *_obstacles(parts),
         *_streams(parts, completed=completed),
     ]
 

@@ -326,7 +326,8 @@ class PostgresReplication:
         """What in the monolith still points into the capability."""
         if self.dropped():
             return []
-        return list(dict.fromkeys(f"{one.table}.{one.column}" for one in self._pointers()))
+        into = catalog.references_into(self.session(MONOLITH), self.tables(MONOLITH))
+        return [f"{key.table}.{key.column}" for key in into]
 
     def remove(self, *, empty_copy: bool) -> None:
         """Takes away all that a move has made in both databases; can be run again."""
