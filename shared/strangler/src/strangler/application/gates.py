@@ -42,6 +42,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         _verified(move),
         _columns(parts),
         _fences(parts, move),
+        _sequences(parts, move),
         _deletions(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
@@ -61,7 +62,9 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
         shut = [gate for gate in gates if not gate.open]
         if not shut:
             return gates
-        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "fences", "deletions", "gateway"}]
+        lasting = [
+            gate for gate in shut if gate.name in {"verify", "columns", "fences", "sequences", "deletions", "gateway"}
+        ]
         if lasting or time.monotonic() >= deadline:
             raise RefusedError(
                 "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
@@ -122,6 +125,12 @@ def _columns(parts: Parts) -> Gate:
 def _fences(parts: Parts, move: Move) -> Gate:
     found = standing.look(parts, move)
     return Gate("fences", not found, "; ".join(map(str, found)) or "as they should be", standing.remedies(found))
+
+
+def _sequences(parts: Parts, move: Move) -> Gate:
+    found = parts.replication.misnumbered(move.owner)
+    remedy = f"make the sequences of the {other(move.owner)} able to go on, or name those that belong nowhere"
+    return Gate("sequences", not found, "; ".join(found) or "can go on", remedy)
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:

@@ -91,7 +91,8 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What moves as one: tables, routes, and the service that will own them."""
+    """What moves as one: tables, routes, and the service that will own them; ``sequences`` are those that none of its
+    columns names."""
 
     name: str
     tables: Sequence[str]
@@ -99,6 +100,7 @@ class Capability:
     process: str
     database: str
     references: Sequence[Reference] = ()
+    sequences: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Project:
     script: Path | None = None
     broker_url: str | None = None
     broker_variable: str | None = None
+    staying_sequences: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class MemoryReplication:
         self.capability = capability
         self.calls: list[str] = []
         self.drifted: list[str] = []
+        self.unnumbered: list[str] = []
         self.deviating: list[Deviation] = []
         self.warnings: list[str] = []
         self.elsewhere: list[str] = []
@@ -46,6 +47,9 @@ class MemoryReplication:
 
     def drift(self) -> list[str]:
         return self.drifted
+
+    def misnumbered(self, owner: str) -> list[str]:
+        return list(self.unnumbered)
 
     def deviations(self, *, completed: bool) -> list[Deviation]:
         return list(self.deviating)
