@@ -22,6 +22,7 @@ class MemoryReplication:
         self.calls: list[str] = []
         self.drifted: list[str] = []
         self.unnumbered: list[str] = []
+        self.refusing: list[Deviation] = []
         self.deviating: list[Deviation] = []
         self.warnings: list[str] = []
         self.elsewhere: list[str] = []
@@ -59,6 +60,13 @@ class MemoryReplication:
         right = [each for each in found if each.mendable]
         self.deviating = [each for each in self.deviating if each not in right]
         return [str(each) for each in right]
+
+    def stopped(self, owner: str, *, epoch: int, ended: bool) -> list[Deviation]:
+        return list(self.refusing)
+
+    def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
+        relieved, self.refusing = self.refusing, []
+        return [str(each) for each in relieved]
 
     def clear(self, *, epoch: int) -> None:
         self._call("clear")

@@ -113,7 +113,11 @@ class PostgresReplication:
             if marks:
                 connection = self.session(side)
                 state = mending.State(self.capability.name, opened=side == owner, epoch=epoch)
-                done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, self.tables(side))]
+                there = catalog.all_tables(connection)
+                tables = catalog.read_tables(
+                    connection, [name for name in self.capability.tables if name in there], database=side
+                )
+                done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, tables)]
         return done
 
     def preflight(self, *, rerun: bool) -> list[str]:
@@ -327,6 +331,26 @@ class PostgresReplication:
     def _end_streams_of_service(self) -> None:
         self.reverse.withdraw(self.session(SERVICE))
         fences.allow_truncate(self.session(SERVICE), tables=self.tables(SERVICE))
+
+    def stopped(self, owner: str, *, epoch: int, ended: bool) -> list[Deviation]:
+        """Fences that refuse the owner's own writes; all that is compared while there are no streams."""
+        state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
+        return [
+            Deviation(
+                owner,
+                f"fences of {table}: {', '.join(fences)} would refuse every write",
+                "`strangler serve` turns them right within seconds; see the log of who runs ALTER TABLE … TRIGGER",
+                mendable=True,
+                unproven=False,
+                mark=table,
+            )
+            for table, fences in mending.firing(self.session(owner), state).items()
+        ]
+
+    def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
+        """Has them refuse no more, if the side is open at ``epoch``; may be called beside a coordinator."""
+        state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
+        return [f"{each} in the {owner}" for each in mending.relieve(self.session(owner), state)]
 
     def _look_at_sequences(self) -> None:
         monolith, service = self.session(MONOLITH), self.session(SERVICE)

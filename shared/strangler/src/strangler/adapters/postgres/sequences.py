@@ -170,8 +170,8 @@ def every_sequence_placed(connection: Connection, project: Project) -> None:
         raise ConfigurationError(
             f"no column names these sequences, and nothing says where they belong: {', '.join(lost)}",
             place="strangler.toml: stays.sequences",
-            remedy="add each to the sequences of the capability whose rows it numbers, or to stays.sequences: one that "
-            "does not move starts anew in the service",
+            remedy="add each to the sequences of the capability whose rows it numbers, or to stays.sequences, or "
+            "drop it: one that does not move starts anew in the service",
         )
 
 
