@@ -70,6 +70,7 @@ deletes = false
 
 [stays]
 tables = ["bin", "auth_*"]
+sequences = ["old_*"]
 """
 
 
@@ -114,6 +115,7 @@ def test_the_whole_of_a_file_is_read(tmp_path: Path) -> None:
     assert project.loader.sample == ["--few"]
     assert (project.scenario, project.broker_url) == ("tests.traffic:Crowd", "amqp://broker")
     assert project.stays == ["bin", "auth_*"]
+    assert project.staying_sequences == ["old_*"]
 
 
 def test_a_capability_is_read(tmp_path: Path) -> None:
@@ -222,6 +224,7 @@ MISTAKES = [
         "write text",
     ),
     ('column = "thing_id"', "", "capabilities.things.references[0].column", "is missing", "give text"),
+    ('"old_*"', '"a.b.*"', "stays.sequences[0]", "not a sequence or pattern", "must match"),
     ('"auth_*"', '"a.b.*"', "stays.tables[1]", "not a table or pattern", "must match"),
     ('url = "amqp://broker"', 'url_env = "NO_URL"', "broker.url_env", "NO_URL is not set", "export NO_URL"),
     ('url = "amqp://broker"', 'embedded = true\nurl = "b"', "broker", "needs either", "keep one"),
@@ -257,6 +260,16 @@ def test_a_table_belongs_to_one_capability(tmp_path: Path) -> None:
 
     assert error.place == "strangler.toml: capabilities.boxes.tables[0]"
     assert error.message == "things_thing is also at capabilities.things.tables[0]"
+
+
+def test_a_sequence_belongs_to_one_capability(tmp_path: Path) -> None:
+    boxes = SECOND % ("box", "GET /boxes")
+    wrong = WHOLE.replace('process = "things"', 'process = "things"\nsequences = ["public.stamps", "desk.Stamps"]', 1)
+
+    error = refusal(tmp_path, wrong + boxes + 'sequences = ["stamps"]\n')
+
+    assert error.place == "strangler.toml: capabilities.boxes.sequences[0]"
+    assert error.message == "stamps is also at capabilities.things.sequences[0]"
 
 
 def test_a_table_is_named_once(tmp_path: Path) -> None:

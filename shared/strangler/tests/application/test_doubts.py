@@ -15,6 +15,7 @@ from strangler.domain.errors import RefusedError
 from strangler.domain.move import Deviation
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
+from strangler.testing import Client
 
 OWNERS_FENCE = Deviation(MONOLITH, "the fence fires", "wait", mendable=True, unproven=False)
 COPYS_FENCE = Deviation(SERVICE, "the fence is off", "wait", mendable=True)
@@ -85,3 +86,31 @@ def test_nothing_is_compared_while_it_is_being_made_or_removed(state: State) -> 
     parts.replication.deviating.append(SWAPPED)
 
     assert look(parts, replace(world.moves[NAME], state=state)) == []
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.MOVING, State.COMPLETED])
+def test_an_owner_is_relieved_beside_whoever_holds_the_lock(state: State) -> None:
+    world = moving()
+    world.moves[NAME] = replace(world.moves[NAME], state=state)
+    parts = parts_of(world)
+    parts.replication.refusing.append(OWNERS_FENCE)
+    world.lock(NAME, Client())
+    told: list[str] = []
+
+    patrol(parts, lambda _, what: told.append(what))
+
+    assert told == ["monolith: the fence fires"]
+    assert (NAME, "monolith: the fence fires", 1) in world.history
+
+
+@pytest.mark.parametrize("state", [State.SWITCHING, State.SETTLING, State.CANCELLING])
+def test_nobody_is_relieved_while_the_owner_changes(state: State) -> None:
+    world = moving()
+    world.moves[NAME] = replace(world.moves[NAME], state=state)
+    parts = parts_of(world)
+    parts.replication.refusing.append(OWNERS_FENCE)
+    world.lock(NAME, Client())
+
+    patrol(parts, lambda *_: None)
+
+    assert parts.replication.refusing == [OWNERS_FENCE]

@@ -59,6 +59,7 @@ SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
     "columns": (lambda world, parts: parts.replication.drifted.append("crate.x is on one side only"), "crate.x"),
     "fences": (lambda world, parts: parts.replication.deviating.append(ASKEW), "service: a table was swapped"),
     "surroundings": (lambda world, parts: parts.replication.standing.append("crate has the rule x"), "the rule x"),
+    "sequences": (lambda world, parts: parts.replication.unnumbered.append("crate.id: too small"), "too small"),
     "vacuum (monolith)": (lambda world, parts: parts.monolith.vacuumed.append("crate"), "vacuum of crate"),
     "vacuum (service)": (lambda world, parts: parts.service.vacuumed.append("crate"), "vacuum of crate"),
     "transactions (monolith)": (lambda world, parts: parts.monolith.busy.append(Held(1.5)), "held by pid 7 (clerk)"),
@@ -91,7 +92,7 @@ def test_all_gates_are_open_for_a_move_in_good_health() -> None:
     assert all(gate.open for gate in measured)
     assert [gate.name for gate in measured] == [
         "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns", "fences",
-        "surroundings", "deletions", "vacuum (monolith)", "transactions (monolith)", "vacuum (service)",
+        "surroundings", "sequences", "deletions", "vacuum (monolith)", "transactions (monolith)", "vacuum (service)",
         "transactions (service)", "depot ready", "gateway", "events",
     ]  # fmt: skip
 

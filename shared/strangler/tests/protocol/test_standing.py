@@ -14,6 +14,7 @@ import urllib3
 from envoys import free_port
 from servers import eventually
 from strangler.adapters.postgres import installed
+from strangler.application.ending import complete
 from strangler.application.status import status
 from strangler.application.watch import patrol
 from strangler.domain.errors import RefusedError
@@ -333,6 +334,18 @@ def test_a_partition_that_was_dropped_on_both_sides_is_forgotten(moving: Yard) -
     moving.settle("service")
 
 
+def test_a_table_that_is_gone_is_not_forgotten_and_keeps_nothing_else_from_being_turned_right(moving: Yard) -> None:
+    execute(moving, "service", "DROP TABLE visit", "ALTER TABLE ticket DISABLE TRIGGER strangler_fence")
+
+    told = patrolled(moving)
+
+    assert [line for line in told if "verify" not in line] == [
+        "turned the fences of public.ticket right in the service"
+    ]
+    assert "service: public.visit is no longer there" in {finding.message for finding in moving.doctor()}
+    assert patrolled(moving) == []
+
+
 def test_a_slot_that_was_made_anew_under_its_name_leaves_the_copy_unproven(moving: Yard) -> None:
     name = "strangler_crates_forward"
     execute(moving, "service", f"ALTER SUBSCRIPTION {name} DISABLE")
@@ -367,6 +380,58 @@ def test_every_function_of_a_side_is_known_by_name(moving: Yard) -> None:
             "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'strangler'::regnamespace"
         ).fetchall()
     assert {name for name, _ in installed.shipped()} == {row[0] for row in rows}
+
+
+def test_an_owner_is_relieved_while_a_long_verb_holds_the_move(moving: Yard) -> None:
+    before = triggers(moving)
+    with moving.working() as parts, parts.ledger.coordinating("crates"), moving.monolith() as connection:
+        execute(moving, "monolith", *ENABLED_AGAIN)
+        assert refused(connection, WRITE) == "SF001"
+
+        assert len(patrolled(moving)) == len(LEAVES)
+
+        assert refused(connection, WRITE) is None
+    patrolled(moving)
+    assert triggers(moving) == before
+    moving.switch()
+
+
+def test_an_owner_is_relieved_while_its_first_copy_is_being_made(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("UPDATE strangler.move SET state = 'starting'")
+        execute(moving, "monolith", *ENABLED_AGAIN)
+        assert {finding.id for finding in moving.doctor()} == {"standing"}
+
+        patrolled(moving)
+
+        assert refused(connection, WRITE) is None
+    moving.start()
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_an_owner_is_relieved_after_the_end(moving: Yard, drop: bool) -> None:
+    moving.switch()
+    if drop:
+        execute(moving, "monolith", 'ALTER TABLE audit."Entry" DROP CONSTRAINT "Entry_crate_fkey"')
+    with moving.working() as parts:
+        complete(parts, drop=drop, unused_for=0)
+    with moving.service() as connection:
+        execute(
+            moving,
+            "service",
+            *ENABLED_AGAIN,
+            "CREATE TABLE made PARTITION OF reading FOR VALUES FROM ('2090-01-01') TO ('2091-01-01')",
+        )
+        assert refused(connection, WRITE) == "SF001"
+        assert "standing" in {finding.id for finding in moving.doctor()}
+
+        patrolled(moving)
+
+        assert refused(connection, WRITE) is None
+        assert refused(connection, "TRUNCATE visit") == (None if drop else "SF003")
+    if drop:
+        assert "standing" not in {finding.id for finding in moving.doctor()}
+    assert patrolled(moving) == []
 
 
 @contextmanager

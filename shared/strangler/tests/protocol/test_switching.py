@@ -392,7 +392,10 @@ def test_the_new_owner_that_cannot_be_locked_gives_the_old_one_back(moving: Yard
 
 def test_a_step_that_fails_in_the_pause_gives_the_old_owner_back(moving: Yard) -> None:
     with moving.monolith() as connection:
-        connection.execute("DROP FUNCTION strangler.mark")
+        connection.execute(
+            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE division_by_zero; END'"
+        )
+        connection.execute("CREATE TRIGGER broken BEFORE INSERT ON strangler.marker EXECUTE FUNCTION broken()")
         with pytest.raises(psycopg.Error):
             moving.switch()
 

@@ -56,6 +56,7 @@ def load(path: Path | None = None, *, addresses: bool = True) -> Project:
     project = _project(root, path, Addresses(os.environ if addresses else None))
     root.close()
     _check_tables(project, path.name)
+    _check_sequences(project, path.name)
     _check_routes(project, path.name)
     return project
 
@@ -95,7 +96,7 @@ def _project(root: Section, path: Path, addresses: Addresses) -> Project:
             name: _capability(name, part, processes, databases, ledger)
             for name, part in root.named_sections("capabilities", required=False).items()
         },
-        stays=_stays(root),
+        **_stays(root),
         gateway=_gateway(root.section("gateway", required=False), path.parent, addresses),
         secrets=_secrets(root.section("secrets", required=False)),
         loader=_loader(root, processes),
@@ -186,6 +187,9 @@ def _capability(
         process=part.one_of("process", processes),
         database=part.one_of("database", databases),
         references=[_reference(each) for each in part.sections("references")],
+        sequences=[
+            name.removeprefix("public.") for name in part.texts("sequences", [], matching=_TABLE, kind="sequence")
+        ],
     )
     process = processes[capability.process]
     if not (process.http or process.address):
@@ -294,11 +298,12 @@ def _broker(root: Section, addresses: Addresses) -> dict[str, Any]:
     return {"broker_url": url, "broker_variable": variable}
 
 
-def _stays(root: Section) -> list[str]:
+def _stays(root: Section) -> dict[str, Any]:
     part = root.section("stays", required=False)
     tables = part.texts("tables", [], matching=_TABLE_PATTERN, kind="table or pattern")
+    sequences = part.texts("sequences", [], matching=_TABLE_PATTERN, kind="sequence or pattern")
     part.close()
-    return tables
+    return {"stays": tables, "staying_sequences": sequences}
 
 
 def _check_tables(project: Project, label: str) -> None:
@@ -317,6 +322,19 @@ def _check_tables(project: Project, label: str) -> None:
                     remedy="a table moves with one capability: remove it from the other",
                 )
             seen[table] = f"capabilities.{name}.tables[{index}]"
+
+
+def _check_sequences(project: Project, label: str) -> None:
+    seen: dict[str, str] = {}
+    for name, capability in project.capabilities.items():
+        for index, sequence in enumerate(capability.sequences):
+            if sequence in seen:
+                raise ConfigurationError(
+                    f"{sequence} is also at {seen[sequence]}",
+                    place=f"{label}: capabilities.{name}.sequences[{index}]",
+                    remedy="a sequence that two owners ask gives a number out twice: give each its own",
+                )
+            seen[sequence] = f"capabilities.{name}.sequences[{index}]"
 
 
 def _check_routes(project: Project, label: str) -> None:

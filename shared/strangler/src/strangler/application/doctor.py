@@ -38,6 +38,7 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
         known.add(parts.name)
         findings += _owners(parts)
         findings += _events(parts, move)
+        findings += [Finding("standing", parts.name, str(one), one.remedy) for one in standing.look(parts, move)]
         if move.state in {State.MOVING, State.COMPLETED}:
             findings += _copy(parts, move)
             findings += [
@@ -86,7 +87,6 @@ def _copy(parts: Parts, move: Move) -> list[Finding]:
         return [Finding("drift", error.place, error.message, error.remedy)]
     return [
         *(Finding("drift", parts.name, one, "migrate the side that is behind") for one in drift),
-        *(Finding("standing", parts.name, str(one), one.remedy) for one in standing.look(parts, move)),
         *_obstacles(parts),
         *_streams(parts, completed=completed),
     ]

@@ -21,7 +21,7 @@ VERIFY_HOURS = 24
 REMEDY_AGENT = "run `strangler serve`, which is part of `strangler up`, or `strangler agent` beside the gateway"
 TRANSACTION_SECONDS = 1.0
 # They do not open by waiting.
-LASTING = frozenset({"verify", "columns", "fences", "surroundings", "deletions", "gateway"})
+LASTING = frozenset({"verify", "columns", "fences", "surroundings", "sequences", "deletions", "gateway"})
 
 Ready = Callable[[str], str | None]
 """Asks a side's web process whether it is ready; the reason when it is not."""
@@ -45,6 +45,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         _columns(parts),
         _fences(parts, move),
         _obstacles(parts),
+        _sequences(parts, move),
         _deletions(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
@@ -131,6 +132,12 @@ def _obstacles(parts: Parts) -> Gate:
     """What `start` would have refused, and has been made since."""
     found = parts.replication.obstacles()
     return Gate("surroundings", not found, "; ".join(found) or "as they were", "see what is said of each")
+
+
+def _sequences(parts: Parts, move: Move) -> Gate:
+    found = parts.replication.misnumbered(move.owner)
+    remedy = f"make the sequences of the {other(move.owner)} able to go on, or name those that belong nowhere"
+    return Gate("sequences", not found, "; ".join(found) or "can go on", remedy)
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:

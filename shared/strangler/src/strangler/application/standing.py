@@ -14,13 +14,12 @@ UNPROVEN = "unproven"  # the fact that says why the last verify no longer counts
 
 
 def look(parts: Parts, move: Move) -> list[Deviation]:
-    """Everything that is not as the sides' rows say; nothing before a move runs, or once there is only one side."""
-    if move.state not in {State.MOVING, State.COMPLETED}:
-        return []
-    completed = move.state is State.COMPLETED
-    if completed and (move.facts.get(RETIRED) or parts.replication.dropped()):
-        return []
-    return parts.replication.deviations(completed=completed)
+    """Everything that is not as the sides' rows say; without streams only what refuses the owner's writes."""
+    if _streams(parts, move):
+        return parts.replication.deviations(completed=move.state is State.COMPLETED)
+    if move.state in {State.STARTING, State.COMPLETED}:
+        return parts.replication.stopped(move.owner, epoch=move.epoch, ended=move.state is State.COMPLETED)
+    return []
 
 
 def put_right(parts: Parts, move: Move) -> list[str]:
@@ -28,6 +27,8 @@ def put_right(parts: Parts, move: Move) -> list[str]:
 
     The caller holds the move's lock, and has recovered the move.
     """
+    if not _streams(parts, move):
+        return relieve(parts, move)
     found = look(parts, move)
     doubts = [str(each) for each in found if each.unproven]
     # Before anything is turned right: a process that ends in between must not leave a proof that nobody doubts.
@@ -38,6 +39,26 @@ def put_right(parts: Parts, move: Move) -> list[str]:
             parts.ledger.record(parts.name, each, epoch=move.epoch, found=[str(one) for one in found])
         done += right
     return done
+
+
+def relieve(parts: Parts, move: Move) -> list[str]:
+    """Has an owner's own fences refuse no more; returns what was done.
+
+    Also while somebody else holds the move's lock: a first copy or a verify can take hours.
+    """
+    if move.state not in {State.STARTING, State.MOVING, State.COMPLETED}:
+        return []
+    ended = move.state is State.COMPLETED and not _streams(parts, move)
+    done = parts.replication.relieve(move.owner, epoch=move.epoch, ended=ended)
+    for each in done:
+        parts.ledger.record(parts.name, each, epoch=move.epoch)
+    return done
+
+
+def _streams(parts: Parts, move: Move) -> bool:
+    if move.state is State.COMPLETED:
+        return not (move.facts.get(RETIRED) or parts.replication.dropped())
+    return move.state is State.MOVING
 
 
 def require(parts: Parts, move: Move) -> None:

@@ -14,12 +14,15 @@ Report = Callable[[str, str], None]
 
 
 def patrol(parts: Parts, report: Report) -> None:
-    """One look at one capability; leaves it alone while somebody holds its lock.
+    """One look at one capability; while somebody holds its lock only what keeps its owner from writing is put right.
 
     Raises:
         StranglerError: when a server is away; to be tried again.
     """
     if not parts.ledger.try_lock(parts.name):
+        busy = parts.ledger.move(parts.name)
+        for changed in standing.relieve(parts, busy) if busy is not None else ():
+            report(parts.name, changed)
         return
     try:
         done = recover(parts)
@@ -30,6 +33,7 @@ def patrol(parts: Parts, report: Report) -> None:
             for changed in parts.replication.readdress():
                 parts.ledger.record(parts.name, changed, epoch=move.epoch)
                 report(parts.name, changed)
+        if move is not None:
             for changed in standing.put_right(parts, move):
                 report(parts.name, changed)
     finally:

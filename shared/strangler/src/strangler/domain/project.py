@@ -93,7 +93,8 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What moves as one: tables, routes, and the service that will own them."""
+    """What moves as one: tables, routes, and the service that will own them; ``sequences`` are those that none of its
+    columns names."""
 
     name: str
     tables: Sequence[str]
@@ -101,6 +102,7 @@ class Capability:
     process: str
     database: str
     references: Sequence[Reference] = ()
+    sequences: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class Project:
     script: Path | None = None
     broker_url: str | None = None
     broker_variable: str | None = None
+    staying_sequences: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

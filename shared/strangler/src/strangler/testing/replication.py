@@ -21,6 +21,8 @@ class MemoryReplication:
         self.capability = capability
         self.calls: list[str] = []
         self.drifted: list[str] = []
+        self.unnumbered: list[str] = []
+        self.refusing: list[Deviation] = []
         self.deviating: list[Deviation] = []
         self.standing: list[str] = []
         self.warnings: list[str] = []
@@ -48,6 +50,9 @@ class MemoryReplication:
     def drift(self) -> list[str]:
         return self.drifted
 
+    def misnumbered(self, owner: str) -> list[str]:
+        return list(self.unnumbered)
+
     def deviations(self, *, completed: bool) -> list[Deviation]:
         return list(self.deviating)
 
@@ -59,6 +64,13 @@ class MemoryReplication:
 
     def obstacles(self) -> list[str]:
         return self.standing
+
+    def stopped(self, owner: str, *, epoch: int, ended: bool) -> list[Deviation]:
+        return list(self.refusing)
+
+    def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
+        relieved, self.refusing = self.refusing, []
+        return [str(each) for each in relieved]
 
     def clear(self, *, epoch: int) -> None:
         self._call("clear")

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from psycopg import sql
 
-from strangler.adapters.postgres import catalog
+from strangler.adapters.postgres import catalog, sequences
 from strangler.adapters.postgres.connection import Connection, connect, scalar
 from strangler.domain import names
 from strangler.domain.project import MONOLITH, Project
@@ -27,9 +27,11 @@ UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, tgname,
     WHERE tgname = ANY (%s) AND tgrelid IS DISTINCT FROM to_regclass('strangler.drill')
 """
 SIDES = "SELECT capability FROM strangler.side"
-SEQUENCES = (
-    "SELECT place, relation::text, attribute, strangler.reached(sequence) FROM strangler.sequences(%s) WHERE whole"
-)
+SEQUENCES = """
+SELECT place, relation::text, attribute, strangler.reached(sequence), seqincrement > 0, seqmin, seqmax
+FROM strangler.sequences(%s) JOIN pg_sequence ON seqrelid = sequence WHERE whole AND NOT seqcycle
+"""
+FURTHEST = "SELECT coalesce({most}({column}), {reached}) FROM {table} WHERE {column} BETWEEN {low} AND {high}"
 
 
 class PostgresExamination:
@@ -76,17 +78,26 @@ class PostgresExamination:
         name = self.project.ledger if owner == MONOLITH else self.project.capabilities[capability].database
         connection = self._sessions[name]
         found = []
-        for place, relation, column, reached in connection.execute(SEQUENCES, (capability,)).fetchall():
-            query = sql.SQL("SELECT coalesce(max({}), 0) FROM {}").format(sql.Identifier(column), sql.SQL(relation))
-            highest = scalar(connection, query)
-            if highest > reached:
-                found.append(f"{place} stands at {reached} and the table at {highest}")
+        rows = connection.execute(SEQUENCES, (capability,)).fetchall()
+        for place, relation, column, reached, rising, low, high in rows:
+            query = sql.SQL(FURTHEST).format(
+                most=sql.SQL("max" if rising else "min"),
+                column=sql.Identifier(column),
+                reached=reached,
+                table=sql.SQL(relation),
+                low=low,
+                high=high,
+            )
+            furthest = scalar(connection, query)
+            if furthest > reached if rising else furthest < reached:
+                found.append(f"{place} stands at {reached} and the table at {furthest}")
         return found
 
     def unplaced(self) -> list[str]:
-        """Tables of the monolith that neither move nor stay."""
+        """Tables and sequences of the monolith that neither move nor stay."""
         placed = {table for each in self.project.capabilities.values() for table in each.tables}
-        return [
+        loose = sequences.unplaced(self._sessions[self.project.ledger], self.project)
+        return [f"sequence {name}" for name in loose] + [
             table
             for table in catalog.all_tables(self._sessions[self.project.ledger])
             if table not in placed and not any(fnmatchcase(table, pattern) for pattern in self.project.stays)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from psycopg import sql
 
@@ -15,6 +16,8 @@ from strangler.adapters.postgres.connection import Connection, scalar
 from strangler.domain import names
 
 TRIES = 3
+PRESENT = "SELECT to_regclass('strangler.side')"
+REPLICA = "strangler_replica_"
 # Locked against a fence or a lift for as long as the triggers are being turned.
 STATE = """
 SELECT true FROM strangler.side
@@ -25,15 +28,25 @@ UPDATE strangler.side SET tables = array_remove(tables, %(table)s)
 WHERE capability = %(capability)s AND %(table)s = ANY (tables) AND to_regclass(%(table)s) IS NULL
 """
 QUEUE = "SELECT tgname FROM pg_trigger WHERE tgrelid = %s AND starts_with(tgname, %s) AND tgenabled <> 'R'"
+# Fences that refuse an owner's own writes. Asked without the rest, where nothing else can be compared.
+FIRING = """
+SELECT t, array_agg(g.tgname::text ORDER BY g.tgname) FROM strangler.side, unnest(tables) t
+JOIN pg_trigger g ON g.tgrelid = to_regclass(t) AND g.tgenabled IN ('O', 'A') AND g.tgname = ANY (%(names)s)
+WHERE capability = %(capability)s AND open AND epoch = %(epoch)s GROUP BY t ORDER BY t
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the ledger says of a side: nothing is touched on one that says otherwise of itself."""
+    """What the ledger says of a side: nothing is touched on one that says otherwise of itself.
+
+    Once it has ``ended`` no stream comes or goes, and TRUNCATE is allowed.
+    """
 
     capability: str
     opened: bool
     epoch: int
+    ended: bool = False
 
 
 def mend(connection: Connection, state: State, marks: Sequence[str], tables: Sequence[Table]) -> list[str]:
@@ -47,12 +60,47 @@ def mend(connection: Connection, state: State, marks: Sequence[str], tables: Seq
         if gone:
             done.append(f"forgot {mark}, which is gone,")
     wrong = [table for table in tables if table.qualified in marks]
-    if wrong and _turned(connection, state, wrong):
+    if wrong and _tried(connection, partial(_turn, connection, state, wrong)):
         done.append(f"turned the fences of {', '.join(table.qualified for table in wrong)} right")
     return done
 
 
-def _turned(connection: Connection, state: State, tables: Sequence[Table]) -> bool:
+def firing(connection: Connection, state: State) -> dict[str, list[str]]:
+    """The fences of an open side that refuse its own writes, by table; none where no move has begun."""
+    if not state.opened or scalar(connection, PRESENT) is None:
+        return {}
+    fences_of_owner = [names.FENCE, names.REPLICA_FENCE, names.REPLICA_TRUNCATE, *([names.TRUNCATE] * state.ended)]
+    values = {"capability": state.capability, "epoch": state.epoch, "names": fences_of_owner}
+    return dict(connection.execute(FIRING, values).fetchall())
+
+
+def relieve(connection: Connection, state: State) -> list[str]:
+    """Has them refuse no more; returns what was done. Needs no coordinator: the side's row alone decides."""
+    found = firing(connection, state)
+    return [
+        f"turned the fences of {table} right"
+        for table in found
+        if _tried(connection, partial(_off, connection, state, table))
+    ]
+
+
+def _off(connection: Connection, state: State, table: str) -> bool:
+    connection.execute(sql.SQL("LOCK TABLE ONLY {} IN SHARE ROW EXCLUSIVE MODE").format(sql.SQL(table)))
+    if not _is(connection, state):
+        return False
+    for name in firing(connection, state).get(table, []):
+        how = "ENABLE REPLICA" if name.startswith(REPLICA) and not state.ended else "DISABLE"
+        connection.execute(
+            sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(sql.SQL(table), sql.SQL(how), sql.Identifier(name))
+        )
+    return True
+
+
+def _is(connection: Connection, state: State) -> bool:
+    return bool(scalar(connection, STATE, state.capability, state.opened, state.epoch, state.epoch))
+
+
+def _tried(connection: Connection, turn: Callable[[], bool]) -> bool:
     # Below the deadlock timeout: whoever queues behind this try goes on before his own check would kill him.
     statement_ms = max(50, locks.deadlock_ms(connection) // 2)
     for attempt in range(TRIES):
@@ -61,7 +109,7 @@ def _turned(connection: Connection, state: State, tables: Sequence[Table]) -> bo
         try:
             with connection.transaction():
                 connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(statement_ms),))
-                return _turn(connection, state, tables)
+                return turn()
         except locks.NOT_FREE:
             continue
     return False
@@ -70,7 +118,7 @@ def _turned(connection: Connection, state: State, tables: Sequence[Table]) -> bo
 def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool:
     listed = sql.SQL(", ").join(sql.SQL("ONLY {}").format(table.sql()) for table in tables)
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(listed))
-    if not scalar(connection, STATE, state.capability, state.opened, state.epoch, state.epoch):
+    if not _is(connection, state):
         return False
     for table in tables:
         # Made anew, not only enabled: one that is missing or was replaced is right again, too.

@@ -15,12 +15,14 @@ from strangler.adapters.postgres import (
     installing,
     markers,
     mending,
+    numbering,
     preflight,
     probing,
     references,
     removing,
     repairing,
     rules,
+    sequences,
     standing,
     surroundings,
 )
@@ -30,7 +32,7 @@ from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.references import Pointer
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
-from strangler.domain.errors import MoveError
+from strangler.domain.errors import MoveError, PreflightError
 from strangler.domain.move import Deviation, StreamState
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
@@ -87,6 +89,21 @@ class PostgresReplication:
         whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
         return catalog.differences(here, there) + comparing.differences(*both, uniques=whole)
 
+    def misnumbered(self, owner: str) -> list[str]:
+        """What would go wrong with numbers if the side that is not ``owner`` took over now."""
+        peer = SERVICE if owner == MONOLITH else MONOLITH
+        here, tables = self.session(owner), self.tables(owner)
+        found = sequences.asked(here, self.project, self.capability, tables)
+        if owner == MONOLITH:
+            found += [f"nothing says where {name} belongs" for name in sequences.unplaced(here, self.project)]
+            found += sequences.shared(here, self.capability, tables)
+        lacking = sequences.lacking(self.session(peer), self.capability)
+        found += [f"there is no sequence {name} in the {peer}" for name in lacking]
+        ours, theirs = (
+            sequences.read(self.session(side), self.tables(side), self.capability.sequences) for side in (owner, peer)
+        )
+        return found + numbering.misfits(self.session(owner), ours, self.session(peer), theirs)
+
     def deviations(self, *, completed: bool) -> list[Deviation]:
         """What is not as the sides' rows say: fences, their functions, publications, slots and subscriptions.
 
@@ -106,7 +123,11 @@ class PostgresReplication:
             if marks:
                 connection = self.session(side)
                 state = mending.State(self.capability.name, opened=side == owner, epoch=epoch)
-                done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, self.tables(side))]
+                there = catalog.all_tables(connection)
+                tables = catalog.read_tables(
+                    connection, [name for name in self.capability.tables if name in there], database=side
+                )
+                done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, tables)]
         return done
 
     def obstacles(self) -> list[str]:
@@ -135,6 +156,7 @@ class PostgresReplication:
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)
+        self._look_at_sequences()
         warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
         ours = [self.forward.name, self.reverse.name]
         warnings += surroundings.fit(monolith, self.tables(MONOLITH), ours=ours)
@@ -151,6 +173,7 @@ class PostgresReplication:
     def install(self) -> None:
         """The schema ``strangler`` on the service's side; the monolith's came with the ledger."""
         installing.install(self.session(SERVICE))
+        self._name_sequences()
 
     def raise_fences(self, *, epoch: int) -> None:
         """The monolith open, the service closed; deletions that will arrive by the way back are queued."""
@@ -166,6 +189,7 @@ class PostgresReplication:
                 routes=self._routes(),
                 keys=self._keys() if side == MONOLITH else None,
             )
+        self._name_sequences()
 
     def clear(self, *, epoch: int) -> None:
         """Removes both streams and empties the copy: a rerun takes a new slot and a new snapshot.
@@ -291,7 +315,7 @@ class PostgresReplication:
             known = addresses.Known(self.capability.name, self.urls[peer], self._routes())
             if addresses.lead_to_peer(self.session(side), known):
                 changed.append(f"the {side} now knows the {peer} at {known.peer_url}, and the present routes")
-        return changed
+        return changed + [f"the {side} now knows the present sequences" for side in self._name_sequences()]
 
     def end_forward(self) -> None:
         """Ends the stream monolith → service."""
@@ -352,6 +376,44 @@ class PostgresReplication:
     def _end_streams_of_service(self) -> None:
         self.reverse.withdraw(self.session(SERVICE))
         fences.allow_truncate(self.session(SERVICE), tables=self.tables(SERVICE))
+
+    def stopped(self, owner: str, *, epoch: int, ended: bool) -> list[Deviation]:
+        """Fences that refuse the owner's own writes; all that is compared while there are no streams."""
+        state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
+        return [
+            Deviation(
+                owner,
+                f"fences of {table}: {', '.join(fences)} would refuse every write",
+                "`strangler serve` turns them right within seconds; see the log of who runs ALTER TABLE … TRIGGER",
+                mendable=True,
+                unproven=False,
+                mark=table,
+            )
+            for table, fences in mending.firing(self.session(owner), state).items()
+        ]
+
+    def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
+        """Has them refuse no more, if the side is open at ``epoch``; may be called beside a coordinator."""
+        state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
+        return [f"{each} in the {owner}" for each in mending.relieve(self.session(owner), state)]
+
+    def _look_at_sequences(self) -> None:
+        monolith, service = self.session(MONOLITH), self.session(SERVICE)
+        for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
+            sequences.present(connection, self.capability, database=database)
+        sequences.every_sequence_placed(monolith, self.project)
+        sequences.own(monolith, self.project, self.capability, self.tables(MONOLITH))
+        misfits = self.misnumbered(MONOLITH)
+        if misfits:
+            raise PreflightError(
+                "numbers could not go on in the service:" + "".join(f"\n    {each}" for each in misfits),
+                place=describe(self.dsns[SERVICE]),
+                remedy="make the sequences there what they are in the monolith (ALTER SEQUENCE)",
+            )
+
+    def _name_sequences(self) -> list[str]:
+        """Both sides' rows know the sequences that the configuration names; the sides that knew others."""
+        return [side for side in (MONOLITH, SERVICE) if sequences.name_in_side(self.session(side), self.capability)]
 
     def _expected(self, side: str, *, completed: bool) -> standing.Expected:
         leaving, coming = (self.forward, self.reverse) if side == MONOLITH else (self.reverse, self.forward)

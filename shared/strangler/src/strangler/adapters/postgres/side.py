@@ -14,7 +14,7 @@ from strangler.adapters.postgres import locks
 from strangler.adapters.postgres.connection import Connection, connect, describe, scalar, wait_until
 from strangler.adapters.postgres.locks import Holder, Prepared
 from strangler.adapters.postgres.outbox import Outbox
-from strangler.domain.errors import StackError
+from strangler.domain.errors import MoveError, StackError
 from strangler.domain.move import SideRow
 from strangler.ports.side import BlockedError, LostError, StaleError
 
@@ -232,6 +232,13 @@ class PostgresSide:
         except locks.NOT_FREE as error:
             raise BlockedError(
                 f"the tables were not free within {time.monotonic() - started:.2f} s", place=self.capability
+            ) from error
+        except psycopg.errors.NumericValueOutOfRange as error:
+            # The gate has looked; numbers have been taken since.
+            raise MoveError(
+                f"a sequence cannot go on: {error.diag.message_primary}",
+                place=f"{self.capability}, {describe(self.dsn)}",
+                remedy="give it more room (ALTER SEQUENCE … MAXVALUE or MINVALUE)",
             ) from error
         except psycopg.Error as error:
             if error.diag.sqlstate != STALE:

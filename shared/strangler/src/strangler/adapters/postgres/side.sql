@@ -23,6 +23,9 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS events_held boolean NOT NULL
 -- By table of the capability, the columns that tell which row is gone: its key, and what is pointed at.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS keys jsonb NOT NULL DEFAULT '{}';
 
+-- Sequences that no column names and that move all the same, quoted and with schema.
+ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS sequences text[] NOT NULL DEFAULT '{}';
+
 -- Wakes the requests that are held for this side, and all others who follow its state; that it is prepared is nobody's
 -- business but the coordinator's.
 CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -285,11 +288,20 @@ BEGIN
     PERFORM strangler.open_side(which, target);
 END $$;
 
--- The sequences that number columns of a capability's tables: those that a column owns or that its default asks.
+-- The sequences that number columns of a capability's tables, those that a column owns or that its default asks, and
+-- those that strangler.toml names. In plpgsql, which keeps a session's plan of this query, and keeps it from the first
+-- call on: planning it takes longer than all else in the pause.
 CREATE OR REPLACE FUNCTION strangler.sequences(which text)
-RETURNS TABLE (place text, relation regclass, attribute name, whole boolean, sequence regclass) LANGUAGE sql STABLE AS $$
-    SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname), c.oid::regclass, a.attname,
-           a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), s.oid::regclass
+RETURNS TABLE (place text, relation regclass, attribute name, whole boolean, sequence regclass) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname)
+               -- A column with several: each has its own place.
+               || CASE WHEN count(*) OVER (PARTITION BY c.oid, a.attnum) > 1
+                       THEN format(' from %I.%I', sn.nspname, s.relname) ELSE '' END,
+           c.oid::regclass, a.attname, a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), s.oid::regclass
     FROM strangler.side, unnest(tables) t
     JOIN pg_class c ON c.oid = t::regclass AND NOT c.relispartition
     JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -304,23 +316,30 @@ RETURNS TABLE (place text, relation regclass, attribute name, whole boolean, seq
         WHERE f.adrelid = c.oid AND f.adnum = a.attnum
     ) u
     JOIN pg_class s ON s.oid = u.used AND s.relkind = 'S'
+    JOIN pg_namespace sn ON sn.oid = s.relnamespace
     WHERE capability = which
-$$;
+    UNION ALL
+    SELECT 'sequence ' || named, NULL, NULL, false, to_regclass(named) FROM strangler.side, unnest(sequences) named
+    WHERE capability = which AND to_regclass(named) IS NOT NULL;
+END $$;
 
--- The highest value a sequence has given out; one below its first where it has given out none.
-CREATE OR REPLACE FUNCTION strangler.reached(sequence regclass) RETURNS bigint LANGUAGE plpgsql AS $$
+-- The last value a sequence has given out; the one before its first where it has given out none.
+CREATE OR REPLACE FUNCTION strangler.reached(sequence regclass) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    step CONSTANT integer := (SELECT CASE WHEN seqincrement > 0 THEN 1 ELSE -1 END FROM pg_sequence WHERE seqrelid = sequence);
     value bigint;
 BEGIN
-    EXECUTE format('SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM %s', sequence) INTO value;
+    -- There is no number before the outermost one.
+    EXECUTE format(
+        'SELECT CASE WHEN is_called OR last_value = %L THEN last_value ELSE last_value - %s END FROM %s',
+        CASE WHEN step > 0 THEN -9223372036854775808 ELSE 9223372036854775807 END, step, sequence) INTO value;
     RETURN value;
 END $$;
 
--- How far each column's sequence has come, by "schema.table.column": what the next owner must not fall behind.
--- In plpgsql, which keeps a session's plan of this query, and keeps it from the first call on: planning it takes longer
--- than all else in the pause.
+-- How far each sequence has come, by its place ("schema.table.column"): what the next owner must not fall behind.
 CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(place, strangler.reached(sequence)), '{}') FROM strangler.sequences(which));
 END $$;
@@ -333,19 +352,31 @@ BEGIN
     RETURN strangler.sequence_positions(which);
 END $$;
 
--- Sequences past everything that either side has given out.
+-- Sequences past everything that either side has given out, in the direction in which each counts. One that cycles comes
+-- by its numbers again: it goes on where the other side has left it, whatever the rows say.
 CREATE OR REPLACE FUNCTION strangler.advance_sequences(which text, positions jsonb) RETURNS void LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     numbered record;
     wanted bigint;
+    present bigint;
 BEGIN
-    FOR numbered IN SELECT * FROM strangler.sequences(which) LOOP
-        wanted := coalesce((positions ->> numbered.place)::bigint, 0);
-        IF numbered.whole THEN
-            EXECUTE format('SELECT greatest(%s, max(%I)) FROM %s', wanted, numbered.attribute, numbered.relation) INTO wanted;
+    FOR numbered IN
+        SELECT n.*, q.seqincrement > 0 AS rising, q.seqcycle AS cycling, q.seqmin AS least, q.seqmax AS most
+        FROM strangler.sequences(which) n JOIN pg_sequence q ON q.seqrelid = n.sequence
+    LOOP
+        wanted := (positions ->> numbered.place)::bigint;
+        present := strangler.reached(numbered.sequence);
+        IF numbered.whole AND NOT numbered.cycling THEN
+            -- A row beyond the range is none that the sequence could come by.
+            EXECUTE format('SELECT %s(%L::bigint, %s(%I)) FROM %s WHERE %I BETWEEN %s AND %s',
+                CASE WHEN numbered.rising THEN 'greatest' ELSE 'least' END, wanted,
+                CASE WHEN numbered.rising THEN 'max' ELSE 'min' END, numbered.attribute, numbered.relation,
+                numbered.attribute, numbered.least, numbered.most) INTO wanted;
         END IF;
-        IF wanted > strangler.reached(numbered.sequence) THEN
+        IF (numbered.cycling AND wanted <> present)
+            OR (NOT numbered.cycling AND (wanted > present) = numbered.rising AND wanted <> present)
+        THEN
             PERFORM setval(numbered.sequence, wanted);
         END IF;
     END LOOP;

@@ -26,7 +26,8 @@ SELECT jsonb_build_object(
     'tables', (SELECT jsonb_agg(jsonb_build_object(
         'name', l.name, 'oid', l.oid::bigint, 'leaf', c.relkind = 'r', 'logged', c.relpersistence = 'p',
         'partition', c.relispartition,
-        'written', CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
+        'written', (SELECT CASE WHEN ident[1] = 'public' THEN ident[2] ELSE array_to_string(ident, '.') END
+            FROM parse_ident(l.name) ident),
         'identified', CASE c.relreplident WHEN 'n' THEN false WHEN 'f' THEN true ELSE EXISTS (
             SELECT FROM pg_index i WHERE i.indrelid = l.oid AND i.indisvalid
             AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary AND i.indimmediate END) END,
@@ -36,8 +37,7 @@ SELECT jsonb_build_object(
                 'plain', g.tgqual IS NULL AND g.tgattr::text = '' AND g.tgconstraint = 0))
             FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
             WHERE g.tgrelid = l.oid AND starts_with(g.tgname, 'strangler_'))
-        ) ORDER BY l.position) FROM listed l LEFT JOIN pg_class c ON c.oid = l.oid
-        LEFT JOIN pg_namespace n ON n.oid = c.relnamespace),
+        ) ORDER BY l.position) FROM listed l LEFT JOIN pg_class c ON c.oid = l.oid),
     'unlisted', (SELECT jsonb_agg(tree.relid::text) FROM listed l JOIN pg_class c ON c.oid = l.oid AND c.relkind = 'p'
         AND NOT c.relispartition, pg_partition_tree(l.oid) tree
         WHERE tree.relid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)),
@@ -172,7 +172,7 @@ def _tables(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]
     orphans = False
     for table in found["tables"] or []:
         if table["oid"] is None:
-            yield _gone(expected, table["name"], strays)
+            yield _gone(expected, table, strays)
             continue
         present: Mapping[str, Any] = table["triggers"] or {}
         orphans |= any(name.startswith(names.ORPHAN) for name in present)
@@ -212,15 +212,23 @@ def _streamed(found: Mapping[str, Any]) -> set[str]:
     return {oid for part in parts for oid in part}
 
 
-def _gone(expected: Expected, table: str, strays: Sequence[str]) -> Deviation:
-    """A partition that was dropped, or a table that was renamed."""
+def _gone(expected: Expected, table: Mapping[str, Any], strays: Sequence[str]) -> Deviation:
+    """A partition that was dropped, or a table that was dropped or renamed."""
+    name: str = table["name"]
+    lost = table["written"] in expected.tables
+    if strays:
+        remedy = "give it its old name back"
+    elif lost:
+        remedy = "cancel the move and start it anew, once the table is there again"
+    else:
+        remedy = "it is forgotten by itself where `strangler serve` runs"
     return Deviation(
         expected.side,
-        f"{table} is no longer there",
-        "give it its old name back" if strays else "it is forgotten by itself where `strangler serve` runs",
-        mendable=not strays,
-        unproven=bool(strays),
-        mark=table,
+        f"{name} is no longer there",
+        remedy,
+        mendable=not strays and not lost,
+        unproven=bool(strays) or lost,
+        mark=name,
     )
 
 

@@ -1,0 +1,71 @@
+"""Whether the sequences of the next owner can go on where those of the present one stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from psycopg import sql
+
+from strangler.adapters.postgres.connection import Connection, scalar
+from strangler.adapters.postgres.sequences import Numbering
+
+POSITION = sql.SQL("SELECT CASE WHEN is_called THEN last_value END FROM {}")
+FURTHEST = sql.SQL("SELECT {}({}) FROM {} WHERE {} BETWEEN {} AND {}")
+
+
+def misfits(
+    here: Connection, ours: Mapping[str, Numbering], there: Connection, theirs: Mapping[str, Numbering]
+) -> list[str]:
+    """What would go wrong if the side ``there`` took over from the one ``here``: one sentence each."""
+    found = [f"{place} is numbered by a sequence on one side only" for place in sorted(ours.keys() ^ theirs.keys())]
+    for place in sorted(ours.keys() & theirs.keys()):
+        mine, peer = ours[place], theirs[place]
+        unlike = list(_unlike(mine, peer))
+        found += [f"{place}: {one}" for one in unlike]
+        barred = [side for side, each in (("here", mine), ("there", peer)) if not each.allowed]
+        found += [f"{place}: this role may not read and set its sequence {side}" for side in barred]
+        if not unlike and not barred:
+            found += [f"{place}: {one}" for one in _room(here, mine, there, peer)]
+    return found
+
+
+def _unlike(mine: Numbering, peer: Numbering) -> Iterator[str]:
+    if mine.increment != peer.increment:
+        yield f"its sequence counts by {mine.increment} here and by {peer.increment} there"
+    if mine.cycling != peer.cycling:
+        yield "its sequence cycles on one side only"
+    if mine.cycling and (mine.least, mine.most) != (peer.least, peer.most):
+        yield f"its sequence cycles from {mine.least} to {mine.most} here and from {peer.least} to {peer.most} there"
+
+
+def _room(here: Connection, mine: Numbering, there: Connection, peer: Numbering) -> Iterator[str]:
+    """Numbers that are left there, once it stands where this side has come to."""
+    position = scalar(here, POSITION.format(sql.SQL(mine.qualified)))
+    if mine.cycling:
+        return
+    end = peer.most if mine.rising else peer.least
+    span = f"{peer.type}, {peer.least} to {peer.most}"
+    if position is not None and not peer.least <= position <= peer.most:
+        yield f"it has come to {position} here, which the sequence there cannot give out ({span})"
+        return
+    for connection, each in ((here, mine), (there, peer)):
+        row = _furthest(connection, each, peer)
+        if row == end and position != end:
+            yield f"a row has the number {row}, behind which the sequence there has none left ({span})"
+            return
+
+
+def _furthest(connection: Connection, each: Numbering, peer: Numbering) -> int | None:
+    if each.relation is None or each.attribute is None:
+        return None
+    column = sql.Identifier(each.attribute)
+    query = FURTHEST.format(
+        sql.SQL("max" if each.rising else "min"),
+        column,
+        sql.SQL(each.relation),
+        column,
+        sql.Literal(peer.least),
+        sql.Literal(peer.most),
+    )
+    found: int | None = scalar(connection, query)
+    return found

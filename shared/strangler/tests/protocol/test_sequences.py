@@ -1,0 +1,288 @@
+"""No number is given out twice, and none that a switch needs is missing: named, found and asked for, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from servers import Connection
+from strangler.domain.errors import ConfigurationError, PreflightError, RefusedError, StranglerError
+from yard import Yard
+
+SIDES = ("monolith", "service")
+STAMPED = """
+CREATE SEQUENCE audit_numbers START 500;
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN NEW.code := 'S' || nextval('audit_numbers'); RETURN NEW; END $$;
+CREATE TRIGGER stamp BEFORE INSERT ON visit FOR EACH ROW EXECUTE FUNCTION stamp();
+"""
+
+
+def execute(made: Yard, statements: str, sides: tuple[str, ...] = SIDES) -> None:
+    for side in sides:
+        with made.side(side) as connection:
+            connection.execute(statements.encode())
+
+
+def with_sequences(made: Yard, *names: str, staying: tuple[str, ...] = ()) -> Yard:
+    capability = replace(made.project.capabilities["crates"], sequences=list(names))
+    project = replace(made.project, capabilities={"crates": capability}, staying_sequences=list(staying))
+    return replace(made, project=project)
+
+
+def value(connection: Connection, query: str) -> Any:
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def refusal(made: Yard, kind: type[StranglerError] = PreflightError) -> StranglerError:
+    with pytest.raises(kind) as caught:
+        made.start()
+    assert caught.value.exit_code == 2
+    assert caught.value.place
+    assert caught.value.remedy
+    with made.monolith() as connection:
+        assert value(connection, "SELECT to_regclass('strangler.side') IS NULL")
+    return caught.value
+
+
+def moved(made: Yard) -> Yard:
+    made.move_to_service()
+    return made
+
+
+def test_a_sequence_that_a_trigger_asks_is_asked_for_and_then_moves_both_ways(ground: Yard) -> None:
+    execute(ground, STAMPED)
+    error = refusal(ground, ConfigurationError)
+    assert "audit_numbers (named in stamp)" in error.message
+    assert error.place == "strangler.toml: stays.sequences"
+
+    made = moved(with_sequences(ground, "audit_numbers"))
+    with made.service() as connection:
+        assert value(connection, "INSERT INTO visit (took) VALUES ('1 day') RETURNING code") == "S500"
+        assert value(connection, "SELECT nextval('audit_numbers')") == 501
+    made.verify()
+    made.switch("reverse")
+    with made.monolith() as connection:
+        assert value(connection, "INSERT INTO visit (took) VALUES ('1 day') RETURNING code") == "S502"
+
+
+def test_a_sequence_that_only_the_application_asks(ground: Yard) -> None:
+    execute(ground, 'CREATE SCHEMA desk; CREATE SEQUENCE desk."Invoice no"')
+    with ground.monolith() as connection:
+        assert value(connection, "SELECT nextval('desk.\"Invoice no\"'), setval('desk.\"Invoice no\"', 41)") == 1
+    assert "desk.Invoice no" in refusal(ground, ConfigurationError).message
+
+    made = moved(with_sequences(ground, "desk.Invoice no"))
+
+    with made.service() as connection:
+        assert value(connection, "SELECT nextval('desk.\"Invoice no\"')") == 42
+
+
+def test_a_sequence_that_stays_is_listed(ground: Yard) -> None:
+    execute(ground, "CREATE SEQUENCE old_numbers", ("monolith",))
+
+    assert moved(with_sequences(ground, staying=("old_*",))).doctor() == []
+
+
+def test_a_sequence_that_was_made_since_shuts_a_gate_and_is_found(moving: Yard) -> None:
+    execute(moving, "CREATE SEQUENCE late_numbers START 7")
+
+    with pytest.raises(RefusedError, match="gate sequences: nothing says where late_numbers belongs"):
+        moving.switch()
+    assert [(finding.id, finding.place) for finding in moving.doctor()] == [("unplaced", "sequence late_numbers")]
+
+    with moving.monolith() as connection:
+        connection.execute("SELECT nextval('late_numbers')")
+    named = with_sequences(moving, "late_numbers")
+    named.switch()
+    with named.service() as connection:
+        assert value(connection, "SELECT nextval('late_numbers')") == 8
+
+
+def test_a_named_sequence_that_one_side_lacks(ground: Yard) -> None:
+    execute(ground, "CREATE SEQUENCE late_numbers", ("monolith",))
+
+    error = refusal(with_sequences(ground, "late_numbers"), ConfigurationError)
+
+    assert error.message == "there is no sequence late_numbers in the database depot"
+
+
+SHARED = {
+    "default of a table that stays": (
+        "ALTER TABLE yard_setting ADD number bigint DEFAULT nextval('ticket_id_seq')",
+        "ticket_id_seq also numbers yard_setting.number",
+    ),
+    "owned by a table that stays": (
+        "CREATE SEQUENCE common OWNED BY yard_setting.name; ALTER TABLE ticket ALTER id SET DEFAULT nextval('common')",
+        "common also numbers yard_setting.name",
+    ),
+    "wrapped in an expression": (
+        "ALTER TABLE yard_setting ALTER name SET DEFAULT 'N' || nextval('visit_codes')",
+        "visit_codes also numbers yard_setting.name",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_sequence_that_a_table_that_stays_asks_too(ground: Yard, name: str) -> None:
+    statement, message = SHARED[name]
+    execute(ground, statement, ("monolith",))
+
+    assert message in refusal(ground).message
+
+
+FUNCTIONS = {
+    "in a trigger": (
+        "CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "NEW.code := nextval('audit.\"Entry_id_seq\"'); RETURN NEW; END $$; "
+        "CREATE TRIGGER stamp BEFORE INSERT ON visit FOR EACH ROW EXECUTE FUNCTION stamp()",
+        "stamp asks audit.Entry_id_seq",
+    ),
+    "in a function that a default calls": (
+        "CREATE FUNCTION numbered() RETURNS text LANGUAGE sql AS $$ "
+        "SELECT 'X' || nextval('audit.\"Entry_id_seq\"') $$; "
+        "ALTER TABLE visit ALTER code SET DEFAULT numbered(); DROP SEQUENCE visit_codes",
+        "numbered asks audit.Entry_id_seq",
+    ),
+    "in a function with a body of its own": (
+        "CREATE FUNCTION numbered() RETURNS text LANGUAGE sql BEGIN ATOMIC "
+        "SELECT 'X' || nextval('audit.\"Entry_id_seq\"'); END; "
+        "ALTER TABLE visit ALTER code SET DEFAULT numbered(); DROP SEQUENCE visit_codes",
+        "numbered asks audit.Entry_id_seq",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_that_asks_the_sequence_of_a_table_that_stays(ground: Yard, name: str) -> None:
+    statement, message = FUNCTIONS[name]
+    execute(ground, "DROP TABLE IF EXISTS nothing", ("service",))
+    execute(ground, statement, ("monolith",))
+
+    assert message in refusal(ground).message
+
+
+UNLIKE = [
+    ("ALTER SEQUENCE visit_codes INCREMENT 10", "public.visit.code: its sequence counts by 1 here and by 10 there"),
+    ("ALTER SEQUENCE visit_codes CYCLE", "public.visit.code: its sequence cycles on one side only"),
+    ("ALTER SEQUENCE visit_codes MAXVALUE 1004", "it has come to 1008 here, which the sequence there cannot give out"),
+    ("ALTER TABLE visit ALTER code DROP DEFAULT", "public.visit.code is numbered by a sequence on one side only"),
+    ("ALTER SEQUENCE visit_codes INCREMENT -1 MINVALUE 1 MAXVALUE 2000", "counts by 1 here and by -1 there"),
+    ("ALTER SEQUENCE ticket_id_seq AS smallint MAXVALUE 20", "it has come to 30 here"),
+]
+
+
+@pytest.mark.parametrize(("statement", "message"), UNLIKE)
+def test_a_sequence_of_the_service_that_could_not_go_on(ground: Yard, statement: str, message: str) -> None:
+    execute(ground, statement, ("service",))
+
+    assert message in refusal(ground).message
+
+
+def test_a_sequence_that_has_become_too_small_shuts_a_gate_before_anything_pauses(moving: Yard) -> None:
+    moving.switch()
+    moving.verify()
+    execute(moving, "ALTER SEQUENCE ticket_id_seq MAXVALUE 30", ("monolith",))
+    with moving.service() as connection:
+        connection.execute('INSERT INTO ticket (number, crate) SELECT 9, id FROM "Crate" LIMIT 1')
+
+        with pytest.raises(RefusedError, match=r"gate sequences: public\.ticket\.id: it has come to 31 here"):
+            moving.switch("reverse")
+
+        assert value(connection, "SELECT open AND epoch = 2 AND NOT pausing FROM strangler.side")
+
+
+def test_a_row_behind_which_there_are_no_numbers_shuts_a_gate(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute('INSERT INTO ticket (id, number, crate) SELECT 2147483647, 9, id FROM "Crate" LIMIT 1')
+
+    with pytest.raises(RefusedError, match="a row has the number 2147483647"):
+        moving.switch()
+
+
+def test_numbers_that_fall_go_on_falling(ground: Yard) -> None:
+    execute(
+        ground,
+        "ALTER SEQUENCE ticket_id_seq INCREMENT -1 MINVALUE -1000 MAXVALUE 0 START 0 RESTART; "
+        "ALTER SEQUENCE visit_codes INCREMENT -5 MINVALUE -1000 MAXVALUE 2000 START 2000 RESTART",
+    )
+    add = (
+        "INSERT INTO ticket (number, crate) SELECT 100 + (SELECT count(*) FROM ticket), id "
+        'FROM "Crate" LIMIT 1 RETURNING id'
+    )
+    with ground.monolith() as connection:
+        connection.execute("DELETE FROM ticket")
+        assert [value(connection, add) for _ in range(2)] == [0, -1]
+        code = value(connection, "SELECT nextval('visit_codes')")
+    made = moved(ground)
+    with made.service() as connection:
+        assert value(connection, add) == -2
+        assert value(connection, "SELECT nextval('visit_codes')") == code - 5
+    assert made.doctor() == []
+    made.verify()
+    made.switch("reverse")
+    with made.monolith() as connection:
+        assert value(connection, add) == -3
+
+
+def test_a_sequence_that_cycles_goes_on_where_it_stands(ground: Yard) -> None:
+    execute(ground, "ALTER SEQUENCE visit_codes MINVALUE 1 MAXVALUE 1010 CYCLE")
+    with ground.monolith() as connection:
+        connection.execute("SELECT setval('visit_codes', 3)")
+    with ground.service() as connection:
+        connection.execute("SELECT setval('visit_codes', 900)")
+
+    made = moved(ground)
+
+    with made.service() as connection:
+        assert value(connection, "SELECT nextval('visit_codes')") == 4
+
+
+def test_a_sequence_with_a_cache_gives_no_number_twice(ground: Yard) -> None:
+    execute(ground, "ALTER SEQUENCE visit_codes CACHE 20")
+    with ground.monolith() as held:
+        first = value(held, "SELECT nextval('visit_codes')")
+        made = moved(ground)
+        with made.service() as connection:
+            assert value(connection, "SELECT nextval('visit_codes')") >= first + 20
+
+
+def test_a_column_with_two_sequences_keeps_both(ground: Yard) -> None:
+    execute(ground, "CREATE SEQUENCE tickets START 5000; ALTER TABLE ticket ALTER id SET DEFAULT nextval('tickets')")
+    with ground.monolith() as connection:
+        connection.execute("SELECT nextval('tickets') FROM generate_series(1, 5)")
+        connection.execute("SELECT setval('ticket_id_seq', 7000)")
+
+    made = moved(ground)
+
+    with made.service() as connection:
+        assert value(connection, "SELECT nextval('tickets')") == 5005
+        assert value(connection, "SELECT nextval('ticket_id_seq')") == 7001
+
+
+def test_a_column_whose_sequence_has_another_name_there(ground: Yard) -> None:
+    execute(ground, "ALTER SEQUENCE visit_codes RENAME TO codes_of_visits", ("service",))
+    with ground.monolith() as connection:
+        last = value(connection, "SELECT nextval('visit_codes')")
+
+    made = moved(ground)
+
+    with made.service() as connection:
+        assert value(connection, "SELECT nextval('codes_of_visits')") == last + 1
+
+
+@pytest.mark.parametrize("start", [-(2**63), 2**63 - 1])
+def test_a_sequence_at_the_outermost_number_is_no_error(ground: Yard, start: int) -> None:
+    step = 1 if start < 0 else -1
+    execute(
+        ground,
+        f"CREATE SEQUENCE outermost INCREMENT {step} MINVALUE {-(2**63)} MAXVALUE {2**63 - 1} START {start}",
+    )
+
+    made = moved(with_sequences(ground, "outermost"))
+
+    with made.service() as connection:
+        assert value(connection, "SELECT nextval('outermost')") == start
