@@ -148,7 +148,8 @@ def celery(*, queue: str) -> dict[str, Any]:
 
 
 def consuming(app: Any) -> Any:
-    """The Celery app, whose workers now consume messages, and tasks only while their capability is open.
+    """The Celery app, whose workers now consume messages, and tasks only while their capability is open; its beat, of
+    whichever scheduler, publishes only the owner's.
 
     Call it before the first task is defined. Everything is named, not imported: web processes read the app too, before
     Django's models can be, and need none of it.
@@ -156,4 +157,13 @@ def consuming(app: Any) -> Any:
     app.task_cls = "chassis.worker:FencedTask"
     app.steps["worker"].add("chassis.worker:MessageStep")
     app.steps["consumer"].add("chassis.worker:TaskGate")
+    from celery.signals import beat_init  # type: ignore[import-untyped]
+
+    beat_init.connect(_guard_schedule)
     return app
+
+
+def _guard_schedule(sender: Any, **_: Any) -> None:
+    from chassis import schedule
+
+    schedule.guard(sender.scheduler)
