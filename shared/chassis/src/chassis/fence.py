@@ -18,7 +18,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, S
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
-from chassis import forwarding, options, ownership, refusals
+from chassis import forwarding, isolation, options, ownership, refusals
 from chassis.body import Body
 from chassis.holding import Full, Holding
 from chassis.outage import Outage, is_outage
@@ -49,6 +49,8 @@ class FenceMiddleware:
         try:
             response = self._pass(request)
         except Error as error:
+            if isolation.is_passing(error):
+                return _crossed(request)
             if not is_outage(error):
                 raise
             return outage.answer(request)
@@ -63,6 +65,8 @@ class FenceMiddleware:
         if attempt is not None and _wants_its_own_transaction(exception):
             attempt.unfit = _learn(request)
             return HttpResponse(status=503) if attempt.unfit else None
+        if isolation.is_passing(exception):
+            return _crossed(request)
         return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.refused) else None
 
     def reach(self, request: HttpRequest) -> HttpResponseBase:
@@ -282,6 +286,13 @@ def _half_done() -> HttpResponseBase:
         "again, or send the same Idempotency-Key."
     )
     return JsonResponse({"detail": detail}, status=503)
+
+
+def _crossed(request: HttpRequest) -> HttpResponseBase:
+    logger.warning("transactions_crossed", extra={"path": request.path})
+    response = JsonResponse({"detail": "Others were changing the same at the same time; try again."}, status=503)
+    response["Retry-After"] = "1"
+    return response
 
 
 def _later() -> HttpResponseBase:

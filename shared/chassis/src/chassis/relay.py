@@ -36,7 +36,10 @@ MEASURE_EVERY = 5.0
 CALM = 0.05  # seconds from hearing of a side to looking at it
 SIDES = "strangler_side"  # heard when a move holds events back, or lets them go
 # A relay that hangs must not keep its lanes; longer than a window takes that waits for its confirms.
-SESSION = f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'"
+SESSION = (
+    f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
+    "SET default_transaction_isolation = 'read committed'",
+)
 
 ROWS = Gauge("chassis_outbox_rows", "Messages that wait in the outbox.", multiprocess_mode="mostrecent")
 AGE = Gauge("chassis_outbox_age_seconds", "Age of the oldest message in the outbox.", multiprocess_mode="mostrecent")
@@ -207,7 +210,8 @@ class Relay:
         if self._listening:
             return
         with connection.cursor() as cursor:
-            cursor.execute(SESSION)
+            for setting in SESSION:
+                cursor.execute(setting)
             cursor.execute(f"LISTEN {outbox.CHANNEL}")
             cursor.execute(f"LISTEN {SIDES}")
         self._listening = True

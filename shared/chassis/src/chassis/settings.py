@@ -12,6 +12,7 @@ from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from psycopg import IsolationLevel
 
 _RATE = re.compile(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)")
 _SWITCH = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
@@ -78,13 +79,14 @@ def database(*, application: str) -> dict[str, Any]:
     Every request of an HTTP process runs in one transaction. Connections are kept and are tried
     before a request uses them, so that a server that was restarted costs no request. One that has
     vanished without a word is noticed after 15 seconds, also by those who wait for its answer: before
-    the gateway gives the request up.
+    the gateway gives the request up. Transactions are READ COMMITTED, whatever the server's default is.
     """
     settings: dict[str, Any] = dict(dj_database_url.parse(secret("DATABASE_URL"), conn_max_age=600))
     if not settings["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgresql://…")
     defaults = {
         "application_name": application,
+        "isolation_level": IsolationLevel.READ_COMMITTED,
         "connect_timeout": 5,
         "keepalives_idle": 5,
         "keepalives_interval": 5,
