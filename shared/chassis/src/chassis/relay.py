@@ -19,7 +19,7 @@ import psycopg
 from django.db import Error, connection
 from prometheus_client import Counter, Gauge
 
-from chassis import broker, options, outbox, publishers, vitals
+from chassis import broker, declarations, options, outbox, publishers, vitals
 from chassis.broker import BrokerLostError
 from chassis.logs import Complaint
 from chassis.outbox import Waiting
@@ -130,6 +130,7 @@ class Relay:
         self._window = publishers.WINDOW
         self._failures = 0
         self._measured = float("-inf")
+        self._opened = 0.0
 
     @property
     def idle(self) -> bool:
@@ -164,8 +165,10 @@ class Relay:
         self._share.balance()
         self._measure()
         self._database_lost.settle()
+        self._look_again()
         if self._publisher is None:
             self._publisher = publishers.open_publisher(options.broker_url(), options.consumes())
+            self._opened = time.monotonic()
             self._broker_lost.settle()
             logger.info("broker_connected")
         rows = self._ready()
@@ -174,6 +177,12 @@ class Relay:
             self._failures = 0
             return 0
         return self._deliver(rows, self._publisher)
+
+    def _look_again(self) -> None:
+        """What the broker has refused to declare may have been mended."""
+        publisher = self._publisher
+        if publisher is not None and publisher.refused and time.monotonic() - self._opened > declarations.AGAIN:
+            self._drop_publisher()
 
     def _ready(self) -> list[Waiting]:
         rows = outbox.ready(self._share.lanes, self._held, BATCH) if self._share.lanes else []
