@@ -28,3 +28,4 @@ TOKEN_KEY_FILE = str(Path(__file__).with_name("no-such-key.pem"))
 CHASSIS_CONSUMES = {"books": ["visits.visit.noted"]}
 CHASSIS_INBOXES = {"books": "library.Inbox"}
 CHASSIS_INBOX_DAYS = int(os.environ.get("INBOX_DAYS", "30"))
+CHASSIS_OPEN_WITHOUT_MOVE = chassis.flag("OPEN_WITHOUT_MOVE", default=True)

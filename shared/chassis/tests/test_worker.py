@@ -179,6 +179,24 @@ def test_a_task_that_swallows_the_refusal_is_published_again_too(tasks, worker, 
     until(lambda: post.count("books.tasks") == 0)
 
 
+def test_messages_are_handled_though_the_queue_of_the_tasks_is_of_another_kind(tasks, worker, post, rabbitmq):
+    with kombu.Connection(rabbitmq) as broker, broker.channel() as channel:
+        channel.queue_delete("books.tasks")
+        channel.queue_declare("books.tasks", durable=True, auto_delete=False)
+        process = worker.start()
+        try:
+            until(lambda: "declaration_refused" in worker.log.read_text())
+
+            post.put(message(title="by a message"))
+
+            until(lambda: titles() == ["by a message"])
+            assert process.poll() is None
+        finally:
+            channel.queue_delete("books.tasks")
+    tasks.shelve.delay("by a task")
+    until(lambda: titles() == ["by a message", "by a task"])
+
+
 def test_a_worker_that_would_fork_does_not_start(worker, post):
     assert worker.start(pool="prefork").wait(60) != 0
     assert "--pool threads" in worker.log.read_text()

@@ -62,17 +62,36 @@ def declare(channel: Any, consumes: Mapping[str, Iterable[str]]) -> None:
 
     ``channel`` is py-amqp's, or that of one of kombu's virtual transports. Raises its errors.
     """
-    channel.exchange_declare(exchange=EXCHANGE, type="topic", durable=True, auto_delete=False)
+    declare_exchange(channel)
     for capability, types in consumes.items():
-        channel.queue_declare(
-            queue=dead(capability),
-            durable=True,
-            auto_delete=False,
-            arguments={"x-queue-type": "quorum", "x-delivery-limit": LOOKS},
-        )
-        channel.queue_declare(queue=capability, durable=True, auto_delete=False, arguments=queue_arguments(capability))
-        for type in types:
-            channel.queue_bind(queue=capability, exchange=EXCHANGE, routing_key=type)
+        declare_dead(channel, capability)
+        declare_queue(channel, capability)
+        bind(channel, capability, types)
+
+
+def declare_exchange(channel: Any, passive: bool = False) -> None:
+    channel.exchange_declare(exchange=EXCHANGE, type="topic", durable=True, auto_delete=False, **_only_look(passive))
+
+
+def declare_dead(channel: Any, capability: str, *, passive: bool = False) -> None:
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": LOOKS}
+    name = dead(capability)
+    channel.queue_declare(queue=name, durable=True, auto_delete=False, arguments=arguments, **_only_look(passive))
+
+
+def declare_queue(channel: Any, capability: str, *, passive: bool = False) -> None:
+    arguments = queue_arguments(capability)
+    channel.queue_declare(queue=capability, durable=True, auto_delete=False, arguments=arguments, **_only_look(passive))
+
+
+def bind(channel: Any, capability: str, types: Iterable[str]) -> None:
+    for type in types:
+        channel.queue_bind(queue=capability, exchange=EXCHANGE, routing_key=type)
+
+
+def _only_look(passive: bool) -> dict[str, bool]:
+    # kombu's virtual transports do not know the word for exchanges.
+    return {"passive": True} if passive else {}
 
 
 def queue_arguments(capability: str) -> dict[str, Any]:

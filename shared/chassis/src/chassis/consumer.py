@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-from chassis import broker, deadletters, options, vitals
+from chassis import broker, deadletters, declarations, options, vitals
 from chassis.acknowledgements import Acknowledgements
 from chassis.broker import BrokerLostError
 from chassis.events import MalformedError, Message
@@ -77,9 +77,10 @@ class Consumer:
         connection: Any = broker.connect(url)
         try:
             with broker.losing(connection):
-                broker.declare(
-                    connection.default_channel, {self.capability: options.consumes().get(self.capability, ())}
-                )
+                types = options.consumes().get(self.capability, ())
+                refused = declarations.declare(connection, {self.capability: types})
+                if self.capability in refused:
+                    raise BrokerLostError(refused[self.capability], objected=True)
                 self._read(_Subscription(connection, self.capability, self._lanes, confirms=broker.confirms(url)))
         finally:
             connection.collect()

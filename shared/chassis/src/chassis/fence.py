@@ -18,7 +18,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, S
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
-from chassis import body, forwarding, options, ownership, refusals
+from chassis import body, forwarding, isolation, options, ownership, refusals
 from chassis.body import Body
 from chassis.holding import Full, Holding
 from chassis.outage import Outage, is_outage
@@ -49,6 +49,8 @@ class FenceMiddleware:
         try:
             response = self._pass(request)
         except Error as error:
+            if isolation.is_passing(error):
+                return _crossed(request)
             if not is_outage(error):
                 raise
             return outage.answer(request)
@@ -63,6 +65,8 @@ class FenceMiddleware:
         if attempt is not None and _wants_its_own_transaction(exception):
             attempt.unfit = _learn(request)
             return HttpResponse(status=503) if attempt.unfit else None
+        if isolation.is_passing(exception):
+            return _crossed(request)
         return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.refused) else None
 
     def reach(self, request: HttpRequest) -> HttpResponseBase:
@@ -296,6 +300,13 @@ def _unmoved() -> HttpResponseBase:
     """Where nothing has been moved to yet, a row that is written is one that no move will find."""
     detail = "Nothing has been moved to this service yet: it takes no writes. The monolith has what you ask for."
     response = JsonResponse({"detail": detail}, status=503)
+    response["Retry-After"] = "1"
+    return response
+
+
+def _crossed(request: HttpRequest) -> HttpResponseBase:
+    logger.warning("transactions_crossed", extra={"path": request.path})
+    response = JsonResponse({"detail": "Others were changing the same at the same time; try again."}, status=503)
     response["Retry-After"] = "1"
     return response
 

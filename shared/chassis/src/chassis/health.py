@@ -22,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_prometheus.exports import ExportToDjangoView  # type: ignore[import-untyped]
 
-from chassis import vitals
+from chassis import declarations, vitals
 from chassis.logs import Complaint
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,9 @@ def readiness() -> tuple[int, dict[str, Any]]:
     """Status and body of ``/readyz``: 200 when work can be done, 503 with the reason otherwise."""
     if problem := database_problem():
         return 503, {"status": "unready", "reason": problem}
+    # A queue that cannot be had is no reason to stop the others.
+    if refused := declarations.refused():
+        return 200, {"status": "ready", "refused": refused}
     return 200, {"status": "ready"}
 
 

@@ -29,7 +29,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chassis import ownership
+from chassis import isolation, ownership
 from chassis.errors import Conflict, Unprocessable
 
 HEADER = "Idempotency-Key"
@@ -147,6 +147,13 @@ def purge(older_than: timedelta) -> int:
     return count
 
 
+class AnsweredMeanwhile(Conflict):
+    """409, and when to come again."""
+
+    wait = 1
+    default_detail = f"An earlier request with this {HEADER} was being answered at the same time; try again."
+
+
 class Idempotent:
     """Mixin, left of a REST framework view that runs in one transaction.
 
@@ -225,5 +232,8 @@ def _limited_wait() -> Iterator[None]:
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
                 raise Conflict(f"An earlier request with this {HEADER} is still being answered; try again.") from error
+            if isolation.is_passing(error):
+                # This transaction looks at a time before the earlier one's commit; the next one sees its answer.
+                raise AnsweredMeanwhile from error
             raise
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", (before,))

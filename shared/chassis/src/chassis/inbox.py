@@ -15,10 +15,10 @@ from uuid import UUID
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, models, transaction
+from django.db import connection, models
 from django.utils import timezone
 
-from chassis import leases, options, ownership, refusals
+from chassis import isolation, leases, options, ownership, refusals
 from chassis.refusals import Seen
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _handle(handler: Handler, message: Message, seen: Seen) -> Outcome:
             return "duplicate"
         given = (handler.before(message),)
         seen.check()
-    with transaction.atomic():
+    with isolation.read_committed():
         outcome = _take(table, message, newest_only=handler.newest_only)
         if outcome == "handled":
             handler.function(message, *given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,7 +51,7 @@ class SideState:
 
     def holds(self, table: str) -> bool:
         """Whether the table is one of the capability's."""
-        return table in self.tables
+        return table.replace('"', "") in self.tables
 
 
 NOTED_EVERY = 1.0  # seconds
@@ -72,8 +72,8 @@ def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
                 return {}
             _present.add(using)
         cursor.execute(
-            "SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing "
-            "FROM strangler.side"
+            "SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing, "
+            "pg_catalog.current_schemas(false)::text[] FROM strangler.side"
         )
         return {state.capability: state for state in map(_state, cursor.fetchall())}
 
@@ -127,13 +127,19 @@ def refused_capability(error: BaseException | None) -> str | None:
 
 
 def _state(row: tuple[Any, ...]) -> SideState:
-    capability, side, epoch, opened, bounce_to, peer_url, routes, tables, pausing = row
-    return SideState(capability, side, epoch, opened, bounce_to, peer_url, routes, _plain_names(tables), pausing)
+    capability, side, epoch, opened, bounce_to, peer_url, routes, tables, pausing, schemas = row
+    return SideState(capability, side, epoch, opened, bounce_to, peer_url, routes, _names(tables, schemas), pausing)
 
 
-def _plain_names(tables: Iterable[str]) -> tuple[str, ...]:
-    # 'public.t' is what Django calls 't'; quoting only stands where a name needs it.
-    return tuple(table.replace('"', "").removeprefix("public.") for table in tables)
+def _names(tables: Iterable[str], schemas: Collection[str]) -> tuple[str, ...]:
+    """Each with its schema, and as Django calls it where the search path leads there."""
+    names: list[str] = []
+    for table in tables:
+        # Quoting only stands where a name needs it.
+        name = table.replace('"', "")
+        names += [name.removeprefix(f"{schema}.") for schema in schemas if name.startswith(f"{schema}.")]
+        names.append(name)
+    return tuple(names)
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from amqp.basic_message import Message as AmqpMessage  # type: ignore[import-untyped]
 from kombu.messaging import Producer
 
-from chassis import broker
+from chassis import broker, declarations
 from chassis.broker import BrokerLostError, losing
 from chassis.events import CONTENT_TYPE
 
@@ -54,6 +54,8 @@ class Outcome:
 class Publisher(Protocol):
     """Hands parcels to the broker without waiting for each. `send` and `settle` raise ``BrokerLostError``."""
 
+    refused: Mapping[str, str]  # what could not be declared, and why
+
     @property
     def blocked(self) -> bool:
         """Whether the broker has asked for nothing to be sent now."""
@@ -75,12 +77,17 @@ class Publisher(Protocol):
 
 
 def open_publisher(url: str, consumes: Mapping[str, Iterable[str]]) -> Publisher:
-    """A connected publisher, after declaring what is consumed here. Raises ``BrokerLostError``."""
+    """A connected publisher, after declaring what is consumed here. Raises ``BrokerLostError``.
+
+    It does without what the broker refuses to declare; where that is the exchange, events are refused and commands go.
+    """
     connection = broker.connect(url)
     try:
         with losing(connection):
-            broker.declare(connection.default_channel, consumes)
-            return ConfirmingPublisher(connection) if broker.confirms(url) else PlainPublisher(connection)
+            refused = declarations.declare(connection, consumes)
+            if broker.confirms(url):
+                return ConfirmingPublisher(connection, refused)
+            return PlainPublisher(connection, refused)
     except BrokerLostError:
         broker.close(connection)
         raise
@@ -89,8 +96,9 @@ def open_publisher(url: str, consumes: Mapping[str, Iterable[str]]) -> Publisher
 class ConfirmingPublisher:
     """Pipelined: the confirms come when they come and are matched by tag."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, refused: Mapping[str, str]) -> None:
         self._connection = connection
+        self.refused = refused
         self._amqp: Any = connection.connection
         self._channel: Any = connection.default_channel
         # py-amqp would look for such a notice before every message; `settle` looks often enough.
@@ -113,6 +121,9 @@ class ConfirmingPublisher:
         return self._blocked
 
     def send(self, parcel: Parcel) -> None:
+        if parcel.exchange in self.refused:
+            self._settled.append(Outcome(parcel, Fate.REFUSED, self.refused[parcel.exchange]))
+            return
         message = AmqpMessage(
             parcel.body,
             content_type=CONTENT_TYPE,
@@ -187,8 +198,9 @@ class PlainPublisher:
 
     blocked = False
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, refused: Mapping[str, str]) -> None:
         self._connection = connection
+        self.refused = refused
         self._channel: Any = connection.default_channel
         self._producer: Any = Producer(self._channel)  # type: ignore[no-untyped-call]
         self._settled: list[Outcome] = []

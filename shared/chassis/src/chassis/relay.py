@@ -19,7 +19,7 @@ import psycopg
 from django.db import Error, connection
 from prometheus_client import Counter, Gauge
 
-from chassis import broker, options, outbox, publishers, vitals
+from chassis import broker, declarations, options, outbox, publishers, vitals
 from chassis.broker import BrokerLostError
 from chassis.logs import Complaint
 from chassis.outbox import Waiting
@@ -36,7 +36,10 @@ MEASURE_EVERY = 5.0
 CALM = 0.05  # seconds from hearing of a side to looking at it
 SIDES = "strangler_side"  # heard when a move holds events back, or lets them go
 # A relay that hangs must not keep its lanes; longer than a window takes that waits for its confirms.
-SESSION = f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'"
+SESSION = (
+    f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
+    "SET default_transaction_isolation = 'read committed'",
+)
 
 ROWS = Gauge("chassis_outbox_rows", "Messages that wait in the outbox.", multiprocess_mode="mostrecent")
 AGE = Gauge("chassis_outbox_age_seconds", "Age of the oldest message in the outbox.", multiprocess_mode="mostrecent")
@@ -127,6 +130,7 @@ class Relay:
         self._window = publishers.WINDOW
         self._failures = 0
         self._measured = float("-inf")
+        self._opened = 0.0
 
     @property
     def idle(self) -> bool:
@@ -161,8 +165,10 @@ class Relay:
         self._share.balance()
         self._measure()
         self._database_lost.settle()
+        self._look_again()
         if self._publisher is None:
             self._publisher = publishers.open_publisher(options.broker_url(), options.consumes())
+            self._opened = time.monotonic()
             self._broker_lost.settle()
             logger.info("broker_connected")
         rows = self._ready()
@@ -171,6 +177,12 @@ class Relay:
             self._failures = 0
             return 0
         return self._deliver(rows, self._publisher)
+
+    def _look_again(self) -> None:
+        """What the broker has refused to declare may have been mended."""
+        publisher = self._publisher
+        if publisher is not None and publisher.refused and time.monotonic() - self._opened > declarations.AGAIN:
+            self._drop_publisher()
 
     def _ready(self) -> list[Waiting]:
         rows = outbox.ready(self._share.lanes, self._held, BATCH) if self._share.lanes else []
@@ -207,7 +219,8 @@ class Relay:
         if self._listening:
             return
         with connection.cursor() as cursor:
-            cursor.execute(SESSION)
+            for setting in SESSION:
+                cursor.execute(setting)
             cursor.execute(f"LISTEN {outbox.CHANNEL}")
             cursor.execute(f"LISTEN {SIDES}")
         self._listening = True

@@ -27,7 +27,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, models, transaction
 from django.utils import timezone
 
-from chassis import ownership, refusals
+from chassis import isolation, ownership, refusals
 from chassis.steps import (
     UNDECIDED,
     Command,
@@ -143,7 +143,7 @@ def push(saga_id: UUID | str, *, compensate: bool = False) -> Any:
 
     Raises UnknownSagaError, SagaError when it has ended.
     """
-    with transaction.atomic():
+    with isolation.read_committed():
         turn = _locked(saga_id)
         if turn.row.state not in UNDECIDED:
             raise SagaError(f"{turn.row} has ended: it is {turn.row.state}")
@@ -177,7 +177,7 @@ def expire(limit: int = 100) -> int:
 
 
 def _expire_one(model: type[models.Model], kinds: list[str]) -> bool:
-    with transaction.atomic():
+    with isolation.read_committed():
         due = model._default_manager.select_for_update(skip_locked=True).order_by("deadline")
         row: Any = due.filter(kind__in=kinds, deadline__lte=timezone.now()).first()
         if row is None:

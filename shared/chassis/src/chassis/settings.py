@@ -12,6 +12,7 @@ from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from psycopg import IsolationLevel
 
 from chassis import addresses
 
@@ -84,7 +85,7 @@ def database(*, application: str) -> dict[str, Any]:
     Every request of an HTTP process runs in one transaction. Connections are kept and are tried
     before a request uses them, so that a server that was restarted costs no request. One that has
     vanished without a word is noticed after 15 seconds, also by those who wait for its answer: before
-    the gateway gives the request up.
+    the gateway gives the request up. Transactions are READ COMMITTED, whatever the server's default is.
     """
     url = secret("DATABASE_URL")
     addresses.check_database("DATABASE_URL", url)
@@ -92,6 +93,7 @@ def database(*, application: str) -> dict[str, Any]:
     addresses.check_options("DATABASE_URL", settings.get("OPTIONS", {}))
     defaults = {
         "application_name": application,
+        "isolation_level": IsolationLevel.READ_COMMITTED,
         "connect_timeout": 5,
         "keepalives_idle": 5,
         "keepalives_interval": 5,
@@ -163,7 +165,8 @@ def celery(*, queue: str) -> dict[str, Any]:
 
 
 def consuming(app: Any) -> Any:
-    """The Celery app, whose workers now consume messages, and tasks only while their capability is open.
+    """The Celery app, whose workers now consume messages, and tasks only while their capability is open; its beat, of
+    whichever scheduler, publishes only the owner's.
 
     Call it before the first task is defined. Everything is named, not imported: web processes read the app too, before
     Django's models can be, and need none of it.
@@ -171,4 +174,13 @@ def consuming(app: Any) -> Any:
     app.task_cls = "chassis.worker:FencedTask"
     app.steps["worker"].add("chassis.worker:MessageStep")
     app.steps["consumer"].add("chassis.worker:TaskGate")
+    from celery.signals import beat_init  # type: ignore[import-untyped]
+
+    beat_init.connect(_guard_schedule)
     return app
+
+
+def _guard_schedule(sender: Any, **_: Any) -> None:
+    from chassis import schedule
+
+    schedule.guard(sender.scheduler)

@@ -128,6 +128,7 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
         self._consumer = parent
         self._watch.on_look(self._look)
         self._pulse: Pulse | None = None
+        self._refused_until: dict[str, float] = {}
         self._beating: Any = None
 
     def start(self, parent: Any) -> None:
@@ -155,9 +156,20 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
             return
         for name in self._wrong():
             if self._watch.is_open(self._queues[name]):
-                self._consumer.add_task_queue(name)
+                self._add(name)
             else:
                 self._consumer.cancel_task_queue(name)
+
+    def _add(self, name: str) -> None:
+        """A queue that is there as another kind of queue would end the worker, and with it all that it consumes."""
+        from chassis import declarations
+
+        if time.monotonic() < self._refused_until.get(name, 0.0):
+            return
+        if declarations.attempt(self._consumer.connection, self._consumer.app.amqp.queues[name]):
+            self._consumer.add_task_queue(name)
+        else:
+            self._refused_until[name] = time.monotonic() + declarations.AGAIN
 
     def _wrong(self) -> list[str]:
         consumed = self._consumer.app.amqp.queues.consume_from

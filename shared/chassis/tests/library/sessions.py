@@ -28,4 +28,4 @@ def end_the_session() -> None:
     pid = connection.connection.info.backend_pid
     with another_session(autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s)", [pid])
-        until(lambda: not other.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone())
+        until(lambda: not other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -9,8 +10,29 @@ from celery import Celery, Task, shared_task
 from chassis import settings
 from django.db import transaction
 
+PERIOD = 0.5
+
 app = settings.consuming(Celery("library"))
 app.conf.update(settings.celery(queue="books.tasks"))
+if "BEAT" in os.environ:
+    # Of the books, by two ways of naming the queue; of nobody, and of a capability that no move concerns.
+    app.conf.update(
+        beat_scheduler="celery.beat:Scheduler",
+        beat_max_loop_interval=1,
+        beat_schedule={
+            "tick": {"task": "library.worker.tick", "schedule": PERIOD},
+            "elsewhere": {
+                "task": "library.worker.tick",
+                "schedule": PERIOD,
+                "options": {"queue": os.environ["BEAT"]},
+            },
+        },
+    )
+
+
+@app.task
+def tick() -> None:
+    """Is only published."""
 
 
 @app.task

@@ -1,0 +1,45 @@
+"""Transactions of the chassis' own, whatever isolation a server, a role or a project has as its default.
+
+Who waits for a lock and then looks must see what the other has committed. Under REPEATABLE READ he sees what was there
+before he waited: the older event is handled after the newer, and writes end in serialization failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+from psycopg import IsolationLevel
+
+# SQLSTATEs of transactions that failed for others' sake, and succeed when they are tried again.
+SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
+
+
+@contextmanager
+def read_committed() -> Iterator[None]:
+    """``transaction.atomic()`` under READ COMMITTED; within a transaction that is open, that one's isolation stays."""
+    connection.ensure_connection()
+    session = connection.connection
+    if connection.vendor != "postgresql" or connection.in_atomic_block:
+        with transaction.atomic():
+            yield
+        return
+    # Part of BEGIN, and so no round trip of its own.
+    before = session.isolation_level
+    session.isolation_level = IsolationLevel.READ_COMMITTED
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        if connection.connection is session and not session.closed:
+            session.isolation_level = before
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether the same transaction may succeed when it is tried again at once."""
+    while error is not None:
+        if getattr(error, "sqlstate", None) in {SERIALIZATION_FAILURE, DEADLOCK}:
+            return True
+        error = error.__cause__
+    return False
