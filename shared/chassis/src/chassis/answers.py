@@ -18,12 +18,12 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import DataError, Error, OperationalError
+from django.db import DEFAULT_DB_ALIAS, DataError, Error, OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.http.response import HttpResponseBase
 from rest_framework import views
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.response import Response
 
 from chassis.errors import TooLarge
@@ -68,7 +68,19 @@ def is_unstorable(error: BaseException | None) -> bool:
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's ``EXCEPTION_HANDLER``; None for what is the server's fault."""
-    return views.exception_handler(_as_the_client_s(exc) or exc, context)
+    exc = _as_the_client_s(exc) or exc
+    if not connection.in_atomic_block or not _manages_its_own(context):
+        return views.exception_handler(exc, context)
+    # REST framework rolls back whatever is open, but what is open around such a view is somebody else's.
+    before = transaction.get_rollback()
+    answer: Response | None = views.exception_handler(exc, context)
+    transaction.set_rollback(before)
+    return answer
+
+
+def _manages_its_own(context: dict[str, Any]) -> bool:
+    match = getattr(context.get("request"), "resolver_match", None)
+    return DEFAULT_DB_ALIAS in getattr(getattr(match, "func", None), "_non_atomic_requests", ())
 
 
 def _as_the_client_s(exc: Exception) -> Exception | None:
@@ -97,6 +109,8 @@ class AnswersMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """For views that are not REST framework's, such as the admin's."""
+        if isinstance(exception, APIException):
+            return _plain(exception)
         if not is_unstorable(exception):
             return None
         logger.warning("value_refused", exc_info=exception)
@@ -146,3 +160,11 @@ def _decodes(charset: str) -> bool:
     except Exception:  # noqa: BLE001  each codec fails in its own way
         return False
     return True
+
+
+def _plain(error: APIException) -> HttpResponse:
+    """What REST framework would answer."""
+    answer = JsonResponse({"detail": error.detail}, status=error.status_code)
+    if wait := getattr(error, "wait", None):
+        answer["Retry-After"] = str(int(wait))
+    return answer
