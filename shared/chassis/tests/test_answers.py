@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import psycopg
@@ -229,7 +232,7 @@ def test_a_charset_that_is_none_is_refused(client, address, charset):
 
     status, _, body = hostile.answer(application, hostile.Ask("POST", address, address, kind, b"a=b"))
 
-    assert (status, json.loads(body)) == (400, {"detail": answers.UNREADABLE})
+    assert (status, json.loads(body)) == (400, {"detail": doorstep.UNREADABLE})
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "text/plain; charset=utf-8"])
@@ -269,3 +272,9 @@ def test_an_accept_header_that_cannot_be_read_accepts_nothing(client, accept):
 
     assert answer.status_code == 406
     assert answer["Content-Type"] == JSONRenderer.media_type
+
+
+def test_the_doorstep_is_there_before_django_is_set_up():
+    code = "from chassis.doorstep import guarded; guarded(lambda environ, start_response: [])"
+
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "DJANGO_SETTINGS_MODULE": ""}, check=True)

@@ -26,6 +26,7 @@ from rest_framework import views
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.response import Response
 
+from chassis.doorstep import UNREADABLE
 from chassis.errors import TooLarge
 
 logger = logging.getLogger("chassis.answers")
@@ -33,7 +34,6 @@ logger = logging.getLogger("chassis.answers")
 # Of class 22 those that say "this value cannot be stored or compared", and not "this expression went wrong".
 UNSTORABLE = frozenset({"22001", "22003", "22007", "22008", "22009", "22015", "22021", "22P02", "22P03", "22P05"})
 TOO_LONG_FOR_INDEX = "54000"
-UNREADABLE = "The Content-Type or the query cannot be read."
 REFUSED = "A value is out of range, or holds characters that cannot be stored."
 
 

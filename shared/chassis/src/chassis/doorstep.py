@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from django.core.handlers.wsgi import WSGIRequest
 
-from chassis.answers import UNREADABLE
-
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+# A wsgi.py imports this before Django is set up, so this imports nothing that needs that.
+UNREADABLE = "The Content-Type or the query cannot be read."
 
 
 def guarded(application: WSGIApplication) -> WSGIApplication:
