@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
-from chassis import seam
+from chassis import idempotency, seam
 from chassis.errors import Conflict, Unprocessable
 from chassis.pagination import CursorPagination
 from django.db import transaction
@@ -25,7 +25,6 @@ from orders import checkout, selectors, serializers, services
 from orders.models import Order
 from orders.shelves import UnknownProductsError
 
-MAX_KEY_LENGTH = 255
 WAIT, LONGEST_WAIT = 5, 30  # seconds
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -60,6 +59,7 @@ class OrdersApi(CustomersApi, generics.ListCreateAPIView):
     """The caller's orders, newest first."""
 
     pagination_class = OrderCursor
+    refusals: ClassVar = {"POST": (422,)}
 
     @extend_schema(
         description="Place an order. It is confirmed or rejected within this request, unless that takes too long.",
@@ -103,6 +103,8 @@ class OrderApi(CustomersApi, generics.RetrieveAPIView):
 class CancellationApi(CustomersApi):
     """Cancel an order that has not been shipped; stock and money go back."""
 
+    refusals: ClassVar = {"POST": (409,)}
+
     @extend_schema(parameters=[PREFER], request=None, responses={200: serializers.OrderSerializer})
     def post(self, request: Request, pk: int) -> Response:
         order_id = self.get_object().pk
@@ -135,9 +137,9 @@ def _forgotten() -> AuthenticationFailed:
 
 
 def _idempotency_key(request: Request) -> str:
-    key: str = request.headers.get("Idempotency-Key", "")
-    if not 1 <= len(key) <= MAX_KEY_LENGTH:
-        raise ValidationError({"Idempotency-Key": [f"This header is required, with 1 to {MAX_KEY_LENGTH} characters."]})
+    key = idempotency.key_of(request)
+    if key is None:
+        raise ValidationError({idempotency.HEADER: ["This header is required."]})
     return key
 
 

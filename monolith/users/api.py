@@ -25,6 +25,8 @@ class ServicesOnly(tokens.ServiceTokenAuthentication):
     audience = "users"
 
 
+# Hashes a password before the one transaction that writes: see chassis.hashing, "hash outside".
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class RegistrationApi(generics.CreateAPIView):
     """Open an account."""
 
@@ -81,6 +83,8 @@ class InternalUserApi(generics.RetrieveAPIView):
     queryset = User.objects.all()
 
 
+# Hashes a password before the one transaction that writes: see chassis.hashing, "hash outside".
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class TokenApi(APIView):
     """Exchange email and password for a pair of tokens."""
 

@@ -60,3 +60,13 @@ def test_every_operation_is_described_equally(monolith, service):
 def test_the_ways_to_sign_in_are_the_same(monolith, service):
     theirs = monolith["components"]["securitySchemes"]
     assert service["components"]["securitySchemes"].items() <= theirs.items()
+
+
+def test_every_operation_says_how_it_can_be_refused(service):
+    for path, operations in service["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            assert {"400", "406", "503"} <= answers.keys(), (method, path)
+            assert all("Retry-After" in answers[status]["headers"] for status in ("429", "503") if status in answers)
+            assert "requestBody" not in operation or {"413", "415"} <= answers.keys(), (method, path)
+            assert "{" not in path or "404" in answers, (method, path)

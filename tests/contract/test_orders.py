@@ -238,3 +238,22 @@ def test_a_request_says_how_long_it_waits(api, account, product):
 
     eventually(decided, "a confirmed order")
     assert Decimal(order["total"]) == Decimal(product["price"])
+
+
+def test_what_the_dearest_pieces_cost_together_fits_into_an_order(api, account, shelf):
+    dear = [shelf.add(price="99999999.99", stock=10) for _ in range(2)]
+
+    fits = place(api, account, (dear[0], 10_000))
+    too_many = place(api, account, (dear[0], 10_000), (dear[1], 1))
+
+    assert (fits.status_code, fits.json()["status"]) == (201, "rejected")
+    assert (too_many.status_code, list(too_many.json())) == (400, ["lines"])
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "caf\u00e9", "tab\tkey"])
+def test_a_key_is_printable_ascii(api, account, product, key):
+    headers = {**account.headers, "Idempotency-Key": key.encode("latin-1")}
+
+    answer = api.post(PATH, json={"lines": lines((product, 1))}, headers=headers)
+
+    assert (answer.status_code, list(answer.json())) == (400, ["Idempotency-Key"])

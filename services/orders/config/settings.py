@@ -31,6 +31,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "chassis.logs.RequestIdMiddleware",
     "chassis.tracing.TraceMiddleware",
+    "chassis.answers.AnswersMiddleware",
     "chassis.admission.AdmissionMiddleware",
     # Outermost of all that may touch the database: what it bounces must have left no trace.
     "chassis.fence.FenceMiddleware",
@@ -48,6 +49,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False
+CSRF_FAILURE_VIEW = "chassis.answers.csrf_failure"
 
 TEMPLATES = [
     {

@@ -7,19 +7,29 @@ from rest_framework import serializers
 from orders.models import Line, Order, Status
 
 GREATEST_ID = 2**63 - 1
+# So many of the dearest product are what the column of the total holds. Prices are not known everywhere when an order
+# comes, so it is this that keeps the sum within.
+MOST_PIECES = 10_000
 
 
 class WishSerializer(serializers.Serializer):
     product_id = serializers.IntegerField(min_value=1, max_value=GREATEST_ID)
-    quantity = serializers.IntegerField(min_value=1, max_value=10_000)
+    quantity = serializers.IntegerField(min_value=1, max_value=MOST_PIECES)
 
 
 class NewOrderSerializer(serializers.Serializer):
-    lines = WishSerializer(many=True, allow_empty=False, max_length=200)
+    lines = WishSerializer(
+        many=True, allow_empty=False, max_length=200, help_text=f"At most {MOST_PIECES} pieces in all."
+    )
     payment_token = serializers.CharField(
         required=False, max_length=64, help_text="Of the payment provider; otherwise the saved method pays."
     )
     save_payment_method = serializers.BooleanField(default=False)
+
+    def validate_lines(self, lines: list[dict[str, int]]) -> list[dict[str, int]]:
+        if sum(line["quantity"] for line in lines) > MOST_PIECES:
+            raise serializers.ValidationError(f"At most {MOST_PIECES} pieces in all.")
+        return lines
 
 
 class LineSerializer(serializers.ModelSerializer):

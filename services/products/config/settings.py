@@ -32,6 +32,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "chassis.logs.RequestIdMiddleware",
     "chassis.tracing.TraceMiddleware",
+    "chassis.answers.AnswersMiddleware",
     "chassis.admission.AdmissionMiddleware",
     # Outermost of all that may touch the database: what it bounces must have left no trace.
     "chassis.fence.FenceMiddleware",

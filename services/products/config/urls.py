@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from chassis.answers import handler400, handler403, handler404, handler500
 from django.urls import include, path
+
+# Django looks for them here.
+__all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
 
 urlpatterns = [
     path("", include("products.urls")),

@@ -113,6 +113,8 @@ class StockApi(Idempotent, generics.GenericAPIView):
             )
         except services.NotEnoughStockError as error:
             raise Conflict("Stock would fall below zero.") from error
+        except services.TooMuchStockError as error:
+            raise Conflict("Stock would rise above what can be counted.") from error
         return Response(serializers.ProductSerializer(product).data)
 
 

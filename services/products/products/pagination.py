@@ -13,7 +13,7 @@ from rest_framework.request import Request
 class CatalogueCursor(pagination.CursorPagination):
     """The order asked for, then the id, so that equal products keep their places."""
 
-    # REST framework gives up counting equal positions after this many, and would serve the same page
+    # REST framework gives up counting equal positions after a thousand, and would serve the same page
     # for ever.
     offset_cutoff = None
 

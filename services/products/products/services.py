@@ -24,6 +24,10 @@ class NotEnoughStockError(Exception):
         self.product_ids = product_ids
 
 
+class TooMuchStockError(Exception):
+    """Stock would rise above what its column holds."""
+
+
 class KeyReusedError(Exception):
     """The key has reserved other lines."""
 
@@ -54,10 +58,12 @@ def update_product(*, product: Product, by: Principal, **changes: Any) -> Produc
 
 @transaction.atomic
 def adjust_stock(*, product: Product, delta: int, by: Principal) -> Product:
-    """Add to the stock, or take from it, by hand. Raises NotEnoughStockError."""
+    """Add to the stock, or take from it, by hand. Raises NotEnoughStockError, TooMuchStockError."""
     current = Product.objects.select_for_update(no_key=True).get(pk=product.pk)
     if current.stock + delta < 0:
         raise NotEnoughStockError([current.pk])
+    if current.stock + delta > BigIntegerField.MAX_BIGINT:
+        raise TooMuchStockError
     current.stock += delta
     current.edited_by = by.pk
     current.updated_at = timezone.now()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from chassis.answers import handler400, handler403, handler404, handler500
 from django.contrib import admin
 from django.urls import include, path
+
+# Django looks for them here.
+__all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
 
 urlpatterns = [
     path("admin/", admin.site.urls),

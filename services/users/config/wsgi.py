@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from chassis.doorstep import guarded
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_wsgi_application()
+application = guarded(get_wsgi_application())

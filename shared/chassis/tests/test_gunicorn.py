@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import http.client
 import importlib
+import json
 import os
+import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -94,6 +97,38 @@ def test_who_is_asked_to_end_answers_what_has_begun(server, tmp_path):
 
         assert answer.result(60).status_code == 201
         assert web.process.wait(60) == 0
+
+
+UNREADABLE = {
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-A: b\x00c\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: a\r\nX A: b\r\n\r\n": 400,
+    b"GET / HTTP/7.7\r\n\r\n": 400,
+    b"nonsense\r\n\r\n": 400,
+    b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\n\r\n": 414,
+    b"GET / HTTP/1.1\r\nX-A: " + b"x" * 9_000 + b"\r\n\r\n": 431,
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n": 400,
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n": 501,
+}
+
+
+def test_what_gunicorn_cannot_read_is_answered_in_json(server, tmp_path):
+    run(MIGRATE, DATABASE_URL=server.url)
+    with Running(WEB, tmp_path / "web.log", DATABASE_URL=server.url) as web:
+        web.await_status("/readyz", 200)
+        answers = {request: exchange(web.port, request) for request in UNREADABLE}
+
+    assert {request: status for request, (status, _) in answers.items()} == UNREADABLE
+    assert all(list(body) == ["detail"] for _, body in answers.values())
+
+
+def exchange(port: int, request: bytes) -> tuple[int, dict[str, str]]:
+    """Status and body of what is answered to these bytes."""
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, json.loads(answer.read())
 
 
 def test_a_dead_worker_takes_its_live_gauges_along(monkeypatch, tmp_path):

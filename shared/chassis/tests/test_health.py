@@ -75,4 +75,6 @@ def test_any_other_path_is_the_project_s(client):
 
 @pytest.mark.parametrize("path", health.VIEWS)
 def test_health_is_only_read(client, path):
-    assert client.post(path).status_code == 405
+    answer = client.post(path)
+
+    assert (answer.status_code, answer.json()) == (405, {"detail": "Method Not Allowed."})

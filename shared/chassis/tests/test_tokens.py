@@ -270,3 +270,20 @@ class TestPrincipals:
 
         with pytest.raises(ImproperlyConfigured, match="CHASSIS_ACCOUNTS='abroad'"):
             tokens.bearer(signed(key))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"[" * 3_000, b'{"a":' * 1_000 + b"1" + b"}" * 1_000, b'{"alg":"EdDSA","kid":"\\ud800"}', b"\xff", b"9" * 5_000],
+)
+def test_a_header_that_anybody_may_have_written_opens_nothing(key_file, header):
+    token = f"{base64.urlsafe_b64encode(header).decode().rstrip('=')}.e30.x"
+
+    with pytest.raises(tokens.TokenError):
+        tokens.verify(token)
+
+
+@pytest.mark.parametrize("token", ["", ".", "..", "é.é.é", "a" * 100_000, "." * 8_000])
+def test_what_is_no_token_opens_nothing(key_file, token):
+    with pytest.raises(tokens.TokenError):
+        tokens.verify(token)

@@ -40,6 +40,7 @@ def test_the_fence_stands_outside_everything_that_may_touch_the_database():
         "django_prometheus.middleware.PrometheusBeforeMiddleware",
         "chassis.logs.RequestIdMiddleware",
         "chassis.tracing.TraceMiddleware",
+        "chassis.answers.AnswersMiddleware",
         "chassis.admission.AdmissionMiddleware",
     ]
 

@@ -112,6 +112,21 @@ class TestReading:
 
 
 class TestUpkeep:
+    def test_stock_stays_within_what_its_column_holds(self, staff_api, product):
+        Product.objects.filter(pk=product.pk).update(stock=2**63 - 2)
+
+        assert staff_api.post(f"/api/v1/products/{product.pk}/stock", {"delta": 1}).json()["stock"] == 2**63 - 1
+        assert staff_api.post(f"/api/v1/products/{product.pk}/stock", {"delta": 1}).status_code == 409
+        assert staff_api.post(f"/api/v1/products/{product.pk}/stock", {"delta": 2**40}).status_code == 400
+
+    @pytest.mark.parametrize("delta", [2**63, -(2**63), 10**30, 1e300, "9" * 900, "NaN", True, None, [1]])
+    def test_a_delta_that_is_none_is_refused(self, staff_api, product, delta):
+        assert staff_api.post(f"/api/v1/products/{product.pk}/stock", {"delta": delta}).status_code == 400
+
+    @pytest.mark.parametrize("price", ["100000000", "1e8", "NaN", "Infinity", "1e999999", 1e300, "-0.01"])
+    def test_a_price_that_no_column_holds_is_refused(self, staff_api, product, price):
+        assert staff_api.patch(f"/api/v1/products/{product.pk}", {"price": price}).status_code == 400
+
     def test_staff_add_a_product(self, staff_api, staff, category):
         body = {
             "name": "Tea",

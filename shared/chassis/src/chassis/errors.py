@@ -20,3 +20,24 @@ class Unprocessable(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_detail = "The request contradicts an earlier one."
     default_code = "unprocessable"
+
+
+class TooLarge(APIException):
+    """413: the body is larger than this process reads."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is too large."
+    default_code = "too_large"
+
+
+class Busy(APIException):
+    """503: the work would have to wait too long; the same request may well succeed in ``wait`` seconds."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "Too many others ask for this; try again."
+    default_code = "busy"
+
+    def __init__(self, detail: str | None = None, *, wait: int = 1) -> None:
+        super().__init__(detail)
+        # REST framework makes the Retry-After header of it.
+        self.wait = wait

@@ -22,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_prometheus.exports import ExportToDjangoView  # type: ignore[import-untyped]
 
-from chassis import declarations, vitals
+from chassis import answers, declarations, vitals
 from chassis.logs import Complaint
 
 logger = logging.getLogger(__name__)
@@ -138,5 +138,5 @@ class HealthMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        view = VIEWS.get(request.path_info, self.get_response)
-        return view(request)
+        view = VIEWS.get(request.path_info)
+        return answers.filled(request, view(request)) if view else self.get_response(request)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -163,6 +163,8 @@ class Idempotent:
     idempotency_model: ClassVar[str]
     idempotency_required: ClassVar[bool] = True
     idempotent_methods: ClassVar[tuple[str, ...]] = ("POST",)
+    # What the document of the interface says besides; see chassis.openapi.
+    refusals: ClassVar[Mapping[str, tuple[int, ...]]] = {"POST": (409, 422)}
     _claimed: tuple[str, str] | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

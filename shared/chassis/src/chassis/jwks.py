@@ -33,6 +33,7 @@ class KeysUnavailable(APIException):
     status_code = 503
     default_detail = "The keys that verify tokens cannot be had at the moment; try again."
     default_code = "keys_unavailable"
+    wait = 2  # seconds; REST framework makes the Retry-After header of it
 
 
 class SourceError(Exception):

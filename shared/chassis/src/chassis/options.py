@@ -30,6 +30,18 @@ def at_work() -> int:
     return max(1, int(_setting("CHASSIS_AT_WORK", os.environ.get("WEB_AT_WORK") or 4)))
 
 
+def hashing_places() -> int:
+    """``CHASSIS_HASHING``: how many passwords a process hashes at the same time; ``WEB_HASHING`` of the environment
+    where silent, else 1."""
+    return max(1, int(_setting("CHASSIS_HASHING", os.environ.get("WEB_HASHING") or 1)))
+
+
+def hashing_queue() -> int:
+    """``CHASSIS_HASHING_QUEUE``: how many passwords of a process wait to be hashed; a quarter of its threads, at least
+    8."""
+    return int(_setting("CHASSIS_HASHING_QUEUE", max(8, int(os.environ.get("WEB_THREADS", "2")) // 4)))
+
+
 def bounce_limit() -> int:
     """``CHASSIS_BOUNCE_LIMIT``: the largest body in bytes that the gateway can repeat; larger ones are forwarded."""
     return int(_setting("CHASSIS_BOUNCE_LIMIT", 900_000))

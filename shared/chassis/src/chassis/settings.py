@@ -121,10 +121,14 @@ def rest_framework(**rates: str) -> dict[str, Any]:
     return {
         "DEFAULT_AUTHENTICATION_CLASSES": ["chassis.tokens.TokenAuthentication"],
         "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-        "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+        "DEFAULT_PARSER_CLASSES": ["chassis.parsers.JSONParser"],
         "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
         "DEFAULT_PAGINATION_CLASS": "chassis.pagination.CursorPagination",
-        "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+        "DEFAULT_CONTENT_NEGOTIATION_CLASS": "chassis.negotiation.ContentNegotiation",
+        "DEFAULT_SCHEMA_CLASS": "chassis.openapi.AutoSchema",
+        "EXCEPTION_HANDLER": "chassis.answers.exception_handler",
+        # There is one format, and ``?format=`` chooses none.
+        "URL_FORMAT_OVERRIDE": None,
         "DEFAULT_THROTTLE_RATES": rates,
         # The client's address is the last in X-Forwarded-For, and from the kit's gateway the only one.
         "NUM_PROXIES": 1,

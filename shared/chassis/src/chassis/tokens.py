@@ -47,6 +47,8 @@ LEEWAY = timedelta(seconds=5)
 
 Use = Literal["access", "refresh", "service"]
 
+LONGEST = 8_192  # characters; as much as a header holds
+
 _SERVICE = "service:"
 
 
@@ -209,6 +211,8 @@ def _sign(ring: KeyRing, claims: Mapping[str, Any], lifetime: timedelta) -> str:
 
 
 def _verify(token: str, key_of: Callable[[str], Ed25519PublicKey], *, audience: str, use: Use) -> dict[str, Any]:
+    if len(token) > LONGEST:
+        raise TokenError("Token is invalid.")
     try:
         key = key_of(str(jwt.get_unverified_header(token).get("kid")))
         claims: dict[str, Any] = jwt.decode(
@@ -223,7 +227,8 @@ def _verify(token: str, key_of: Callable[[str], Ed25519PublicKey], *, audience: 
         raise TokenError("Token is signed with an unknown key.") from None
     except jwt.ExpiredSignatureError:
         raise TokenError("Token has expired.") from None
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, RecursionError):
+        # Its header is JSON that anybody may have written, and so may be nested without end.
         raise TokenError("Token is invalid.") from None
     if claims.get("use") != use:
         raise TokenError("Token is not for this use.")

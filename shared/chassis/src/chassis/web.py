@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import select
+import socket
 from typing import Any
 
+from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from chassis.patience import PatientSocket
@@ -34,3 +37,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if isinstance(conn.sock, PatientSocket):
             conn.sock.begin()
         super().enqueue_req(conn)
+
+
+def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """What gunicorn cannot read never reaches Django: answered in the shape of all other errors."""
+    body = json.dumps({"detail": message or f"{reason}."})
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+
+# Its workers look it up there; there is no hook.
+util.write_error = write_error
