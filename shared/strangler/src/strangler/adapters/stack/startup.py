@@ -35,8 +35,7 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
     ``data`` is what to fill the databases with, unless they have been filled before. Whatever fails
     on the way, or later, nothing is left running.
     """
-    for folder in ("log", "run", "secrets"):
-        (project.state / folder).mkdir(parents=True, exist_ok=True)
+    state.keep_private(project)
     with only_one(project):
         leavings = identity.remnants(project.state)
         if leavings:
