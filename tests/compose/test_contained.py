@@ -75,7 +75,12 @@ SEES = {
 
 
 def test_each_container_sees_its_own_secrets_and_no_others(up: Containers) -> None:
-    kept = {f"{kind}-{name}" for kind in ("app", "server") for name in PROJECTS} | {"broker", "mover", "agent", "secrets"}
+    kept = {f"{kind}-{name}" for kind in ("app", "server") for name in PROJECTS} | {
+        "broker",
+        "mover",
+        "agent",
+        "secrets",
+    }
     for service, container in up.inspect().items():
         volumes = {mount["Name"].partition("_")[2] for mount in container["Mounts"] if mount["Type"] == "volume"}
         if service != "secrets":
@@ -95,7 +100,12 @@ def test_who_signs_tokens_has_the_key_and_nobody_else(up: Containers) -> None:
 def test_no_role_but_the_server_s_own_is_a_superuser(up: Containers) -> None:
     for name in PROJECTS:
         found = up.database(name).execute("SELECT rolname, rolsuper FROM pg_roles WHERE rolcanlogin").fetchall()
-        assert dict(found) == {"owner": True, "app": False, "mover": False, **({"agent": False} if name == "monolith" else {})}
+        assert dict(found) == {
+            "owner": True,
+            "app": False,
+            "mover": False,
+            **({"agent": False} if name == "monolith" else {}),
+        }
         owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
         assert up.database(name).execute(owners).fetchall() == [("app",)]
         sessions = "SELECT DISTINCT usename FROM pg_stat_activity WHERE backend_type = 'client backend'"

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import yaml
-
 from strangler.adapters.postgres import roles
 
 from tests.manifests.kustomize import ROOT, built, of_kind
 from tests.manifests.workloads import Workload, matches, workloads
 from tests.stack import STRANGLER
-
 
 PATTERN = {"app-service", "mover-service", "broker-service", "service-service", "database-service", "roles-service"}
 

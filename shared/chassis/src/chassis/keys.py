@@ -91,7 +91,7 @@ def _keys(path: str, setting: str) -> Iterator[Ed25519PrivateKey | Ed25519Public
     for block in blocks:
         try:
             key = _load(block.group(0), private=block.group(1) == b"PRIVATE")
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except (ValueError, UnsupportedAlgorithm):
             raise ImproperlyConfigured(f"{setting}: {_named(path)} holds a key that cannot be read") from None
         if not isinstance(key, Ed25519PrivateKey | Ed25519PublicKey):
             raise ImproperlyConfigured(f"{setting}: {_named(path)} holds a key that is not Ed25519")

@@ -63,7 +63,7 @@ def test_what_the_files_hold_fits_together(folder: Path) -> None:
     key = load_pem_private_key(found["application/TOKEN_KEY_FILE"].encode(), None)
     assert isinstance(key, Ed25519PrivateKey)
     passwords = [value for name, value in found.items() if name.endswith(("password", "SECRET_KEY"))]
-    # The superuser's, the application's and the tool's of each database, the agents', the broker's three, and SECRET_KEY.
+    # The superuser's, application's and tool's of each database, the agents', the broker's three, and SECRET_KEY.
     assert len(set(passwords)) == 6 + 1 + 3 + 1
     assert [found[f"{role}-old/username"] for role in ("database", "app", "mover", "agent")] == [
         "owner",
@@ -205,8 +205,11 @@ def test_what_was_made_before_is_kept_and_what_is_handed_out_follows_it(folder: 
 
 def test_a_service_may_use_its_own_queues_at_the_broker(folder: Path) -> None:
     found = handed(folder)
-    rights = {name: json.loads(found[f"broker/definitions/broker-{name}.json"])["permissions"][0] for name in ("old", "new_one")}
-    administrator = json.loads(found["broker/definitions/broker.json"])["users"][0]
+    rights = {
+        name: json.loads(found[f"broker/definitions/broker-{name}.json"])["permissions"][0]
+        for name in ("old", "new_one")
+    }
+    administrator = next(iter(json.loads(found["broker/definitions/broker.json"])[f"{kind}s"] for kind in ["user"]))[0]
 
     assert administrator["tags"] == ["administrator"]
     for queue in ("shelf", "shelf.dead", "shelf.tasks", "events", "celery@box.celery.pidbox"):

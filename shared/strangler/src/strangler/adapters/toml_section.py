@@ -118,7 +118,9 @@ class Section:
         for index, value in enumerate(values):
             if value not in known:
                 raise self.error(
-                    f"{value!r} is unknown", key=f"{key}[{index}]", remedy=f"known: {', '.join(sorted(known)) or 'none'}"
+                    f"{value!r} is unknown",
+                    key=f"{key}[{index}]",
+                    remedy=f"known: {', '.join(sorted(known)) or 'none'}",
                 )
         return values
 

@@ -84,7 +84,7 @@ def command(**options: Any) -> None:
     """
     # A terminated rehearsal, too, ends its traffic and its stack.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # Journals hold what customers are called and log in by.
+    # Journals hold whom the clients act for, and how they log in.
     os.umask(0o077)
     chosen = Options(**options)
     project = toml.load()

@@ -19,11 +19,12 @@ Examples:
   strangler secrets --kubernetes
   strangler secrets --kubernetes --database-host 'db-{name}.example' --broker-host mq.example
 
-In the folder each Secret is a folder and each key a file: application/NAME for each of [secrets]; for each database that
-has url_env database-NAME (its superuser), app-NAME and mover-NAME, and agent-NAME where the ledger is, each with username,
-password and url; broker and broker-NAME with the same; service-NAME with keys of one service alone. Everybody who can see
-the folder can read it, so keep it to this command, and let each container mount what is handed out to it: app-NAME,
-postgres-NAME, strangler, gateway, broker, initdb. Can be run again and again, and by several at once.
+In the folder each Secret is a folder and each key a file: application/NAME for each of [secrets]; for each database
+that has url_env database-NAME (its superuser), app-NAME and mover-NAME, and agent-NAME where the ledger is, each with
+username, password and url; broker and broker-NAME with the same; service-NAME with keys of one service alone.
+Everybody who can see the folder can read it, so keep it to this command, and let each container mount what is handed
+out to it: app-NAME, postgres-NAME, strangler, gateway, broker, initdb. Can be run again and again, and by several at
+once.
 """
 
 

@@ -79,8 +79,8 @@ def roles_of(project: Project, database: str) -> tuple[str, ...]:
 def permissions(project: Project, database: str) -> str:
     """A pattern of what the processes of a database may declare, read and write at the broker.
 
-    Queues of their capabilities, which in the monolith are all of them; the exchange of events; and what Celery makes for
-    itself. A command to another one goes through the default exchange, which is no queue.
+    Queues of their capabilities, which in the monolith are all of them; the exchange of events; and what Celery makes
+    for itself. A command to another one goes through the default exchange, which is no queue.
     """
     own = sorted(
         {database}
@@ -92,20 +92,18 @@ def permissions(project: Project, database: str) -> str:
 
 def definitions(user: str, password: str, pattern: str | None) -> str:
     """A user as RabbitMQ's ``load_definitions`` reads it; without a ``pattern`` its administrator."""
-    known: dict[str, object] = {
-        "vhosts": [{"name": "/"}],
-        "users": [{"name": user, "password": password, "tags": [] if pattern else ["administrator"]}],
-        "permissions": [
-            {
-                "user": user,
-                "vhost": "/",
-                "configure": pattern or ".*",
-                "write": f"{pattern}|^amq\\.default$" if pattern else ".*",
-                "read": pattern or ".*",
-            }
-        ],
+    one: dict[str, Mapping[str, object]] = {
+        "vhost": {"name": "/"},
+        "user": {"name": user, "password": password, "tags": [] if pattern else ["administrator"]},
+        "permission": {
+            "user": user,
+            "vhost": "/",
+            "configure": pattern or ".*",
+            "write": f"{pattern}|^amq\\.default$" if pattern else ".*",
+            "read": pattern or ".*",
+        },
     }
-    return json.dumps(known)
+    return json.dumps({f"{kind}s": [entry] for kind, entry in one.items()})
 
 
 def _service(project: Project, database: str, make: Make, public: Public) -> list[Credential]:

@@ -21,7 +21,10 @@ def handed_out(project: Project, values: Values) -> dict[str, str]:
     for name, database in project.databases.items():
         if database.variable is None:
             continue
-        server = {"username": values[f"database-{name}"]["username"], "password": values[f"database-{name}"]["password"]}
+        server = {
+            "username": values[f"database-{name}"]["username"],
+            "password": values[f"database-{name}"]["password"],
+        }
         roles = {f"{role.upper()}_PASSWORD": values[f"{role}-{name}"]["password"] for role in roles_of(project, name)}
         found |= _in(f"postgres-{name}", {**server, **roles})
         found |= _in(f"app-{name}", _application(project, name, values))

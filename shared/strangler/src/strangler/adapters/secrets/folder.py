@@ -1,7 +1,7 @@
-"""Secrets as files: a folder each, a file a key, as a cluster mounts them; and a folder for each who needs some of them.
+"""Secrets as files: a folder each, a file a key, as a cluster mounts them; and a folder for each who needs some.
 
 Note "who can read them": everybody who can see the folder. Databases, broker and applications each run under a uid of
-their own and have to read their own; what keeps others out is that each of these containers mounts its own folder alone.
+their own and have to read their own; what keeps others out is that each of these containers mounts its folder alone.
 """
 
 from __future__ import annotations

@@ -104,7 +104,9 @@ class Server:
             roles.give(connection, {roles.APP: password})
             # Whose migrations make extensions; a stack in containers makes them beforehand.
             connection.execute(
-                sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(self.name), sql.Identifier(roles.APP))
+                sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
+                    sql.Identifier(self.name), sql.Identifier(roles.APP)
+                )
             )
         return self._dsn(self.name, roles.APP, password)
 

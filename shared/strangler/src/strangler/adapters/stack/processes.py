@@ -28,8 +28,8 @@ class Programs:
     """Builds what the supervisor runs from what ``strangler.toml`` says.
 
     ``ports`` has the ports of web processes and agent, ``dsns`` every database's address as the applications have it,
-    ``shared`` the environment variables that all of them get, ``secrets`` by database those that its processes get, and by
-    no name those of processes without one.
+    ``shared`` the environment variables that all of them get, ``secrets`` by database those that its processes get,
+    and by no name those of processes without one.
     """
 
     def __init__(

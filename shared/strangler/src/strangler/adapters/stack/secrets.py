@@ -13,8 +13,8 @@ from strangler.domain.project import Project
 
 
 def environment(kinds: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Environment variables for secrets that processes share: a text is given as such, an Ed25519 key as the path of its
-    PEM file."""
+    """Environment variables for secrets that processes share: a text is given as such, an Ed25519 key as the path of
+    its PEM file."""
     return {
         name: text(folder, name) if kind == "text" else str(_signing_key(folder, name))
         for name, kind in kinds.items()
@@ -23,7 +23,7 @@ def environment(kinds: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def environment_of(project: Project, database: str, folder: Path) -> dict[str, str]:
-    """The same for the processes of one database: those that they get, and keys of their own with the public halves of all.
+    """The same for the processes of one database: those they get, and their own keys with the public halves of all.
 
     The latter are a comma list under the variable's name with an S behind it.
     """

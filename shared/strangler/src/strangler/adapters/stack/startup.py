@@ -190,7 +190,8 @@ class _Startup:
             },
             secrets={
                 "": secrets.environment(
-                    {name: kind for name, kind in self._project.secrets.items() if name not in self._project.holders}, folder
+                    {name: kind for name, kind in self._project.secrets.items() if name not in self._project.holders},
+                    folder,
                 ),
                 **{name: secrets.environment_of(self._project, name, folder) for name in self._project.databases},
             },
