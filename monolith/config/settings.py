@@ -90,6 +90,8 @@ TOKEN_KEY_FILE = environment.secret("TOKEN_KEY_FILE")
 CHASSIS_AUDIENCE = "shop"
 # Who has a token of this key is a service and may ask at /internal; without the key nobody may.
 SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
+# Public halves of the keys by which other services say who they are; silent, all have this one.
+CHASSIS_SERVICE_KEYS = environment.listing("SERVICE_KEY_FILES", default="")
 # Whom to ask, in the caller's name, for a row that has not arrived from the side that owns it.
 CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me", "products.Product": "/api/v1/products/{pk}"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.compose.containers import Containers
@@ -29,6 +30,7 @@ def test_every_container_is_nobody_and_may_do_nothing(up: Containers) -> None:
         assert not host["Privileged"], name
         assert "no-new-privileges:true" in host["SecurityOpt"], name
         assert host["Memory"] > 0, name
+        assert 0 < host["PidsLimit"] <= 512, name
 
 
 def test_processes_run_as_nobody_and_cannot_write(up: Containers) -> None:
@@ -60,3 +62,69 @@ def test_the_gateways_admin_lets_nobody_stop_it(up: Containers) -> None:
     )
 
     assert up.execute("strangler", "python", "-c", script).stdout.split() == ["200", "403", "403"]
+
+
+# By the folder that a container sees as /run/secrets, whose it is; `secrets` alone has all.
+SEES = {
+    **{f"{name}{kind}": f"app-{name}" for name in PROJECTS for kind in ("", "-migrate", "-relay")},
+    **{f"{name}-worker": f"app-{name}" for name in ("monolith", "products", "orders")},
+    **{f"postgres-{name}": f"server-{name}" for name in PROJECTS},
+    **{"monolith-references": "app-monolith", "load": "app-monolith", "rabbitmq": "broker", "strangler": "mover"},
+    **{"gateway-prepare": "agent", "gateway-agent": "agent", "gateway": None},
+}
+
+
+def test_each_container_sees_its_own_secrets_and_no_others(up: Containers) -> None:
+    kept = {f"{kind}-{name}" for kind in ("app", "server") for name in PROJECTS} | {
+        "broker",
+        "mover",
+        "agent",
+        "secrets",
+    }
+    for service, container in up.inspect().items():
+        volumes = {mount["Name"].partition("_")[2] for mount in container["Mounts"] if mount["Type"] == "volume"}
+        if service != "secrets":
+            assert volumes & kept == ({SEES[service]} - {None}), service
+
+
+def test_who_signs_tokens_has_the_key_and_nobody_else(up: Containers) -> None:
+    seen = {name: set(up.execute(name, "ls", "/run/secrets").stdout.split()) for name in PROJECTS}
+    public = {f"SERVICE_KEY_FILE.{name}.pub" for name in PROJECTS}
+    own = {"BROKER_URL", "DATABASE_URL", "SECRET_KEY", "SERVICE_KEY_FILE", *public}
+
+    assert seen == {name: own | ({"TOKEN_KEY_FILE"} if name in ("monolith", "users") else set()) for name in PROJECTS}
+    keys = {up.execute(name, "cat", "/run/secrets/SERVICE_KEY_FILE").stdout for name in PROJECTS}
+    assert len(keys) == len(PROJECTS)
+
+
+def test_no_role_but_the_server_s_own_is_a_superuser(up: Containers) -> None:
+    for name in PROJECTS:
+        found = up.database(name).execute("SELECT rolname, rolsuper FROM pg_roles WHERE rolcanlogin").fetchall()
+        assert dict(found) == {
+            "owner": True,
+            "app": False,
+            "mover": False,
+            **({"agent": False} if name == "monolith" else {}),
+        }
+        owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+        assert up.database(name).execute(owners).fetchall() == [("app",)]
+        sessions = "SELECT DISTINCT usename FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        assert {who for (who,) in up.database(name).execute(sessions).fetchall()} <= {"owner", "app", "mover", "agent"}
+
+
+def test_each_service_is_a_user_of_its_own_at_the_broker_and_may_use_its_own_queues(up: Containers) -> None:
+    listed = up.execute("rabbitmq", "rabbitmqctl", "-q", "list_users", "--formatter", "json").stdout
+    users = {user["user"]: user["tags"] for user in json.loads(listed)}
+    listed = up.execute("rabbitmq", "rabbitmqctl", "-q", "list_connections", "user", "--formatter", "json").stdout
+
+    assert users == {"owner": ["administrator"], **{name: [] for name in PROJECTS}}
+    assert {each["user"] for each in json.loads(listed)} == {"monolith", "products", "orders"}
+    script = (
+        "import os, sys; from kombu import Connection\n"
+        "url = open('/run/secrets/BROKER_URL').read()\n"
+        "with Connection(url) as broker:\n"
+        "    broker.default_channel.queue_declare(sys.argv[1], passive=sys.argv[2] == 'passive')\n"
+    )
+    assert up.execute("orders", "python", "-c", script, "products.dead", "passive", code=None).returncode != 0
+    refused = up.execute("orders", "python", "-c", script, "users.mine", "make", code=None)
+    assert "ACCESS_REFUSED" in refused.stderr

@@ -74,11 +74,11 @@ def test_the_owners_outlive_a_restart_of_gateway_and_tool(retired: Containers) -
 def test_data_and_secrets_outlive_the_containers(retired: Containers) -> None:
     with retired.client() as client:
         customer = Customer(client).register()
-    secret = retired.execute("users", "cat", "/run/secrets/application/SECRET_KEY").stdout
+    secret = retired.execute("users", "cat", "/run/secrets/SECRET_KEY").stdout
     retired.down()
     retired.compose("up", "--detach", "--wait", seconds=600)
 
-    assert retired.execute("users", "cat", "/run/secrets/application/SECRET_KEY").stdout == secret
+    assert retired.execute("users", "cat", "/run/secrets/SECRET_KEY").stdout == secret
     assert set(retired.owners().values()) == {"service"}
     with retired.client() as client:
         customer.client = client

@@ -39,7 +39,8 @@ def test_each_migration_is_a_job(name: str) -> None:
 
 def test_each_process_has_its_own_database() -> None:
     for name, process in PROJECT["processes"].items():
-        assert _secret_of(workload(LOCAL, name), "DATABASE_URL") == f"database-{process['database']}"
+        assert _secret_of(workload(LOCAL, name), "DATABASE_URL") == f"app-{process['database']}"
+        assert _secret_of(workload(LOCAL, name), "BROKER_URL") == f"broker-{process['database']}"
 
 
 def test_the_tool_has_every_address() -> None:
@@ -47,7 +48,7 @@ def test_the_tool_has_every_address() -> None:
     addresses = _config_map("addresses")
 
     for name, database in PROJECT["databases"].items():
-        assert _secret_of(strangler, database["url_env"]) == f"database-{name}"
+        assert _secret_of(strangler, database["url_env"]) == f"mover-{name}"
     for name, process in PROJECT["processes"].items():
         if "address_env" in process:
             assert addresses[process["address_env"]] == f"http://{name}:8000"
@@ -61,8 +62,12 @@ def test_the_gateway_knows_of_no_database_but_the_ledger() -> None:
     ledger = PROJECT["databases"][PROJECT["project"]["ledger"]]["url_env"]
 
     for container in ("prepare", "agent"):
-        named = {each["name"] for each in gateway.container(container)["env"] if "valueFrom" in each}
-        assert named == {ledger}
+        secrets = {
+            each["name"]: each["valueFrom"]["secretKeyRef"]["name"]
+            for each in gateway.container(container)["env"]
+            if "valueFrom" in each
+        }
+        assert secrets == {ledger: f"agent-{PROJECT['project']['ledger']}"}
 
 
 @pytest.mark.parametrize("overlay", ["overlays/production", "overlays/staging"])

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import yaml
+from strangler.adapters.postgres import roles
 
 from tests.manifests.kustomize import ROOT, built, of_kind
 from tests.manifests.workloads import Workload, matches, workloads
 from tests.stack import STRANGLER
+
+PATTERN = {"app-service", "mover-service", "broker-service", "service-service", "database-service", "roles-service"}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def test_each_config_map_that_is_named_is_there(folder: str) -> None:
 
 
 def test_each_secret_that_is_named_is_one_that_the_tool_makes(folder: str, made: Mapping[str, set[str]]) -> None:
-    known = {**made, "database-invoices": made["database-users"]}
+    known = {**made, **{name.replace("-users", "-invoices"): keys for name, keys in made.items() if "-users" in name}}
     for each in workloads(folder):
         for secret, key in _secrets(each):
             assert key in known[secret], f"{each.name}: {secret}/{key}"
@@ -86,6 +89,9 @@ def _secrets(each: Workload) -> Iterator[tuple[str, str]]:
         # Without items a whole Secret would be mounted, and with it what is not for this pod.
         for item in volume["secret"]["items"]:
             yield volume["secret"]["secretName"], item["key"]
+    for volume in each.volumes("projected").values():
+        for source in volume["projected"]["sources"]:
+            yield from ((source["secret"]["name"], item["key"]) for item in source["secret"]["items"])
 
 
 def test_who_makes_the_secrets_may_look_at_these_and_no_others(made: Mapping[str, set[str]]) -> None:
@@ -106,6 +112,78 @@ def test_only_who_has_accounts_sees_the_keys_that_sign_their_tokens(folder: str)
     for each in workloads(folder):
         if ("application", "TOKEN_KEY_FILE") in _secrets(each):
             assert each.labels["app.kubernetes.io/name"] in {"monolith", "users"}
+
+
+def test_nobody_but_a_server_sees_its_superuser(folder: str) -> None:
+    for each in workloads(folder):
+        seen = {secret for secret, _ in _secrets(each)}
+        admins = {secret for secret in seen if secret == "broker" or secret.startswith("database-")}
+        own = {"database": {f"database-{each.name.removeprefix('postgres-')}"}, "broker": {"broker"}}
+        assert admins == own.get(each.component, set()), each.name
+
+
+def test_each_pod_sees_what_is_its_own_and_of_others_no_more_than_public_keys(folder: str) -> None:
+    for each in workloads(folder):
+        if each.component in {"database", "broker", "strangler", "gateway", "secrets"}:
+            continue
+        service = each.labels["app.kubernetes.io/name"]
+        private = {(secret, key) for secret, key in _secrets(each) if not key.endswith(".pub")}
+        names = {secret for secret, _ in private}
+        own = {"application", *(f"{kind}-{service}" for kind in ("app", "broker", "service"))}
+        assert names <= own, each.name
+
+
+def test_only_the_tool_sees_the_role_that_moves_and_only_agents_theirs(folder: str) -> None:
+    for each in workloads(folder):
+        kinds = {secret.split("-")[0] for secret, key in _secrets(each) if key == "url"}
+        assert ("mover" in kinds) == (each.component == "strangler"), each.name
+        assert ("agent" in kinds) == (each.component == "gateway"), each.name
+
+
+def test_each_service_s_word_is_taken_by_all(folder: str) -> None:
+    if folder == "tests/further-service":
+        return  # its own pods are of the pattern, which lists the shop's
+    for each in workloads(folder, "Deployment"):
+        if each.component in {"web", "worker", "relay", "references"}:
+            paths = {
+                item["path"]
+                for source in each.volumes("projected")["keys"]["projected"]["sources"]
+                for item in source["secret"]["items"]
+            }
+            told = next(
+                found["data"]["SERVICE_KEY_FILES"].split(",")
+                for found in of_kind(folder, "ConfigMap")
+                if found["metadata"]["name"].startswith("environment-")
+            )
+            assert {path.rpartition("/")[2] for path in told} == {path for path in paths if path.endswith(".pub")}
+
+
+def test_the_roles_are_made_as_the_tool_makes_them() -> None:
+    assert (ROOT / "k8s/components/postgres/server/roles.sh").read_text() == roles.shell()
+
+
+def test_the_namespace_has_a_limit_that_all_of_it_fits_in(folder: str) -> None:
+    [quota] = of_kind(folder, "ResourceQuota")
+    most = sum(_memory(each) * _pods(folder, each) for each in workloads(folder))
+
+    assert most * 1.5 < _bytes(quota["spec"]["hard"]["limits.memory"])
+    assert sum(_pods(folder, each) for each in workloads(folder)) * 1.5 < int(quota["spec"]["hard"]["pods"])
+    assert of_kind(folder, "LimitRange")
+
+
+def _pods(folder: str, each: Workload) -> int:
+    for scaler in of_kind(folder, "HorizontalPodAutoscaler"):
+        if scaler["spec"]["scaleTargetRef"]["name"] == each.name:
+            return int(scaler["spec"]["maxReplicas"])
+    return int(each.spec.get("replicas", 1))
+
+
+def _memory(each: Workload) -> int:
+    return sum(_bytes(container["resources"]["limits"]["memory"]) for container in each.all_containers)
+
+
+def _bytes(text: str) -> int:
+    return int(text[:-2]) * {"Mi": 2**20, "Gi": 2**30}[text[-2:]]
 
 
 def test_each_account_that_is_named_is_there_and_gives_no_token(folder: str) -> None:
@@ -151,7 +229,7 @@ def _left(value: object) -> bool:
         return any(_left(each) for each in value.values())
     if isinstance(value, list):
         return any(_left(each) for each in value)
-    return isinstance(value, str) and value in {"service", "strangler/service", "database-service", "postgres-service"}
+    return isinstance(value, str) and value in {"service", "strangler/service", "postgres-service"} | PATTERN
 
 
 def test_replacements_name_one_kind_each_as_kubectl_before_1_36_knows_no_patterns_there() -> None:

@@ -79,6 +79,8 @@ PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]
 PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
 # Signs what the service says of itself to others.
 SERVICE_KEY_FILE = environment.secret("SERVICE_KEY_FILE")
+# Public halves of the keys by which other services say who they are; silent, all have this one.
+CHASSIS_SERVICE_KEYS = environment.listing("SERVICE_KEY_FILES", default="")
 
 # Until a move has filled this service, what comes for it is the monolith's; where there was never one, set it.
 CHASSIS_OPEN_WITHOUT_MOVE = environment.flag("OPEN_WITHOUT_MOVE", default=False)

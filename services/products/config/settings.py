@@ -55,6 +55,8 @@ CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
 CHASSIS_AUDIENCE = "shop"
 # Who has a token of this key is a service and may ask at /internal; without the key nobody may.
 SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
+# Public halves of the keys by which other services say who they are; silent, all have this one.
+CHASSIS_SERVICE_KEYS = environment.listing("SERVICE_KEY_FILES", default="")
 
 # By capability: the events of others that are waited for. Commands come to the capability's queue without being named.
 # Until a move has filled this service, what comes for it is the monolith's; where there was never one, set it.

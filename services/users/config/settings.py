@@ -88,6 +88,8 @@ TOKEN_KEY_FILE = environment.secret("TOKEN_KEY_FILE")
 CHASSIS_AUDIENCE = "shop"
 # Who has a token of this key is a service and may ask at /internal; without the key nobody may.
 SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
+# Public halves of the keys by which other services say who they are; silent, all have this one.
+CHASSIS_SERVICE_KEYS = environment.listing("SERVICE_KEY_FILES", default="")
 CHASSIS_CONTRACTS = str(BASE_DIR / "contracts")
 # Until a move has filled it, the accounts are the monolith's, and it takes no writes.
 CHASSIS_OPEN_WITHOUT_MOVE = environment.flag("OPEN_WITHOUT_MOVE", default=False)

@@ -97,7 +97,8 @@ def test_a_good_address_is_taken(monkeypatch, text, host, port, password, name):
 
 
 @pytest.mark.parametrize(
-    "text", ["amqp://u:p@h//", "amqps://u:p%2F@h:5671/v", "redis://:p@h/0", "memory://", "amqp://u:p@h//;amqp://u:p@i//"]
+    "text",
+    ["amqp://u:p@h//", "amqps://u:p%2F@h:5671/v", "redis://:p@h/0", "memory://", "amqp://u:p@h//;amqp://u:p@i//"],
 )
 def test_a_good_broker_is_taken(monkeypatch, text):
     monkeypatch.setenv("BROKER_URL", text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from strangler.adapters import toml
 from strangler.adapters.postgres.connection import connect, describe
 from strangler.adapters.postgres.dsn import flaw, without_secrets
+from strangler.adapters.stack import state
 from strangler.cli.main import VERBS
 from strangler.domain.address import Address, flaw_of_broker, flaw_of_web, shown
 from strangler.domain.errors import StackError
@@ -171,13 +175,14 @@ def test_a_good_address_of_a_process_is_taken_and_shown_as_it_is(text: str) -> N
 
 
 def test_an_address_is_whole_to_libraries() -> None:
-    address = Address("postgresql://u:p@h/db")
+    address = Address(Address("postgresql://u:p@h/db"))
 
     assert (address.secret, sql.Literal(address).as_string(None)) == (
         "postgresql://u:p@h/db",
         "'postgresql://u:p@h/db'",
     )
     assert psycopg.conninfo.conninfo_to_dict(address)["password"] == "p"
+    assert copy.deepcopy(address).secret == json.loads(json.dumps(address)) == address.secret
 
 
 @pytest.mark.parametrize("text", [*BROKEN_DATABASES, f"postgresql://u:{CANARY}@127.0.0.1:1/db?sslmode={CANARY}"])
@@ -273,3 +278,16 @@ def test_who_cannot_be_reached_is_named_without_the_password(tmp_path: Path) -> 
 
     assert (done.returncode, CANARY in done.stdout + done.stderr) == (2, False)
     assert "postgresql://127.0.0.1:1/old" in done.stderr
+
+
+def test_what_the_environment_tells_arrives_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "strangler.toml").write_text(FILE)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    project = toml.load(tmp_path / "strangler.toml")
+
+    found = state.endpoints_behind(project)
+
+    assert found.databases["old"].encode() == GOOD["OLD"].encode()
+    assert state.endpoints(project).broker.encode() == GOOD["BROKER"].encode()
+    assert state.environment_report(project)["databases"]["old"] == GOOD["OLD"]

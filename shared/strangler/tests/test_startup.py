@@ -7,7 +7,9 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import psycopg
 import pytest
 from depot import LOAD, Depot, serves, web_answer
 from servers import Cluster
@@ -181,3 +183,37 @@ def test_of_two_ups_at_once_one_is_refused(depot: Depot) -> None:
     assert sorted(up.returncode for up in ups) == [0, 2]
     assert any(b"being started or stopped" in each for each in told)
     assert serves(depot)
+
+
+def test_what_a_stack_keeps_is_its_user_s_alone(brokered: Depot) -> None:
+    for name in ("log", "run", "secrets"):
+        (brokered.state / name).mkdir(parents=True)
+        (brokered.state / name).chmod(0o755)
+    brokered.state.chmod(0o755)
+
+    brokered.up("--data", "none")
+
+    # Envoy's own files can be read by others, for elsewhere it runs as one; here the folder above them is closed.
+    kept = [path for path in [brokered.state, *brokered.state.rglob("*")] if "gateway" not in path.parts]
+    assert [str(path) for path in kept if path.lstat().st_mode & 0o077 and not path.is_symlink()] == []
+    assert (brokered.state / "secrets" / "postgres").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_application_is_no_superuser_and_owns_its_tables(depot: Depot) -> None:
+    depot.up("--data", "sample")
+
+    with psycopg.connect(depot.env()["databases"]["depot"]) as connection:
+        roles = dict(connection.execute("SELECT rolname, rolsuper FROM pg_roles WHERE rolcanlogin").fetchall())
+        owner = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'loaded'").fetchone()
+
+    assert roles == {"postgres": True, "app": False}
+    assert owner == ("app",)
+
+
+def test_no_process_of_a_stack_has_a_password_among_its_arguments(brokered: Depot) -> None:
+    brokered.up("--data", "none")
+    passwords = [(brokered.state / "secrets" / name).read_text() for name in ("postgres", "broker", "application-role")]
+
+    for pid in brokered.env()["processes"].values():
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+        assert not any(password in arguments for password in passwords)

@@ -20,7 +20,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HOST = r"(?:\[[\w:.%]+\]|[\w.%-]*)(?::[0-9]*)?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
 # Of Django's backend and of psycopg's `connect`, beside what libpq knows.
-_OWN = {"pool", "isolation_level", "server_side_binding", "assume_role", "prepare_threshold", "cursor_factory", "context"}
+_OWN = {
+    "pool",
+    "isolation_level",
+    "server_side_binding",
+    "assume_role",
+    "prepare_threshold",
+    "cursor_factory",
+    "context",
+}
 
 
 def check_database(name: str, text: str) -> None:
@@ -42,9 +50,11 @@ def check_options(name: str, options: dict[str, object]) -> None:
         if option in _OWN:
             continue
         try:
-            make_conninfo(**{option: value})
-        except (psycopg.Error, ValueError, TypeError):
-            raise _refused(name, "has a parameter that PostgreSQL does not know: see what stands behind its ?") from None
+            make_conninfo("", **{option: str(value)})
+        except (psycopg.Error, ValueError):
+            raise _refused(
+                name, "has a parameter that PostgreSQL does not know: see what stands behind its ?"
+            ) from None
 
 
 def check_broker(name: str, text: str) -> None:

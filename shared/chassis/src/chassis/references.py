@@ -54,6 +54,12 @@ def sweep(stopping: Callable[[], bool] = lambda: False) -> int:
         cursor.execute("SELECT to_regclass('strangler.orphan') IS NOT NULL")
         if not cursor.fetchone()[0]:
             return done
+        # The first `start` gives the rights; until then nothing is queued.
+        cursor.execute(
+            "SELECT has_table_privilege('strangler.orphan', 'UPDATE') OR EXISTS (SELECT FROM strangler.orphan)"
+        )
+        if not cursor.fetchone()[0]:
+            return done
     while not stopping() and (outcome := _sweep_one()) is not None:
         vitals.beat()
         SWEPT.labels(outcome).inc()

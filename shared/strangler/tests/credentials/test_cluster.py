@@ -30,7 +30,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
 
 def wanted(folder: Path) -> list[Credential]:
-    return credentials(toml.load(folder / "strangler.toml", addresses=False), Hosts(), fresh.make)
+    return credentials(toml.load(folder / "strangler.toml", addresses=False), Hosts(), fresh.make, fresh.public_key)
 
 
 def create(api: Api, folder: Path) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from psycopg.conninfo import conninfo_to_dict
 from strangler.adapters import toml
 from strangler.adapters.secrets import folder as files
@@ -29,7 +32,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def made(folder: Path) -> list[str]:
     project = toml.load(folder.parent / "strangler.toml", addresses=False)
-    return list(files.write(folder, credentials(project, Hosts(), fresh.make)))
+    return list(files.write(folder, credentials(project, Hosts(), fresh.make, fresh.public_key)))
 
 
 def test_a_folder_a_secret_and_a_file_a_key(folder: Path) -> None:
@@ -60,7 +63,18 @@ def test_what_the_files_hold_fits_together(folder: Path) -> None:
     key = load_pem_private_key(found["application/TOKEN_KEY_FILE"].encode(), None)
     assert isinstance(key, Ed25519PrivateKey)
     passwords = [value for name, value in found.items() if name.endswith(("password", "SECRET_KEY"))]
-    assert len(set(passwords)) == 4
+    # The superuser's, application's and tool's of each database, the agents', the broker's three, and SECRET_KEY.
+    assert len(set(passwords)) == 6 + 1 + 3 + 1
+    assert [found[f"{role}-old/username"] for role in ("database", "app", "mover", "agent")] == [
+        "owner",
+        "app",
+        "mover",
+        "agent",
+    ]
+    own = load_pem_private_key(found["service-old/SERVICE_KEY_FILE"].encode(), None)
+    public = load_pem_public_key(found["service-old/SERVICE_KEY_FILE.pub"].encode())
+    assert own.public_key() == public
+    assert found["service-old/SERVICE_KEY_FILE"] != found["service-new_one/SERVICE_KEY_FILE"]
 
 
 def test_hosts_can_be_others(folder: Path) -> None:
@@ -140,3 +154,86 @@ def test_where_to_has_to_be_said(folder: Path, words: tuple[str, ...]) -> None:
 
     assert done.returncode == 2
     assert "give either --to or --kubernetes" in done.stderr
+
+
+def handed(folder: Path) -> dict[str, str]:
+    done = strangler(folder.parent, "secrets", "--to", str(folder), "--hand-out", str(folder.parent / "handed"))
+    assert done.returncode == 0, done.stderr
+    return contents(folder.parent / "handed")
+
+
+def test_each_container_is_handed_what_it_needs_and_nothing_of_others(folder: Path) -> None:
+    found = handed(folder)
+    public = {"SERVICE_KEY_FILE.old.pub", "SERVICE_KEY_FILE.new_one.pub"}
+    application = {"DATABASE_URL", "BROKER_URL", "SECRET_KEY", "SERVICE_KEY_FILE", *public}
+
+    assert {whose: {name.partition("/")[2] for name in found if name.startswith(f"{whose}/")} for whose in HANDED} == {
+        "app-old": {*application, "TOKEN_KEY_FILE"},
+        "app-new_one": application,
+        "postgres-old": {"username", "password", "APP_PASSWORD", "MOVER_PASSWORD", "AGENT_PASSWORD"},
+        "postgres-new_one": {"username", "password", "APP_PASSWORD", "MOVER_PASSWORD"},
+        "strangler": {"OLD_URL", "NEW_URL"},
+        "gateway": {"OLD_URL"},
+        "broker": {"username", "password", "rabbitmq.conf", *(f"definitions/{name}.json" for name in BROKER)},
+        "initdb": {"roles.sh"},
+    }
+    assert {name.partition("/")[0] for name in found} == set(HANDED)
+    kept = contents(folder)
+    assert found["app-old/DATABASE_URL"] == kept["app-old/url"]
+    assert found["strangler/NEW_URL"] == kept["mover-new_one/url"]
+    assert found["gateway/OLD_URL"] == kept["agent-old/url"]
+    assert found["postgres-old/password"] == kept["database-old/password"]
+
+
+HANDED = ("app-old", "app-new_one", "postgres-old", "postgres-new_one", "strangler", "gateway", "broker", "initdb")
+BROKER = ("broker", "broker-old", "broker-new_one")
+
+
+def test_what_was_made_before_is_kept_and_what_is_handed_out_follows_it(folder: Path) -> None:
+    (folder / "database-old").mkdir(parents=True)
+    (folder / "database-old/password").write_text("of an earlier version")
+    before = handed(folder)
+    assert before["postgres-old/password"] == "of an earlier version"
+    (folder / "app-old/password").unlink()
+    (folder / "app-old/url").unlink()
+
+    after = handed(folder)
+
+    differing = {name for name in before if after[name] != before[name]}
+    assert differing == {"app-old/DATABASE_URL", "postgres-old/APP_PASSWORD"}
+
+
+def test_a_service_may_use_its_own_queues_at_the_broker(folder: Path) -> None:
+    found = handed(folder)
+    rights = {
+        name: json.loads(found[f"broker/definitions/broker-{name}.json"])["permissions"][0]
+        for name in ("old", "new_one")
+    }
+    administrator = next(iter(json.loads(found["broker/definitions/broker.json"])[f"{kind}s"] for kind in ["user"]))[0]
+
+    assert administrator["tags"] == ["administrator"]
+    for queue in ("shelf", "shelf.dead", "shelf.tasks", "events", "celery@box.celery.pidbox"):
+        assert re.match(rights["new_one"]["read"], queue)
+        # Until it has moved, what the monolith has is everything.
+        assert re.match(rights["old"]["read"], queue)
+    for queue in ("old", "old.tasks", "shelfish", "other.dead"):
+        assert not re.match(rights["new_one"]["read"], queue)
+        assert not re.match(rights["new_one"]["configure"], queue)
+        assert not re.match(rights["new_one"]["write"], queue)
+    assert re.match(rights["new_one"]["write"], "amq.default")
+    assert not re.match(rights["new_one"]["configure"], "amq.default")
+
+
+def test_a_program_that_makes_the_roles_is_handed_out_with_no_secret_in_it(folder: Path) -> None:
+    found = handed(folder)
+    passwords = [value for name, value in contents(folder).items() if name.endswith("password")]
+
+    assert not any(password in found["initdb/roles.sh"] for password in passwords)
+    assert subprocess.run(["bash", "-n"], input=found["initdb/roles.sh"], text=True, check=False).returncode == 0
+
+
+def test_handing_out_needs_a_folder_to_keep_in(folder: Path) -> None:
+    done = strangler(folder.parent, "secrets", "--kubernetes", "--hand-out", str(folder))
+
+    assert done.returncode == 2
+    assert "--hand-out goes with --to" in done.stderr

@@ -16,7 +16,8 @@ monolith = "web"
 
 [secrets]
 SECRET_KEY = "text"
-TOKEN_KEY_FILE = "ed25519"
+TOKEN_KEY_FILE = { kind = "ed25519", for = ["old"] }
+SERVICE_KEY_FILE = "ed25519-each"
 
 [databases.old]
 url_env = "OLD_URL"
@@ -31,14 +32,31 @@ url = "postgresql://fixed"
 [processes.web]
 address_env = "WEB_URL"
 
+[capabilities.shelf]
+tables = ["shelf"]
+process = "web"
+database = "new_one"
+routes = ["GET /shelves"]
+
 [broker]
 url_env = "BROKER_URL"
 """
+ACCESS = {"username", "password", "url"}
+KEYS = {"SERVICE_KEY_FILE", "SERVICE_KEY_FILE.pub"}
 NAMES = {
     "application": {"SECRET_KEY", "TOKEN_KEY_FILE"},
-    "database-old": {"username", "password", "url"},
-    "database-new_one": {"username", "password", "url"},
-    "broker": {"username", "password", "url", "rabbitmq.conf"},
+    "database-old": ACCESS,
+    "app-old": ACCESS,
+    "mover-old": ACCESS,
+    "agent-old": ACCESS,
+    "service-old": KEYS,
+    "database-new_one": ACCESS,
+    "app-new_one": ACCESS,
+    "mover-new_one": ACCESS,
+    "service-new_one": KEYS,
+    "broker": {*ACCESS, "rabbitmq.conf", "definitions.json"},
+    "broker-old": {*ACCESS, "definitions.json"},
+    "broker-new_one": {*ACCESS, "definitions.json"},
 }
 
 

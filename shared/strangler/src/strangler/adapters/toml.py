@@ -28,7 +28,7 @@ FILE_NAME = "strangler.toml"
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 # More proxies than anybody has: a port, say, that stands at the wrong key.
 MOST_HOPS = 10
-SECRET_KINDS = ("text", "ed25519")
+SECRET_KINDS = ("text", "ed25519", "ed25519-each")
 RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
 
 _ROUTE = re.compile(r"(?P<methods>\*|[A-Z]+(?:,[A-Z]+)*) (?P<path>/\S*)")
@@ -98,7 +98,7 @@ def _project(root: Section, path: Path, addresses: Addresses) -> Project:
         },
         **_stays(root),
         gateway=_gateway(root.section("gateway", required=False), path.parent, addresses),
-        secrets=_secrets(root.section("secrets", required=False)),
+        **_secrets(root.section("secrets", required=False), databases),
         loader=_loader(root, processes),
         **_traffic(root, path.parent),
         **_broker(root, addresses),
@@ -251,17 +251,27 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
     return gateway
 
 
-def _secrets(part: Section) -> Mapping[str, str]:
-    return {name: _kind_of_secret(part, name) for name in part}
+def _secrets(part: Section, databases: Mapping[str, Database]) -> dict[str, Any]:
+    """``NAME = "kind"``, or a table with ``kind`` and, under ``for``, the databases whose processes get it."""
+    kinds, holders = {}, {}
+    for name in part:
+        if not part.is_table(name):
+            kinds[name] = _kind_of_secret(part, name)
+            continue
+        table = part.section(name)
+        kinds[name] = _kind_of_secret(table, "kind")
+        holders[name] = table.some_of("for", databases)
+        table.close()
+    return {"secrets": kinds, "holders": holders}
 
 
-def _kind_of_secret(part: Section, name: str) -> str:
-    kind = part.text(name)
+def _kind_of_secret(part: Section, key: str) -> str:
+    kind = part.text(key)
     if kind not in SECRET_KINDS:
         # Without the value: somebody may have written the secret itself.
         raise part.error(
             "is not a kind of secret",
-            key=name,
+            key=key,
             remedy=f"known: {', '.join(sorted(SECRET_KINDS))}; the value itself does not belong here",
         )
     return kind

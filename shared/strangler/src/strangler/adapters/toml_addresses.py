@@ -101,7 +101,9 @@ class Addresses:
             return value
         if not _DIGITS.fullmatch(held) or int(held) > most:
             raise part.error(
-                f"{variable} holds no such number", key=f"{key}_env", remedy=f"set it to a whole number from 0 to {most}"
+                f"{variable} holds no such number",
+                key=f"{key}_env",
+                remedy=f"set it to a whole number from 0 to {most}",
             )
         return int(held)
 
@@ -123,7 +125,9 @@ class Addresses:
                 remedy="see that it is mounted, and that this user may read it",
             ) from None
         if not content:
-            raise part.error(f"the file, which {variable}_FILE names, is empty", key=key, remedy="write the value there")
+            raise part.error(
+                f"the file, which {variable}_FILE names, is empty", key=key, remedy="write the value there"
+            )
         return content
 
 

@@ -112,6 +112,22 @@ class Section:
         remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known)) or 'none'}"
         raise self.error(f"{value!r} is unknown", key=key, remedy=remedy)
 
+    def some_of(self, key: str, known: Collection[str]) -> list[str]:
+        """Names of things that exist elsewhere in the file, at least one."""
+        values = self.texts(key)
+        for index, value in enumerate(values):
+            if value not in known:
+                raise self.error(
+                    f"{value!r} is unknown",
+                    key=f"{key}[{index}]",
+                    remedy=f"known: {', '.join(sorted(known)) or 'none'}",
+                )
+        return values
+
+    def is_table(self, key: str) -> bool:
+        """Whether a table stands there, and not a value."""
+        return isinstance(self._values.get(key), dict)
+
     def section(self, key: str, *, required: bool = True) -> Section:
         values = self._take(key, dict, _MISSING if required else {})
         assert isinstance(values, dict)

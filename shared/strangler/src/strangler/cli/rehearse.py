@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -83,6 +84,8 @@ def command(**options: Any) -> None:
     """
     # A terminated rehearsal, too, ends its traffic and its stack.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Journals hold whom the clients act for, and how they log in.
+    os.umask(0o077)
     chosen = Options(**options)
     project = toml.load()
     evidence = _rehearse(project, chosen, _steps(project, chosen))

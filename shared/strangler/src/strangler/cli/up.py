@@ -37,6 +37,7 @@ def command(*, detach: bool, data: str | None) -> None:
     project = toml.load()
     if _is_up(project):
         return
+    state.keep_private(project)
     if not detach:
         startup.run(project, data, Progress(click.echo), _announce)
         return

@@ -26,6 +26,10 @@ class Address(str):
 
     __slots__ = ()
 
+    def __new__(cls, text: str) -> Address:
+        # `str` of another one would leave its password out.
+        return super().__new__(cls, text.secret if isinstance(text, Address) else text)
+
     def __str__(self) -> str:
         return shown(self.secret)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -13,6 +15,9 @@ BROKER = "broker"
 # Never the name of the ledger's schema: PostgreSQL looks into a schema of the user's own name first, so migrations that
 # come after the ledger would put the application's tables there.
 USER = "owner"
+# By what each is called, for whom a role of a database is: its tables' owner, the tool, the gateway's agent.
+ROLES = ("app", "mover", "agent")
+EACH = "ed25519-each"
 DATABASE_PORT = 5432
 BROKER_PORT = 5672
 
@@ -20,6 +25,8 @@ Key = Callable[[Mapping[str, str]], str]
 """Makes the value of a key from those of the keys before it."""
 Make = Callable[[str], str]
 """Makes a fresh value of a kind: ``text`` or ``ed25519``."""
+Public = Callable[[str], str]
+"""The public half of an Ed25519 key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +52,96 @@ class Hosts:
     broker: str = "rabbitmq"
 
 
-def credentials(project: Project, hosts: Hosts, make: Make) -> list[Credential]:
+def credentials(project: Project, hosts: Hosts, make: Make, public: Public) -> list[Credential]:
     """What a stack in containers needs: the project's own secrets, and access to whatever has its address from the
-    environment."""
+    environment, for each who has business there."""
+    shared = {name: kind for name, kind in project.secrets.items() if kind != EACH}
     found = []
-    if project.secrets:
-        found.append(Credential(APPLICATION, {name: _fresh(make, kind) for name, kind in project.secrets.items()}))
+    if shared:
+        found.append(Credential(APPLICATION, {name: _fresh(make, kind) for name, kind in shared.items()}))
     for name, database in project.databases.items():
         if database.variable:
-            host = hosts.database.replace("{name}", name)
-            found.append(_access(f"database-{name}", "postgresql", f"{host}:{DATABASE_PORT}/{name}", make))
+            place = f"{hosts.database.replace('{name}', name)}:{DATABASE_PORT}/{name}"
+            found.append(_access(f"database-{name}", USER, "postgresql", place, make))
+            for role in roles_of(project, name):
+                found.append(_access(f"{role}-{name}", role, "postgresql", place, make))
+            found += _service(project, name, make, public)
     if project.broker_variable:
-        access = _access(BROKER, "amqp", f"{hosts.broker}:{BROKER_PORT}//", make)
-        found.append(Credential(BROKER, {**access.keys, "rabbitmq.conf": _broker_configuration}))
+        found += _broker(project, f"{hosts.broker}:{BROKER_PORT}//", make)
     return found
 
 
-def _access(name: str, scheme: str, place: str, make: Make) -> Credential:
-    def address(values: Mapping[str, str]) -> str:
-        user, password = (quote(values[key], safe="") for key in ("username", "password"))
-        return f"{scheme}://{user}:{password}@{place}"
+def roles_of(project: Project, database: str) -> tuple[str, ...]:
+    """Who has business in a database; agents only where the ledger is."""
+    return ROLES if database == project.ledger else ROLES[:2]
 
-    return Credential(name, {"username": lambda _: USER, "password": _fresh(make, "text"), "url": address})
+
+def permissions(project: Project, database: str) -> str:
+    """A pattern of what the processes of a database may declare, read and write at the broker.
+
+    Queues of their capabilities, which in the monolith are all of them; the exchange of events; and what Celery makes
+    for itself. A command to another one goes through the default exchange, which is no queue.
+    """
+    own = sorted(
+        {database}
+        | {name for name, each in project.capabilities.items() if database in (project.ledger, each.database)}
+    )
+    queues = "|".join(re.escape(name) for name in own)
+    return rf"^((?:{queues})(?:\.dead|\.tasks)?|events|celery.*|.+\.celery\.pidbox)$"
+
+
+def definitions(user: str, password: str, pattern: str | None) -> str:
+    """A user as RabbitMQ's ``load_definitions`` reads it; without a ``pattern`` its administrator."""
+    one: dict[str, Mapping[str, object]] = {
+        "vhost": {"name": "/"},
+        "user": {"name": user, "password": password, "tags": [] if pattern else ["administrator"]},
+        "permission": {
+            "user": user,
+            "vhost": "/",
+            "configure": pattern or ".*",
+            "write": f"{pattern}|^amq\\.default$" if pattern else ".*",
+            "read": pattern or ".*",
+        },
+    }
+    return json.dumps({f"{kind}s": [entry] for kind, entry in one.items()})
+
+
+def _service(project: Project, database: str, make: Make, public: Public) -> list[Credential]:
+    """The keys that the processes of a database have to themselves, and the halves that the others may see."""
+    keys: dict[str, Key] = {}
+    for name, kind in project.secrets.items():
+        if kind == EACH:
+            keys[name] = _fresh(make, "ed25519")
+            keys[f"{name}.pub"] = _public(name, public)
+    return [Credential(f"service-{database}", keys)] if keys else []
+
+
+def _public(name: str, public: Public) -> Key:
+    return lambda values: public(values[name])
+
+
+def _broker(project: Project, place: str, make: Make) -> list[Credential]:
+    admin = _access(BROKER, USER, "amqp", place, make)
+    configuration = {"rabbitmq.conf": _broker_configuration, "definitions.json": _definitions(None)}
+    found = [Credential(BROKER, {**admin.keys, **configuration})]
+    for name, database in project.databases.items():
+        if database.variable:
+            user = _access(f"{BROKER}-{name}", name, "amqp", place, make)
+            pattern = permissions(project, name)
+            found.append(Credential(user.name, {**user.keys, "definitions.json": _definitions(pattern)}))
+    return found
+
+
+def _definitions(pattern: str | None) -> Key:
+    return lambda values: definitions(values["username"], values["password"], pattern)
+
+
+def _access(name: str, user: str, scheme: str, place: str, make: Make) -> Credential:
+    def address(values: Mapping[str, str]) -> str:
+        named, password = (quote(values[key], safe="") for key in ("username", "password"))
+        return f"{scheme}://{named}:{password}@{place}"
+
+    return Credential(name, {"username": lambda _: user, "password": _fresh(make, "text"), "url": address})
 
 
 def _fresh(make: Make, kind: str) -> Key:

@@ -124,7 +124,8 @@ class Gateway:
 @dataclass(frozen=True, slots=True)
 class Project:
     """The whole of ``strangler.toml``; ``ledger`` names the monolith's database and ``monolith`` its
-    web process."""
+    web process. The kind of a secret is ``text``, ``ed25519``, or ``ed25519-each``: a key for each database's
+    processes, of which all the others have the public half."""
 
     path: Path
     name: str
@@ -137,6 +138,8 @@ class Project:
     stays: Sequence[str]
     gateway: Gateway = field(default_factory=Gateway)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    # By secret, the databases whose processes get it; all of them where it is silent.
+    holders: Mapping[str, Sequence[str]] = field(default_factory=dict)
     loader: Loader | None = None
     scenario: str | None = None
     script: Path | None = None

@@ -16,11 +16,13 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from strangler.adapters.postgres.dsn import describe, without_secrets
+from strangler.adapters.postgres import dsn as addresses
 from strangler.domain.errors import PreflightError, StackError
 from strangler.ports.side import LostError
 
 T = TypeVar("T")
+
+describe = addresses.describe
 
 COORDINATOR = {
     "connect_timeout": 5,
@@ -102,7 +104,7 @@ def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = 
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         # Not `from error`: a traceback would show what libpq quotes of the address.
         raise StackError(
-            f"cannot connect: {without_secrets(str(error), dsn)}",
+            f"cannot connect: {addresses.without_secrets(str(error), dsn)}",
             place=describe(dsn),
             remedy="check that the server runs and that strangler.toml names it rightly",
         ) from None

@@ -34,7 +34,7 @@ def flaw(text: str) -> tuple[str, str] | None:
         return ambiguous, ENCODE
     try:
         parts = conninfo_to_dict(text)
-        make_conninfo(**parts)
+        make_conninfo("", **parts)
     except (Error, ValueError) as error:
         return _reason(str(error)), "write postgresql://user:password@host:port/name; " + ENCODE
     if not parts:

@@ -1,8 +1,8 @@
 """Statements that name where a stream comes from.
 
 Note "kept out of logs": a server logs each statement that fails, and shows all that run, and pg_stat_statements keeps
-them. An address stands in the statement itself there, for these take no parameters. So it travels as a parameter, and the
-statement is put together inside a block whose text holds nothing.
+them. An address stands in the statement itself there, for these take no parameters. So it travels as a parameter, and
+the statement is put together inside a block whose text holds nothing.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class PostgresLedger:
             raise StackError(
                 "the ledger is not there yet, and this role may not make it",
                 place=describe(self.dsn),
-                remedy="start `strangler serve` by the role that moves: the ledger is made by it; who waits goes on then",
+                remedy="start `strangler serve` by the role that moves, which makes the ledger: who waits goes on then",
             )
 
     def close(self) -> None:

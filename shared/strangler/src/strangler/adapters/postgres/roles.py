@@ -19,7 +19,7 @@ _QUIET: tuple[LiteralString, ...] = (
 
 
 def give(superuser: psycopg.Connection[Any], passwords: Mapping[str, str], *, extensions: str = "") -> None:
-    """Makes the roles that have a password there, in the database of the session, or brings them to what they should be.
+    """Makes the roles that have a password there, in the session's database, or brings them to what they should be.
 
     The session ought to end then: it logs nothing any more.
     """

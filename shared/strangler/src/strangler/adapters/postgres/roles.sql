@@ -52,6 +52,7 @@ BEGIN
         EXECUTE format('GRANT CREATE ON DATABASE %I TO mover', current_database());
         GRANT pg_create_subscription TO mover WITH INHERIT TRUE;
         GRANT pg_read_all_stats TO mover WITH INHERIT TRUE;
+        GRANT pg_checkpoint TO mover WITH INHERIT TRUE;
         GRANT SET ON PARAMETER session_replication_role TO mover;
         GRANT EXECUTE ON FUNCTION
             pg_replication_origin_create, pg_replication_origin_drop, pg_replication_origin_oid,

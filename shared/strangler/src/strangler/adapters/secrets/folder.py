@@ -1,14 +1,14 @@
-"""Secrets as files: a folder each, a file a key, as a cluster mounts them.
+"""Secrets as files: a folder each, a file a key, as a cluster mounts them; and a folder for each who needs some.
 
 Note "who can read them": everybody who can see the folder. Databases, broker and applications each run under a uid of
-their own and have to read their own; what keeps others out is that only those containers mount it.
+their own and have to read their own; what keeps others out is that each of these containers mounts its folder alone.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from strangler.domain.credentials import Credential
@@ -33,6 +33,37 @@ def write(folder: Path, credentials: Iterable[Credential]) -> Iterator[str]:
         ) from error
     finally:
         os.umask(before)
+
+
+def hand_out(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes ``files``, by path below ``folder``: what is there becomes what it is to be, and nothing else is touched.
+
+    Raises:
+        ConfigurationError: the folder cannot be read or written.
+    """
+    before = os.umask(0o022)
+    try:
+        for name, value in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists() or path.read_text(encoding="utf-8") != value:
+                _replace(path, value)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be written: {error.strerror}", place=str(folder), remedy="see that it is mounted, and whose it is"
+        ) from error
+    finally:
+        os.umask(before)
+
+
+def read(folder: Path, credential: Credential) -> dict[str, str]:
+    """The values of a credential that has been written."""
+    return {key: (folder / credential.name / key).read_text(encoding="utf-8").strip() for key in credential.keys}
+
+
+def _replace(path: Path, value: str) -> None:
+    path.unlink(missing_ok=True)
+    _create(path, value)
 
 
 def _write(folder: Path, credential: Credential) -> Iterator[str]:

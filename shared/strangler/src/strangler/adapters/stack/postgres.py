@@ -20,6 +20,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from strangler.adapters.postgres import roles
 from strangler.adapters.stack import identity
 from strangler.adapters.stack.ports import LOOPBACK
 from strangler.adapters.stack.program import Program, Tier
@@ -97,8 +98,20 @@ class Server:
             if not found.fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name)))
 
-    def _dsn(self, database: str) -> str:
-        return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"
+    def give_to_application(self, password: str) -> str:
+        """Makes the tables those of a role that may do nothing else, and tells its address."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            roles.give(connection, {roles.APP: password})
+            # Whose migrations make extensions; a stack in containers makes them beforehand.
+            connection.execute(
+                sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
+                    sql.Identifier(self.name), sql.Identifier(roles.APP)
+                )
+            )
+        return self._dsn(self.name, roles.APP, password)
+
+    def _dsn(self, database: str, user: str = USER, password: str = "") -> str:
+        return f"postgresql://{user}:{password or self._password}@{LOOPBACK}:{self._port}/{database}"
 
     def _initialise(self) -> None:
         # Under its own name only when whole: a killed initdb is begun again.

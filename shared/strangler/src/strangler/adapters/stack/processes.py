@@ -27,8 +27,9 @@ _HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=2))
 class Programs:
     """Builds what the supervisor runs from what ``strangler.toml`` says.
 
-    ``ports`` has the ports of web processes and agent, ``dsns`` every database's address, ``shared`` the
-    environment variables that all of them get.
+    ``ports`` has the ports of web processes and agent, ``dsns`` every database's address as the applications have it,
+    ``shared`` the environment variables that all of them get, ``secrets`` by database those that its processes get,
+    and by no name those of processes without one.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Programs:
         ports: Mapping[str, int],
         dsns: Mapping[str, str],
         shared: Mapping[str, str],
+        secrets: Mapping[str, Mapping[str, str]],
     ) -> None:
         self._project = project
         self._ports = ports
         self._dsns = dsns
         self._shared = shared
+        self._secrets = secrets
 
     def serving(self, process: Process) -> Program:
         """The process itself, web or worker."""
@@ -111,6 +114,7 @@ class Programs:
             # The programs of this very installation first, whether or not it has been activated.
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
         }
+        environment |= self._secrets.get(process.database or "", {})
         if process.database:
             environment["DATABASE_URL"] = self._dsns[process.database]
         if process.http:

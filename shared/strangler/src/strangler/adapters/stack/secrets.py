@@ -7,14 +7,33 @@ from pathlib import Path
 
 from strangler.adapters.secrets import fresh
 from strangler.adapters.stack.state import write_private
+from strangler.domain.credentials import EACH
+from strangler.domain.handing import holds
+from strangler.domain.project import Project
 
 
 def environment(kinds: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Environment variables for the secrets that ``strangler.toml`` asks for: a text is given as such,
-    an Ed25519 key as the path of its PEM file."""
+    """Environment variables for secrets that processes share: a text is given as such, an Ed25519 key as the path of
+    its PEM file."""
     return {
-        name: text(folder, name) if kind == "text" else str(_signing_key(folder, name)) for name, kind in kinds.items()
+        name: text(folder, name) if kind == "text" else str(_signing_key(folder, name))
+        for name, kind in kinds.items()
+        if kind != EACH
     }
+
+
+def environment_of(project: Project, database: str, folder: Path) -> dict[str, str]:
+    """The same for the processes of one database: those they get, and their own keys with the public halves of all.
+
+    The latter are a comma list under the variable's name with an S behind it.
+    """
+    found = environment(
+        {name: kind for name, kind in project.secrets.items() if holds(project, name, database)}, folder
+    )
+    for name in (name for name, kind in project.secrets.items() if kind == EACH):
+        found[name] = str(_signing_key(folder, f"{name}.{database}"))
+        found[f"{name}S"] = ",".join(str(_public_key(folder, f"{name}.{other}")) for other in project.databases)
+    return found
 
 
 def text(folder: Path, name: str) -> str:
@@ -28,4 +47,11 @@ def _signing_key(folder: Path, name: str) -> Path:
     path = folder / f"{name}.pem"
     if not path.exists():
         write_private(path, fresh.signing_key())
+    return path
+
+
+def _public_key(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.pub"
+    if not path.exists():
+        write_private(path, fresh.public_key(_signing_key(folder, name).read_text()))
     return path

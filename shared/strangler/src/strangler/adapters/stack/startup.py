@@ -35,8 +35,7 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
     ``data`` is what to fill the databases with, unless they have been filled before. Whatever fails
     on the way, or later, nothing is left running.
     """
-    for folder in ("log", "run", "secrets"):
-        (project.state / folder).mkdir(parents=True, exist_ok=True)
+    state.keep_private(project)
     with only_one(project):
         leavings = identity.remnants(project.state)
         if leavings:
@@ -116,6 +115,7 @@ class _Startup:
         self._progress = progress
         self._ports = _assign_ports(project)
         self._awaited: list[Program] = []
+        self._applications: dict[str, str] = {}
 
     def bring_up(self, data: str | None) -> None:
         self._databases()
@@ -153,6 +153,8 @@ class _Startup:
                 self._supervisor.start(program)
                 self._supervisor.await_ready(program, DATABASE_SECONDS)
                 server.create_database()
+                role = secrets.text(self._project.state / "secrets", "application-role")
+                self._applications[server.name] = server.give_to_application(role)
 
     def _broker(self) -> None:
         """Starts the broker; nobody needs it before the processes, and it may take seconds."""
@@ -181,11 +183,17 @@ class _Startup:
         return Programs(
             self._project,
             ports=self._ports,
-            dsns=self._state.databases,
+            dsns={**self._state.databases, **self._applications},
             shared={
                 "BROKER_URL": self._state.broker,
                 "GATEWAY_URL": self._project.gateway.address or f"http://{ports.LOOPBACK}:{self._ports['gateway']}",
-                **secrets.environment(self._project.secrets, folder),
+            },
+            secrets={
+                "": secrets.environment(
+                    {name: kind for name, kind in self._project.secrets.items() if name not in self._project.holders},
+                    folder,
+                ),
+                **{name: secrets.environment_of(self._project, name, folder) for name in self._project.databases},
             },
         )
 

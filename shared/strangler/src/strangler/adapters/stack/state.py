@@ -14,6 +14,7 @@ from strangler.domain.address import Address
 from strangler.domain.errors import StackError
 from strangler.domain.project import Endpoints, Project
 
+FOLDERS = ("log", "run", "secrets")
 STARTING, READY, STOPPING = "starting", "ready", "stopping"
 
 _NOT_UP = "the stack is not up"
@@ -134,6 +135,22 @@ def restarts(project: Project) -> dict[str, int]:
     """The supervised processes that have died, and how often each was started again."""
     state = read(project)
     return {name: each.restarts for name, each in state.processes.items() if each.restarts} if state else {}
+
+
+def keep_private(project: Project) -> None:
+    """From now on whatever this process and its children make is its user's alone, and so are the folders of the stack.
+
+    An earlier version has left them open.
+    """
+    os.umask(0o077)
+    folders = [project.state / name for name in FOLDERS]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    if project.state != project.path.parent:
+        folders.append(project.state)
+    for folder in folders:
+        if folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.geteuid():
+            folder.chmod(0o700)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -1,0 +1,80 @@
+"""Which of the secrets each container gets to see, and by what name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from strangler.domain.credentials import APPLICATION, BROKER, EACH, definitions, permissions, roles_of
+from strangler.domain.project import Project
+
+Values = Mapping[str, Mapping[str, str]]
+"""By Secret and key."""
+
+# RabbitMQ's, in the container that sees these files as /run/secrets.
+CONFIGURATION = "load_definitions = /run/secrets/definitions\n"
+
+
+def handed_out(project: Project, values: Values) -> dict[str, str]:
+    """What the files are to hold, by path: ``app-NAME/…`` for the processes of a database, ``postgres-NAME/…`` for its
+    server, ``strangler/…``, ``gateway/…`` and ``broker/…``."""
+    found: dict[str, str] = {}
+    for name, database in project.databases.items():
+        if database.variable is None:
+            continue
+        server = {
+            "username": values[f"database-{name}"]["username"],
+            "password": values[f"database-{name}"]["password"],
+        }
+        roles = {f"{role.upper()}_PASSWORD": values[f"{role}-{name}"]["password"] for role in roles_of(project, name)}
+        found |= _in(f"postgres-{name}", {**server, **roles})
+        found |= _in(f"app-{name}", _application(project, name, values))
+        found[f"strangler/{database.variable}"] = values[f"mover-{name}"]["url"]
+        if name == project.ledger:
+            found[f"gateway/{database.variable}"] = values[f"agent-{name}"]["url"]
+    if project.broker_variable:
+        found |= _in("broker", _broker(project, values))
+    return found
+
+
+def holds(project: Project, secret: str, database: str) -> bool:
+    """Whether the processes of a database get a secret of the project."""
+    return database in project.holders.get(secret, project.databases)
+
+
+def _application(project: Project, database: str, values: Values) -> dict[str, str]:
+    found = {"DATABASE_URL": values[f"app-{database}"]["url"]}
+    if project.broker_variable:
+        found["BROKER_URL"] = values[f"{BROKER}-{database}"]["url"]
+    for secret, kind in project.secrets.items():
+        if kind != EACH and holds(project, secret, database):
+            found[secret] = values[APPLICATION][secret]
+        if kind == EACH:
+            found[secret] = values[f"service-{database}"][secret]
+            found |= {
+                f"{secret}.{other}.pub": values[f"service-{other}"][f"{secret}.pub"]
+                for other, each in project.databases.items()
+                if each.variable
+            }
+    return found
+
+
+def _broker(project: Project, values: Values) -> dict[str, str]:
+    own = values[BROKER]
+    found = {
+        "username": own["username"],
+        "password": own["password"],
+        "rabbitmq.conf": CONFIGURATION,
+        "definitions/broker.json": definitions(own["username"], own["password"], None),
+    }
+    for name, database in project.databases.items():
+        if database.variable:
+            user = values[f"{BROKER}-{name}"]
+            # Anew each time: with a further capability there is more that it may.
+            found[f"definitions/broker-{name}.json"] = definitions(
+                user["username"], user["password"], permissions(project, name)
+            )
+    return found
+
+
+def _in(folder: str, files: Mapping[str, str]) -> dict[str, str]:
+    return {f"{folder}/{name}": value for name, value in files.items()}
