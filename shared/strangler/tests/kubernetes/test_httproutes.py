@@ -7,7 +7,8 @@ import re
 import pytest
 from controller import answering, assert_httproute
 from strangler.adapters.kubernetes import Front, httproutes
-from strangler.domain.project import MONOLITH, SERVICE, Route
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
 
 FRONT = Front(name="depot", gateway="public", ports={"web": 8000, "things": 8001, "parts": 8002})

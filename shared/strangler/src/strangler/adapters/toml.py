@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from strangler.adapters import toml_routes
 from strangler.adapters.toml_addresses import Addresses, is_written
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import (
+    MAX_BODY,
     Capability,
     Database,
     Gateway,
@@ -20,19 +22,15 @@ from strangler.domain.project import (
     Process,
     Project,
     Reference,
-    Route,
 )
-from strangler.domain.routing import overlapping
 
 FILE_NAME = "strangler.toml"
-METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 # More proxies than anybody has: a port, say, that stands at the wrong key.
 MOST_HOPS = 10
 SECRET_KINDS = ("text", "ed25519")
+GIVEN = frozenset({"BROKER_URL", "DATABASE_URL", "PATH", "PORT", "PROMETHEUS_MULTIPROC_DIR"})
 RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
 
-_ROUTE = re.compile(r"(?P<methods>\*|[A-Z]+(?:,[A-Z]+)*) (?P<path>/\S*)")
-_PATH = re.compile(r"(?:[^{}*]|\{[a-z_]+\})*\*?")
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _CAPABILITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # As the catalog spells them, without quotes: capitals count, and what is not in `public` is named with its schema.
@@ -56,7 +54,7 @@ def load(path: Path | None = None, *, addresses: bool = True) -> Project:
     project = _project(root, path, Addresses(os.environ if addresses else None))
     root.close()
     _check_tables(project, path.name)
-    _check_routes(project, path.name)
+    toml_routes.check(project, path.name)
     return project
 
 
@@ -162,7 +160,7 @@ def _process(name: str, part: Section, base: Path, databases: Mapping[str, Datab
         http=part.boolean("http", default=False),
         health=part.text("health", "/readyz"),
         address=address,
-        environment=part.text_values("environment"),
+        environment=part.variables("environment"),
     )
     part.close()
     return process
@@ -182,7 +180,7 @@ def _capability(
     capability = Capability(
         name=name,
         tables=[name.removeprefix("public.") for name in part.texts("tables", matching=_TABLE, kind="table")],
-        routes=[_route(part, index, text) for index, text in enumerate(part.texts("routes"))],
+        routes=toml_routes.read(part, "routes"),
         process=part.one_of("process", processes),
         database=part.one_of("database", databases),
         references=[_reference(each) for each in part.sections("references")],
@@ -204,24 +202,6 @@ def _capability(
     return capability
 
 
-def _route(part: Section, index: int, text: str) -> Route:
-    match = _ROUTE.fullmatch(text)
-    if not match or not _PATH.fullmatch(match["path"]):
-        raise part.error(
-            f"{text!r} is not a route",
-            key=f"routes[{index}]",
-            remedy='write methods and a path: "GET,POST /api/things/{id}", "* /api/things/*"',
-        )
-    methods = frozenset() if match["methods"] == "*" else frozenset(match["methods"].split(","))
-    for method in sorted(methods - METHODS):
-        raise part.error(
-            f"{method} is not a method",
-            key=f"routes[{index}]",
-            remedy=f"use {', '.join(sorted(METHODS))}, or *",
-        )
-    return Route(methods=methods, path=match["path"])
-
-
 def _reference(part: Section) -> Reference:
     table = part.text("table", matching=_TABLE).removeprefix("public.")
     column, deletes = part.text("column", matching=_COLUMN), part.boolean("deletes", default=True)
@@ -239,6 +219,9 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
         admin=addresses.read(part, "admin", required=False),
         directory=base / directory if directory else None,
         trusted_hops=addresses.number(part, "trusted_hops", most=MOST_HOPS),
+        max_body=toml_routes.max_body(part) or MAX_BODY,
+        routes=toml_routes.read(part, "routes", required=False),
+        closed=toml_routes.closed(part),
     )
     if gateway.admin and not gateway.address:
         raise part.error("has an admin but no address", remedy="give both for a gateway that runs elsewhere")
@@ -247,6 +230,9 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
 
 
 def _secrets(part: Section) -> Mapping[str, str]:
+    for name in part:
+        if part.variable(name) in GIVEN:
+            raise part.error("is a variable that the kit sets itself", key=name, remedy="choose another name")
     return {name: part.one_of(name, SECRET_KINDS) for name in part}
 
 
@@ -304,19 +290,3 @@ def _check_tables(project: Project, label: str) -> None:
                     remedy="a table moves with one capability: remove it from the other",
                 )
             seen[table] = f"capabilities.{name}.tables[{index}]"
-
-
-def _check_routes(project: Project, label: str) -> None:
-    routes = [
-        (capability.name, index, route)
-        for capability in project.capabilities.values()
-        for index, route in enumerate(capability.routes)
-    ]
-    for position, (name, index, route) in enumerate(routes):
-        for other_name, other_index, other in routes[:position]:
-            if name != other_name and overlapping(route, other):
-                raise ConfigurationError(
-                    f'"{route}" overlaps "{other}" at capabilities.{other_name}.routes[{other_index}]',
-                    place=f"{label}: capabilities.{name}.routes[{index}]",
-                    remedy="a request belongs to one capability: narrow one of the two",
-                )

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from strangler.adapters.kubernetes.front import Front
-from strangler.domain.project import MONOLITH, Route
+from strangler.domain.project import MONOLITH
+from strangler.domain.route import Route
 from strangler.domain.routing import SIDE_HEADER, CapabilityRoutes, RouteTable, reading_methods, writing_methods
 
 API = "gateway.networking.k8s.io/v1"
