@@ -29,6 +29,7 @@ from strangler.domain.project import MAX_BODY
 from strangler.domain.route import Route
 from strangler.domain.routing import (
     CAPABILITY_HEADER,
+    ROUTE_TIMEOUT,
     SIDE_HEADER,
     CapabilityRoutes,
     RouteTable,
@@ -36,7 +37,6 @@ from strangler.domain.routing import (
     writing_methods,
 )
 
-ROUTE_TIMEOUT = 30.0
 # Without a byte in either direction.
 IDLE_TIMEOUT = 60.0
 LONG_IDLE_TIMEOUT = 300.0
