@@ -167,7 +167,7 @@ def test_a_route_has_limits_of_its_own(tmp_path: Path) -> None:
         Route(frozenset({"GET"}), "/things"),
         Route(frozenset({"POST"}), "/things/import", timeout=600, max_body=64 << 20),
     ]
-    assert project.gateway.routes == [Route(frozenset({"GET"}), "/reports/*", timeout=120)]
+    assert project.gateway.routes == (Route(frozenset({"GET"}), "/reports/*", timeout=120),)
     assert (project.gateway.max_body, project.largest_body) == (2 << 20, 64 << 20)
 
 

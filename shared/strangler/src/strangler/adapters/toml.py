@@ -220,8 +220,8 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
         directory=base / directory if directory else None,
         trusted_hops=addresses.number(part, "trusted_hops", most=MOST_HOPS),
         max_body=toml_routes.max_body(part) or MAX_BODY,
-        routes=toml_routes.read(part, "routes", required=False),
-        closed=toml_routes.closed(part),
+        routes=tuple(toml_routes.read(part, "routes", required=False)),
+        closed=tuple(toml_routes.closed(part)),
     )
     if gateway.admin and not gateway.address:
         raise part.error("has an admin but no address", remedy="give both for a gateway that runs elsewhere")
