@@ -14,7 +14,8 @@ import pytest
 import urllib3
 from envoys import Request, Side, eventually, free_port, running, says
 from strangler.adapters import envoy
-from strangler.domain.project import MONOLITH, SERVICE, Route
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
 
 pytest.importorskip("envoy")

@@ -12,7 +12,7 @@ import urllib3
 from envoys import Request, Side, eventually, free_port, running
 from strangler.adapters import envoy
 from strangler.adapters.envoy import clusters
-from strangler.domain.project import Route
+from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
 
 pytest.importorskip("envoy")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from strangler.domain.project import Route
-from strangler.domain.routing import overlapping, reading_methods, writing_methods
+from strangler.domain.route import Route, overlapping
+from strangler.domain.routing import reading_methods, writing_methods
 
 
 def route(text: str) -> Route:

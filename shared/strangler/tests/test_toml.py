@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from strangler.adapters import toml
 from strangler.domain.errors import ConfigurationError
-from strangler.domain.project import Database, Reference, Route
+from strangler.domain.project import Database, Reference
+from strangler.domain.route import Route
 
 WHOLE = """
 [project]

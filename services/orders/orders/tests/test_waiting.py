@@ -99,7 +99,7 @@ def test_the_address_is_marked_as_one_that_manages_its_own_transactions():
 @pytest.mark.parametrize(
     ("prefer", "seconds"),
     [
-        ("", 5), ("wait=0", 0), ("wait=7", 7), ("wait=99", 30), ("respond-async, wait=3", 3), ('wait="2"', 2),
+        ("", 5), ("wait=0", 0), ("wait=7", 7), ("wait=99", 20), ("respond-async, wait=3", 3), ('wait="2"', 2),
         ("Wait = 4", 4), ("wait=", 5), ("wait=-1", 5), ("await=9", 5),
     ],
 )  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from chassis import ownership
+from chassis import logins, ownership
 from conftest import PASSWORD, new_user
+from django.contrib.auth import hashers
+from django.core.cache import cache
 
 from users.models import User
 
@@ -47,3 +49,39 @@ def test_users_are_read_only_while_they_are_owned_elsewhere(admin, monkeypatch):
     assert admin.post("/admin/users/user/add/", FORM).status_code == 403
     assert admin.post(f"/admin/users/user/{other.pk}/delete/", {"post": "yes"}).status_code == 403
     assert User.objects.filter(pk=other.pk).exists()
+
+
+def test_a_login_can_be_tried_a_few_times(client, superuser, monkeypatch):
+    monkeypatch.setattr(logins, "OF_AN_ACCOUNT", 3)
+    wrong = {"username": superuser.email, "password": "wrong"}
+    right = {"username": superuser.email.upper(), "password": PASSWORD}
+
+    tried = [client.post("/admin/login/", wrong, headers={"x-forwarded-for": f"10.0.0.{n}"}) for n in range(3)]
+    monkeypatch.setattr(hashers, "check_password", None)
+    refused = client.post("/admin/login/", right)
+
+    assert all("Please enter the correct" in answer.content.decode() for answer in tried)
+    assert "Too many tries" in refused.content.decode()
+    cache.clear()
+    monkeypatch.undo()
+    assert client.post("/admin/login/", right | {"username": superuser.email}).status_code == 302
+
+
+def test_an_address_can_try_a_few_accounts(client, superuser, monkeypatch):
+    monkeypatch.setattr(logins, "OF_AN_ADDRESS", 3)
+    here, elsewhere = {"x-forwarded-for": "1.1.1.1, 10.0.0.1"}, {"x-forwarded-for": "1.1.1.1, 10.0.0.2"}
+    right = {"username": superuser.email, "password": PASSWORD}
+    for number in range(3):
+        client.post("/admin/login/", {"username": f"nobody-{number}", "password": "x"}, headers=here)
+
+    assert "Too many tries" in client.post("/admin/login/", right, headers=here).content.decode()
+    assert client.post("/admin/login/", right, headers=elsewhere).status_code == 302
+
+
+def test_who_gets_in_has_all_tries_again(client, superuser, monkeypatch):
+    monkeypatch.setattr(logins, "OF_AN_ACCOUNT", 2)
+    right = {"username": superuser.email, "password": PASSWORD}
+    for _ in range(3):
+        client.post("/admin/login/", right | {"password": "x"})
+        assert client.post("/admin/login/", right).status_code == 302
+        client.post("/admin/logout/")

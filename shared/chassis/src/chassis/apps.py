@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.module_loading import autodiscover_modules
 
 
 class ChassisConfig(AppConfig):
     """Brings the management commands, the outbox and the checks; finds each app's ``handlers``.
 
-    Tells drf-spectacular, where installed, of the tokens.
+    Puts an end to the tries of the admin's login, where the project has no form of its own for it. Tells
+    drf-spectacular, where installed, of the tokens.
     """
 
     name = "chassis"
@@ -26,4 +27,14 @@ class ChassisConfig(AppConfig):
 
         refusals.install()
 
+        if apps.is_installed("django.contrib.admin"):
+            _guard_the_admin()
         autodiscover_modules("handlers")
+
+
+def _guard_the_admin() -> None:
+    from django.contrib import admin
+
+    from chassis.logins import LoginForm
+
+    admin.site.login_form = admin.site.login_form or LoginForm

@@ -29,6 +29,7 @@ from chassis.seam import AwaitedRow
 logger = logging.getLogger("chassis.fence")
 
 TO = "x-strangler-to"
+CAPABILITY = "x-strangler-capability"
 OUTAGE = "chassis.outage"  # in each request's environment, which its copies share
 RUNS = 4  # a request that meets fences more often than moves can explain is a fault, not a race
 
@@ -174,7 +175,9 @@ class _Passage:
             return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
         response = HttpResponse(status=307)
         response["Location"] = forwarding.own_address(self.request)
+        # By these two the gateway finds the way, whatever it makes of the path.
         response[TO] = to
+        response[CAPABILITY] = state.capability
         return response
 
 

@@ -1,8 +1,8 @@
 """How long a thread waits for a client.
 
-Note "patience": a thread that reads from a client, or writes to one, can be kept by him. So there is a limit to the time
-that it waits altogether for one request: PATIENCE seconds, and one more for each RATE bytes that come, up to PATIENCE
-again. What the application does meanwhile does not count. An answer must move on within STALLED seconds.
+Note "patience": a thread that reads from a client, or writes to one, can be kept by him. So there is a limit to the
+time that it waits altogether for one request: PATIENCE seconds, and one more for each RATE bytes that come, up to
+PATIENCE again. What the application does meanwhile does not count. An answer must move on within STALLED seconds.
 """
 
 from __future__ import annotations

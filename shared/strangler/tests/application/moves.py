@@ -14,7 +14,8 @@ from strangler.application.sides import Parts
 from strangler.application.switch import switch
 from strangler.domain.errors import StranglerError
 from strangler.domain.phase import State
-from strangler.domain.project import MONOLITH, SERVICE, Capability, Project, Route
+from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
+from strangler.domain.route import Route
 from strangler.testing import Client, Crashed, MemoryLedger, MemoryReplication, MemorySide, World
 
 NAME = "crates"

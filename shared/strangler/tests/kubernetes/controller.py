@@ -11,6 +11,7 @@ from typing import Any
 
 Document = dict[str, Any]
 MATCHES_OF_A_RULE, MATCHES_OF_A_ROUTE, RULES = 64, 128, 16
+DURATION = re.compile(r"[0-9]{1,5}(h|m|s|ms)")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
@@ -24,9 +25,10 @@ def assert_httproute(document: Document) -> None:
     assert 1 <= len(rules) <= RULES
     assert sum(len(rule["matches"]) for rule in rules) <= MATCHES_OF_A_ROUTE
     for rule in rules:
-        assert set(rule) == {"matches", "filters", "backendRefs"}
+        assert set(rule) in ({"matches", "filters", "timeouts", "backendRefs"}, {"matches"})
         assert 1 <= len(rule["matches"]) <= MATCHES_OF_A_RULE
-        assert all(set(backend) == {"name", "port", "weight"} for backend in rule["backendRefs"])
+        assert all(set(backend) == {"name", "port", "weight"} for backend in rule.get("backendRefs", []))
+        assert DURATION.fullmatch(rule.get("timeouts", {"request": "0s"})["request"])
         for match in rule["matches"]:
             assert set(match) <= {"path", "method"}
             assert match["path"]["type"] in {"Exact", "PathPrefix", "RegularExpression"}
@@ -43,7 +45,7 @@ def answering(documents: list[Document], method: str, path: str) -> dict[str, in
         if match.get("method", method) == method and _holds(match["path"], path)
     ]
     _, rule = max(found, key=lambda each: each[0])
-    return {backend["name"]: backend["weight"] for backend in rule["backendRefs"]}
+    return {backend["name"]: backend["weight"] for backend in rule.get("backendRefs", [])}
 
 
 def _rank(match: Document) -> tuple[int, int, bool]:

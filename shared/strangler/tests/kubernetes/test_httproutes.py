@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from controller import answering, assert_httproute
 from strangler.adapters.kubernetes import Front, httproutes
-from strangler.domain.project import MONOLITH, SERVICE, Route
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
 
 FRONT = Front(name="depot", gateway="public", ports={"web": 8000, "things": 8001, "parts": 8002})
@@ -97,10 +100,47 @@ def test_a_side_that_is_not_the_owner_is_told_to_forward() -> None:
         (header["name"], header["value"])
         for document in documents
         for rule in document["spec"]["rules"]
-        for each in rule["filters"]
+        for each in rule.get("filters", [])
         for header in each["requestHeaderModifier"]["set"]
     ]
     assert set_by == [("x-strangler-to", "service"), ("x-strangler-to", "monolith")]
+
+
+def test_a_rule_has_the_time_of_its_routes() -> None:
+    things = replace(
+        capability("things"), routes=[route("GET /things"), replace(route("GET /things/report"), timeout=120)]
+    )
+    others = [replace(route("GET /export/*"), timeout=600)]
+
+    documents = httproutes(replace(table(things), others=others), FRONT)
+
+    for document in documents:
+        assert_httproute(document)
+    assert {path: _time(documents, path) for path in ("/things", "/things/report", "/export/.*", "/")} == {
+        "/things": "30s",
+        "/things/report": "120s",
+        "/export/.*": "600s",
+        "/": "0s",
+    }
+
+
+def test_what_is_closed_leads_nowhere() -> None:
+    documents = httproutes(replace(table(capability("things", *THINGS)), closed=["/admin", "/metrics"]), FRONT)
+
+    for document in documents:
+        assert_httproute(document)
+    assert answering(documents, "GET", "/admin/login/") == answering(documents, "GET", "/metrics") == {}
+    assert answering(documents, "GET", "/administration") == {"web": 100}
+
+
+def _time(documents: list[dict[str, Any]], path: str) -> str:
+    [found] = [
+        rule["timeouts"]["request"]
+        for document in documents
+        for rule in document["spec"]["rules"]
+        if any(match["path"]["value"] == path for match in rule["matches"][:1])
+    ]
+    return str(found)
 
 
 def test_gateway_hosts_and_version_are_named() -> None:

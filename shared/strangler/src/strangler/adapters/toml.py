@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from strangler.adapters import toml_routes
 from strangler.adapters.toml_addresses import Addresses, is_written
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import (
+    MAX_BODY,
     Capability,
     Database,
     Gateway,
@@ -20,19 +22,15 @@ from strangler.domain.project import (
     Process,
     Project,
     Reference,
-    Route,
 )
-from strangler.domain.routing import overlapping
 
 FILE_NAME = "strangler.toml"
-METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 # More proxies than anybody has: a port, say, that stands at the wrong key.
 MOST_HOPS = 10
 SECRET_KINDS = ("text", "ed25519", "ed25519-each")
+GIVEN = frozenset({"BROKER_URL", "DATABASE_URL", "PATH", "PORT", "PROMETHEUS_MULTIPROC_DIR"})
 RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
 
-_ROUTE = re.compile(r"(?P<methods>\*|[A-Z]+(?:,[A-Z]+)*) (?P<path>/\S*)")
-_PATH = re.compile(r"(?:[^{}*]|\{[a-z_]+\})*\*?")
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _CAPABILITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # As the catalog spells them, without quotes: capitals count, and what is not in `public` is named with its schema.
@@ -57,7 +55,7 @@ def load(path: Path | None = None, *, addresses: bool = True) -> Project:
     root.close()
     _check_tables(project, path.name)
     _check_sequences(project, path.name)
-    _check_routes(project, path.name)
+    toml_routes.check(project, path.name)
     return project
 
 
@@ -163,7 +161,7 @@ def _process(name: str, part: Section, base: Path, databases: Mapping[str, Datab
         http=part.boolean("http", default=False),
         health=part.text("health", "/readyz"),
         address=address,
-        environment=part.text_values("environment"),
+        environment=part.variables("environment"),
     )
     part.close()
     return process
@@ -183,7 +181,7 @@ def _capability(
     capability = Capability(
         name=name,
         tables=[name.removeprefix("public.") for name in part.texts("tables", matching=_TABLE, kind="table")],
-        routes=[_route(part, index, text) for index, text in enumerate(part.texts("routes"))],
+        routes=toml_routes.read(part, "routes"),
         process=part.one_of("process", processes),
         database=part.one_of("database", databases),
         references=[_reference(each) for each in part.sections("references")],
@@ -208,24 +206,6 @@ def _capability(
     return capability
 
 
-def _route(part: Section, index: int, text: str) -> Route:
-    match = _ROUTE.fullmatch(text)
-    if not match or not _PATH.fullmatch(match["path"]):
-        raise part.error(
-            f"{text!r} is not a route",
-            key=f"routes[{index}]",
-            remedy='write methods and a path: "GET,POST /api/things/{id}", "* /api/things/*"',
-        )
-    methods = frozenset() if match["methods"] == "*" else frozenset(match["methods"].split(","))
-    for method in sorted(methods - METHODS):
-        raise part.error(
-            f"{method} is not a method",
-            key=f"routes[{index}]",
-            remedy=f"use {', '.join(sorted(METHODS))}, or *",
-        )
-    return Route(methods=methods, path=match["path"])
-
-
 def _reference(part: Section) -> Reference:
     table = part.text("table", matching=_TABLE).removeprefix("public.")
     column, deletes = part.text("column", matching=_COLUMN), part.boolean("deletes", default=True)
@@ -244,6 +224,9 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
         admin=addresses.web(part, "admin", required=False),
         directory=base / directory if directory else None,
         trusted_hops=addresses.number(part, "trusted_hops", most=MOST_HOPS),
+        max_body=toml_routes.max_body(part) or MAX_BODY,
+        routes=tuple(toml_routes.read(part, "routes", required=False)),
+        closed=tuple(toml_routes.closed(part)),
     )
     if gateway.admin and not gateway.address:
         raise part.error("has an admin but no address", remedy="give both for a gateway that runs elsewhere")
@@ -255,6 +238,8 @@ def _secrets(part: Section, databases: Mapping[str, Database]) -> dict[str, Any]
     """``NAME = "kind"``, or a table with ``kind`` and, under ``for``, the databases whose processes get it."""
     kinds, holders = {}, {}
     for name in part:
+        if part.variable(name) in GIVEN:
+            raise part.error("is a variable that the kit sets itself", key=name, remedy="choose another name")
         if not part.is_table(name):
             kinds[name] = _kind_of_secret(part, name)
             continue
@@ -345,19 +330,3 @@ def _check_sequences(project: Project, label: str) -> None:
                     remedy="a sequence that two owners ask gives a number out twice: give each its own",
                 )
             seen[sequence] = f"capabilities.{name}.sequences[{index}]"
-
-
-def _check_routes(project: Project, label: str) -> None:
-    routes = [
-        (capability.name, index, route)
-        for capability in project.capabilities.values()
-        for index, route in enumerate(capability.routes)
-    ]
-    for position, (name, index, route) in enumerate(routes):
-        for other_name, other_index, other in routes[:position]:
-            if name != other_name and overlapping(route, other):
-                raise ConfigurationError(
-                    f'"{route}" overlaps "{other}" at capabilities.{other_name}.routes[{other_index}]',
-                    place=f"{label}: capabilities.{name}.routes[{index}]",
-                    remedy="a request belongs to one capability: narrow one of the two",
-                )

@@ -11,6 +11,7 @@ from strangler.domain.errors import ConfigurationError
 
 _MISSING = object()
 _TYPE_NAMES = {str: "text", int: "a number", bool: "true or false", list: "a list", dict: "a table"}
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -93,10 +94,36 @@ class Section:
             self._match(value, f"{key}[{index}]", matching, kind)
         return values
 
-    def text_values(self, key: str) -> dict[str, str]:
-        """A table whose values are texts, as of environment variables."""
+    def entries(self, key: str, *, required: bool = True) -> list[str | Section]:
+        """A list of texts and tables; where ``required`` it must be there and hold at least one."""
+        values = self._take(key, list, _MISSING if required else [])
+        assert isinstance(values, list)
+        if required and not values:
+            raise self.error("is empty", key=key, remedy="name at least one")
+        for index, value in enumerate(values):
+            if not isinstance(value, str | dict):
+                raise self._wrong_type(f"{key}[{index}]", str, value)
+        return [
+            value if isinstance(value, str) else self._child(f"{key}[{index}]", value)
+            for index, value in enumerate(values)
+        ]
+
+    def variables(self, key: str) -> dict[str, str]:
+        """A table of environment variables."""
         part = self.section(key, required=False)
+        for name in part:
+            part.variable(name)
         return {name: part.text(name) for name in part}
+
+    def variable(self, name: str) -> str:
+        """The name of one of its keys, which names a variable of the environment, and maybe a file."""
+        if not _VARIABLE.fullmatch(name):
+            raise self.error(
+                f"{name!r} cannot name a variable of the environment",
+                key=name,
+                remedy="use letters, digits and _, a letter or _ first",
+            )
+        return name
 
     @overload
     def one_of(self, key: str, known: Collection[str]) -> str: ...

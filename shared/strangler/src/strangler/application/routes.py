@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from strangler.domain.move import Move
 from strangler.domain.project import MONOLITH, SERVICE, Project
-from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
+from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable, table_of
 
 
 def epochs(moves: Sequence[Move]) -> dict[str, int]:
@@ -30,4 +30,4 @@ def table(project: Project, moves: Sequence[Move]) -> RouteTable:
             )
         )
     version = ",".join(f"{move.capability}@{move.epoch}:{move.owner}" for move in moves) or "untouched"
-    return RouteTable(version=version, capabilities=capabilities, default=project.monolith)
+    return table_of(project, version, capabilities)

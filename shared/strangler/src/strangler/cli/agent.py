@@ -107,6 +107,7 @@ class Keeper:
             admin_port=admin_port,
             access_log=None,
             trusted_hops=self._agent.project.gateway.trusted_hops,
+            largest_body=self._agent.project.largest_body,
         )
         self.prepared = True
         click.echo(f"prepared {folder} with the routes {version}", err=True)

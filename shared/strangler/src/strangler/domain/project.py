@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from strangler.domain.route import Route
+
 MONOLITH = "monolith"
 SERVICE = "service"
+MAX_BODY = 16 * 1024 * 1024
+CLOSED = ("/admin", "/metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +62,6 @@ class Loader:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """Methods and a path template: ``GET,POST /api/v1/books/{id}``; ``*`` as methods is any method,
-    ``{name}`` is one segment, a final ``*`` is whatever follows."""
-
-    methods: frozenset[str]
-    path: str
-
-    @property
-    def pattern(self) -> str:
-        """A regular expression (RE2 and Python) that matches the whole path."""
-        stem, star = (self.path[:-1], ".*") if self.path.endswith("*") else (self.path, "")
-        parts = re.split(r"\{[a-z_]+\}", stem)
-        return "[^/]+".join(re.escape(part) for part in parts) + star
-
-    def __str__(self) -> str:
-        return f"{','.join(sorted(self.methods)) or '*'} {self.path}"
-
-
-@dataclass(frozen=True, slots=True)
 class Reference:
     """A foreign key that points into a capability from a table that does not move with it.
 
@@ -111,6 +95,8 @@ class Gateway:
     can be reached from here.
 
     ``trusted_hops`` is how many proxies of one's own each request from outside has passed before it comes here.
+    ``max_body`` is the largest body in bytes where a route says nothing, ``routes`` have limits and belong to no
+    capability, ``closed`` are the paths that nobody reaches from outside, with all below them.
     """
 
     port: int = 0
@@ -119,6 +105,14 @@ class Gateway:
     admin: str | None = None
     directory: Path | None = None
     trusted_hops: int = 0
+    max_body: int = MAX_BODY
+    routes: Sequence[Route] = ()
+    closed: Sequence[str] = CLOSED
+
+    @property
+    def largest_body(self) -> int:
+        """What some route of no capability may be sent, at most."""
+        return max([self.max_body, *(route.max_body or 0 for route in self.routes)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +140,12 @@ class Project:
     broker_url: str | None = None
     broker_variable: str | None = None
     staying_sequences: Sequence[str] = ()
+
+    @property
+    def largest_body(self) -> int:
+        """What some route may be sent, at most."""
+        routes = [route for capability in self.capabilities.values() for route in capability.routes]
+        return max([self.gateway.largest_body, *(route.max_body or 0 for route in routes)])
 
 
 @dataclass(frozen=True, slots=True)

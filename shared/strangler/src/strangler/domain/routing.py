@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from strangler.domain.project import MONOLITH, SERVICE, Project, Route
+from strangler.domain.project import MAX_BODY, MONOLITH, SERVICE, Project
+from strangler.domain.route import Route
 
 SIDE_HEADER = "x-strangler-to"
+CAPABILITY_HEADER = "x-strangler-capability"
+# Seconds for an answer to what a capability claims, where its route says nothing.
+ROUTE_TIMEOUT = 30.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ALL_TO_MONOLITH: Mapping[str, int] = {MONOLITH: 100, SERVICE: 0}
 ALL_TO_SERVICE: Mapping[str, int] = {MONOLITH: 0, SERVICE: 100}
@@ -28,7 +31,8 @@ class CapabilityRoutes:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """All routes of a project at one moment; what no capability claims goes to ``default``.
+    """All routes of a project at one moment; what no capability claims goes to ``default``, with the limits of
+    ``others`` where one of these matches. What is ``closed`` goes nowhere.
 
     ``version`` names the moment: gateways report it back as the table they follow.
     """
@@ -36,13 +40,17 @@ class RouteTable:
     version: str
     capabilities: Sequence[CapabilityRoutes]
     default: str
+    others: Sequence[Route] = ()
+    closed: Sequence[str] = ()
+    max_body: int = MAX_BODY
 
 
 def untouched(project: Project, version: str = "untouched") -> RouteTable:
     """The table before any move: everything is answered by the monolith."""
-    return RouteTable(
-        version=version,
-        capabilities=[
+    return table_of(
+        project,
+        version,
+        [
             CapabilityRoutes(
                 capability=capability.name,
                 routes=capability.routes,
@@ -52,7 +60,18 @@ def untouched(project: Project, version: str = "untouched") -> RouteTable:
             )
             for capability in project.capabilities.values()
         ],
+    )
+
+
+def table_of(project: Project, version: str, capabilities: Sequence[CapabilityRoutes]) -> RouteTable:
+    """The table of these, and of what the project says of all others."""
+    return RouteTable(
+        version=version,
+        capabilities=capabilities,
         default=project.monolith,
+        others=project.gateway.routes,
+        closed=project.gateway.closed,
+        max_body=project.gateway.max_body,
     )
 
 
@@ -65,37 +84,3 @@ def reading_methods(route: Route) -> frozenset[str]:
 def writing_methods(route: Route) -> frozenset[str] | None:
     """The other methods of a route; ``None`` stands for any method."""
     return route.methods - SAFE_METHODS if route.methods else None
-
-
-def overlapping(one: Route, other: Route) -> bool:
-    """Whether some request could match both; two templates in one segment count as such."""
-    if one.methods and other.methods and not one.methods & other.methods:
-        return False
-    return _paths_meet(one.path.split("/"), other.path.split("/"))
-
-
-def _paths_meet(one: list[str], other: list[str]) -> bool:
-    for mine, theirs in zip(one, other, strict=False):
-        if mine.endswith("*") or theirs.endswith("*"):
-            return _prefixes_meet(mine, theirs)
-        if not _segments_meet(mine, theirs):
-            return False
-    return len(one) == len(other)
-
-
-def _prefixes_meet(one: str, other: str) -> bool:
-    if "{" in one + other:
-        return True
-    stems = one.removesuffix("*"), other.removesuffix("*")
-    if one.endswith("*") and other.endswith("*"):
-        return stems[0].startswith(stems[1]) or stems[1].startswith(stems[0])
-    open_stem, whole = stems if one.endswith("*") else stems[::-1]
-    return whole.startswith(open_stem)
-
-
-def _segments_meet(one: str, other: str) -> bool:
-    if "{" in one and "{" in other:
-        return True
-    template, literal = (one, other) if "{" in one else (other, one)
-    pattern = "[^/]+".join(re.escape(part) for part in re.split(r"\{[a-z_]+\}", template))
-    return re.fullmatch(pattern, literal) is not None

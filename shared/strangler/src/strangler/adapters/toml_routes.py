@@ -1,0 +1,176 @@
+"""Routes in ``strangler.toml``, and what is allowed them; one that no request can match is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from strangler.adapters.toml_section import Section
+from strangler.domain.errors import ConfigurationError
+from strangler.domain.project import CLOSED, Project
+from strangler.domain.route import Route, covers, overlapping
+
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+
+_ROUTE = re.compile(r"(?P<methods>\*|[A-Z]+(?:,[A-Z]+)*) (?P<path>/\S*)")
+_PATH = re.compile(r"(?:[^{}*]|\{[a-z_]+\})*\*?")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BODY = re.compile(r"(?P<number>[1-9][0-9]{0,8})(?P<unit>|KiB|MiB|GiB)")
+_BYTES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_TIME = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<unit>s|m|h)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+NO_LIMIT = "none"
+
+Place = tuple[str, Route]
+"""Where a route is written, and the route."""
+
+
+def read(part: Section, key: str, *, required: bool = True) -> list[Route]:
+    """The routes at ``key``, each a text or a table with limits."""
+    return [
+        _route(part, f"{key}[{index}]", entry) if isinstance(entry, str) else _limited(entry)
+        for index, entry in enumerate(part.entries(key, required=required))
+    ]
+
+
+def max_body(part: Section) -> int | None:
+    """The key ``max_body``, ``"64MiB"``, in bytes."""
+    text = part.optional_text("max_body")
+    if text is None:
+        return None
+    match = _BODY.fullmatch(text)
+    if match is None:
+        raise part.error(f"{text!r} is not a size", key="max_body", remedy='write "500KiB", "64MiB" or "1GiB"')
+    return int(match["number"]) * _BYTES[match["unit"]]
+
+
+def closed(part: Section) -> list[str]:
+    """What nobody reaches through the gateway: what is so unless ``open``, and ``closed``."""
+    opened = [_plain(part, "open", index, text) for index, text in enumerate(part.texts("open", []))]
+    more = [_plain(part, "closed", index, text) for index, text in enumerate(part.texts("closed", []))]
+    for index, path in enumerate(opened):
+        if path not in CLOSED:
+            raise part.error(
+                f"{path} is not closed", key=f"open[{index}]", remedy=f"closed by themselves are {', '.join(CLOSED)}"
+            )
+    return [path for path in dict.fromkeys((*CLOSED, *more)) if path not in opened]
+
+
+def check(project: Project, label: str) -> None:
+    """Raises ConfigurationError for a route that another leaves nothing, or that two capabilities claim."""
+    places = list(_places(project))
+    for position, (place, route) in enumerate(places):
+        for other_place, other in places[:position]:
+            _check_pair(f"{label}: {place}", route, other_place, other)
+        for path in project.gateway.closed:
+            if covers(Route(frozenset(), path), route) or covers(Route(frozenset(), f"{path}/*"), route):
+                raise ConfigurationError(
+                    f'"{route}" is closed at the gateway: no request can come to it',
+                    place=f"{label}: {place}",
+                    remedy=f'write open = ["{path}"] in [gateway], or take the route away',
+                )
+
+
+def _places(project: Project) -> Iterator[Place]:
+    for capability in project.capabilities.values():
+        for index, route in enumerate(capability.routes):
+            yield f"capabilities.{capability.name}.routes[{index}]", route
+    for index, route in enumerate(project.gateway.routes):
+        yield f"gateway.routes[{index}]", route
+
+
+def _check_pair(place: str, route: Route, other_place: str, other: Route) -> None:
+    ours, theirs = place.partition(": ")[2].rpartition(".")[0], other_place.rpartition(".")[0]
+    capabilities = ours.startswith("capabilities.") and theirs.startswith("capabilities.")
+    if ours != theirs and capabilities and overlapping(route, other):
+        raise ConfigurationError(
+            f'"{route}" overlaps "{other}" at {other_place}',
+            place=place,
+            remedy="a request belongs to one capability: narrow one of the two",
+        )
+    if covers(other, route):
+        raise ConfigurationError(
+            f'"{route}" can never match: "{other}" at {other_place} comes first and takes all of it',
+            place=place,
+            remedy="put the narrower route first, or take one away" if ours == theirs else "give that one the limits",
+        )
+
+
+def _limited(part: Section) -> Route:
+    route = _route(part, "route", part.text("route"))
+    limited = Route(route.methods, route.path, timeout=_timeout(part), max_body=max_body(part))
+    part.close()
+    return limited
+
+
+def _timeout(part: Section) -> float | None:
+    text = part.optional_text("timeout")
+    if text is None or text == NO_LIMIT:
+        return None if text is None else 0
+    match = _TIME.fullmatch(text)
+    if match is None or int(match["number"]) * _SECONDS[match["unit"]] > 24 * 3600:
+        raise part.error(
+            f"{text!r} is not a time limit", key="timeout", remedy='write "90s", "10m", "2h" (a day at most) or "none"'
+        )
+    return int(match["number"]) * _SECONDS[match["unit"]]
+
+
+def _route(part: Section, key: str, text: str) -> Route:
+    match = _ROUTE.fullmatch(text)
+    if not match or not _PATH.fullmatch(match["path"]):
+        raise part.error(
+            f"{text!r} is not a route",
+            key=key,
+            remedy='write methods and a path: "GET,POST /api/things/{id}", "* /api/things/*"; methods in capitals, '
+            "variables of lower-case letters and _, a star only at the end",
+        )
+    methods = frozenset() if match["methods"] == "*" else frozenset(match["methods"].split(","))
+    for method in sorted(methods - METHODS):
+        raise part.error(
+            f"{method} is not a method",
+            key=key,
+            remedy=f"use {', '.join(sorted(METHODS))}, or *",
+        )
+    return Route(methods=methods, path=_decoded(part, key, match["path"]))
+
+
+def _decoded(part: Section, key: str, written: str) -> str:
+    """The path as a process sees it; see the note "two spellings"."""
+    if problem := _problem(written):
+        raise part.error(f"no request has the path {written!r}: {problem[0]}", key=key, remedy=problem[1])
+    return unquote_to_bytes(written).decode()
+
+
+def _problem(written: str) -> tuple[str, str] | None:
+    """Why a path can never match, and what to write."""
+    try:
+        path = unquote_to_bytes(written).decode()
+    except UnicodeDecodeError:
+        return "its escapes are no UTF-8", "write the characters themselves"
+    problems = [
+        (set(written) & set("?#"), "a query and a fragment are no part of it", "write the path alone"),
+        ("\\" in written, "gateways turn \\ into /", "write /"),
+        (_BROKEN_ESCAPE.search(written), "% stands alone in it", "write %25"),
+        (
+            any(path.count(sign) != written.count(sign) for sign in "/{}*?#\\%" if sign != "%" or sign in path),
+            "an escape stands for a sign that has a meaning here",
+            "match it by a variable, {name}, or by a star at the end",
+        ),
+        (
+            any(ord(char) < 33 or ord(char) == 127 for char in path),
+            "a blank or control character is in it",
+            "match it by {name}",
+        ),
+        ({".", ".."} & set(path.split("/")), "gateways resolve . and ..", "write the path they lead to"),
+        ("//" in path, "nobody asks for a path with //", "write /"),
+    ]
+    return next(((why, remedy) for found, why, remedy in problems if found), None)
+
+
+def _plain(part: Section, key: str, index: int, text: str) -> str:
+    """A path without the star at its end, as what is below it is always meant."""
+    path = text.removesuffix("*").rstrip("/")
+    if not path.startswith("/") or "{" in path or "*" in path or not path.isascii() or _problem(path):
+        raise part.error(f"{text!r} is not a path", key=f"{key}[{index}]", remedy='write it like "/admin/*"')
+    return path

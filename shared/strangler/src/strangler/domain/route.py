@@ -1,0 +1,120 @@
+"""A route: which requests belong to something, and what is allowed them.
+
+Note "two spellings": a process sees a path decoded, a gateway as it was written, and a client may escape whatever it
+likes (``/caf%C3%A9``, ``/a%3Ab``). A route is kept decoded, and has a pattern for each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote
+
+VARIABLE = re.compile(r"\{[a-z_]+\}")
+# Gateways decode these before they look; see RFC 3986, 6.2.2.2.
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Methods and a path template: ``GET,POST /api/v1/books/{id}``; ``*`` as methods is any method,
+    ``{name}`` is one segment, a final ``*`` is whatever follows.
+
+    ``timeout`` is the seconds after which an answer must be complete, 0 for none, ``max_body`` the largest body in
+    bytes; None where the gateway's own hold.
+    """
+
+    methods: frozenset[str]
+    path: str
+    timeout: float | None = None
+    max_body: int | None = None
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression (RE2 and Python) that matches the whole path, decoded."""
+        return self._expression(re.escape)
+
+    @property
+    def written_pattern(self) -> str:
+        """The same for a path as it is written in a request; see the note "two spellings"."""
+        return self._expression(_written)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all but a final star stands for itself, in either spelling."""
+        return _UNRESERVED.fullmatch(self.path.removesuffix("*")) is not None
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The methods, empty for any; who answers GET answers HEAD."""
+        return self.methods | {"HEAD"} if "GET" in self.methods else self.methods
+
+    def __str__(self) -> str:
+        return f"{','.join(sorted(self.methods)) or '*'} {self.path}"
+
+    def _expression(self, literal: Callable[[str], str]) -> str:
+        stem, star = (self.path[:-1], ".*") if self.path.endswith("*") else (self.path, "")
+        return "[^/]+".join(literal(part) for part in VARIABLE.split(stem)) + star
+
+
+def covers(one: Route, other: Route) -> bool:
+    """Whether whatever matches the other matches the one; where in doubt not."""
+    if one.methods and (not other.methods or not other.asked <= one.asked):
+        return False
+    if one.path == other.path:
+        return True
+    if one.path.endswith("*") and "{" not in one.path:
+        return other.path.startswith(one.path[:-1])
+    mine, theirs = one.path.split("/"), other.path.split("/")
+    return (
+        len(mine) == len(theirs)
+        and not theirs[-1].endswith("*")
+        and all(VARIABLE.fullmatch(m) or m == t for m, t in zip(mine, theirs, strict=True))
+    )
+
+
+def overlapping(one: Route, other: Route) -> bool:
+    """Whether some request could match both; two templates in one segment count as such."""
+    if one.methods and other.methods and not one.asked & other.asked:
+        return False
+    return _paths_meet(one.path.split("/"), other.path.split("/"))
+
+
+def _written(text: str) -> str:
+    return "".join(char if char == "/" else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    """The character or its escape; what is no ASCII comes escaped only, and a % is an escape by itself."""
+    if _UNRESERVED.fullmatch(char):
+        return re.escape(char)
+    escape = f"(?i:{quote(char, safe='')})"
+    return f"(?:{re.escape(char)}|{escape})" if char.isascii() and char != "%" else escape
+
+
+def _paths_meet(one: list[str], other: list[str]) -> bool:
+    for mine, theirs in zip(one, other, strict=False):
+        if mine.endswith("*") or theirs.endswith("*"):
+            return _prefixes_meet(mine, theirs)
+        if not _segments_meet(mine, theirs):
+            return False
+    return len(one) == len(other)
+
+
+def _prefixes_meet(one: str, other: str) -> bool:
+    if "{" in one + other:
+        return True
+    stems = one.removesuffix("*"), other.removesuffix("*")
+    if one.endswith("*") and other.endswith("*"):
+        return stems[0].startswith(stems[1]) or stems[1].startswith(stems[0])
+    open_stem, whole = stems if one.endswith("*") else stems[::-1]
+    return whole.startswith(open_stem)
+
+
+def _segments_meet(one: str, other: str) -> bool:
+    if "{" in one and "{" in other:
+        return True
+    template, literal = (one, other) if "{" in one else (other, one)
+    pattern = "[^/]+".join(re.escape(part) for part in VARIABLE.split(template))
+    return re.fullmatch(pattern, literal) is not None

@@ -1,0 +1,437 @@
+"""What a real Envoy lets through, how large, how slow and for how long."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import urllib3
+from envoys import Request, Side, eventually, free_port, running, says
+from strangler.adapters import envoy
+from strangler.adapters.envoy import bootstrap, routes
+from strangler.domain.project import CLOSED, MONOLITH, SERVICE
+from strangler.domain.route import Route
+from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
+
+pytest.importorskip("envoy")
+
+MIB = 1 << 20
+ROUTE_TIMEOUT = 1.0
+THINGS = [
+    Route(frozenset({"GET", "POST"}), "/things"),
+    Route(frozenset({"POST"}), "/things/small", max_body=1000),
+    Route(frozenset({"POST"}), "/things/large", max_body=20 * MIB),
+    Route(frozenset({"GET"}), "/things/slow", timeout=20),
+    Route(frozenset({"GET"}), "/things/endless", timeout=0),
+    Route(frozenset(), "/caf\u00e9"),
+    Route(frozenset(), "/things/*"),
+]
+OTHERS = [Route(frozenset({"GET"}), "/reports/brief", timeout=1)]
+
+
+@dataclass
+class Gateway:
+    port: int
+    admin: str
+    directory: Path
+    monolith: Side
+    service: Side
+
+    def request(self, method: str, path: str, **rest: object) -> urllib3.BaseHTTPResponse:
+        # Not by the address alone: urllib3 would write some paths anew.
+        pool = urllib3.HTTPConnectionPool("127.0.0.1", self.port, retries=False)
+        with closing(pool):
+            return pool.urlopen(method, path, redirect=False, **rest)  # type: ignore[arg-type]
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 60)
+
+    def send(self, raw: bytes) -> tuple[HTTPResponse, bytes]:
+        """The answer to exactly these bytes."""
+        with self.connect() as client:
+            client.sendall(raw)
+            answer = HTTPResponse(client, method=raw.partition(b" ")[0].decode())
+            answer.begin()
+            return answer, answer.read()
+
+    def switch(self) -> None:
+        """Everything of the capability to its service."""
+        envoy.publish(self.directory, table("switched", ALL_TO_SERVICE))
+        eventually(lambda: envoy.live_version(self.admin) == "switched")
+
+
+def table(version: str, shares: dict[str, int] = dict(ALL_TO_MONOLITH)) -> RouteTable:  # noqa: B006  never changed
+    things = CapabilityRoutes("things", THINGS, {MONOLITH: "monolith", SERVICE: "things"}, shares, shares)
+    return RouteTable(version, [things], default="monolith", others=OTHERS, closed=CLOSED)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    directory = tmp_path_factory.mktemp("gateway")
+    monolith, service = Side("monolith", says("monolith")), Side("things", says("service"))
+    monolith.start()
+    service.start()
+    port, admin_port = free_port(), free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "HEADERS_TIMEOUT", "1s")
+        patch.setattr(bootstrap, "LEAST_REQUEST_TIMEOUT", 2)
+        patch.setattr(bootstrap, "SLOWEST", 20 * MIB)
+        patch.setattr(bootstrap, "CONNECTIONS", 100)
+        patch.setattr(routes, "ROUTE_TIMEOUT", ROUTE_TIMEOUT)
+        envoy.write_bootstrap(directory, port=port, admin_port=admin_port, access_log=directory / "access.log")
+        envoy.publish_clusters(directory, {"monolith": monolith.address, "things": service.address})
+        envoy.publish(directory, table("first"))
+        try:
+            with running(directory, admin_port):
+                yield Gateway(port, f"http://127.0.0.1:{admin_port}", directory, monolith, service)
+        finally:
+            monolith.stop()
+            service.stop()
+
+
+@pytest.fixture
+def gateway(stage: Gateway) -> Gateway:
+    for side, name in ((stage.monolith, "monolith"), (stage.service, "service")):
+        side.reply = says(name)
+        side.requests.clear()
+    version = f"first-{time.monotonic_ns()}"
+    envoy.publish(stage.directory, table(version))
+    eventually(lambda: envoy.live_version(stage.admin) == version)
+    return stage
+
+
+def bounce(request: Request) -> tuple[int, dict[str, str], bytes]:
+    """As the fence does it, for a path that it has decoded."""
+    address = f"{request.headers['x-forwarded-proto']}://{request.headers['host']}{request.path}"
+    return 307, {"location": address, "x-strangler-to": SERVICE, "x-strangler-capability": "things"}, b""
+
+
+# ------------------------------------------------------------------------------------------------------ slow, and large
+
+
+def test_a_body_that_is_not_whole_reaches_no_process(gateway: Gateway) -> None:
+    with ExitStack() as senders:
+        for _ in range(6):
+            sender = senders.enter_context(gateway.connect())
+            sender.sendall(b"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx")
+
+        assert gateway.request("POST", "/things", body=b"{}").status == 200
+        assert [request.body for request in gateway.monolith.requests] == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    "begun", [b"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx", b"POST /things HTTP/1.1\r\nHo"]
+)
+def test_a_request_that_does_not_come_to_its_end_is_given_up(gateway: Gateway, begun: bytes) -> None:
+    with gateway.connect() as sender:
+        sender.sendall(begun)
+
+        assert sender.recv(1000).startswith((b"HTTP/1.1 408", b""))
+    assert gateway.monolith.requests == []
+
+
+def test_a_body_that_trickles_is_given_up(gateway: Gateway) -> None:
+    with gateway.connect() as sender:
+        sender.sendall(b"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        sender.settimeout(0.1)
+        answer = b""
+        for _ in range(600):
+            try:
+                answer = sender.recv(1000)
+                break
+            except TimeoutError:
+                sender.sendall(b"x")
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert gateway.monolith.requests == []
+
+
+def in_pieces(size: int) -> Iterator[bytes]:
+    return (bytes(min(MIB, size - start)) for start in range(0, size, MIB))
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [
+        ("/things/small", 1000, 200),
+        ("/things/small", 1001, 413),
+        ("/things", 16 * MIB, 200),
+        ("/things", 16 * MIB + 1, 413),
+        ("/elsewhere", 16 * MIB + 1, 413),
+        ("/things/large", 20 * MIB, 200),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_each_route_has_its_largest_body(gateway: Gateway, path: str, size: int, status: int, chunked: bool) -> None:
+    body = in_pieces(size) if chunked else bytes(size)
+
+    try:
+        answer = gateway.request("POST", path, body=body, timeout=60)
+    except urllib3.exceptions.HTTPError:
+        assert status == 413  # it was not read to its end
+        assert gateway.monolith.requests == []
+        return
+
+    assert answer.status == status
+    assert [len(request.body) for request in gateway.monolith.requests] == ([size] if status == 200 else [])
+
+
+def test_a_large_body_that_says_its_length_is_refused_before_it_comes(gateway: Gateway) -> None:
+    answer, _ = gateway.send(
+        f"POST /things/large HTTP/1.1\r\nHost: a\r\nContent-Length: {20 * MIB + 1}\r\n\r\n".encode()
+    )
+
+    assert answer.status == 413
+    assert gateway.monolith.requests == []
+
+
+def test_a_body_in_chunks_has_a_length_for_those_who_need_one(gateway: Gateway) -> None:
+    gateway.request("POST", "/things", body=iter([b"abc", b"def"]))
+
+    [arrived] = gateway.monolith.requests
+    assert (arrived.headers["content-length"], arrived.body) == ("6", b"abcdef")
+
+
+def test_more_connections_than_it_can_bear_are_refused_and_the_others_served(gateway: Gateway) -> None:
+    with ExitStack() as clients:
+        kept = gateway.connect()
+        clients.enter_context(kept)
+        kept.sendall(b"GET /things HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert kept.recv(1000).startswith(b"HTTP/1.1 200")
+        for _ in range(120):
+            clients.enter_context(gateway.connect())
+
+        kept.sendall(b"GET /things HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert kept.recv(1000).startswith(b"HTTP/1.1 200")
+        assert urllib3.request("GET", f"{gateway.admin}/ready", retries=False).status == 200
+
+
+# ------------------------------------------------------------------------------------------------------------- how long
+
+
+def after(seconds: float) -> object:
+    def reply(_: Request) -> tuple[int, dict[str, str], bytes]:
+        time.sleep(seconds)  # what is tested is a time
+        return 200, {}, b"done"
+
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/things", 504),
+        ("/things/other", 504),
+        ("/things/slow", 200),
+        ("/things/endless", 200),
+        ("/reports/brief", 504),
+        ("/reports/yearly", 200),
+    ],
+)
+def test_each_route_has_its_time(gateway: Gateway, path: str, status: int) -> None:
+    gateway.monolith.reply = after(2.5 * ROUTE_TIMEOUT)  # type: ignore[assignment]
+
+    assert gateway.request("GET", path, timeout=60).status == status
+
+
+def test_a_process_is_told_how_long_its_route_may_take(gateway: Gateway) -> None:
+    for path in ("/things", "/things/slow", "/elsewhere"):
+        gateway.request("GET", path, headers={"x-envoy-expected-rq-timeout-ms": "5"})
+
+    told = [request.headers.get("x-envoy-expected-rq-timeout-ms") for request in gateway.monolith.requests]
+    assert told == ["1000", "20000", None]
+
+
+class Raw:
+    """A server of one connection, for what is no plain answer."""
+
+    def __enter__(self) -> Raw:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.close()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def accept(self) -> socket.socket:
+        self.listener.settimeout(30)
+        connection, _ = self.listener.accept()
+        connection.settimeout(30)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += connection.recv(1)
+        self.head = head.lower()
+        return connection
+
+
+@pytest.fixture
+def raw(gateway: Gateway) -> Iterator[Raw]:
+    """In the monolith's place."""
+    with Raw() as server:
+        envoy.publish_clusters(gateway.directory, {"monolith": server.address, "things": gateway.service.address})
+        port = server.address.rpartition(":")[2]
+        eventually(lambda: port in urllib3.request("GET", f"{gateway.admin}/clusters").data.decode())
+        yield server
+    envoy.publish_clusters(gateway.directory, {"monolith": gateway.monolith.address, "things": gateway.service.address})
+    port = gateway.monolith.address.rpartition(":")[2]
+    eventually(lambda: f":{port}::" in urllib3.request("GET", f"{gateway.admin}/clusters").data.decode())
+
+
+def test_events_pass_one_by_one_for_as_long_as_they_come(gateway: Gateway, raw: Raw) -> None:
+    with gateway.connect() as client:
+        client.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n")
+        with raw.accept() as server:
+            server.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+            for number in range(4):
+                event = b"data: %d\n\n" % number
+                server.sendall(event)
+                got = b""
+                while event not in got:
+                    got += client.recv(1000)
+                time.sleep(ROUTE_TIMEOUT / 2)  # longer altogether than any other route may take
+
+
+def test_a_websocket_passes_in_both_directions(gateway: Gateway, raw: Raw) -> None:
+    with gateway.connect() as client:
+        client.sendall(
+            b"GET /live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n"
+        )
+        with raw.accept() as server:
+            assert b"upgrade: websocket" in raw.head
+            server.sendall(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += client.recv(1)
+            assert head.startswith(b"HTTP/1.1 101")
+            time.sleep(1.5 * ROUTE_TIMEOUT)
+            client.sendall(b"ping")
+            assert server.recv(100) == b"ping"
+            server.sendall(b"pong")
+            assert client.recv(100) == b"pong"
+
+
+# ------------------------------------------------------------------------------------------------ old, and odd requests
+
+
+@pytest.mark.parametrize("host", [b"", b"Host: shop\r\n"])
+def test_http_1_0_is_answered(gateway: Gateway, host: bytes) -> None:
+    answer, content = gateway.send(b"GET /things HTTP/1.0\r\n" + host + b"\r\n")
+
+    assert (answer.status, content) == (200, b"monolith")
+    assert gateway.monolith.requests[0].headers["host"] == ("shop" if host else "localhost")
+
+
+def test_http_1_0_is_bounced(gateway: Gateway) -> None:
+    gateway.monolith.reply = bounce
+
+    answer, content = gateway.send(b"POST /things HTTP/1.0\r\nHost: shop\r\nContent-Length: 2\r\n\r\n{}")
+
+    assert (answer.status, content) == (200, b"service")
+    assert gateway.service.requests[0].body == b"{}"
+
+
+PATHS = [
+    "/things%2F1", "/things/a%2Fb", "/th%69ngs%2f1", "/%74hings", "/things/%E5%95%86", "/caf%C3%A9", "/caf%c3%a9",
+    "/things/%5C", "/things//a", "/things%3Bv=1", "/things/100%25", "/things/a;b?c=%2F&d=%E9",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("switched", [False, True])
+def test_a_bounce_finds_its_way_however_the_path_is_written(gateway: Gateway, path: str, switched: bool) -> None:
+    if switched:
+        gateway.switch()
+    gateway.monolith.reply = bounce
+
+    answer = gateway.request("POST", path, body=b"{}")
+
+    assert (answer.status, answer.data) == (200, b"service")
+    assert gateway.service.requests[0].body == b"{}"
+    if gateway.monolith.requests:
+        assert gateway.service.requests[0].path == gateway.monolith.requests[0].path
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_reaches_its_process_with_the_same_meaning(gateway: Gateway, path: str) -> None:
+    gateway.request("GET", path)
+
+    [arrived] = gateway.monolith.requests
+    assert _meaning(arrived.path) == _meaning(path)
+
+
+def _meaning(path: str) -> str:
+    return unquote(path, errors="surrogateescape")
+
+
+def test_a_client_cannot_name_the_capability(gateway: Gateway) -> None:
+    headers = {"x-strangler-to": SERVICE, "x-strangler-capability": "things"}
+
+    assert gateway.request("GET", "/elsewhere", headers=headers).data == b"monolith"
+    assert not set(headers) & set(gateway.monolith.requests[0].headers)
+
+
+# --------------------------------------------------------------------------------------------------------------- closed
+
+CLOSED_PATHS = [
+    "/admin", "/admin/",
+    "/admin/login/?next=/", "/ADMIN/", "/Admin/login/", "/%61dmin/", "/%41dmin/", "/adm%69n/login/",
+    "//admin/", "/./admin/", "/x/../admin/", "/%2e/admin/", "/%2Fadmin/", "/admin%2Flogin/", "/admin;x/", "/admin%3Bx",
+    "/admin//", "/admin%20", "/admin%00/", "/\\admin/", "/%5Cadmin/", "/admin?x",
+    "/metrics", "/metrics/", "/%6Detrics", "//metrics", "/METRICS", "/metrics?name=x", "/metrics;",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CLOSED_PATHS)
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_a_closed_path_is_closed_however_it_is_written(gateway: Gateway, path: str, method: str) -> None:
+    answer, _ = gateway.send(f"{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+
+    assert answer.status in (404, 400)
+    assert gateway.monolith.requests == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/administration", "/admin-guide", "/things/admin", "/healthz", "/static/admin/a.css", "/metrics2"]
+)
+def test_what_only_looks_like_it_is_open(gateway: Gateway, path: str) -> None:
+    assert gateway.request("GET", path).status == 200
+
+
+def test_an_answer_for_what_is_closed_is_json(gateway: Gateway) -> None:
+    answer = gateway.request("GET", "/metrics")
+
+    assert (answer.status, answer.headers["content-type"], answer.json()) == (
+        404,
+        "application/json",
+        {"detail": "Not found."},
+    )
+
+
+def test_a_gateway_under_load_still_bounces(gateway: Gateway) -> None:
+    gateway.monolith.reply = bounce
+    answers: list[int] = []
+    body = os.urandom(400_000)
+
+    def send() -> None:
+        answers.append(gateway.request("POST", "/things", body=body, timeout=60).status)
+
+    senders = [threading.Thread(target=send) for _ in range(20)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(60)
+
+    assert answers == [200] * 20

@@ -1,0 +1,249 @@
+"""Routes in `strangler.toml`: what they may be allowed, and those that no request can match."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from strangler.adapters import toml
+from strangler.domain.errors import ConfigurationError
+from strangler.domain.project import CLOSED, MAX_BODY, Project
+from strangler.domain.route import Route, covers
+
+FILE = """
+[project]
+name = "depot"
+ledger = "old"
+monolith = "web"
+
+[gateway]
+%s
+
+[databases.old]
+embedded = true
+
+[databases.new]
+embedded = true
+
+[processes.web]
+address = "http://web"
+
+[processes.things]
+address = "http://things"
+
+[secrets]
+%s
+
+[capabilities.things]
+tables = ["thing"]
+process = "things"
+database = "new"
+routes = [%s]
+
+[capabilities.boxes]
+tables = ["box"]
+process = "things"
+database = "new"
+routes = ["GET /boxes"]
+"""
+
+
+def load(tmp_path: Path, *, routes: str = '"* /things"', gateway: str = "", secrets: str = "") -> Project:
+    path = tmp_path / "strangler.toml"
+    path.write_text(FILE % (gateway, secrets, routes))
+    return toml.load(path)
+
+
+def refusal(tmp_path: Path, **parts: str) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, **parts)
+    assert caught.value.place
+    assert caught.value.remedy
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "GET things",
+        "get /things",
+        "Get /things",
+        "GET  /things",
+        "GET,/things",
+        "GET, POST /things",
+        "GET /things?a=1",
+        "GET /things#part",
+        "GET /things/a b",
+        "GET /things/**",
+        "GET /*/things",
+        "GET /things/*/parts",
+        "GET /things/{Id}",
+        "GET /things/{id2}",
+        "GET /things/{}",
+        "GET /things/{id",
+        "GET /things/id}",
+        "TRACE /things",
+        "CONNECT /things",
+        "PURGE /things",
+        "GET /things/./a",
+        "GET /things/../a",
+        "GET /things/%2e%2e/a",
+        "GET /things//a",
+        "GET //things",
+        "GET /things%2Fa",
+        "GET /things/%7Bid%7D",
+        "GET /things/%2A",
+        "GET /things/%3Fa",
+        "GET /things/%",
+        "GET /things/%zz",
+        "GET /things/%ff",
+        "GET /things/%00",
+        "GET /things/%20",
+        "GET /things\\\\a",
+        "http://host/things",
+        "GET",
+        "",
+    ],
+)
+def test_a_route_that_no_request_can_match_is_refused(tmp_path: Path, route: str) -> None:
+    error = refusal(tmp_path, routes=f'"{route}"')
+
+    assert error.place == "strangler.toml: capabilities.things.routes[0]"
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("/caf\u00e9", ["/caf%C3%A9", "/caf%c3%a9"]),
+        ("/caf%C3%A9", ["/caf%C3%A9"]),
+        ("/\u5546/{id}", ["/%E5%95%86/7"]),
+        ("/things:find", ["/things:find", "/things%3Afind", "/things%3afind"]),
+        ("/a@b;c=1,2+3*", ["/a@b;c=1,2+3", "/a%40b%3Bc%3D1%2C2%2B3/more"]),
+        ("/%74hings", ["/things"]),
+        ("/%2541", ["/%2541"]),
+    ],
+)
+def test_a_route_matches_however_its_path_is_written(tmp_path: Path, written: str, asked: list[str]) -> None:
+    [route] = load(tmp_path, routes=f'"GET {written}"').capabilities["things"].routes
+
+    assert all(re.fullmatch(route.written_pattern, path) for path in asked)
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        '"GET /boxes"',
+        '"* /boxes"',
+        '"HEAD /boxes"',
+        '"* /*"',
+        '"* /{any}"',
+        '"* /things/*", "GET /things/a"',
+        '"GET /things/{id}", "HEAD /things/7"',
+        '"GET /things", "GET /things"',
+        '"* /admin/*"',
+        '"GET /metrics"',
+        '"GET /admin/users"',
+    ],
+)
+def test_a_route_that_another_leaves_nothing_is_refused(tmp_path: Path, routes: str) -> None:
+    assert "routes[" in str(refusal(tmp_path, routes=routes).place)
+
+
+@pytest.mark.parametrize(
+    "routes", ['"* /admin/*"', '"GET /things/a", "* /things/*"', '"GET /things/{id}", "GET /things/{id}/"']
+)
+def test_a_narrower_route_may_come_first(tmp_path: Path, routes: str) -> None:
+    load(tmp_path, routes=routes, gateway='open = ["/admin/*"]')
+
+
+def test_a_route_has_limits_of_its_own(tmp_path: Path) -> None:
+    routes = '"GET /things", { route = "POST /things/import", timeout = "10m", max_body = "64MiB" }'
+    gateway = 'max_body = "2MiB"\nroutes = [{ route = "GET /reports/*", timeout = "120s" }]'
+
+    project = load(tmp_path, routes=routes, gateway=gateway)
+
+    assert project.capabilities["things"].routes == [
+        Route(frozenset({"GET"}), "/things"),
+        Route(frozenset({"POST"}), "/things/import", timeout=600, max_body=64 << 20),
+    ]
+    assert project.gateway.routes == (Route(frozenset({"GET"}), "/reports/*", timeout=120),)
+    assert (project.gateway.max_body, project.largest_body) == (2 << 20, 64 << 20)
+
+
+def test_tables_of_routes_may_stand_alone(tmp_path: Path) -> None:
+    gateway = '[[gateway.routes]]\nroute = "GET /events"\ntimeout = "none"'
+
+    [route] = load(tmp_path, gateway=gateway).gateway.routes
+
+    assert route == Route(frozenset({"GET"}), "/events", timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "place"),
+    [
+        ('max_body = "0"', "gateway.max_body"),
+        ('max_body = "16MB"', "gateway.max_body"),
+        ("max_body = 16", "gateway.max_body"),
+        ('routes = [{ route = "GET /a", timeout = "fast" }]', "gateway.routes[0].timeout"),
+        ('routes = [{ route = "GET /a", timeout = "0s" }]', "gateway.routes[0].timeout"),
+        ('routes = [{ route = "GET /a", timeout = "25h" }]', "gateway.routes[0].timeout"),
+        ('routes = [{ route = "GET /a", time = "25h" }]', "gateway.routes[0].time"),
+        ('routes = [{ timeout = "5s" }]', "gateway.routes[0].route"),
+        ('routes = [{ route = "GET /boxes" }]', "gateway.routes[0]"),
+        ('routes = ["GET /a", 7]', "gateway.routes[1]"),
+        ('open = ["/boxes"]', "gateway.open[0]"),
+        ('open = ["admin"]', "gateway.open[0]"),
+        ('closed = ["/{any}"]', "gateway.closed[0]"),
+        ('closed = ["/*"]', "gateway.closed[0]"),
+        ('closed = ["/boxes/*"]', "capabilities.boxes.routes[0]"),
+    ],
+)
+def test_a_limit_that_means_nothing_is_refused(tmp_path: Path, gateway: str, place: str) -> None:
+    assert refusal(tmp_path, gateway=gateway).place == f"strangler.toml: {place}"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "closed"),
+    [
+        ("", list(CLOSED)),
+        ('open = ["/admin/*"]', ["/metrics"]),
+        ('open = ["/admin", "/metrics/"]', []),
+        ('closed = ["/backoffice/*"]', [*CLOSED, "/backoffice"]),
+    ],
+)
+def test_what_is_closed_stays_so_unless_opened(tmp_path: Path, gateway: str, closed: list[str]) -> None:
+    project = load(tmp_path, gateway=gateway)
+
+    assert list(project.gateway.closed) == closed
+    assert project.gateway.max_body == MAX_BODY
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../x", "..", ".", "a/b", "/etc/x", "A B", "", "A=B", "A-B", "1A", "A.pem", "A\\u0000", "\u00c4", "A" * 101],
+)
+def test_a_secret_that_can_name_no_variable_is_refused(tmp_path: Path, name: str) -> None:
+    assert "variable" in refusal(tmp_path, secrets=f'"{name}" = "text"').message
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PATH", "PORT"])
+def test_a_secret_does_not_replace_what_a_process_is_given(tmp_path: Path, name: str) -> None:
+    assert "sets itself" in refusal(tmp_path, secrets=f'{name} = "text"').message
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "holds"),
+    [
+        ("/a/*", "/a/b", True),
+        ("/a/*", "/a", False),
+        ("/a/{id}", "/a/b", True),
+        ("/a/{id}", "/a/b/c", False),
+        ("/a/{id}", "/a/*", False),
+        ("/a/b", "/a/{id}", False),
+        ("/a/{id}/c", "/a/{no}/c", True),
+        ("/a/x{id}", "/a/xy", False),
+    ],
+)
+def test_one_route_covers_another(one: str, other: str, holds: bool) -> None:
+    assert covers(Route(frozenset(), one), Route(frozenset(), other)) is holds
