@@ -54,6 +54,7 @@ SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
     "verify never": (lambda world, parts: world.moves.update({NAME: replace(world.moves[NAME], facts={})}), "never"),
     "verify old": (fact(verified_at=hours_ago(25)), "verified 25.0 hours ago"),
     "verify differing": (fact(differing=3), "3 rows differed"),
+    "rows": (lambda world, parts: parts.replication.filtering.append("crate is filtered"), "crate is filtered"),
     "columns": (lambda world, parts: parts.replication.drifted.append("crate.x is on one side only"), "crate.x"),
     "columns late": (lambda world, parts: parts.replication.late.append("crate_9 has been made"), "crate_9"),
     "vacuum (monolith)": (lambda world, parts: parts.monolith.vacuumed.append("crate"), "vacuum of crate"),
@@ -87,7 +88,7 @@ def test_all_gates_are_open_for_a_move_in_good_health() -> None:
 
     assert all(gate.open for gate in measured)
     assert [gate.name for gate in measured] == [
-        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns",
+        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns", "rows",
         "deletions", "vacuum (monolith)", "transactions (monolith)", "vacuum (service)", "transactions (service)",
         "depot ready", "gateway", "events",
     ]  # fmt: skip

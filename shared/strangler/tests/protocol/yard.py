@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import pytest
 from psycopg.types.json import Jsonb
 from servers import Cluster, Connection
 from strangler import configuration
@@ -22,6 +23,7 @@ from strangler.application.sides import Parts
 from strangler.application.start import Started, start
 from strangler.application.switch import Switched, switch
 from strangler.application.verify import Verified, verify
+from strangler.domain.errors import PreflightError
 from strangler.domain.project import Endpoints, Project
 
 FILE = """
@@ -120,6 +122,8 @@ ALTER TABLE ticket REPLICA IDENTITY FULL;
 """
 LEAVES = ('"Crate"', 'bays."Bay slot"', "reading_old", 'bays."reading 2024"', "reading_rest", "ticket", "visit")
 ROOTS = ('"Crate"', 'bays."Bay slot"', "reading", "ticket", "visit")
+
+SIDES = ("monolith", "service")
 
 WAITING = """
 SELECT 1 FROM pg_stat_activity
@@ -323,3 +327,13 @@ def footprint(made: Yard) -> list[set[str]]:
         with made.side(name) as connection:
             found.append({row[0] for row in connection.execute(FOOTPRINT).fetchall()})
     return found
+
+
+def grant_all(made: Yard) -> None:
+    """What the how-to says, as an administrator would do it: by what `start` answers."""
+    for side in ("monolith", "service"):
+        with pytest.raises(PreflightError) as caught:
+            made.start()
+        with made.side(side) as connection:
+            for statement in caught.value.remedy.split("; "):
+                connection.execute(statement.encode())

@@ -18,6 +18,7 @@ LAG_BYTES = 16 * 1024 * 1024
 LAG_SECONDS = 1.0
 VERIFY_HOURS = 24
 REMEDY_AGENT = "run `strangler serve`, which is part of `strangler up`, or `strangler agent` beside the gateway"
+FILTERED = "take the policy or rule off the table for the time of the move, or give the rights back, and verify again"
 TRANSACTION_SECONDS = 1.0
 
 Ready = Callable[[str], str | None]
@@ -40,6 +41,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         *_streams(parts, move),
         _verified(move),
         _columns(parts),
+        _rows(parts),
         _deletions(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
@@ -59,7 +61,7 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
         shut = [gate for gate in gates if not gate.open]
         if not shut:
             return gates
-        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "deletions", "gateway"}]
+        lasting = [gate for gate in shut if gate.name in {"verify", "columns", "rows", "deletions", "gateway"}]
         if lasting or time.monotonic() >= deadline:
             raise RefusedError(
                 "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
@@ -116,6 +118,12 @@ def _columns(parts: Parts) -> Gate:
     unfenced = parts.replication.unfenced()
     remedy = "migrate the side that is behind" if drift else "cancel the move and start it anew: it will know them then"
     return Gate("columns", not drift + unfenced, "; ".join(drift + unfenced) or "equal", remedy)
+
+
+def _rows(parts: Parts) -> Gate:
+    """A proof is worth what it has seen."""
+    found = parts.replication.filters()
+    return Gate("rows", not found, "; ".join(found) or "all seen", FILTERED)
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:

@@ -22,6 +22,7 @@ class MemoryReplication:
         self.calls: list[str] = []
         self.drifted: list[str] = []
         self.late: list[str] = []
+        self.filtering: list[str] = []
         self.warnings: list[str] = []
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
@@ -49,6 +50,9 @@ class MemoryReplication:
 
     def unfenced(self) -> list[str]:
         return self.late
+
+    def filters(self) -> list[str]:
+        return self.filtering
 
     def clear(self, *, epoch: int) -> None:
         self._call("clear")

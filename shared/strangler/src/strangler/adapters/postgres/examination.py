@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from psycopg import sql
 
-from strangler.adapters.postgres import catalog
+from strangler.adapters.postgres import catalog, owners
 from strangler.adapters.postgres.connection import Connection, connect, scalar
 from strangler.domain import names
 from strangler.domain.project import MONOLITH, Project
@@ -21,7 +21,7 @@ UNION ALL SELECT 'publication ' || pubname, pubname, NULL FROM pg_publication WH
 UNION ALL SELECT 'subscription ' || subname, subname, NULL FROM pg_subscription s
     JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database() WHERE subname LIKE 'strangler\_%%'
 UNION ALL SELECT 'origin ' || roname, roname, NULL FROM pg_replication_origin WHERE roname LIKE 'strangler\_%%'
-UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, tgname,
+UNION ALL SELECT 'trigger ' || tgname || ' on ' || regexp_replace(tgrelid::regclass::text, '^public[.]', ''), tgname,
         convert_from(substring(tgargs FOR position('\x00'::bytea IN tgargs) - 1), 'UTF8')
     FROM pg_trigger
     WHERE tgname = ANY (%s) AND tgrelid IS DISTINCT FROM to_regclass('strangler.drill')
@@ -38,6 +38,8 @@ class PostgresExamination:
     def __init__(self, project: Project, dsns: Mapping[str, str]) -> None:
         self.project = project
         self._sessions: dict[str, Connection] = {name: connect(dsn, purpose="doctor") for name, dsn in dsns.items()}
+        for connection in self._sessions.values():
+            owners.require_own(connection)
 
     def close(self) -> None:
         """Ends all sessions."""

@@ -111,6 +111,8 @@ def _queue_orphans(
         )
         role = sql.Identifier(owner)
         connection.execute(sql.SQL("GRANT UPDATE, DELETE ON strangler.orphan TO {}").format(role))
+        # A new partition gets the trigger of its table, from the one who makes it.
+        connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION strangler.queue_orphan() TO {}").format(role))
         connection.execute(sql.SQL("GRANT INSERT, UPDATE ON strangler.swept TO {}").format(role))
 
 

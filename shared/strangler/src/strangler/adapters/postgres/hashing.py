@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
+from strangler.adapters.postgres import ordering
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection
 from strangler.adapters.postgres.locks import NOT_FREE
@@ -98,20 +99,17 @@ def _texts(columns: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns)
 
 
-def _values(table: Table, key: Key) -> sql.Composed:
+def _values(table: Table, key: Key) -> list[sql.Composed]:
     typed = zip(key, table.key, strict=True)
-    return sql.SQL("({})").format(
-        sql.SQL(", ").join(sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed)
-    )
+    return [sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed]
 
 
 def _between(table: Table, low: Key | None, high: Key | None) -> sql.Composed:
-    key = _names(table.key)
     parts: list[sql.Composable] = [sql.SQL("true")]
     if low is not None:
-        parts.append(sql.SQL("({}) >= {}").format(key, _values(table, low)))
+        parts.append(ordering.at_least(table.key, table.order, _values(table, low)))
     if high is not None:
-        parts.append(sql.SQL("({}) < {}").format(key, _values(table, high)))
+        parts.append(ordering.below(table.key, table.order, _values(table, high)))
     return sql.SQL(" AND ").join(parts)
 
 
@@ -124,7 +122,7 @@ def _hash(connection: Connection, table: Table, low: Key | None, high: Key | Non
     return row[0], row[1]
 
 
-def _rows(connection: Connection, table: Table, where: sql.Composed) -> dict[Key, Row]:
+def _rows(connection: Connection, table: Table, where: sql.Composable) -> dict[Key, Row]:
     query = sql.SQL("SELECT {}, {} FROM ONLY {} WHERE {}").format(
         _texts(table.key), _texts(table.written), table.sql(), where
     )
@@ -149,7 +147,7 @@ def _differing(table: Table, here: dict[Key, Row], there: dict[Key, Row]) -> lis
 
 
 def _look_closer(
-    owner: Connection, copy: Connection, table: Table, where: sql.Composed, settle: Settle
+    owner: Connection, copy: Connection, table: Table, where: sql.Composable, settle: Settle
 ) -> list[Difference]:
     found = _differing(table, _rows(owner, table, where), _rows(copy, table, where))
     for _ in range(TRIES):
@@ -171,15 +169,13 @@ def _at_rest(owner: Connection, copy: Connection, table: Table, one: Difference,
     try:
         with owner.transaction():
             owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
-            here = _rows(owner, table, where + sql.SQL(" FOR SHARE"))
+            here = _rows(owner, table, sql.SQL("{} FOR SHARE").format(where))
             settle()
             return _differing(table, here, _rows(copy, table, where))
     except NOT_FREE:
         return [one]
 
 
-def matching(table: Table, keys: Sequence[Key]) -> sql.Composed:
+def matching(table: Table, keys: Sequence[Key]) -> sql.Composable:
     """The condition that picks the rows with these keys."""
-    # VALUES are joined by a hash; a plain list of pairs would be tried one by one.
-    values = sql.SQL(", ").join(_values(table, key) for key in keys)
-    return sql.SQL("({}) IN (VALUES {})").format(_names(table.key), values)
+    return ordering.among(table.key, table.order, [_values(table, key) for key in keys])

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from strangler.adapters.postgres import installing
+from strangler.adapters.postgres import installing, owners
 from strangler.adapters.postgres.connection import Connection, connect, scalar
 from strangler.adapters.postgres.side import PostgresSide
 from strangler.domain import names
@@ -57,6 +57,7 @@ class PostgresLedger:
         """The session, opened when needed."""
         if self._connection is None or self._connection.closed:
             self._connection = connect(self.dsn, purpose="ledger")
+            owners.require_own(self._connection, guest=True)
         return self._connection
 
     def install(self) -> None:

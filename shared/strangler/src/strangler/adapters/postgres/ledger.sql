@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS strangler.gateway (
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-CREATE OR REPLACE FUNCTION strangler.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.tell() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NOTIFY strangler_ledger;
     RETURN NULL;

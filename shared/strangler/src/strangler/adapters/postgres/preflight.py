@@ -198,7 +198,8 @@ def seams(connection: Connection, capability: Capability, found: Sequence[Table]
 
 
 OUT = """
-SELECT k.conname, k.conrelid::regclass::text, k.confrelid::regclass::text,
+SELECT k.conname, regexp_replace(k.conrelid::regclass::text, '^public[.]', ''),
+       regexp_replace(k.confrelid::regclass::text, '^public[.]', ''),
        CASE WHEN k.confdeltype = 'c' THEN 'ON DELETE CASCADE' WHEN k.confdeltype IN ('n', 'd') THEN 'ON DELETE SET'
             ELSE 'ON UPDATE' END
 FROM pg_constraint k

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import psycopg
@@ -27,8 +28,9 @@ def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table])
             # RESTRICT is the default: what still points there makes this fail.
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(table.sql() for table in tables)))
     except psycopg.errors.DependentObjectsStillExist as error:
+        needed = re.sub(r"\bpublic\.", "", error.diag.message_detail or "")
         raise RefusedError(
-            f"the monolith still needs it: {error.diag.message_detail}",
+            f"the monolith still needs it: {needed}",
             place=stream.capability,
             remedy="remove what depends on the old tables, then run the command again",
         ) from error

@@ -89,7 +89,8 @@ def _placing(table: Table, columns: Sequence[Column], row: Sequence[str | None])
     changes = [
         sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name))
         for column in columns
-        if column.name not in table.key and not column.always
+        # The key too: what is one key to its index (citext, numeric) can be written in more ways than one.
+        if not column.always
     ]
     action = sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changes)) if changes else sql.SQL("NOTHING")
     return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({}) ON CONFLICT ({}) DO {}").format(

@@ -13,7 +13,9 @@ from strangler.adapters.postgres import (
     hashing,
     installing,
     markers,
+    owners,
     preflight,
+    readers,
     removing,
     repairing,
 )
@@ -22,7 +24,7 @@ from strangler.adapters.postgres.connection import Connection, connect, describe
 from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
-from strangler.domain.errors import MoveError
+from strangler.domain.errors import ConfigurationError, MoveError
 from strangler.domain.move import StreamState
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
@@ -58,6 +60,7 @@ class PostgresReplication:
         if present is None or present.closed:
             present = connect(self.dsns[side], purpose=f"{purpose} {self.capability.name}", idle_ms=60_000)
             self._open[side, purpose] = present
+            owners.require_own(present)
         return present
 
     def close(self) -> None:
@@ -69,7 +72,11 @@ class PostgresReplication:
     def tables(self, side: str) -> list[Table]:
         """The capability's tables as one side has them, partitions included."""
         database = self.project.ledger if side == MONOLITH else self.capability.database
-        return catalog.read_tables(self.session(side), self.capability.tables, database=database)
+        try:
+            return catalog.read_tables(self.session(side), self.capability.tables, database=database)
+        except ConfigurationError:
+            readers.tables_are_tables(self.session(side), self.capability.tables, database=database)
+            raise
 
     def drift(self) -> list[str]:
         """What is unequal between the two sides' tables."""
@@ -81,6 +88,14 @@ class PostgresReplication:
             f"{table.name} has been made in the {side} since the move began"
             for side in (MONOLITH, SERVICE)
             for table in self._unknown(side)
+        ]
+
+    def filters(self) -> list[str]:
+        """What shows the tool, or lets a stream write, less than there is: policies, rules, missing rights."""
+        return [
+            f"in the {side} {one}"
+            for side in (MONOLITH, SERVICE)
+            for one in readers.filters(self.session(side), self.tables(side))
         ]
 
     def preflight(self, *, rerun: bool) -> list[str]:
@@ -95,6 +110,9 @@ class PostgresReplication:
             preflight.server(connection, self.capability.name)
         preflight.tables(monolith, self.tables(MONOLITH))
         preflight.tables(service, self.tables(SERVICE))
+        readers.fit(monolith, self.tables(MONOLITH), self.capability.tables, database=self.project.ledger)
+        readers.fit(service, self.tables(SERVICE), self.capability.tables, database=self.capability.database)
+        readers.money_reads_alike(monolith, service, self.tables(MONOLITH))
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)

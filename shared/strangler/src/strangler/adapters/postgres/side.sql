@@ -22,7 +22,8 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS events_held boolean NOT NULL
 
 -- Wakes the requests that are held for this side, and all others who follow its state; that it is prepared is nobody's
 -- business but the coordinator's.
-CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NOTIFY strangler_side;
     RETURN NULL;
@@ -78,7 +79,8 @@ GRANT SELECT ON strangler.side, strangler.marker, strangler.orphan, strangler.sw
 
 -- Both fences end here: argument 0 is the capability, argument 1 what was refused: a local write where the side is
 -- closed, or a streamed change where it is open.
-CREATE OR REPLACE FUNCTION strangler.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.refuse() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     is_local CONSTANT boolean := TG_ARGV[1] = 'write';
 BEGIN
@@ -93,7 +95,8 @@ BEGIN
 END $$;
 
 -- Stands on both sides for as long as there are streams: they carry no TRUNCATE.
-CREATE OR REPLACE FUNCTION strangler.refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.refuse_truncate() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION USING
         ERRCODE = 'SF003',
@@ -125,7 +128,8 @@ BEGIN
 END $$;
 
 -- Turns the two fences of a table the right way round for an open or a closed side.
-CREATE OR REPLACE FUNCTION strangler.turn_fence(t text, opened boolean) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.turn_fence(t text, opened boolean) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     leaf boolean;
 BEGIN
@@ -143,7 +147,8 @@ BEGIN
 END $$;
 
 -- The same for every table of a capability.
-CREATE OR REPLACE FUNCTION strangler.turn_fences(which text, opened boolean) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.turn_fences(which text, opened boolean) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t text;
 BEGIN
@@ -162,14 +167,16 @@ CREATE OR REPLACE TRIGGER strangler_replica_fence BEFORE INSERT ON strangler.dri
     FOR EACH ROW EXECUTE FUNCTION strangler.refuse('drill', 'replicated row');
 
 -- One statement for all tables, so that the wait for them adds up to one lock timeout and not one each.
-CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE',
         (SELECT string_agg('ONLY ' || t, ', ' ORDER BY t) FROM strangler.side, unnest(tables) t WHERE capability = which));
 END $$;
 
 -- Fences an owner: from open at `expected` to closed at `target`, or not at all.
-CREATE OR REPLACE FUNCTION strangler.close_side(which text, expected bigint, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.close_side(which text, expected bigint, target bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM strangler.lock_tables(which);
     UPDATE strangler.side SET open = false, epoch = target, bounce_to = NULL, pausing = false, events_held = false
@@ -184,7 +191,7 @@ END $$;
 -- Lifts a side to open at `target`; refused when it is ahead, or already open at another epoch.
 -- With `hold_events` its events wait for the old owner's, from the first write on.
 CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint, hold_events boolean) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM strangler.lock_tables(which);
     UPDATE strangler.side
@@ -198,13 +205,15 @@ BEGIN
 END $$;
 
 -- The same without events; older versions of the tool call it, too.
-CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM strangler.open_side(which, target, false);
 END $$;
 
 -- The way back from a fence, or from an intent that never fenced: open at `target` in either case.
-CREATE OR REPLACE FUNCTION strangler.lift_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.lift_side(which text, target bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE strangler.side SET epoch = target, pausing = false WHERE capability = which AND open AND epoch < target;
     IF FOUND OR EXISTS (SELECT FROM strangler.side WHERE capability = which AND open AND epoch = target) THEN
@@ -214,9 +223,12 @@ BEGIN
 END $$;
 
 -- The sequences that number columns of a capability's tables: those that a column owns or that its default asks.
+-- In plpgsql, which keeps a session's plan of it: a function with a search path of its own is not made part of its caller.
 CREATE OR REPLACE FUNCTION strangler.sequences(which text)
-RETURNS TABLE (place text, relation regclass, attribute name, whole boolean, sequence regclass) LANGUAGE sql STABLE AS $$
-    SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname), c.oid::regclass, a.attname,
+RETURNS TABLE (place text, relation regclass, attribute name, whole boolean, sequence regclass) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname), c.oid::regclass, a.attname,
            a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), s.oid::regclass
     FROM strangler.side, unnest(tables) t
     JOIN pg_class c ON c.oid = t::regclass AND NOT c.relispartition
@@ -232,11 +244,12 @@ RETURNS TABLE (place text, relation regclass, attribute name, whole boolean, seq
         WHERE f.adrelid = c.oid AND f.adnum = a.attnum
     ) u
     JOIN pg_class s ON s.oid = u.used AND s.relkind = 'S'
-    WHERE capability = which
-$$;
+    WHERE capability = which;
+END $$;
 
 -- The highest value a sequence has given out; one below its first where it has given out none.
-CREATE OR REPLACE FUNCTION strangler.reached(sequence regclass) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.reached(sequence regclass) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     value bigint;
 BEGIN
@@ -248,14 +261,15 @@ END $$;
 -- In plpgsql, which keeps a session's plan of this query, and keeps it from the first call on: planning it takes longer
 -- than all else in the pause.
 CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(place, strangler.reached(sequence)), '{}') FROM strangler.sequences(which));
 END $$;
 
 -- The marker and the sequences' positions in one round trip; a plain insert, for an upsert of a row that the other
 -- side lacks never arrives.
-CREATE OR REPLACE FUNCTION strangler.mark(which text, marker uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.mark(which text, marker uuid) RETURNS jsonb LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO strangler.marker (capability, id) VALUES (which, marker);
     RETURN strangler.sequence_positions(which);
@@ -263,7 +277,7 @@ END $$;
 
 -- Sequences past everything that either side has given out.
 CREATE OR REPLACE FUNCTION strangler.advance_sequences(which text, positions jsonb) RETURNS void LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     numbered record;
     wanted bigint;
@@ -280,7 +294,8 @@ BEGIN
 END $$;
 
 -- The same, and the note that this side is ready for `target`.
-CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM strangler.advance_sequences(which, positions);
     UPDATE strangler.side SET prepared = target WHERE capability = which AND NOT open AND epoch <= target;
@@ -292,7 +307,8 @@ END $$;
 
 -- Compiles, plans and reads from the catalogue, before the pause, what this session will need in it. On a closed side it
 -- moves sequences that lie behind the rows, as the switch would.
-CREATE OR REPLACE FUNCTION strangler.warm(which text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.warm(which text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t text;
 BEGIN
