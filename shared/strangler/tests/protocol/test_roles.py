@@ -96,7 +96,8 @@ def test_a_role_that_may_not_read_where_a_subscription_leads_gives_a_stopped_one
     with owned.service() as there, owned.working() as parts:
         assert parts.replication.readdress() == []
         nowhere = "host=127.0.0.1 port=1 user=mover password=mover dbname=nowhere"
-        there.execute(f"ALTER SUBSCRIPTION strangler_crates_forward CONNECTION '{nowhere}'".encode())
+        name = parts.replication.forward.name  # type: ignore[attr-defined]
+        there.execute(f"ALTER SUBSCRIPTION {name} CONNECTION '{nowhere}'".encode())
         eventually(lambda: not parts.replication.streams()[0].active)
 
         # Looked at once; the next process, as after a change of the configuration, does it.

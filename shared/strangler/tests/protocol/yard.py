@@ -251,14 +251,19 @@ class Yard:
 
 
 @contextmanager
-def yard(clusters: tuple[Cluster, Cluster], folder: Path, *, owner: str | None = None) -> Iterator[Yard]:
-    """Two new databases with the tables; the monolith's with rows. With ``owner`` that role has made all of it."""
-    databases = (f"yard_{owner}", f"depot_{owner}") if owner else ("yard", "depot")
+def yard(
+    clusters: tuple[Cluster, Cluster], folder: Path, *, owner: str | None = None, environment: str = ""
+) -> Iterator[Yard]:
+    """Two new databases with the tables; the monolith's with rows. With ``owner`` that role has made all of it.
+
+    Of several at a time each has an ``environment``.
+    """
+    databases = (f"yard_{owner}", f"depot_{owner}") if owner else (f"yard{environment}", f"depot{environment}")
     with ExitStack() as made:
         for cluster, database in zip(clusters, databases, strict=True):
             cluster.create(database)
             # Those that a role has rights in go, for the role to be able to; the others are used again.
-            made.callback(cluster.drop if owner else cluster.clean, database)
+            made.callback(cluster.drop if owner or environment else cluster.clean, database)
         for cluster, database in zip(clusters, databases, strict=True):
             made.callback(cluster.unsubscribe, database)
         for cluster, database, script in zip(clusters, databases, (MOVED + STAYING, MOVED), strict=True):

@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from strangler.adapters.postgres import sessions
+from strangler.domain import names
 from strangler.domain.errors import PreflightError, RefusedError, StackError
 from strangler.ports.side import LostError
 
@@ -160,13 +161,19 @@ def setting(connection: Connection, name: str, value: str) -> Iterator[None]:
             connection.execute("SELECT set_config(%s, %s, false)", (name, before or ""))
 
 
+def database_of(connection: Connection) -> str:
+    """The database's name as the server knows it: an address may have gone by another."""
+    return str(scalar(connection, "SELECT current_database()"))
+
+
 @contextmanager
-def own_origin(connection: Connection, name: str) -> Iterator[None]:
+def own_origin(connection: Connection, capability: str, purpose: str) -> Iterator[None]:
     """Marks what this session writes with an origin of its own, so that no stream carries it on.
 
     Raises:
         PreflightError: when the role may not do it.
     """
+    name = names.origin(database_of(connection), capability, purpose)
     try:
         connection.execute(
             "SELECT pg_replication_origin_create(%s) WHERE pg_replication_origin_oid(%s) IS NULL",

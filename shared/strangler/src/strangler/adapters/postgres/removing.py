@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import Connection
+from strangler.adapters.postgres.connection import Connection, database_of
 from strangler.adapters.postgres.locks import locked
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
@@ -37,7 +38,12 @@ def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table])
 
 
 def drop_origins(connection: Connection, capability: str) -> None:
-    """Removes every replication origin that bears the capability's name."""
+    """Removes every replication origin that bears the capability's name in this database.
+
+    An older name does not tell of which database it is: one that somebody is at work with is not ours.
+    """
+    database = database_of(connection)
     for (origin,) in connection.execute("SELECT roname FROM pg_replication_origin").fetchall():
-        if names.belongs(origin, capability):
-            connection.execute("SELECT pg_replication_origin_drop(%s)", (origin,))
+        if names.belongs(origin, database, capability):
+            with suppress(psycopg.errors.ObjectInUse):
+                connection.execute("SELECT pg_replication_origin_drop(%s)", (origin,))

@@ -11,7 +11,6 @@ from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
 from strangler.adapters.postgres.hashing import LOCK_MS, ONLY_THERE, Difference, Settle, matching
 from strangler.adapters.postgres.locks import NOT_FREE
-from strangler.domain import names
 from strangler.domain.errors import MoveError
 
 
@@ -31,7 +30,7 @@ def mend(
     """
     with (
         connect(copy_dsn, purpose=f"repair {capability}", idle_ms=60_000) as copy,
-        own_origin(copy, names.origin(capability, "repair")),
+        own_origin(copy, capability, "repair"),
     ):
         # The local fence stands on the copy; a replica's writes pass it.
         copy.execute("SET session_replication_role = replica")

@@ -20,10 +20,9 @@ from strangler.adapters.postgres import (
     repairing,
 )
 from strangler.adapters.postgres.catalog import ForeignKey, Table
-from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar
+from strangler.adapters.postgres.connection import Connection, connect, database_of, describe, own_origin, scalar
 from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.streams import Stream
-from strangler.domain import names
 from strangler.domain.errors import ConfigurationError, MoveError
 from strangler.domain.move import StreamState
 from strangler.domain.names import FORWARD, REVERSE
@@ -49,10 +48,20 @@ class PostgresReplication:
         self.capability = capability
         self.dsns = dsns
         self.urls = urls
-        self.forward = Stream(capability.name, FORWARD, replication_dsns[MONOLITH])
-        self.reverse = Stream(capability.name, REVERSE, replication_dsns[SERVICE])
+        self._publishers = replication_dsns
+        self._streams: dict[str, Stream] = {}
         self._looked_at: set[str] = set()
         self._open: dict[tuple[str, str], Connection] = {}
+
+    @property
+    def forward(self) -> Stream:
+        """The stream monolith → service."""
+        return self._stream(FORWARD, MONOLITH)
+
+    @property
+    def reverse(self) -> Stream:
+        """The stream service → monolith."""
+        return self._stream(REVERSE, SERVICE)
 
     def session(self, side: str, purpose: str = "replicate") -> Connection:
         """A session on one side, opened when needed."""
@@ -107,7 +116,9 @@ class PostgresReplication:
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         preflight.every_table_placed(monolith, self.project)
         for connection in (monolith, service):
-            preflight.server(connection, self.capability.name)
+            preflight.server(connection, [name for stream in (self.forward, self.reverse) for name in stream.known_as])
+        self.forward.require_free(monolith)
+        self.reverse.require_free(service)
         preflight.tables(monolith, self.tables(MONOLITH))
         preflight.tables(service, self.tables(SERVICE))
         readers.fit(monolith, self.tables(MONOLITH), self.capability.tables, database=self.project.ledger)
@@ -158,7 +169,7 @@ class PostgresReplication:
         copying.end_others(service, self.capability.name)
         with (
             connect(self.dsns[SERVICE], purpose=copying.purpose(self.capability.name), idle_ms=0) as writer,
-            own_origin(writer, names.origin(self.capability.name, "clear")),
+            own_origin(writer, self.capability.name, "clear"),
             writer.transaction(),
         ):
             copying.require_epoch(writer, self.capability.name, epoch)
@@ -305,6 +316,12 @@ class PostgresReplication:
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))
         for connection in (monolith, service):
             removing.drop_origins(connection, self.capability.name)
+
+    def _stream(self, direction: str, sender: str) -> Stream:
+        if direction not in self._streams:
+            database = database_of(self.session(sender))
+            self._streams[direction] = Stream(self.capability.name, direction, self._publishers[sender], database)
+        return self._streams[direction]
 
     def _end_streams_of_service(self) -> None:
         self.reverse.withdraw(self.session(SERVICE))
