@@ -14,7 +14,7 @@ from tests.waiting import eventually
 LAG_SECONDS = 2.0
 ARRIVED = "SELECT count(*) FROM users_user WHERE id = %s"
 ORPHANS = "SELECT count(*) FROM strangler.orphan"
-APPLYING = "SELECT count(pid) FROM pg_stat_subscription WHERE subname = 'strangler_users_reverse'"
+APPLYING = "SELECT count(pid) FROM pg_stat_subscription WHERE subname = 'strangler_users_users_reverse'"
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def moved(shop: Shop) -> Shop:
 def slowed(shop: Shop) -> Iterator[None]:
     """Nothing arrives from the service before the block ends."""
     monolith = shop.session(MONOLITH)
-    monolith.execute("ALTER SUBSCRIPTION strangler_users_reverse DISABLE")
+    monolith.execute("ALTER SUBSCRIPTION strangler_users_users_reverse DISABLE")
     try:
         # The apply worker is told to end; until it has, rows still come.
         eventually(lambda: shop.ask(MONOLITH, APPLYING) == 0, "the apply worker has ended")
         yield
     finally:
-        monolith.execute("ALTER SUBSCRIPTION strangler_users_reverse ENABLE")
+        monolith.execute("ALTER SUBSCRIPTION strangler_users_users_reverse ENABLE")
 
 
 def test_who_registered_a_moment_ago_can_order_at_once(moved: Shop) -> None:

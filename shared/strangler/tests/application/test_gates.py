@@ -56,6 +56,7 @@ SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
     "verify never": (lambda world, parts: world.moves.update({NAME: replace(world.moves[NAME], facts={})}), "never"),
     "verify old": (fact(verified_at=hours_ago(25)), "verified 25.0 hours ago"),
     "verify differing": (fact(differing=3), "3 rows differed"),
+    "rows": (lambda world, parts: parts.replication.filtering.append("crate is filtered"), "crate is filtered"),
     "columns": (lambda world, parts: parts.replication.drifted.append("crate.x is on one side only"), "crate.x"),
     "fences": (lambda world, parts: parts.replication.deviating.append(ASKEW), "service: a table was swapped"),
     "surroundings": (lambda world, parts: parts.replication.standing.append("crate has the rule x"), "the rule x"),
@@ -91,9 +92,9 @@ def test_all_gates_are_open_for_a_move_in_good_health() -> None:
 
     assert all(gate.open for gate in measured)
     assert [gate.name for gate in measured] == [
-        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns", "fences",
-        "surroundings", "sequences", "deletions", "vacuum (monolith)", "transactions (monolith)", "vacuum (service)",
-        "transactions (service)", "depot ready", "gateway", "events",
+        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns", "rows",
+        "fences", "surroundings", "sequences", "deletions", "vacuum (monolith)", "transactions (monolith)",
+        "vacuum (service)", "transactions (service)", "depot ready", "gateway", "events",
     ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from strangler.domain import names
@@ -45,12 +46,36 @@ def test_errors_say_where_and_what_to_do() -> None:
     assert [kind.exit_code for kind in (MoveError, RefusedError, PreflightError, ConfigurationError)] == [1, 2, 2, 2]
 
 
+DATABASES = ["yard", "yard_b", "Yard", "yard-b", "yärd", "y" * 63, "y" * 62 + "z", "a", "a_b", "1"]
+
+
 def test_a_name_belongs_to_one_capability() -> None:
-    assert names.belongs(names.stream("crates", names.FORWARD), "crates")
-    assert names.belongs(names.origin("crates", "copy_3"), "crates")
-    assert not names.belongs(names.stream("crates_old", names.FORWARD), "crates")
-    assert not names.belongs(names.origin("crates_old", "copy_3"), "crates")
-    assert not names.belongs("strangler_crates", "crates")
+    for database in DATABASES:
+        for capability in ("crates", "c" * 40):
+            assert names.belongs(names.stream(database, capability, names.FORWARD), database, capability)
+            assert names.belongs(names.origin(database, capability, "copy_3"), database, capability)
+            assert names.of_database(names.stream(database, capability, names.FORWARD), database)
+            assert not names.belongs(names.stream(database, "crates_old", names.FORWARD), database, capability)
+            assert not names.belongs(names.origin(database, "crates_old", "copy_3"), database, capability)
+            assert not names.belongs(names.stream(f"{database}2", capability, names.FORWARD), database, capability)
+    assert not names.belongs("strangler_crates", "yard", "crates")
+
+
+def test_a_name_from_before_names_had_a_database_belongs_too() -> None:
+    assert names.belongs(names.stream_before("crates", names.REVERSE), "yard", "crates")
+    assert not names.belongs(names.stream_before("crates_old", names.REVERSE), "yard", "crates")
+
+
+def test_no_two_databases_and_capabilities_have_one_name_and_each_is_a_slot_s() -> None:
+    made = {
+        names.stream(database, capability, direction)
+        for database in DATABASES
+        for capability in ("crates", "b_crates", "c" * 40, "c" * 39 + "d")
+        for direction in (names.FORWARD, names.REVERSE)
+    }
+
+    assert len(made) == len(DATABASES) * 4 * 2
+    assert all(re.fullmatch(r"[a-z0-9_]{1,63}", name) for name in made)
 
 
 def test_the_stream_of_a_side_carries_what_it_writes() -> None:

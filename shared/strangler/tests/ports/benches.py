@@ -63,10 +63,10 @@ class PostgresBench:
         for side, opened in ((MONOLITH, True), (SERVICE, False)):
             with connect(dsns[side], purpose="test") as connection:
                 connection.execute("DROP SCHEMA IF EXISTS strangler CASCADE")
-                connection.execute("DROP TABLE IF EXISTS crate, outgoing")
-                connection.execute("CREATE TABLE outgoing (capability text NOT NULL)")
+                connection.execute("DROP TABLE IF EXISTS public.crate, public.outgoing")
+                connection.execute("CREATE TABLE public.outgoing (capability text NOT NULL)")
                 installing.install(connection)
-                connection.execute("CREATE TABLE crate (id serial PRIMARY KEY)")
+                connection.execute("CREATE TABLE public.crate (id serial PRIMARY KEY)")
                 fences.raise_fences(
                     connection,
                     capability=NAME,
@@ -95,13 +95,13 @@ class PostgresBench:
 
     def write(self, side: str) -> int:
         with connect(self.dsns[side], purpose="test") as connection:
-            row = connection.execute("INSERT INTO crate DEFAULT VALUES RETURNING id").fetchone()
+            row = connection.execute("INSERT INTO public.crate DEFAULT VALUES RETURNING id").fetchone()
             assert row is not None
             return int(row[0])
 
     def tell(self, side: str) -> None:
         with connect(self.dsns[side], purpose="test") as connection:
-            connection.execute("INSERT INTO outgoing VALUES (%s), ('another')", (NAME,))
+            connection.execute("INSERT INTO public.outgoing VALUES (%s), ('another')", (NAME,))
 
     def stream(self, *, runs: bool) -> None:
         self.runs = runs

@@ -13,6 +13,7 @@ from strangler.domain.project import Database
 from yard import Yard
 
 NAMES = {"forward": "service", "reverse": "monolith"}  # by direction, the side that subscribes
+CALLED = {"forward": "strangler_yard_crates_forward", "reverse": "strangler_depot_crates_reverse"}
 
 
 def patrolled(made: Yard) -> list[str]:
@@ -25,7 +26,7 @@ def patrolled(made: Yard) -> list[str]:
 
 def written(connection: Connection, direction: str) -> str:
     row = connection.execute(
-        "SELECT subconninfo FROM pg_subscription WHERE subname = %s", (f"strangler_crates_{direction}",)
+        "SELECT subconninfo FROM pg_subscription WHERE subname = %s", (CALLED[direction],)
     ).fetchone()
     assert row is not None
     return str(row[0])
@@ -35,10 +36,10 @@ def led_astray(made: Yard, direction: str) -> None:
     """The subscription holds an address at which nobody is any more."""
     with made.side(NAMES[direction]) as connection:
         nowhere = make_conninfo(written(connection, direction), port=1)
-        connection.execute(f"ALTER SUBSCRIPTION strangler_crates_{direction} CONNECTION '{nowhere}'".encode())
+        connection.execute(f"ALTER SUBSCRIPTION {CALLED[direction]} CONNECTION '{nowhere}'".encode())
     sender = "monolith" if direction == "forward" else "service"
     with made.side(sender) as connection:
-        active = f"SELECT 1 FROM pg_replication_slots WHERE slot_name = 'strangler_crates_{direction}' AND active"
+        active = f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{CALLED[direction]}' AND active"
         eventually(lambda: not connection.execute(active.encode()).fetchone())
 
 

@@ -255,16 +255,16 @@ def none_is_open(made: Yard) -> None:
 
 def stream_does_not_run(made: Yard) -> None:
     with made.service() as connection:
-        connection.execute("ALTER SUBSCRIPTION strangler_crates_forward DISABLE")
+        connection.execute("ALTER SUBSCRIPTION strangler_yard_crates_forward DISABLE")
     with made.monolith() as connection:
-        slots = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'strangler_crates_forward' AND active"
+        slots = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'strangler_yard_crates_forward' AND active"
         eventually(lambda: not connection.execute(slots).fetchone())
 
 
 def slot_is_gone(made: Yard) -> None:
     stream_does_not_run(made)
     with made.monolith() as connection:
-        connection.execute("SELECT pg_drop_replication_slot('strangler_crates_forward')")
+        connection.execute("SELECT pg_drop_replication_slot('strangler_yard_crates_forward')")
 
 
 def sequence_is_behind(made: Yard) -> None:
@@ -316,7 +316,7 @@ def test_doctor_finds_a_stream_that_does_not_run_and_the_wal_it_keeps(moving: Ya
 
     found = {(finding.id, finding.message.partition(" and keeps")[0]) for finding in moving.doctor()}
 
-    assert ("wal", "slot strangler_crates_forward has no reader") in found
+    assert ("wal", "slot strangler_yard_crates_forward has no reader") in found
     assert {name for name, _ in found} == {"wal", "stream", "standing"}
 
 
@@ -326,12 +326,12 @@ def test_doctor_finds_what_no_move_knows(moving: Yard) -> None:
     found = {(finding.place, finding.message) for finding in moving.doctor() if finding.id == "leaving"}
 
     assert found >= {
-        ("yard", "slot strangler_crates_forward"),
-        ("depot", "subscription strangler_crates_forward"),
-        ("yard", "publication strangler_crates_forward"),
-        ("depot", "slot strangler_crates_reverse"),
-        ("yard", "subscription strangler_crates_reverse"),
-        ("depot", "origin strangler_crates_copy_0"),
+        ("yard", "slot strangler_yard_crates_forward"),
+        ("depot", "subscription strangler_yard_crates_forward"),
+        ("yard", "publication strangler_yard_crates_forward"),
+        ("depot", "slot strangler_depot_crates_reverse"),
+        ("yard", "subscription strangler_depot_crates_reverse"),
+        ("depot", "origin strangler_depot_crates_copy_0"),
         ("yard", 'trigger strangler_fence on "Crate"'),
         ("yard", 'trigger strangler_orphan on "Crate"'),
         ("depot", 'trigger strangler_replica_fence on bays."reading 2024"'),

@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from servers import Cluster, eventually
 from strangler.application.ending import cancel
 from strangler.domain.errors import PreflightError, RefusedError
-from yard import Yard, contents, footprint, yard
-
-
-@pytest.fixture
-def roles(clusters: tuple[Cluster, Cluster]) -> Iterator[tuple[str, str]]:
-    """A role for the tool and one for the application, on both servers; neither may do anything special."""
-    for cluster in clusters:
-        with cluster.connect() as connection:
-            for name in ("mover", "clerk"):
-                connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}'".encode())
-    yield "mover", "clerk"
-    for cluster in clusters:
-        with cluster.connect() as connection:
-            for name in ("mover", "clerk"):
-                connection.execute(f"REVOKE ALL ON PARAMETER session_replication_role FROM {name}".encode())
-                connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
-
-
-@pytest.fixture
-def owned(clusters: tuple[Cluster, Cluster], roles: tuple[str, str], tmp_path: Path) -> Iterator[Yard]:
-    """The tables are the clerk's, and the tool connects as the mover."""
-    with yard(clusters, tmp_path, owner="clerk") as made:
-        for side in ("monolith", "service"):
-            with made.side(side) as connection:
-                connection.execute("GRANT clerk TO mover")
-        databases = {
-            name: cluster.dsn(database, user="mover")
-            for name, cluster, database in zip(("yard", "depot"), clusters, made.databases, strict=True)
-        }
-        yield replace(made, endpoints=replace(made.endpoints, databases=databases))
+from yard import Yard, contents, footprint, grant_all, yard
 
 
 def test_missing_privileges_are_told_with_statements_that_suffice(owned: Yard) -> None:
@@ -87,7 +56,7 @@ def test_tables_of_another_role_are_refused(owned: Yard) -> None:
 
 
 def test_a_role_that_sees_no_transactions_of_others_is_refused_for_the_gate_would_be_blind(owned: Yard) -> None:
-    _grant_all(owned)
+    grant_all(owned)
     for revoked in ("monolith", "service"):
         with owned.side(revoked) as connection:
             connection.execute("REVOKE pg_read_all_stats FROM mover")
@@ -105,7 +74,7 @@ def test_a_role_that_sees_no_transactions_of_others_is_refused_for_the_gate_woul
 
 
 def test_a_transaction_of_another_role_shuts_the_gate(owned: Yard) -> None:
-    _grant_all(owned)
+    grant_all(owned)
     owned.start()
     owned.verify()
     with owned.monolith() as connection, owned.working() as parts:
@@ -122,12 +91,13 @@ def test_a_transaction_of_another_role_shuts_the_gate(owned: Yard) -> None:
 
 
 def test_a_role_that_may_not_read_where_a_subscription_leads_gives_a_stopped_one_its_address(owned: Yard) -> None:
-    _grant_all(owned)
+    grant_all(owned)
     owned.start()
     with owned.service() as there, owned.working() as parts:
         assert parts.replication.readdress() == []
         nowhere = "host=127.0.0.1 port=1 user=mover password=mover dbname=nowhere"
-        there.execute(f"ALTER SUBSCRIPTION strangler_crates_forward CONNECTION '{nowhere}'".encode())
+        name = parts.replication.forward.name  # type: ignore[attr-defined]
+        there.execute(f"ALTER SUBSCRIPTION {name} CONNECTION '{nowhere}'".encode())
         eventually(lambda: not parts.replication.streams()[0].active)
 
         # Looked at once; the next process, as after a change of the configuration, does it.
@@ -136,16 +106,6 @@ def test_a_role_that_may_not_read_where_a_subscription_leads_gives_a_stopped_one
             assert len(fresh.replication.readdress()) == 1
 
         eventually(lambda: parts.replication.streams()[0].active)
-
-
-def _grant_all(made: Yard) -> None:
-    """What the how-to says, as an administrator would do it: by what `start` answers."""
-    for side in ("monolith", "service"):
-        with pytest.raises(PreflightError) as caught:
-            made.start()
-        with made.side(side) as connection:
-            for statement in caught.value.remedy.split("; "):
-                connection.execute(statement.encode())
 
 
 def test_a_deletion_that_arrives_is_queued_though_the_owner_of_the_table_may_write_no_queue(

@@ -224,45 +224,45 @@ NAMED = [
     ("service", "ALTER TABLE reading DETACH PARTITION reading_old", "public.reading_old has been detached"),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_crates_forward DROP TABLE ticket",
-        "the publication strangler_crates_forward lacks public.ticket",
+        "ALTER PUBLICATION strangler_yard_crates_forward DROP TABLE ticket",
+        "the publication strangler_yard_crates_forward lacks public.ticket",
     ),
     (
         "service",
-        "ALTER PUBLICATION strangler_crates_reverse DROP TABLE strangler.marker",
-        "the publication strangler_crates_reverse lacks strangler.marker",
+        "ALTER PUBLICATION strangler_yard_crates_reverse DROP TABLE strangler.marker",
+        "the publication strangler_yard_crates_reverse lacks strangler.marker",
     ),
-    ("monolith", "ALTER PUBLICATION strangler_crates_forward ADD TABLE yard_setting", "has yard_setting besides"),
-    ("monolith", "ALTER PUBLICATION strangler_crates_forward ADD TABLES IN SCHEMA audit", "publishes something else"),
+    ("monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE yard_setting", "has yard_setting besides"),
+    ("monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLES IN SCHEMA audit", "publishes something else"),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_crates_forward SET (publish = 'insert, update')",
+        "ALTER PUBLICATION strangler_yard_crates_forward SET (publish = 'insert, update')",
         "publishes something else",
     ),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_crates_forward DROP TABLE ticket; "
-        "ALTER PUBLICATION strangler_crates_forward ADD TABLE ticket WHERE (id < 5)",
+        "ALTER PUBLICATION strangler_yard_crates_forward DROP TABLE ticket; "
+        "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE ticket WHERE (id < 5)",
         "carries only a part of ticket",
     ),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_crates_forward DROP TABLE visit; "
-        "ALTER PUBLICATION strangler_crates_forward ADD TABLE visit (id, code)",
+        "ALTER PUBLICATION strangler_yard_crates_forward DROP TABLE visit; "
+        "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE visit (id, code)",
         "carries only a part of visit",
     ),
-    ("monolith", "DROP PUBLICATION strangler_crates_forward", "the publication strangler_crates_forward is gone"),
-    ("service", "ALTER SUBSCRIPTION strangler_crates_forward SET (origin = any)", "takes rows of origin any"),
-    ("service", "ALTER SUBSCRIPTION strangler_crates_forward DISABLE", "strangler_crates_forward is disabled"),
+    ("monolith", "DROP PUBLICATION strangler_yard_crates_forward", "the publication strangler_yard_crates_forward is gone"),
+    ("service", "ALTER SUBSCRIPTION strangler_yard_crates_forward SET (origin = any)", "takes rows of origin any"),
+    ("service", "ALTER SUBSCRIPTION strangler_yard_crates_forward DISABLE", "strangler_yard_crates_forward is disabled"),
     (
         "service",
-        "ALTER SUBSCRIPTION strangler_crates_forward DISABLE; "
-        "ALTER SUBSCRIPTION strangler_crates_forward SET (slot_name = other)",
+        "ALTER SUBSCRIPTION strangler_yard_crates_forward DISABLE; "
+        "ALTER SUBSCRIPTION strangler_yard_crates_forward SET (slot_name = other)",
         "reads the slot other",
     ),
     (
         "service",
-        "ALTER SUBSCRIPTION strangler_crates_forward SET PUBLICATION other WITH (refresh = false)",
+        "ALTER SUBSCRIPTION strangler_yard_crates_forward SET PUBLICATION other WITH (refresh = false)",
         "follows other",
     ),
     ("monolith", "ALTER TABLE ticket REPLICA IDENTITY NOTHING", "public.ticket has no replica identity any more"),
@@ -312,7 +312,7 @@ def test_a_table_that_was_dropped_from_a_publication_is_mended_as_the_hint_says(
     patrolled(moving)
     with pytest.raises(RefusedError, match=r"lacks public\.ticket"):
         moving.verify()
-    execute(moving, "monolith", "ALTER PUBLICATION strangler_crates_forward ADD TABLE public.ticket")
+    execute(moving, "monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE public.ticket")
     assert moving.doctor() == []
     with pytest.raises(RefusedError, match="gate verify: not verified since"):
         moving.switch()
@@ -347,7 +347,7 @@ def test_a_table_that_is_gone_is_not_forgotten_and_keeps_nothing_else_from_being
 
 
 def test_a_slot_that_was_made_anew_under_its_name_leaves_the_copy_unproven(moving: Yard) -> None:
-    name = "strangler_crates_forward"
+    name = "strangler_yard_crates_forward"
     execute(moving, "service", f"ALTER SUBSCRIPTION {name} DISABLE")
     with moving.monolith() as connection:
         idle = f"SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{name}'"

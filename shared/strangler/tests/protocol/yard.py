@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import pytest
 from psycopg.types.json import Jsonb
 from servers import Cluster, Connection
 from strangler import configuration
@@ -22,6 +23,7 @@ from strangler.application.sides import Parts
 from strangler.application.start import Started, start
 from strangler.application.switch import Switched, switch
 from strangler.application.verify import Verified, verify
+from strangler.domain.errors import PreflightError
 from strangler.domain.project import Endpoints, Project
 
 FILE = """
@@ -120,6 +122,8 @@ ALTER TABLE ticket REPLICA IDENTITY FULL;
 """
 LEAVES = ('"Crate"', 'bays."Bay slot"', "reading_old", 'bays."reading 2024"', "reading_rest", "ticket", "visit")
 ROOTS = ('"Crate"', 'bays."Bay slot"', "reading", "ticket", "visit")
+
+SIDES = ("monolith", "service")
 
 WAITING = """
 SELECT 1 FROM pg_stat_activity
@@ -247,14 +251,19 @@ class Yard:
 
 
 @contextmanager
-def yard(clusters: tuple[Cluster, Cluster], folder: Path, *, owner: str | None = None) -> Iterator[Yard]:
-    """Two new databases with the tables; the monolith's with rows. With ``owner`` that role has made all of it."""
-    databases = (f"yard_{owner}", f"depot_{owner}") if owner else ("yard", "depot")
+def yard(
+    clusters: tuple[Cluster, Cluster], folder: Path, *, owner: str | None = None, environment: str = ""
+) -> Iterator[Yard]:
+    """Two new databases with the tables; the monolith's with rows. With ``owner`` that role has made all of it.
+
+    Of several at a time each has an ``environment``.
+    """
+    databases = (f"yard_{owner}", f"depot_{owner}") if owner else (f"yard{environment}", f"depot{environment}")
     with ExitStack() as made:
         for cluster, database in zip(clusters, databases, strict=True):
             cluster.create(database)
             # Those that a role has rights in go, for the role to be able to; the others are used again.
-            made.callback(cluster.drop if owner else cluster.clean, database)
+            made.callback(cluster.drop if owner or environment else cluster.clean, database)
         for cluster, database in zip(clusters, databases, strict=True):
             made.callback(cluster.unsubscribe, database)
         for cluster, database, script in zip(clusters, databases, (MOVED + STAYING, MOVED), strict=True):
@@ -323,3 +332,13 @@ def footprint(made: Yard) -> list[set[str]]:
         with made.side(name) as connection:
             found.append({row[0] for row in connection.execute(FOOTPRINT).fetchall()})
     return found
+
+
+def grant_all(made: Yard) -> None:
+    """What the how-to says, as an administrator would do it: by what `start` answers."""
+    for side in ("monolith", "service"):
+        with pytest.raises(PreflightError) as caught:
+            made.start()
+        with made.side(side) as connection:
+            for statement in caught.value.remedy.split("; "):
+                connection.execute(statement.encode())

@@ -8,7 +8,8 @@ from strangler.domain.errors import ConfigurationError
 
 def test_rows_are_found_by_text_whatever_their_type(connection: Connection) -> None:
     connection.execute(
-        "INSERT INTO note (id, title, body, stars, pinned) VALUES (7, 'a', 'x', 1, true), (8, 'a', 'y', 2, false)"
+        "INSERT INTO public.note (id, title, body, stars, pinned) "
+        "VALUES (7, 'a', 'x', 1, true), (8, 'a', 'y', 2, false)"
     )
     rows = PostgresRows(connection)
 
@@ -20,7 +21,7 @@ def test_rows_are_found_by_text_whatever_their_type(connection: Connection) -> N
 
 
 def test_a_key_of_two_columns_matches_as_a_pair(connection: Connection) -> None:
-    connection.execute("INSERT INTO shelf VALUES ('a', 1, 'a1'), ('a', 2, 'a2'), ('b', 1, 'b1')")
+    connection.execute("INSERT INTO public.shelf VALUES ('a', 1, 'a1'), ('a', 2, 'a2'), ('b', 1, 'b1')")
 
     found = PostgresRows(connection).find("shelf", ["room", "place"], ["label"], [("a", "2"), ("b", "1"), ("b", "2")])
 
@@ -29,7 +30,8 @@ def test_a_key_of_two_columns_matches_as_a_pair(connection: Connection) -> None:
 
 def test_many_keys_are_found_in_batches(connection: Connection) -> None:
     connection.execute(
-        "INSERT INTO note (title, body, stars, pinned) SELECT n::text, '', n, true FROM generate_series(0, 11999) n"
+        "INSERT INTO public.note (title, body, stars, pinned) "
+        "SELECT n::text, '', n, true FROM generate_series(0, 11999) n"
     )
 
     found = list(PostgresRows(connection).find("note", ["title"], ["stars"], [(str(n),) for n in range(12000)]))
@@ -45,11 +47,11 @@ def test_a_column_that_does_not_exist_is_the_scenario_s_mistake(connection: Conn
 
 def test_damage_is_done_and_taken_back(connection: Connection) -> None:
     connection.execute(
-        "INSERT INTO note (title, body, stars, pinned) "
+        "INSERT INTO public.note (title, body, stars, pinned) "
         "VALUES ('a', 'x', 1, true), ('b', 'y', 2, false), ('c', 'z', 3, true)"
     )
     rows = PostgresRows(connection)
-    held = "SELECT title, body FROM note ORDER BY id"
+    held = "SELECT title, body FROM public.note ORDER BY id"
     before = connection.execute(held).fetchall()
 
     with rows.spoiling():
@@ -64,8 +66,8 @@ def test_damage_is_done_and_taken_back(connection: Connection) -> None:
 
 
 def test_damage_that_the_database_forbids_is_not_done(connection: Connection) -> None:
-    connection.execute("INSERT INTO shelf VALUES ('a', 1, 'a1')")
-    connection.execute("CREATE UNIQUE INDEX ON shelf (label)")
+    connection.execute("INSERT INTO public.shelf VALUES ('a', 1, 'a1')")
+    connection.execute("CREATE UNIQUE INDEX ON public.shelf (label)")
     rows = PostgresRows(connection)
 
     with rows.spoiling():

@@ -83,7 +83,9 @@ class Agent:
 
     def _moves(self) -> Sequence[Move]:
         if not self._listening:
-            self.ledger.install()
+            # One with a role of its own may read what is there, and make nothing.
+            if not self.ledger.exists():
+                self.ledger.install()
             self.ledger.listen()
             self._listening = True
         return self.ledger.moves()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from strangler.application import standing
+from strangler.application.gates import FILTERED
 from strangler.application.retirement import RETIRED
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
@@ -40,11 +41,14 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
         findings += _events(parts, move)
         findings += [Finding("standing", parts.name, str(one), one.remedy) for one in standing.look(parts, move)]
         if move.state in {State.MOVING, State.COMPLETED}:
-            findings += _copy(parts, move)
-            findings += [
-                Finding("sequence", parts.name, one, "it is set by the next switch; before, do not write there by hand")
-                for one in examination.sequences_behind(parts.name, move.owner)
-            ]
+            copy = _copy(parts, move)
+            findings += copy
+            # What a policy hides has no highest number, and asking for it fails.
+            if not any(finding.id == "filtered" for finding in copy):
+                findings += [
+                    Finding("sequence", parts.name, one, "the next switch sets it; before, do not write there by hand")
+                    for one in examination.sequences_behind(parts.name, move.owner)
+                ]
     for place, name in examination.leavings(known):
         findings.append(Finding("leaving", place, name, "no move knows it: remove it by hand, or start the move anew"))
     for place, message in examination.retained():
@@ -88,6 +92,7 @@ def _copy(parts: Parts, move: Move) -> list[Finding]:
     return [
         *(Finding("drift", parts.name, one, "migrate the side that is behind") for one in drift),
         *_obstacles(parts),
+        *(Finding("filtered", parts.name, one, FILTERED) for one in parts.replication.filters()),
         *_streams(parts, completed=completed),
     ]
 

@@ -19,9 +19,10 @@ LAG_BYTES = 16 * 1024 * 1024
 LAG_SECONDS = 1.0
 VERIFY_HOURS = 24
 REMEDY_AGENT = "run `strangler serve`, which is part of `strangler up`, or `strangler agent` beside the gateway"
+FILTERED = "take the policy or rule off the table for the time of the move, or give the rights back, and verify again"
 TRANSACTION_SECONDS = 1.0
 # They do not open by waiting.
-LASTING = frozenset({"verify", "columns", "fences", "surroundings", "sequences", "deletions", "gateway"})
+LASTING = frozenset({"verify", "columns", "rows", "fences", "surroundings", "sequences", "deletions", "gateway"})
 
 Ready = Callable[[str], str | None]
 """Asks a side's web process whether it is ready; the reason when it is not."""
@@ -43,6 +44,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         *_streams(parts, move),
         _verified(move),
         _columns(parts),
+        _rows(parts),
         _fences(parts, move),
         _obstacles(parts),
         _sequences(parts, move),
@@ -138,6 +140,12 @@ def _sequences(parts: Parts, move: Move) -> Gate:
     found = parts.replication.misnumbered(move.owner)
     remedy = f"make the sequences of the {other(move.owner)} able to go on, or name those that belong nowhere"
     return Gate("sequences", not found, "; ".join(found) or "can go on", remedy)
+
+
+def _rows(parts: Parts) -> Gate:
+    """A proof is worth what it has seen."""
+    found = parts.replication.filters()
+    return Gate("rows", not found, "; ".join(found) or "all seen", FILTERED)
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from strangler.application import standing
+from strangler.application.gates import FILTERED
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
@@ -31,7 +32,7 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
     """Compares all rows; with ``repair`` mends the copy and compares again.
 
     Raises:
-        RefusedError: when there is no copy to verify, or its columns are others.
+        RefusedError: when there is no copy to verify, its columns are others, or something hides rows from the tool.
     """
     began = time.monotonic()
     with parts.ledger.coordinating(parts.name):
@@ -50,6 +51,13 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
                 "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
                 place=parts.name,
                 remedy="migrate the side that is behind",
+            )
+        filters = parts.replication.filters()
+        if filters:
+            raise RefusedError(
+                "not every row can be seen:" + "".join(f"\n    {one}" for one in filters),
+                place=parts.name,
+                remedy=FILTERED,
             )
         # A function that somebody has replaced is put back by this.
         parts.ledger.install()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 FORWARD = "forward"
@@ -15,19 +16,60 @@ TRIGGERS = (FENCE, REPLICA_FENCE, REPLICA_TRUNCATE, TRUNCATE, ORPHAN)
 LEDGER_CHANNEL = "strangler_ledger"
 
 
-def stream(capability: str, direction: str) -> str:
-    """Publication, slot and subscription of one direction bear the same name."""
+LONGEST = 63  # bytes of a name in PostgreSQL
+_SHORT = 16
+_SUFFIX = r"[a-z]+(_[0-9]+)?"
+
+
+def stream(database: str, capability: str, direction: str) -> str:
+    """Publication, slot and subscription of one direction bear the same name.
+
+    ``database`` is the sender's. Slots are the server's and not a database's: without it two environments on one
+    server would have the same.
+    """
+    return f"{_prefix(database, capability)}_{direction}"
+
+
+def stream_before(capability: str, direction: str) -> str:
+    """What they were called before names had a database in them; a move that began then keeps it."""
     return f"strangler_{capability}_{direction}"
 
 
-def origin(capability: str, purpose: str) -> str:
-    """The replication origin of a session of the tool; PostgreSQL lets one session hold it at a time."""
-    return f"strangler_{capability}_{purpose}"
+def origin(database: str, capability: str, purpose: str) -> str:
+    """The replication origin of a session of the tool in ``database``; origins are the server's, too.
+
+    PostgreSQL lets one session hold it at a time.
+    """
+    return f"{_prefix(database, capability)}_{purpose}"
 
 
-def belongs(name: str, capability: str) -> bool:
+def belongs(name: str, database: str, capability: str) -> bool:
     """Whether a slot, publication, subscription or origin is this capability's, and not one's with a longer name."""
-    return re.fullmatch(rf"strangler_{re.escape(capability)}_[a-z]+(_[0-9]+)?", name) is not None
+    prefixes = (_prefix(database, capability), f"strangler_{capability}")
+    return any(re.fullmatch(rf"{re.escape(prefix)}_{_SUFFIX}", name) is not None for prefix in prefixes)
+
+
+def of_database(name: str, database: str) -> bool:
+    """Whether a name has been made in this database, whatever the capability; older names tell of none."""
+    return name.startswith(f"strangler_{_environment(database)}_")
+
+
+def _prefix(database: str, capability: str) -> str:
+    environment = _environment(database)
+    room = LONGEST - len(f"strangler_{environment}__{FORWARD}")
+    return f"strangler_{environment}_{capability if len(capability) <= room else _cut(capability, room)}"
+
+
+def _environment(database: str) -> str:
+    # What is left as it is has no underscore, so that no two pairs of database and capability make one name.
+    if re.fullmatch(rf"[a-z0-9]{{1,{_SHORT}}}", database):
+        return database
+    return _cut(database, _SHORT + 7)
+
+
+def _cut(text: str, room: int) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return f"{plain[: room - 7]}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def direction_from(side: str) -> str:

@@ -25,6 +25,7 @@ class MemoryReplication:
         self.refusing: list[Deviation] = []
         self.deviating: list[Deviation] = []
         self.standing: list[str] = []
+        self.filtering: list[str] = []
         self.warnings: list[str] = []
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
@@ -71,6 +72,9 @@ class MemoryReplication:
     def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
         relieved, self.refusing = self.refusing, []
         return [str(each) for each in relieved]
+
+    def filters(self) -> list[str]:
+        return self.filtering
 
     def clear(self, *, epoch: int) -> None:
         self._call("clear")

@@ -12,14 +12,14 @@ from psycopg.types.json import Jsonb
 from strangler.adapters.postgres import preflight
 from strangler.adapters.postgres.connection import Connection, scalar
 from strangler.adapters.postgres.leading import lead
-from strangler.adapters.postgres.streams import PRESENT, Stream
+from strangler.adapters.postgres.streams import Stream
 
 READABLE = "SELECT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')"
 WRITTEN = """
 SELECT subconninfo FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 WHERE s.subname = %s
 """
-ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
+ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s AND database = current_database()"
 OUTDATED = """
 SELECT EXISTS (SELECT FROM strangler.side
                WHERE capability = %(capability)s AND (peer_url, routes) IS DISTINCT FROM (%(peer_url)s, %(routes)s))
@@ -36,19 +36,20 @@ def lead_to_publisher(subscriber: Connection, publisher: Connection, stream: Str
     Raises:
         PreflightError: the subscriber's server cannot reach the present address; the subscription keeps what it has.
     """
-    if not scalar(subscriber, PRESENT, stream.name):
+    name = stream.subscribed_as(subscriber)
+    if name is None:
         return False
     if scalar(subscriber, READABLE):
-        written = scalar(subscriber, WRITTEN, stream.name)
+        written = scalar(subscriber, WRITTEN, name)
         if conninfo_to_dict(written) == conninfo_to_dict(stream.publisher):
             return False
-    elif not first or scalar(publisher, ACTIVE, stream.name):
+    elif not first or scalar(publisher, ACTIVE, name):
         return False
-    with preflight.announced(publisher, stream.name):
-        preflight.reachable(subscriber, stream.publisher, stream.name)
+    with preflight.announced(publisher, name):
+        preflight.reachable(subscriber, stream.publisher, name)
     lead(
         subscriber,
-        sql.SQL("ALTER SUBSCRIPTION {} CONNECTION %L").format(sql.Identifier(stream.name)),
+        sql.SQL("ALTER SUBSCRIPTION {} CONNECTION %L").format(sql.Identifier(name)),
         stream.publisher,
     )
     return True

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
 
+from strangler.adapters.postgres import ordering
 from strangler.adapters.postgres.connection import Connection
 from strangler.adapters.postgres.expressions import bare
 from strangler.domain.errors import ConfigurationError
@@ -31,8 +32,8 @@ class Column:
 class Table:
     """A table or one partition of it; ``name`` as strangler.toml spells it, ``qualified`` quoted for SQL.
 
-    ``key`` is its primary key's columns, ``identity`` the catalog's letter for its replica identity, ``publishable``
-    whether it is ordinary and logged.
+    ``key`` is its primary key's columns, ``order`` the operators of each, ``identity`` the catalog's letter for its
+    replica identity, ``publishable`` whether it is ordinary and logged.
     """
 
     oid: int
@@ -44,6 +45,7 @@ class Table:
     key: tuple[str, ...]
     identity: str
     estimate: int
+    order: tuple[ordering.Operators, ...] = ()
 
     @property
     def written(self) -> list[str]:
@@ -161,7 +163,8 @@ def read_tables(connection: Connection, names: Sequence[str], *, database: str) 
     for oid, *column in connection.execute(COLUMNS, (oids,)).fetchall():
         columns[oid].append(Column(*column))
     keys = dict(connection.execute(KEYS, (oids,)).fetchall())
-    return [_table(row[1:], columns[row[1]], keys.get(row[1], ())) for row in rows]
+    orders = {row[:2]: tuple(row[2]) for row in connection.execute(ordering.OF_KEYS, (oids,)).fetchall()}
+    return [_table(row[1:], columns[row[1]], keys.get(row[1], ()), orders) for row in rows]
 
 
 def _unambiguous(names: Sequence[str], rows: Sequence[tuple[Any, ...]], database: str) -> None:
@@ -176,9 +179,15 @@ def _unambiguous(names: Sequence[str], rows: Sequence[tuple[Any, ...]], database
             )
 
 
-def _table(row: tuple[Any, ...], columns: Sequence[Column], key: Sequence[str]) -> Table:
+def _table(
+    row: tuple[Any, ...],
+    columns: Sequence[Column],
+    key: Sequence[str],
+    orders: Mapping[tuple[int, int], ordering.Operators],
+) -> Table:
     oid, name, qualified, partitioned, publishable, identity, estimate = row
-    return Table(oid, name, qualified, partitioned, publishable, tuple(columns), tuple(key), identity, estimate)
+    order = tuple(orders.get((oid, place), ordering.PLAIN) for place in range(len(key)))
+    return Table(oid, name, qualified, partitioned, publishable, tuple(columns), tuple(key), identity, estimate, order)
 
 
 def references_into(connection: Connection, tables: Sequence[Table]) -> list[ForeignKey]:

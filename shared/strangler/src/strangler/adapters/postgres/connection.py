@@ -17,7 +17,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from strangler.adapters.postgres import dsn as addresses
-from strangler.domain.errors import PreflightError, StackError
+from strangler.adapters.postgres import sessions
+from strangler.domain import names
+from strangler.domain.errors import PreflightError, RefusedError, StackError
 from strangler.ports.side import LostError
 
 T = TypeVar("T")
@@ -32,18 +34,6 @@ COORDINATOR = {
     "keepalives_count": 2,
     "tcp_user_timeout": 2000,
 }
-# Without these settings a value can print differently on two servers, and so hash differently.
-SAME_TEXT = (
-    "-c timezone=UTC -c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 "
-    "-c bytea_output=hex -c client_encoding=UTF8"
-)
-# The server's own view of a vanished client: it would else keep its locks for hours, and finish its statement.
-SOON_MISSED = (
-    "-c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2 -c tcp_user_timeout=2000 "
-    "-c client_connection_check_interval=1000"
-)
-# What an administrator has set for applications would end a long copy, or the export of its snapshot.
-UNHURRIED = "-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0"
 
 
 class Connection(psycopg.Connection[Any]):
@@ -52,9 +42,18 @@ class Connection(psycopg.Connection[Any]):
     _end: threading.Timer | None = None
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """Raises LostError in place of psycopg's when the session is no more."""
+        """Raises LostError in place of psycopg's when the session is no more, RefusedError where a policy filters."""
         try:
             return super().wait(gen, *args, **kwargs)
+        except psycopg.errors.InsufficientPrivilege as error:
+            # Whatever the language of the server's messages.
+            if error.diag.source_function != "check_enable_rls":
+                raise
+            raise RefusedError(
+                f"a policy would hide rows from the tool: {error.diag.message_primary}",
+                place=describe(self.info.dsn),
+                remedy="take row-level security off this table for the time of the move, then run the command again",
+            ) from error
         except psycopg.Error as error:
             if not self.closed:
                 # For whoever tells it at last, and cannot know which of two databases it was.
@@ -86,21 +85,20 @@ class Connection(psycopg.Connection[Any]):
 
 
 def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = False) -> Connection:
-    """Opens an autocommit session.
+    """Opens an autocommit session, which inherits nothing (see the note "nothing inherited").
 
     A transaction of it that idles longer than ``idle_ms`` is ended by the server (0: never).
 
     Raises:
         StackError: when the server cannot be reached.
     """
-    options = f"{SAME_TEXT} {SOON_MISSED} {UNHURRIED} -c idle_in_transaction_session_timeout={idle_ms}"
-    extra: dict[str, Any] = dict(
-        COORDINATOR, application_name=f"strangler {purpose}", options=f"{options} -c synchronous_commit=on"
-    )
-    if replication:
-        extra["replication"] = "database"
     try:
-        return Connection.connect(make_conninfo(dsn, **extra), autocommit=True)
+        extra: dict[str, Any] = dict(
+            COORDINATOR, application_name=f"strangler {purpose}", options=sessions.options(dsn, idle_ms=idle_ms)
+        )
+        if replication:
+            extra["replication"] = "database"
+        session = Connection.connect(make_conninfo(dsn, **extra), autocommit=True)
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         # Not `from error`: a traceback would show what libpq quotes of the address.
         raise StackError(
@@ -108,6 +106,22 @@ def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = 
             place=describe(dsn),
             remedy="check that the server runs and that strangler.toml names it rightly",
         ) from None
+    if not replication:
+        _settle_down(session)
+    return session
+
+
+def _settle_down(session: Connection) -> None:
+    try:
+        session.execute(sessions.afterwards(session.info.server_version).encode())
+    except psycopg.errors.InsufficientPrivilege as error:
+        session.close()
+        raise PreflightError(
+            f"sessions of the role {session.info.user} begin in the replica role, and it may not leave it",
+            place=describe(session.info.dsn),
+            remedy=f"ALTER ROLE {session.info.user} RESET session_replication_role (or ALTER DATABASE, whichever "
+            "has set it), and GRANT SET ON PARAMETER session_replication_role to it",
+        ) from error
 
 
 @cache
@@ -148,13 +162,19 @@ def setting(connection: Connection, name: str, value: str) -> Iterator[None]:
             connection.execute("SELECT set_config(%s, %s, false)", (name, before or ""))
 
 
+def database_of(connection: Connection) -> str:
+    """The database's name as the server knows it: an address may have gone by another."""
+    return str(scalar(connection, "SELECT current_database()"))
+
+
 @contextmanager
-def own_origin(connection: Connection, name: str) -> Iterator[None]:
+def own_origin(connection: Connection, capability: str, purpose: str) -> Iterator[None]:
     """Marks what this session writes with an origin of its own, so that no stream carries it on.
 
     Raises:
         PreflightError: when the role may not do it.
     """
+    name = names.origin(database_of(connection), capability, purpose)
     try:
         connection.execute(
             "SELECT pg_replication_origin_create(%s) WHERE pg_replication_origin_oid(%s) IS NULL",

@@ -13,7 +13,6 @@ from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar, wait_until
-from strangler.domain import names
 from strangler.domain.errors import MoveError, StranglerError
 from strangler.ports.side import StaleError
 
@@ -144,7 +143,7 @@ class Copy:
             with (
                 connect(self.source, purpose=purpose(self.capability), idle_ms=0) as reader,
                 connect(self.target, purpose=purpose(self.capability), idle_ms=0) as writer,
-                own_origin(writer, names.origin(self.capability, f"copy_{number}")),
+                own_origin(writer, self.capability, f"copy_{number}"),
             ):
                 writer.execute("SET session_replication_role = replica")
                 reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

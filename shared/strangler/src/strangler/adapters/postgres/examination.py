@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 
 from psycopg import sql
 
-from strangler.adapters.postgres import catalog, sequences
-from strangler.adapters.postgres.connection import Connection, connect, scalar
+from strangler.adapters.postgres import catalog, owners, sequences
+from strangler.adapters.postgres.connection import Connection, connect, database_of, scalar
 from strangler.domain import names
 from strangler.domain.project import MONOLITH, Project
 
@@ -21,7 +21,7 @@ UNION ALL SELECT 'publication ' || pubname, pubname, NULL FROM pg_publication WH
 UNION ALL SELECT 'subscription ' || subname, subname, NULL FROM pg_subscription s
     JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database() WHERE subname LIKE 'strangler\_%%'
 UNION ALL SELECT 'origin ' || roname, roname, NULL FROM pg_replication_origin WHERE roname LIKE 'strangler\_%%'
-UNION ALL SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, tgname,
+UNION ALL SELECT 'trigger ' || tgname || ' on ' || regexp_replace(tgrelid::regclass::text, '^public[.]', ''), tgname,
         split_part(encode(tgargs, 'escape'), '\000', 1)
     FROM pg_trigger
     WHERE tgname = ANY (%s) AND tgrelid IS DISTINCT FROM to_regclass('strangler.drill')
@@ -40,6 +40,9 @@ class PostgresExamination:
     def __init__(self, project: Project, dsns: Mapping[str, str]) -> None:
         self.project = project
         self._sessions: dict[str, Connection] = {name: connect(dsn, purpose="doctor") for name, dsn in dsns.items()}
+        for connection in self._sessions.values():
+            owners.require_own(connection)
+        self._databases = {database_of(connection) for connection in self._sessions.values()}
 
     def close(self) -> None:
         """Ends all sessions."""
@@ -51,12 +54,24 @@ class PostgresExamination:
         found = []
         for place, connection in self._sessions.items():
             for what, name, capability in connection.execute(LEAVINGS.encode(), (list(names.TRIGGERS),)).fetchall():
-                if capability not in known and not any(names.belongs(name, each) for each in known):
+                if self._left(what, name, connection) and capability not in known and not self._known(name, known):
                     found.append((place, what))
             if scalar(connection, "SELECT to_regclass('strangler.side')") is not None:
                 rows = connection.execute(SIDES).fetchall()
                 found += [(place, f"side row {row[0]}") for row in rows if row[0] not in known]
         return found
+
+    def _known(self, name: str, known: set[str]) -> bool:
+        # A subscription bears the name of its sender's database.
+        return any(names.belongs(name, database, each) for database in self._databases for each in known)
+
+    def _left(self, what: str, name: str, connection: Connection) -> bool:
+        """An origin is the server's: one that bears the name of another of its databases is none of ours."""
+        if not what.startswith("origin "):
+            return True
+        others = connection.execute("SELECT datname FROM pg_database WHERE datname <> current_database()").fetchall()
+        here = names.of_database(name, database_of(connection))
+        return here or not any(names.of_database(name, database) for (database,) in others)
 
     def retained(self) -> list[tuple[str, str]]:
         """Slots of the tool that keep more than a gibibyte of WAL, or that nobody reads."""

@@ -1,19 +1,28 @@
-"""Creates the schema ``strangler`` in a database, or brings it up to date."""
+"""Creates the schema ``strangler`` in a database, or brings it up to date.
+
+Note "no lock of everybody's": an advisory lock of a known number can be taken by any role, for ever. What keeps two
+installs apart is a lock on a table of the schema, which only its owner may take; who makes the schema first is settled
+by the catalogue's own unique indexes.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import psycopg
 from psycopg import sql
 
-from strangler.adapters.postgres import installed
+from strangler.adapters.postgres import installed, owners
 from strangler.adapters.postgres.connection import Connection, describe, scalar, script
 from strangler.adapters.postgres.locks import NOT_FREE, TRY_SECONDS
 from strangler.domain.errors import MoveError
 
 LOCK_MS = 200
+AT_ONCE_SECONDS = 0.02
 INSTALLED = "SELECT obj_description(to_regnamespace('strangler'), 'pg_namespace')"
+# Another install was making the same thing.
+AT_ONCE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable)
 
 
 def install(connection: Connection) -> None:
@@ -21,42 +30,70 @@ def install(connection: Connection) -> None:
 
     Raises:
         MoveError: when the tables of the schema did not become free for a change.
+        PreflightError: the schema, or something in it, is another's; nothing in it has been called or changed.
     """
-    _bring_up_to_date(connection, ("side",))
+    _bring_up_to_date(connection, ("side", "rights"))
 
 
 def install_ledger(connection: Connection) -> None:
     """The same, and the ledger's tables beside it, in the monolith's database."""
-    _bring_up_to_date(connection, ("side", "ledger"))
+    _bring_up_to_date(connection, ("side", "ledger", "rights"))
 
 
 def _bring_up_to_date(connection: Connection, scripts: Sequence[str]) -> None:
+    owners.require_own(connection)
+    if not _missing(connection, scripts):
+        return
+    _tried_again(connection, lambda: _make_room(connection))
+    owners.require_own(connection)
+    _tried_again(connection, lambda: _run(connection, scripts))
+
+
+def _tried_again(connection: Connection, act: Callable[[], None]) -> None:
     deadline = time.monotonic() + TRY_SECONDS
     while True:
         try:
             with connection.transaction():
-                connection.execute("SELECT pg_advisory_xact_lock(hashtext('strangler install'))")
                 connection.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_MS),))
-                _run(connection, scripts)
-        except NOT_FREE as error:
+                act()
+        except (*NOT_FREE, *AT_ONCE) as error:
             if time.monotonic() >= deadline:
                 raise MoveError(
                     f"the tables of the schema strangler did not become free within {TRY_SECONDS:g} s",
                     place=describe(connection.info.dsn),
                     remedy="end the transactions that have read them, then run the command again",
                 ) from error
-            time.sleep(LOCK_MS / 1000)
+            time.sleep(AT_ONCE_SECONDS if isinstance(error, AT_ONCE) else LOCK_MS / 1000)
         else:
             return
 
 
+def _make_room(connection: Connection) -> None:
+    connection.execute("CREATE SCHEMA IF NOT EXISTS strangler")
+    connection.execute("CREATE TABLE IF NOT EXISTS strangler.installing ()")
+
+
 def _run(connection: Connection, scripts: Sequence[str]) -> None:
+    connection.execute("LOCK TABLE strangler.installing IN EXCLUSIVE MODE")
     # Only once a version: the scripts lock what every request reads, behind every transaction that has read it.
-    wanted = {name: installed.version(name) for name in scripts}
-    found = dict(one.split("=") for one in (scalar(connection, INSTALLED) or "").split())
-    if wanted.items() <= found.items() and not installed.replaced(connection):
+    missing = _missing(connection, scripts)
+    if not missing:
         return
     for name in scripts:
-        connection.execute(script(name))
-    comment = " ".join(f"{name}={version}" for name, version in {**found, **wanted}.items())
+        connection.execute(script(name).encode())
+    found = _found(connection)
+    comment = " ".join(f"{name}={version}" for name, version in {**found, **missing}.items())
     connection.execute(sql.SQL("COMMENT ON SCHEMA strangler IS {}").format(sql.Literal(comment)))
+
+
+def _found(connection: Connection) -> dict[str, str]:
+    return dict(one.split("=") for one in (scalar(connection, INSTALLED) or "").split() if "=" in one)
+
+
+def _missing(connection: Connection, scripts: Sequence[str]) -> dict[str, str]:
+    """The scripts whose present version is not the one that has run here, or of which something was replaced since."""
+    wanted = {name: installed.version(name) for name in scripts}
+    if installed.replaced(connection):
+        return wanted
+    found = _found(connection)
+    return {name: version for name, version in wanted.items() if found.get(name) != version}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,8 +15,9 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from strangler.adapters.postgres import installing
+from strangler.adapters.postgres import installing, owners
 from strangler.adapters.postgres.connection import Connection, connect, describe, scalar
+from strangler.adapters.postgres.leases import Leases
 from strangler.adapters.postgres.side import PostgresSide
 from strangler.domain import names
 from strangler.domain.errors import RefusedError, StackError
@@ -48,18 +51,21 @@ MAY_INSTALL = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_datab
 class PostgresLedger:
     """The schema ``strangler`` in the monolith's database, spoken to in one session.
 
-    The advisory lock of a coordinator lives in this session too: one that has lost its lock can no longer write here.
+    The lease of a coordinator is this session's too: one that has lost its lease can no longer write here.
     """
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self._connection: Connection | None = None
+        self._leases: Leases | None = None
 
     @property
     def connection(self) -> Connection:
         """The session, opened when needed."""
         if self._connection is None or self._connection.closed:
+            self._leases = None
             self._connection = connect(self.dsn, purpose="ledger")
+            owners.require_own(self._connection, guest=True)
         return self._connection
 
     def install(self) -> None:
@@ -78,7 +84,8 @@ class PostgresLedger:
             )
 
     def close(self) -> None:
-        """Ends the session, and with it any lock."""
+        """Ends the session, and with it any lease."""
+        self._leases = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -138,18 +145,28 @@ class PostgresLedger:
                 connection.execute("SELECT 1")
 
     def try_lock(self, capability: str) -> bool:
-        """Takes the lock if it is free."""
-        return bool(
-            scalar(self.connection, "SELECT pg_try_advisory_lock(hashtext('strangler'), hashtext(%s))", capability)
-        )
+        """Takes the right to act on a move if nobody has it; where there is no ledger there is nothing to act on.
+
+        Raises:
+            PreflightError: the schema, or something in it, is another's.
+        """
+        connection = self.connection
+        if self._leases is None:
+            owners.require_own(connection)
+            self._leases = Leases(connection, f"{socket.gethostname()} {os.getpid()}")
+        try:
+            return self._leases.take(_lease(capability))
+        except psycopg.errors.UndefinedTable:
+            if not self.exists():
+                return True
+            self.install()
+            return self._leases.take(_lease(capability))
 
     def unlock(self, capability: str) -> None:
-        """Gives the lock back; a lost session has done so already."""
-        if self._connection is not None and not self._connection.closed:
-            with suppress(psycopg.OperationalError, LostError):
-                self._connection.execute(
-                    "SELECT pg_advisory_unlock(hashtext('strangler'), hashtext(%s))", (capability,)
-                )
+        """Gives it back; a lost session has done so already."""
+        if self._connection is not None and not self._connection.closed and self._leases is not None:
+            with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable, LostError):
+                self._leases.give(_lease(capability))
 
     def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
         """Records the intent to start; a move that has been left in `starting` begins anew.
@@ -259,6 +276,10 @@ class PostgresLedger:
         for _ in self.connection.notifies(timeout=within, stop_after=1):
             heard = True
         return heard
+
+
+def _lease(capability: str) -> str:
+    return f"move {capability}"
 
 
 def _move(row: tuple[Any, ...]) -> Move:

@@ -28,7 +28,16 @@ CREATE TABLE IF NOT EXISTS strangler.gateway (
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-CREATE OR REPLACE FUNCTION strangler.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Who may act on a move, and which `strangler serve` works: the session that has the right, until it ends.
+CREATE TABLE IF NOT EXISTS strangler.lease (
+    name   text PRIMARY KEY,
+    pid    integer,
+    began  timestamptz,
+    holder text NOT NULL DEFAULT ''
+) WITH (fillfactor = 50);
+
+CREATE OR REPLACE FUNCTION strangler.tell() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NOTIFY strangler_ledger;
     RETURN NULL;

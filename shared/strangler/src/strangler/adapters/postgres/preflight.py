@@ -14,13 +14,13 @@ from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, describe, scalar
 from strangler.adapters.postgres.dsn import without_secrets
 from strangler.adapters.postgres.leading import lead
-from strangler.domain import names
 from strangler.domain.errors import ConfigurationError, PreflightError
 from strangler.domain.project import Capability, Project
 
 FREE = """
 SELECT current_setting('max_replication_slots')::int
-           - (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> ALL (%s)),
+           - (SELECT count(*) FROM pg_replication_slots
+              WHERE slot_name <> ALL (%s) OR database IS DISTINCT FROM current_database()),
        current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_replication),
        current_setting('max_logical_replication_workers')::int
            - (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL)
@@ -53,10 +53,10 @@ RIGHT_NAMES = (
 )
 
 
-def server(connection: Connection, capability: str) -> None:
+def server(connection: Connection, ours: Sequence[str]) -> None:
     """Settings, free places and rights that a side needs, as publisher and as subscriber.
 
-    A slot that an interrupted start has left does not count: it is taken away first.
+    A slot that an interrupted start has left, by one of the names in ``ours``, does not count: it is taken away first.
 
     Raises:
         PreflightError: naming the first that is missing, and what to do.
@@ -69,8 +69,7 @@ def server(connection: Connection, capability: str) -> None:
         )
     if connection.info.server_version < 160000:
         raise PreflightError("PostgreSQL 16 or newer is needed", place=place, remedy="upgrade this server first")
-    ours = [names.stream(capability, direction) for direction in (names.FORWARD, names.REVERSE)]
-    row = connection.execute(FREE, (ours,)).fetchone()
+    row = connection.execute(FREE, (list(ours),)).fetchone()
     assert row is not None
     needed = (("max_replication_slots", 1), ("max_wal_senders", 1), ("max_logical_replication_workers", 1))
     for (name, least), free in zip(needed, row, strict=True):
@@ -203,7 +202,8 @@ def seams(connection: Connection, capability: Capability, found: Sequence[Table]
 
 
 OUT = """
-SELECT k.conname, k.conrelid::regclass::text, k.confrelid::regclass::text,
+SELECT k.conname, regexp_replace(k.conrelid::regclass::text, '^public[.]', ''),
+       regexp_replace(k.confrelid::regclass::text, '^public[.]', ''),
        CASE WHEN k.confdeltype = 'c' THEN 'ON DELETE CASCADE' WHEN k.confdeltype IN ('n', 'd') THEN 'ON DELETE SET'
             ELSE 'ON UPDATE' END
 FROM pg_constraint k

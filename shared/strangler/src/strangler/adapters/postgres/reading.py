@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from psycopg import sql
 
+from strangler.adapters.postgres import ordering
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, scalar
 
@@ -23,7 +23,6 @@ SELECT pg_table_size(oid) / nullif(reltuples / nullif(relpages, 0)
                                    * (pg_relation_size(oid) / current_setting('block_size')::int), 0)
 FROM pg_class WHERE oid = %s AND reltuples > 0
 """
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 class Range(NamedTuple):
@@ -68,7 +67,7 @@ class Reader:
         ).format(
             texts=_texts(self.table.key),
             key=_names(self.table.key),
-            order=self._order,
+            order=sql.SQL(", ").join(self._order),
             number=number,
             table=self.table.sql(),
             within=self._between(within),
@@ -109,7 +108,7 @@ class Reader:
         """The table's size by its rows, large values included; 0 where that is not known."""
         return float(scalar(self.connection, WIDTH, self.table.oid) or 0.0)
 
-    def matching(self, keys: Sequence[Key]) -> sql.Composed:
+    def matching(self, keys: Sequence[Key]) -> sql.Composable:
         """The condition that picks the rows with these keys."""
         return matching(self.table, keys)
 
@@ -118,23 +117,22 @@ class Reader:
         return sql.SQL("hashtextextended(row({})::text, 0)").format(_names(self.columns))
 
     @cached_property
-    def _order(self) -> sql.Composed:
+    def _order(self) -> list[sql.Composed]:
         collated: set[str] = set()
         if self.by_bytes:
             query = "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attcollation <> 0"
             collated = {row[0] for row in self.connection.execute(query, (self.table.oid,)).fetchall()}
-        return sql.SQL(", ").join(
-            sql.SQL('{} COLLATE pg_catalog."C"' if column in collated or _as_text(self.table, column) else "{}").format(
-                _compared(self.table, column)
-            )
+        return [
+            sql.SQL('{} COLLATE pg_catalog."C"' if column in collated else "{}").format(sql.Identifier(column))
             for column in self.table.key
-        )
+        ]
 
     def _between(self, within: Range) -> sql.Composed:
         parts: list[sql.Composable] = [sql.SQL("true")]
-        for key, limit in ((within.low, ">="), (within.high, "<")):
-            if key is not None:
-                parts.append(sql.SQL("({}) {} {}").format(self._order, sql.SQL(limit), _values(self.table, key)))
+        if within.low is not None:
+            parts.append(ordering.at_least(self._order, self.table.order, _values(self.table, within.low)))
+        if within.high is not None:
+            parts.append(ordering.below(self._order, self.table.order, _values(self.table, within.high)))
         return sql.SQL(" AND ").join(parts)
 
 
@@ -143,22 +141,9 @@ def hash_of(prints: dict[Key, Print], key: Key) -> int | None:
     return prints[key].hash if key in prints else None
 
 
-def matching(table: Table, keys: Sequence[Key]) -> sql.Composed:
+def matching(table: Table, keys: Sequence[Key]) -> sql.Composable:
     """The condition that picks the rows with these keys, of which there is at least one."""
-    # VALUES are joined by a hash; a plain list of pairs would be tried one by one.
-    values = sql.SQL(", ").join(_values(table, key) for key in keys)
-    columns = sql.SQL(", ").join(_compared(table, column) for column in table.key)
-    return sql.SQL("({}) IN (VALUES {})").format(columns, values)
-
-
-def _as_text(table: Table, column: str) -> bool:
-    """Whether a column of the key is compared as text: a type of an extension's or a user's has its operators where no
-    session of the tool looks for them. Its index is of no use then."""
-    return "." in _QUOTED.sub("", table.type_of(column).as_string())
-
-
-def _compared(table: Table, column: str) -> sql.Composed:
-    return sql.SQL("{}::text" if _as_text(table, column) else "{}").format(sql.Identifier(column))
+    return ordering.among(table.key, table.order, [_values(table, key) for key in keys])
 
 
 def _unlike(name: str, others: Sequence[str]) -> str:
@@ -175,13 +160,6 @@ def _texts(columns: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns)
 
 
-def _values(table: Table, key: Key) -> sql.Composed:
+def _values(table: Table, key: Key) -> list[sql.Composed]:
     typed = zip(key, table.key, strict=True)
-    return sql.SQL("({})").format(
-        sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(
-                sql.Literal(value), sql.SQL("text") if _as_text(table, name) else table.type_of(name)
-            )
-            for value, name in typed
-        )
-    )
+    return [sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed]

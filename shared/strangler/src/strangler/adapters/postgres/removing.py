@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import Connection
+from strangler.adapters.postgres.connection import Connection, database_of
 from strangler.adapters.postgres.locks import locked
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
@@ -27,15 +29,21 @@ def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table])
             # RESTRICT is the default: what still points there makes this fail.
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(table.sql() for table in tables)))
     except psycopg.errors.DependentObjectsStillExist as error:
+        needed = re.sub(r"\bpublic\.", "", error.diag.message_detail or "")
         raise RefusedError(
-            f"the monolith still needs it: {error.diag.message_detail}",
+            f"the monolith still needs it: {needed}",
             place=stream.capability,
             remedy="remove what depends on the old tables, then run the command again",
         ) from error
 
 
 def drop_origins(connection: Connection, capability: str) -> None:
-    """Removes every replication origin that bears the capability's name."""
+    """Removes every replication origin that bears the capability's name in this database.
+
+    An older name does not tell of which database it is: one that somebody is at work with is not ours.
+    """
+    database = database_of(connection)
     for (origin,) in connection.execute("SELECT roname FROM pg_replication_origin").fetchall():
-        if names.belongs(origin, capability):
-            connection.execute("SELECT pg_replication_origin_drop(%s)", (origin,))
+        if names.belongs(origin, database, capability):
+            with suppress(psycopg.errors.ObjectInUse):
+                connection.execute("SELECT pg_replication_origin_drop(%s)", (origin,))

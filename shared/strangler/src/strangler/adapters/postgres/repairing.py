@@ -12,7 +12,6 @@ from strangler.adapters.postgres.connection import Connection, connect, describe
 from strangler.adapters.postgres.differing import LOCK_MS, ONLY_THERE, Difference, Settle
 from strangler.adapters.postgres.locks import NOT_FREE
 from strangler.adapters.postgres.reading import matching
-from strangler.domain import names
 from strangler.domain.errors import MoveError
 
 
@@ -34,7 +33,7 @@ def mend(
     """
     with (
         connect(copy_dsn, purpose=f"repair {capability}", idle_ms=60_000) as copy,
-        own_origin(copy, names.origin(capability, "repair")),
+        own_origin(copy, capability, "repair"),
     ):
         # The local fence stands on the copy; a replica's writes pass it.
         copy.execute("SET session_replication_role = replica")
@@ -96,7 +95,8 @@ def _placing(table: Table, columns: Sequence[Column], row: Sequence[str | None])
     changes = [
         sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name))
         for column in columns
-        if column.name not in table.key and not column.always
+        # The key too: what is one key to its index (citext, numeric) can be written in more ways than one.
+        if not column.always
     ]
     action = sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changes)) if changes else sql.SQL("NOTHING")
     # Under another name, for a table may be called `excluded` itself.

@@ -16,8 +16,10 @@ from strangler.adapters.postgres import (
     markers,
     mending,
     numbering,
+    owners,
     preflight,
     probing,
+    readers,
     references,
     removing,
     repairing,
@@ -27,12 +29,11 @@ from strangler.adapters.postgres import (
     surroundings,
 )
 from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar
+from strangler.adapters.postgres.connection import Connection, connect, database_of, describe, own_origin, scalar
 from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.references import Pointer
 from strangler.adapters.postgres.streams import Stream
-from strangler.domain import names
-from strangler.domain.errors import MoveError, PreflightError
+from strangler.domain.errors import ConfigurationError, MoveError, PreflightError
 from strangler.domain.move import Deviation, StreamState
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
@@ -57,10 +58,20 @@ class PostgresReplication:
         self.capability = capability
         self.dsns = dsns
         self.urls = urls
-        self.forward = Stream(capability.name, FORWARD, replication_dsns[MONOLITH])
-        self.reverse = Stream(capability.name, REVERSE, replication_dsns[SERVICE])
+        self._publishers = replication_dsns
+        self._streams: dict[str, Stream] = {}
         self._looked_at: set[str] = set()
         self._open: dict[tuple[str, str], Connection] = {}
+
+    @property
+    def forward(self) -> Stream:
+        """The stream monolith → service."""
+        return self._stream(FORWARD, MONOLITH)
+
+    @property
+    def reverse(self) -> Stream:
+        """The stream service → monolith."""
+        return self._stream(REVERSE, SERVICE)
 
     def session(self, side: str, purpose: str = "replicate") -> Connection:
         """A session on one side, opened when needed."""
@@ -68,6 +79,7 @@ class PostgresReplication:
         if present is None or present.closed:
             present = connect(self.dsns[side], purpose=f"{purpose} {self.capability.name}", idle_ms=60_000)
             self._open[side, purpose] = present
+            owners.require_own(present)
         return present
 
     def close(self) -> None:
@@ -79,7 +91,11 @@ class PostgresReplication:
     def tables(self, side: str) -> list[Table]:
         """The capability's tables as one side has them, partitions included."""
         database = self.project.ledger if side == MONOLITH else self.capability.database
-        return catalog.read_tables(self.session(side), self.capability.tables, database=database)
+        try:
+            return catalog.read_tables(self.session(side), self.capability.tables, database=database)
+        except ConfigurationError:
+            readers.tables_are_tables(self.session(side), self.capability.tables, database=database)
+            raise
 
     def drift(self) -> list[str]:
         """What is unequal between the two sides' tables."""
@@ -132,11 +148,19 @@ class PostgresReplication:
 
     def obstacles(self) -> list[str]:
         """What has come to stand at a moved table since the move began, and what to do about it."""
-        ours = [self.forward.name, self.reverse.name]
+        ours = [*self.forward.known_as, *self.reverse.known_as]
         return [
             f"{message} ({side}): {remedy}"
             for side in (MONOLITH, SERVICE)
             for message, remedy in surroundings.obstacles(self.session(side), self.tables(side), ours=ours)
+        ]
+
+    def filters(self) -> list[str]:
+        """What shows the tool, or lets a stream write, less than there is: policies, rules, missing rights."""
+        return [
+            f"in the {side} {one}"
+            for side in (MONOLITH, SERVICE)
+            for one in readers.filters(self.session(side), self.tables(side))
         ]
 
     def preflight(self, *, rerun: bool) -> list[str]:
@@ -148,17 +172,22 @@ class PostgresReplication:
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         preflight.every_table_placed(monolith, self.project)
         for connection in (monolith, service):
-            preflight.server(connection, self.capability.name)
+            preflight.server(connection, [name for stream in (self.forward, self.reverse) for name in stream.known_as])
+        self.forward.require_free(monolith)
+        self.reverse.require_free(service)
         preflight.tables(monolith, self.tables(MONOLITH))
         preflight.tables(service, self.tables(SERVICE))
         for side in (MONOLITH, SERVICE):
             probing.writable_when_published(self.session(side), self.tables(side))
+        readers.fit(monolith, self.tables(MONOLITH), self.capability.tables, database=self.project.ledger)
+        readers.fit(service, self.tables(SERVICE), self.capability.tables, database=self.capability.database)
+        readers.money_reads_alike(monolith, service, self.tables(MONOLITH))
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)
         self._look_at_sequences()
         warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
-        ours = [self.forward.name, self.reverse.name]
+        ours = [*self.forward.known_as, *self.reverse.known_as]
         warnings += surroundings.fit(monolith, self.tables(MONOLITH), ours=ours)
         surroundings.fit(service, self.tables(SERVICE), ours=ours)
         warnings += surroundings.rows_fit(monolith, self.tables(MONOLITH))
@@ -207,7 +236,7 @@ class PostgresReplication:
         copying.end_others(service, self.capability.name)
         with (
             connect(self.dsns[SERVICE], purpose=copying.purpose(self.capability.name), idle_ms=0) as writer,
-            own_origin(writer, names.origin(self.capability.name, "clear")),
+            own_origin(writer, self.capability.name, "clear"),
             writer.transaction(),
         ):
             copying.require_epoch(writer, self.capability.name, epoch)
@@ -373,6 +402,12 @@ class PostgresReplication:
     def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[rules.Database, rules.Database]:
         return rules.read(self.session(MONOLITH), here), rules.read(self.session(SERVICE), there)
 
+    def _stream(self, direction: str, sender: str) -> Stream:
+        if direction not in self._streams:
+            database = database_of(self.session(sender))
+            self._streams[direction] = Stream(self.capability.name, direction, self._publishers[sender], database)
+        return self._streams[direction]
+
     def _end_streams_of_service(self) -> None:
         self.reverse.withdraw(self.session(SERVICE))
         fences.allow_truncate(self.session(SERVICE), tables=self.tables(SERVICE))
@@ -416,14 +451,15 @@ class PostgresReplication:
         return [side for side in (MONOLITH, SERVICE) if sequences.name_in_side(self.session(side), self.capability)]
 
     def _expected(self, side: str, *, completed: bool) -> standing.Expected:
-        leaving, coming = (self.forward, self.reverse) if side == MONOLITH else (self.reverse, self.forward)
-        ended = self.forward.name if completed else None
+        forward = None if completed else self.forward.subscribed_as(self.session(SERVICE)) or self.forward.name
+        reverse = self.reverse.subscribed_as(self.session(MONOLITH)) or self.reverse.name
+        leaving, coming = (forward, reverse) if side == MONOLITH else (reverse, forward)
         return standing.Expected(
             capability=self.capability.name,
             side=side,
             tables=self.capability.tables,
-            publication=leaving.name if leaving.name != ended else None,
-            subscription=coming.name if coming.name != ended else None,
+            publication=leaving,
+            subscription=coming,
             queues=side == MONOLITH and any(reference.deletes for reference in self.capability.references),
         )
 

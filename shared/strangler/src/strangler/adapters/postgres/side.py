@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from strangler.adapters.postgres import locks
+from strangler.adapters.postgres import locks, owners
 from strangler.adapters.postgres.connection import Connection, connect, describe, scalar, wait_until
 from strangler.adapters.postgres.locks import Holder, Prepared
 from strangler.adapters.postgres.outbox import Outbox
@@ -48,12 +48,14 @@ class PostgresSide:
 
         Raises:
             LostError: when the server cannot be reached.
+            PreflightError: the schema ``strangler`` there is not all the tool's.
         """
         if self._connection is None or self._connection.closed:
             try:
                 self._connection = connect(self.dsn, purpose=f"coordinate {self.capability}")
             except StackError as error:
                 raise LostError(error.message, place=error.place, remedy=error.remedy) from error
+            owners.require_own(self._connection)
         return self._connection
 
     @property
@@ -210,8 +212,10 @@ class PostgresSide:
     def vacuums(self) -> list[str]:
         """Moved tables that are being vacuumed: behind one, a lock waits for its end."""
         rows = self.connection.execute(
-            "SELECT p.relid::regclass::text FROM strangler.side s, unnest(s.tables) t "
-            "JOIN pg_stat_progress_vacuum p ON p.relid = t::regclass WHERE s.capability = %s",
+            # Other databases of the server are vacuumed too, and have tables of the same number.
+            "SELECT regexp_replace(p.relid::regclass::text, '^public[.]', '') FROM strangler.side s, "
+            "unnest(s.tables) t JOIN pg_stat_progress_vacuum p ON p.relid = t::regclass "
+            "AND p.datname = current_database() WHERE s.capability = %s",
             (self.capability,),
         ).fetchall()
         return [row[0] for row in rows]

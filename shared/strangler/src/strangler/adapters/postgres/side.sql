@@ -28,7 +28,8 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS sequences text[] NOT NULL DE
 
 -- Wakes the requests that are held for this side, and all others who follow its state; that it is prepared is nobody's
 -- business but the coordinator's.
-CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NOTIFY strangler_side;
     RETURN NULL;
@@ -110,7 +111,8 @@ BEGIN
 END $$;
 
 -- Stands on both sides for as long as there are streams: they carry no TRUNCATE.
-CREATE OR REPLACE FUNCTION strangler.refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.refuse_truncate() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION USING
         ERRCODE = 'SF003',
@@ -200,7 +202,8 @@ BEGIN
 END $$;
 
 -- Turns the two fences of a table the right way round for an open or a closed side.
-CREATE OR REPLACE FUNCTION strangler.turn_fence(t text, opened boolean) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.turn_fence(t text, opened boolean) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     leaf boolean;
 BEGIN
@@ -218,7 +221,8 @@ BEGIN
 END $$;
 
 -- The same for every table of a capability.
-CREATE OR REPLACE FUNCTION strangler.turn_fences(which text, opened boolean) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.turn_fences(which text, opened boolean) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t text;
 BEGIN
@@ -237,14 +241,16 @@ CREATE OR REPLACE TRIGGER strangler_replica_fence BEFORE INSERT ON strangler.dri
     FOR EACH ROW EXECUTE FUNCTION strangler.refuse('drill', 'replicated row');
 
 -- One statement for all tables, so that the wait for them adds up to one lock timeout and not one each.
-CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE',
         (SELECT string_agg('ONLY ' || t, ', ' ORDER BY t) FROM strangler.side, unnest(tables) t WHERE capability = which));
 END $$;
 
 -- Fences an owner: from open at `expected` to closed at `target`, or not at all.
-CREATE OR REPLACE FUNCTION strangler.close_side(which text, expected bigint, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.close_side(which text, expected bigint, target bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM strangler.lock_tables(which);
     UPDATE strangler.side SET open = false, epoch = target, bounce_to = NULL, pausing = false, events_held = false
@@ -259,7 +265,7 @@ END $$;
 -- Lifts a side to open at `target`; refused when it is ahead, or already open at another epoch.
 -- With `hold_events` its events wait for the old owner's, from the first write on.
 CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint, hold_events boolean) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM strangler.lock_tables(which);
     UPDATE strangler.side
@@ -273,13 +279,15 @@ BEGIN
 END $$;
 
 -- The same without events; older versions of the tool call it, too.
-CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM strangler.open_side(which, target, false);
 END $$;
 
 -- The way back from a fence, or from an intent that never fenced: open at `target` in either case.
-CREATE OR REPLACE FUNCTION strangler.lift_side(which text, target bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.lift_side(which text, target bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE strangler.side SET epoch = target, pausing = false WHERE capability = which AND open AND epoch < target;
     IF FOUND OR EXISTS (SELECT FROM strangler.side WHERE capability = which AND open AND epoch = target) THEN
@@ -346,7 +354,8 @@ END $$;
 
 -- The marker and the sequences' positions in one round trip; a plain insert, for an upsert of a row that the other
 -- side lacks never arrives.
-CREATE OR REPLACE FUNCTION strangler.mark(which text, marker uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.mark(which text, marker uuid) RETURNS jsonb LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO strangler.marker (capability, id) VALUES (which, marker);
     RETURN strangler.sequence_positions(which);
@@ -383,7 +392,8 @@ BEGIN
 END $$;
 
 -- The same, and the note that this side is ready for `target`.
-CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM strangler.advance_sequences(which, positions);
     UPDATE strangler.side SET prepared = target WHERE capability = which AND NOT open AND epoch <= target;
@@ -395,7 +405,8 @@ END $$;
 
 -- Compiles, plans and reads from the catalogue, before the pause, what this session will need in it. On a closed side it
 -- moves sequences that lie behind the rows, as the switch would.
-CREATE OR REPLACE FUNCTION strangler.warm(which text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION strangler.warm(which text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t text;
 BEGIN

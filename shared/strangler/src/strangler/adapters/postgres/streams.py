@@ -23,7 +23,7 @@ SELECT s.active, {lost},
        pg_wal_lsn_diff(pg_current_wal_flush_lsn(), s.restart_lsn)::bigint,
        extract(epoch FROM r.replay_lag)::float8
 FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
-WHERE s.slot_name = %s
+WHERE s.slot_name = %s AND s.database = current_database()
 """
 # The subscriptions of all databases of a server are in one catalog.
 PRESENT = """
@@ -36,21 +36,52 @@ FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = c
 LEFT JOIN pg_subscription_rel r ON r.srsubid = s.oid LEFT JOIN pg_stat_subscription_stats t ON t.subid = s.oid
 WHERE s.subname = %s AND s.subenabled GROUP BY s.oid
 """
+ELSEWHERE = """
+SELECT coalesce('the database ' || database || '''s', 'a physical one') FROM pg_replication_slots
+WHERE slot_name = %s AND database IS DISTINCT FROM current_database()
+"""
 ENDING = 15.0  # seconds in which a walsender lets go of its slot
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """``capability`` in one direction, from ``publisher`` (a DSN the subscriber's server can use)."""
+    """``capability`` in one direction, from ``database`` at ``publisher``, a DSN that the subscriber's server can use.
+
+    Slots are the server's: each is asked for by its name and the database of the session.
+    """
 
     capability: str
     direction: str
     publisher: str
+    database: str
 
     @property
     def name(self) -> str:
         """What publication, slot and subscription are called."""
-        return names.stream(self.capability, self.direction)
+        return names.stream(self.database, self.capability, self.direction)
+
+    @property
+    def known_as(self) -> tuple[str, str]:
+        """The same, and what a move that began before names had a database in them goes by."""
+        return self.name, names.stream_before(self.capability, self.direction)
+
+    def subscribed_as(self, subscriber: Connection) -> str | None:
+        """The subscription's name, if there is one."""
+        return next((name for name in self.known_as if scalar(subscriber, PRESENT, name)), None)
+
+    def require_free(self, publisher: Connection) -> None:
+        """No other database of the server has a slot of this name.
+
+        Raises:
+            PreflightError: naming the one that has.
+        """
+        row = publisher.execute(ELSEWHERE, (self.name,)).fetchone()
+        if row is not None:
+            raise PreflightError(
+                f"the slot {self.name} of this server is {row[0]}",
+                place=describe(publisher.info.dsn),
+                remedy="see who made it, and drop it with pg_drop_replication_slot where nobody needs it",
+            )
 
     def publish(self, connection: Connection, tables: Sequence[Table]) -> None:
         """Creates the publication on the publisher, the marker's rows of this capability among it."""
@@ -113,12 +144,11 @@ class Stream:
 
     def unsubscribe(self, connection: Connection) -> None:
         """Removes the subscription, if it is there, without speaking to the publisher."""
-        if not scalar(connection, PRESENT, self.name):
-            return
-        name = sql.Identifier(self.name)
-        connection.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(name))
-        connection.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(name))
-        connection.execute(sql.SQL("DROP SUBSCRIPTION {}").format(name))
+        while present := self.subscribed_as(connection):
+            name = sql.Identifier(present)
+            connection.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(name))
+            connection.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(name))
+            connection.execute(sql.SQL("DROP SUBSCRIPTION {}").format(name))
 
     def withdraw(self, connection: Connection) -> None:
         """Removes slot and publication on the publisher, if they are there.
@@ -126,23 +156,22 @@ class Stream:
         Raises:
             MoveError: when a walsender does not let go of the slot.
         """
-        connection.execute(
-            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
-            "WHERE slot_name = %s AND active_pid IS NOT NULL",
-            (self.name,),
-        )
-        free = "SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s AND active)"
-        if not wait_until(connection, free, (self.name,), within=ENDING, interval=0.01):
+        for name in self.known_as:
+            self._withdraw(connection, name)
+
+    @staticmethod
+    def _withdraw(connection: Connection, name: str) -> None:
+        slot = "FROM pg_replication_slots WHERE slot_name = %s AND database = current_database()"
+        connection.execute(f"SELECT pg_terminate_backend(active_pid) {slot} AND active_pid IS NOT NULL", (name,))
+        free = f"SELECT NOT EXISTS (SELECT {slot} AND active)"
+        if not wait_until(connection, free, (name,), within=ENDING, interval=0.01):
             raise MoveError(
-                f"the slot {self.name} is still in use",
+                f"the slot {name} is still in use",
                 place=describe(connection.info.dsn),
                 remedy="see pg_replication_slots for who holds it, then run the command again",
             )
-        connection.execute(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
-            (self.name,),
-        )
-        connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self.name)))
+        connection.execute(f"SELECT pg_drop_replication_slot(slot_name) {slot}", (name,))
+        connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))
 
     def state(self, publisher: Connection, subscriber: Connection) -> StreamState:
         """What both ends say of it now."""
@@ -150,10 +179,13 @@ class Stream:
         lost = "s.wal_status = 'lost'"
         if publisher.info.server_version >= 170000:
             lost += " OR s.invalidation_reason IS NOT NULL"
-        slot = publisher.execute(SLOT.replace("{lost}", lost).encode(), (self.name,)).fetchone()
-        subscription = subscriber.execute(SUBSCRIPTION, (self.name,)).fetchone()
+        name = self.subscribed_as(subscriber) or self.name
+        slot = publisher.execute(SLOT.replace("{lost}", lost).encode(), (name,)).fetchone()
+        subscription = subscriber.execute(SUBSCRIPTION, (name,)).fetchone()
         if slot is None or subscription is None:
-            return StreamState(self.direction, exists=slot is not None or subscription is not None)
+            # A subscription whose slot is gone, or another database's by now, gets nothing any more.
+            taken = slot is None and subscription is not None
+            return StreamState(self.direction, exists=slot is not None or subscription is not None, lost=taken)
         active, gone, lag, retained, seconds = slot
         return StreamState(
             self.direction,

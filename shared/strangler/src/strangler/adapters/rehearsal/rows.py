@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from strangler.adapters.postgres.connection import Connection
+from strangler.adapters.postgres.ordering import EQUALITY
 from strangler.domain.errors import ConfigurationError
 from strangler.ports.rehearsal import Found, Text
 
@@ -24,6 +25,7 @@ class PostgresRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._types = cache(self._read_types)
+        self._equalities = cache(self._read_equalities)
 
     def find(
         self, table: str, key: Sequence[str], columns: Sequence[str], values: Sequence[tuple[Text, ...]]
@@ -75,7 +77,7 @@ class PostgresRows:
             return False
 
     def _query(self, table: str, key: Sequence[str], columns: Sequence[str]) -> sql.Composed:
-        types = self._types(table)
+        types, equal = self._types(table), self._equalities(table)
         missing = [column for column in (*key, *columns) if column not in types]
         if missing:
             raise ConfigurationError(
@@ -90,13 +92,13 @@ class PostgresRows:
             "JOIN {table} AS held ON {matches}"
         ).format(
             results=sql.SQL(", ").join(
-                [sql.SQL("number")] + [sql.SQL("held.{}::text").format(sql.Identifier(name)) for name in columns]
+                [sql.SQL("wanted.number")] + [sql.SQL("held.{}::text").format(sql.Identifier(name)) for name in columns]
             ),
             arrays=sql.SQL(", ").join(arrays),
             wanted=sql.SQL(", ").join(wanted),
             table=_name(table),
             matches=sql.SQL(" AND ").join(
-                sql.SQL("held.{} = {}").format(sql.Identifier(column), name)
+                sql.SQL("held.{} {} wanted.{}").format(sql.Identifier(column), sql.SQL(equal[column]), name)
                 for column, name in zip(key, wanted, strict=True)
             ),
         )
@@ -108,6 +110,14 @@ class PostgresRows:
             "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
             (_name(table).as_string(self._connection),),
         )
+        return dict(rows.fetchall())
+
+    def _read_equalities(self, table: str) -> dict[str, str]:
+        """How the values of each column are compared."""
+        query = sql.SQL(
+            "SELECT attname, {} FROM pg_attribute a WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+        ).format(sql.SQL(EQUALITY))
+        rows = self._connection.execute(query, (_name(table).as_string(self._connection),))
         return dict(rows.fetchall())
 
     def _fresh_key(self, table: str) -> dict[str, str] | None:
@@ -129,7 +139,8 @@ class PostgresRows:
 
 
 def _name(table: str) -> sql.Identifier:
-    return sql.Identifier(*table.split("."))
+    schema, _, name = table.rpartition(".")
+    return sql.Identifier(schema or "public", name)
 
 
 def _matches(key: Mapping[str, Text]) -> sql.Composed:
