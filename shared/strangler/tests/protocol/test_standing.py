@@ -229,8 +229,8 @@ NAMED = [
     ),
     (
         "service",
-        "ALTER PUBLICATION strangler_yard_crates_reverse DROP TABLE strangler.marker",
-        "the publication strangler_yard_crates_reverse lacks strangler.marker",
+        "ALTER PUBLICATION strangler_depot_crates_reverse DROP TABLE strangler.marker",
+        "the publication strangler_depot_crates_reverse lacks strangler.marker",
     ),
     ("monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE yard_setting", "has yard_setting besides"),
     ("monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLES IN SCHEMA audit", "publishes something else"),
