@@ -165,6 +165,22 @@ def test_a_move_that_an_older_version_began_queues_what_constraints_point_at(gro
         assert queued(here) == [("Crate", None, {"id": str(id), "Label": label})]
 
 
+def test_what_has_come_to_point_there_since_the_move_began_is_queued_once_serve_has_looked(ground: Yard) -> None:
+    ground.move_to_service()
+    with ground.monolith() as here:
+        here.execute("CREATE TABLE audit.late (label text)")
+    made = with_references(ground, Reference("audit.late", "label", to="Crate.Label"))
+    with made.working() as parts:
+        assert parts.replication.readdress() == ["deletions of Crate are queued with id, Label now"]
+    with made.working() as parts:
+        assert parts.replication.readdress() == []
+
+    id, label = delete_crate(made)
+
+    with made.monolith() as here:
+        assert queued(here) == [("Crate", None, {"id": str(id), "Label": label})]
+
+
 def test_an_older_version_s_schema_takes_the_new_one_s_rows_and_rights(ground: Yard) -> None:
     old = subprocess.run(
         ["git", "show", "e286b58:shared/strangler/src/strangler/adapters/postgres/side.sql"],

@@ -119,6 +119,31 @@ def _queue_orphans(
         )
 
 
+QUEUED = """
+SELECT s.keys -> %s FROM strangler.side s
+WHERE s.capability = %s AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s AND tgname = %s)
+"""
+QUEUE_MORE = "UPDATE strangler.side SET keys = keys || jsonb_build_object(%s::text, %s::jsonb) WHERE capability = %s"
+
+
+def queue_more(
+    connection: Connection, *, capability: str, tables: Sequence[Table], keys: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Queues deletions with the columns that something has come to point at since the move began; says which.
+
+    Only of tables that have the trigger: to make one, all writers would have to be waited for.
+    """
+    changed = []
+    for table in (table for table in tables if table.name in keys):
+        row = connection.execute(QUEUED, (table.qualified, capability, table.oid, names.ORPHAN)).fetchone()
+        known: list[str] = (row[0] or []) if row else list(keys[table.name])
+        more = [column for column in keys[table.name] if column not in known]
+        if more:
+            connection.execute(QUEUE_MORE, (table.qualified, Jsonb(known + more), capability))
+            changed.append(f"deletions of {table.name} are queued with {', '.join(known + more)} now")
+    return changed
+
+
 ORPHANS = """
 SELECT count(*) FILTER (WHERE attempts = 0), count(*) FILTER (WHERE attempts > 0),
        coalesce((SELECT max(rows) FROM strangler.swept WHERE capability = %(capability)s), 0)

@@ -327,7 +327,7 @@ class PostgresReplication:
         return proof
 
     def readdress(self) -> list[str]:
-        """Brings the addresses and routes that the move has written down to what the configuration says now.
+        """Brings the addresses, routes and references that the move has written down to what is configured now.
 
         Returns what was changed.
 
@@ -344,6 +344,9 @@ class PostgresReplication:
             known = addresses.Known(self.capability.name, self.urls[peer], self._routes())
             if addresses.lead_to_peer(self.session(side), known):
                 changed.append(f"the {side} now knows the {peer} at {known.peer_url}, and the present routes")
+        if "keys" not in self._looked_at:
+            self._looked_at.add("keys")
+            changed += self._queue_more()
         return changed + [f"the {side} now knows the present sequences" for side in self._name_sequences()]
 
     def end_forward(self) -> None:
@@ -476,6 +479,13 @@ class PostgresReplication:
 
     def _pointers(self) -> list[Pointer]:
         return references.pointers(self.session(MONOLITH), self.project, self.capability, self.tables(MONOLITH))
+
+    def _queue_more(self) -> list[str]:
+        if self.dropped():
+            return []
+        return fences.queue_more(
+            self.session(MONOLITH), capability=self.capability.name, tables=self.tables(MONOLITH), keys=self._keys()
+        )
 
     def _keys(self) -> dict[str, list[str]]:
         return references.keys(self._pointers(), self.tables(MONOLITH))
