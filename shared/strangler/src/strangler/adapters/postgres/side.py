@@ -211,7 +211,7 @@ class PostgresSide:
         """Moved tables that are being vacuumed: behind one, a lock waits for its end."""
         rows = self.connection.execute(
             "SELECT p.relid::regclass::text FROM strangler.side s, unnest(s.tables) t "
-            "JOIN pg_stat_progress_vacuum p ON p.relid = t::regclass WHERE s.capability = %s",
+            "JOIN pg_stat_progress_vacuum p ON p.relid = to_regclass(t) WHERE s.capability = %s",
             (self.capability,),
         ).fetchall()
         return [row[0] for row in rows]
