@@ -151,8 +151,8 @@ DECLARE
     t text;
 BEGIN
     FOREACH t IN ARRAY (SELECT tables FROM strangler.side WHERE capability = which) LOOP
-        -- A partition that was dropped needs no fence.
-        CONTINUE WHEN to_regclass(t) IS NULL;
+        -- A partition that was dropped needs no fence; a name without schema that leads nowhere is an error.
+        CONTINUE WHEN to_regclass(t) IS NULL AND cardinality(parse_ident(t)) > 1;
         PERFORM strangler.turn_fence(t, opened);
     END LOOP;
 END $$;
@@ -171,7 +171,7 @@ CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUA
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE',
         (SELECT string_agg('ONLY ' || t, ', ' ORDER BY t) FROM strangler.side, unnest(tables) t
-         WHERE capability = which AND to_regclass(t) IS NOT NULL));
+         WHERE capability = which AND (to_regclass(t) IS NOT NULL OR cardinality(parse_ident(t)) = 1)));
 END $$;
 
 -- Fences an owner: from open at `expected` to closed at `target`, or not at all.
