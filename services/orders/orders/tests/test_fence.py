@@ -18,7 +18,7 @@ from orders.tests.placing import cancel, place
 MILK = 11
 SIDE_SQL = Path(__file__).resolve().parents[4] / "shared/strangler/src/strangler/adapters/postgres/side.sql"
 ROUTES = [{"methods": [], "pattern": "/api/v1/orders.*"}]
-TABLES = ["orders_order", "orders_saga"]
+TABLES = ["public.orders_order", "public.orders_saga"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,7 +16,7 @@ from users.models import User
 
 SIDE_SQL = Path(__file__).resolve().parents[4] / "shared/strangler/src/strangler/adapters/postgres/side.sql"
 ROUTES = [{"methods": [], "pattern": "/api/v1/(users|auth).*"}]
-TABLE = "users_user"
+TABLE = "public.users_user"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,7 +11,7 @@ import psycopg
 from django.db import connection
 
 SIDE_SQL = Path(__file__).resolve().parents[3] / "strangler/src/strangler/adapters/postgres/side.sql"
-TABLES = ("library_book", "books_inbox")
+TABLES = ("public.library_book", "public.books_inbox")
 
 
 class Side:

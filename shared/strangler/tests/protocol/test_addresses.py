@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from servers import Cluster, Connection, eventually
+from strangler.application.ending import complete
 from strangler.application.watch import patrol
 from strangler.domain.errors import PreflightError
 from strangler.domain.project import Database
@@ -120,7 +121,7 @@ def test_a_side_learns_where_the_other_s_process_has_gone_and_which_routes_there
 def test_after_the_end_only_what_is_left_is_followed(moving: Yard) -> None:
     moving.switch()
     with moving.working() as parts:
-        parts.replication.end_forward()
+        complete(parts, drop=False, unused_for=0)
 
     led_astray(moving, "reverse")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from servers import Cluster, eventually
 from strangler.application.ending import cancel
+from strangler.application.watch import patrol
 from strangler.domain.errors import PreflightError, RefusedError
 from yard import Yard, contents, footprint, grant_all, yard
 
@@ -106,6 +107,34 @@ def test_a_role_that_may_not_read_where_a_subscription_leads_gives_a_stopped_one
             assert len(fresh.replication.readdress()) == 1
 
         eventually(lambda: parts.replication.streams()[0].active)
+
+
+def test_a_role_turns_fences_right_and_finds_nothing_where_nothing_is(owned: Yard) -> None:
+    grant_all(owned)
+    owned.start()
+    owned.verify()
+    assert owned.doctor() == []
+    for side in ("monolith", "service"):
+        with owned.side(side) as connection:
+            connection.execute("ALTER TABLE visit DISABLE TRIGGER ALL; ALTER TABLE visit ENABLE TRIGGER ALL")
+    told: list[str] = []
+
+    with owned.working() as parts:
+        patrol(parts, lambda _, what: told.append(what))
+
+    assert len(told) == 3
+    assert owned.doctor() == []
+    owned.verify()
+    owned.switch()
+
+
+def test_a_sequence_that_the_role_may_not_set_is_refused(owned: Yard) -> None:
+    grant_all(owned)
+    with owned.service() as connection:
+        connection.execute("ALTER SEQUENCE visit_codes OWNER TO CURRENT_USER")
+
+    with pytest.raises(PreflightError, match="this role may not read and set its sequence there"):
+        owned.start()
 
 
 def test_a_deletion_that_arrives_is_queued_though_the_owner_of_the_table_may_write_no_queue(

@@ -14,6 +14,7 @@ import urllib3
 from envoys import free_port
 from servers import eventually
 from strangler.adapters.postgres import installed
+from strangler.application import gates
 from strangler.application.ending import complete
 from strangler.application.status import status
 from strangler.application.watch import patrol
@@ -291,6 +292,31 @@ def test_what_cannot_be_turned_right_is_named_and_stops_every_step(
     with moving.monolith() as connection:
         row = connection.execute("SELECT open, epoch FROM strangler.side").fetchone()
     assert row == (True, 1)
+
+
+def test_sessions_that_no_fence_stops_are_named(moving: Yard) -> None:
+    with moving.service() as connection:
+        connection.execute("ALTER DATABASE depot SET session_replication_role = replica")
+        try:
+            assert any("sessions of everybody begin with" in finding.message for finding in moving.doctor())
+        finally:
+            connection.execute("ALTER DATABASE depot RESET session_replication_role")
+    assert moving.doctor() == []
+
+
+def test_a_partition_that_is_dropped_while_nobody_serves_keeps_no_side_from_being_lifted(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("SELECT strangler.close_side('crates', 1, 2)")
+        connection.execute("UPDATE strangler.move SET epoch = 2")
+        connection.execute("DROP TABLE reading_old")
+        execute(moving, "service", "DROP TABLE reading_old")
+        with moving.working() as parts:
+            assert all(gate.found for gate in gates.measure(parts, parts.ledger.move("crates"), lambda _: None))
+
+        assert patrolled(moving)[0] == "lifted the monolith"
+
+        assert refused(connection, WRITE) is None
+    assert moving.doctor() == []
 
 
 def test_a_function_that_was_replaced_is_put_back_by_verify(moving: Yard) -> None:

@@ -22,7 +22,7 @@ HOLDERS = """
 SELECT DISTINCT ON (a.pid) a.pid, coalesce(a.usename, ''), a.application_name, coalesce(a.state, 'unknown'),
        coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8, coalesce(a.query, '')
 FROM unnest(%s::text[]) t
-JOIN pg_locks l ON l.relation = t::regclass AND l.granted
+JOIN pg_locks l ON l.relation = to_regclass(t) AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE a.pid <> pg_backend_pid() AND a.backend_type NOT LIKE 'logical replication %%'

@@ -214,7 +214,7 @@ class PostgresSide:
         rows = self.connection.execute(
             # Other databases of the server are vacuumed too, and have tables of the same number.
             "SELECT regexp_replace(p.relid::regclass::text, '^public[.]', '') FROM strangler.side s, "
-            "unnest(s.tables) t JOIN pg_stat_progress_vacuum p ON p.relid = t::regclass "
+            "unnest(s.tables) t JOIN pg_stat_progress_vacuum p ON p.relid = to_regclass(t) "
             "AND p.datname = current_database() WHERE s.capability = %s",
             (self.capability,),
         ).fetchall()

@@ -227,6 +227,8 @@ DECLARE
     t text;
 BEGIN
     FOREACH t IN ARRAY (SELECT tables FROM strangler.side WHERE capability = which) LOOP
+        -- A partition that was dropped needs no fence; a name without schema that leads nowhere is an error.
+        CONTINUE WHEN to_regclass(t) IS NULL AND cardinality(parse_ident(t)) > 1;
         PERFORM strangler.turn_fence(t, opened);
     END LOOP;
 END $$;
@@ -245,7 +247,8 @@ CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUA
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE',
-        (SELECT string_agg('ONLY ' || t, ', ' ORDER BY t) FROM strangler.side, unnest(tables) t WHERE capability = which));
+        (SELECT string_agg('ONLY ' || t, ', ' ORDER BY t) FROM strangler.side, unnest(tables) t
+         WHERE capability = which AND (to_regclass(t) IS NOT NULL OR cardinality(parse_ident(t)) = 1)));
 END $$;
 
 -- Fences an owner: from open at `expected` to closed at `target`, or not at all.
@@ -311,7 +314,7 @@ BEGIN
                        THEN format(' from %I.%I', sn.nspname, s.relname) ELSE '' END,
            c.oid::regclass, a.attname, a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), s.oid::regclass
     FROM strangler.side, unnest(tables) t
-    JOIN pg_class c ON c.oid = t::regclass AND NOT c.relispartition
+    JOIN pg_class c ON c.oid = to_regclass(t) AND NOT c.relispartition
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     CROSS JOIN LATERAL (
@@ -411,6 +414,7 @@ DECLARE
     t text;
 BEGIN
     FOREACH t IN ARRAY coalesce((SELECT tables FROM strangler.side WHERE capability = which), '{}') LOOP
+        CONTINUE WHEN to_regclass(t) IS NULL;
         EXECUTE format('SELECT FROM %s LIMIT 0', t);
     END LOOP;
     UPDATE strangler.side SET pausing = pausing WHERE false;

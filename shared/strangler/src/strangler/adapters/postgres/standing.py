@@ -46,7 +46,12 @@ SELECT jsonb_build_object(
         AND k.conrelid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)),
     'strays', (SELECT jsonb_agg(g.tgrelid::regclass::text) FROM pg_trigger g
         WHERE g.tgname = %(fence)s AND g.tgrelid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)
+          AND g.tgrelid <> to_regclass('strangler.drill')
           AND starts_with(encode(g.tgargs, 'escape'), %(capability)s || '\000')),
+    'bypasses', (SELECT jsonb_agg(coalesce(quote_ident(rolname), 'everybody')) FROM pg_db_role_setting s
+        LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
+        WHERE (s.setdatabase = 0 OR d.datname = current_database())
+          AND setconfig && ARRAY['session_replication_role=replica']),
     'functions', (SELECT jsonb_agg(jsonb_build_array(p.proname, md5(p.prosrc))) FROM pg_proc p
         WHERE p.pronamespace = to_regnamespace('strangler')),
     'installed', obj_description(to_regnamespace('strangler'), 'pg_namespace'),
@@ -190,6 +195,12 @@ def _tables(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]
             expected.side,
             f"{made} has been made since the move began: nothing of it is streamed, and no fence guards it",
             "cancel the move and start it anew: it will know it then",
+        )
+    for who in found["bypasses"] or []:
+        yield Deviation(
+            expected.side,
+            f"sessions of {who} begin with session_replication_role = replica: no fence stops them",
+            "ALTER ROLE … or ALTER DATABASE … RESET session_replication_role",
         )
     for stray in strays:
         yield Deviation(
