@@ -18,6 +18,7 @@ from chassis.patience import PatientSocket, Slow
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 from library.programs import MIGRATE, WEB, Running, run
+from library.waiting import until
 from library.wire import Wire
 from server_node import ServerNode
 
@@ -80,6 +81,27 @@ def test_no_more_than_the_limit_is_taken(wire: Wire, settings: Any, raw: bytes, 
 ])  # fmt: skip
 def test_a_body_that_ends_too_soon_reaches_no_view(wire: Wire, raw: bytes) -> None:
     assert wire.send(raw, end=True)[0].status == 400
+
+
+def test_the_gateway_may_say_a_smaller_limit(wire: Wire, settings: Any) -> None:
+    settings.CHASSIS_MAX_BODY = 1000
+    chunk = b"64\r\n" + b"x" * 100 + b"\r\n"
+    told = head("Transfer-Encoding: chunked\r\nX-Strangler-Max-Body: 150") + chunk
+
+    assert wire.send(told + b"0\r\n\r\n")[0].status == 404
+    assert wire.send(told + chunk + b"0\r\n\r\n")[0].status == 413
+
+
+def test_few_threads_wait_for_bodies_of_unsaid_length(wire: Wire, settings: Any) -> None:
+    settings.CHASSIS_HOLD_LIMIT = 1
+    with socket.create_connection(wire.address) as sender:
+        sender.sendall(head("Transfer-Encoding: chunked") + b"5\r\nx")
+        until(lambda: body._receiving._count == 1)
+
+        answer, _ = wire.send(head("Transfer-Encoding: chunked") + b"0\r\n\r\n")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert wire.send(head("Content-Length: 1") + b"x")[0].status == 404
+    until(lambda: body._receiving._count == 0)
 
 
 def test_a_body_that_comes_too_slowly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,9 @@ takes a place at work, and where the server can say how long it has waited (`cha
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -18,6 +21,8 @@ from chassis import options
 from chassis.patience import Slow
 
 PIECE = 1 << 16
+WHOLE = 1 << 20  # what the gateway keeps until it is whole
+TOLD = "HTTP_X_STRANGLER_MAX_BODY"
 KEPT = "chassis.body"  # in each request's environment, which its copies share
 # What a first run may have hung on a request; all else is what came, or what stands before the fence has added.
 TRACES = ("_body", "_post", "_files", "_post_parse_error", "resolver_match")
@@ -29,6 +34,8 @@ class RefusedBody(Exception):  # noqa: N818  an answer, not a fault
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.answer = JsonResponse({"detail": detail}, status=status)
+        if status == 503:
+            self.answer["Retry-After"] = "1"
 
 
 class Body:
@@ -97,10 +104,11 @@ class Body:
 
     def _receive(self, environ: dict[str, Any]) -> None:
         source, declared = environ["wsgi.input"], _declared(environ)
-        limit = options.max_body()
+        limit = _limit(environ)
         if (declared or 0) > limit:
             raise _too_large(limit)
-        self._take(source, declared, limit)
+        with _receiving.one(large=declared is None or declared > WHOLE):
+            self._take(source, declared, limit)
 
     def _take(self, source: Any, declared: int | None, limit: int) -> None:
         """``declared`` bytes, or all there are where nobody has said how many."""
@@ -112,6 +120,30 @@ class Body:
             raise _too_large(limit)
         if declared is not None and left:
             raise RefusedBody(400, "The body ended before its length.")
+
+
+class Receiving:
+    """How many threads wait for bodies that come as they come: half at most, so that the others go on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    @contextmanager
+    def one(self, *, large: bool) -> Iterator[None]:
+        """Raises RefusedBody where too many wait already; small bodies are there at once, and are not counted."""
+        with self._lock:
+            if large and self._count >= options.hold_limit():
+                raise RefusedBody(503, "Too many large bodies are on their way here; try again.")
+            self._count += large
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= large
+
+
+_receiving = Receiving()
 
 
 def of(request: WSGIRequest) -> Body:
@@ -133,6 +165,12 @@ def release(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBas
     if isinstance(body, Body):
         response._resource_closers.append(body.close)  # type: ignore[attr-defined]
     return response
+
+
+def _limit(environ: dict[str, Any]) -> int:
+    """The project's, or that of the route, as the gateway says."""
+    told = str(environ.get(TOLD) or "")
+    return min(options.max_body(), int(told)) if told.isdecimal() else options.max_body()
 
 
 def _declared(environ: dict[str, Any]) -> int | None:

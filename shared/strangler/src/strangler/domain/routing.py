@@ -10,6 +10,7 @@ from strangler.domain.route import Route
 
 SIDE_HEADER = "x-strangler-to"
 CAPABILITY_HEADER = "x-strangler-capability"
+LIMIT_HEADER = "x-strangler-max-body"
 # Seconds for an answer to what a capability claims, where its route says nothing.
 ROUTE_TIMEOUT = 30.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

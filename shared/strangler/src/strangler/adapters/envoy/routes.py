@@ -10,9 +10,9 @@ Processes see paths decoded, and may claim one that no route matches as it is wr
 its capability too, and where its path leads nowhere that does.
 
 Note "limits": what a capability claims is answered within ROUTE_TIMEOUT, since a pause is in it; what none claims may
-take any time, as long as something moves. A body is kept until it is whole: processes have few threads, and whoever
-sends slowly holds none. Only bodies above BUFFERED are passed on as they come, and refused by what they say of their
-length; the process counts what comes of unsaid length.
+take any time, as long as something moves. A body up to BUFFERED is kept until it is whole: processes have few threads,
+and whoever sends slowly holds none. Memory has an end too, so larger ones, and those of unsaid length, are passed on as
+they come: the process lets few of its threads wait for them, and counts them up to the limit that the route tells it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from strangler.adapters.envoy import files
 from strangler.adapters.envoy.bootstrap import BUFFER_BYTES, ROUTE_CONFIGURATION
 from strangler.adapters.envoy.buffering import UNBUFFERED, buffered
 from strangler.adapters.envoy.closing import closed_route
-from strangler.domain.project import MAX_BODY
 from strangler.domain.route import Route
 from strangler.domain.routing import (
     CAPABILITY_HEADER,
+    LIMIT_HEADER,
     ROUTE_TIMEOUT,
     SIDE_HEADER,
     CapabilityRoutes,
@@ -40,7 +40,7 @@ from strangler.domain.routing import (
 # Without a byte in either direction.
 IDLE_TIMEOUT = 60.0
 LONG_IDLE_TIMEOUT = 300.0
-BUFFERED = MAX_BODY
+BUFFERED = BUFFER_BYTES
 MAX_BOUNCES = 4
 
 Document = dict[str, Any]
@@ -135,16 +135,23 @@ def _route(name: str, match: Document, target: Document, route: Route, timeout: 
 
 
 def _with_limit(route: Document, most: int) -> Iterator[Document]:
-    """The route as Envoy knows it, after the one that refuses its bodies if need be."""
+    """The route as Envoy knows it, by what a request says of its length; see the note "limits"."""
     limit = route.pop("max_body") or most
-    if limit <= BUFFERED:
-        buffering = buffered(max_request_bytes=limit)
+    told = {"header": {"key": LIMIT_HEADER, "value": str(limit)}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    route = {**route, "request_headers_to_add": [told]}
+    refused = {"name": "too-large", "match": route["match"], "direct_response": {"status": 413}}
+    yield {**_of_length(refused, limit + 1, 2**63 - 1), **UNBUFFERED}
+    if limit > BUFFERED:
+        yield {**_of_length(route, 0, BUFFERED + 1), **buffered(max_request_bytes=BUFFERED)}
+        yield {**route, **UNBUFFERED}
     else:
-        buffering = UNBUFFERED
-        longer = {"name": "content-length", "range_match": {"start": limit + 1, "end": 2**63 - 1}}
-        match = {**route["match"], "headers": [*route["match"]["headers"], longer]}
-        yield {"name": "too-large", "match": match, "direct_response": {"status": 413}, **UNBUFFERED}
-    yield {**route, **buffering}
+        yield {**route, **buffered(max_request_bytes=limit)}
+
+
+def _of_length(route: Document, start: int, end: int) -> Document:
+    match = route["match"]
+    length = {"name": "content-length", "range_match": {"start": start, "end": end}}
+    return {**route, "match": {**match, "headers": [*match["headers"], length]}}
 
 
 def _target(clusters: Mapping[str, str], weights: Mapping[str, int]) -> Document:
