@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from chassis import answers, doorstep, hostile
 from chassis.errors import Busy
+from django.contrib.auth.models import User
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig, TooManyFieldsSent
 from django.core.wsgi import get_wsgi_application
 from django.db import DataError, IntegrityError, connection, transaction
@@ -98,6 +99,8 @@ urlpatterns = [
     path("cut-off", CutOff.as_view()),
     path("plainly-stores", lambda request: HttpResponse(store(request.GET["number"]))),
     path("plainly-divides", lambda request: HttpResponse(divide())),
+    path("plainly-looks", lambda request: HttpResponse(list(User.objects.filter(pk=request.GET["pk"])))),
+    path("plainly-errs", lambda request: HttpResponse(list(User.objects.filter(pk="mine")))),
     path("only-get", lambda request: HttpResponseNotAllowed(["GET"])),
     path("fields", _raising(TooManyFieldsSent())),
     path("big", _raising(RequestDataTooBig())),
@@ -174,6 +177,11 @@ def test_a_value_that_only_the_database_refuses_is_the_request_s_fault(client, a
     assert answer.status_code == 400
     assert answer.json() == {"detail": answers.REFUSED}
     assert "value_refused" in caplog.text
+
+
+def test_a_text_in_place_of_a_number_is_the_request_s_fault_if_it_was_sent(client):
+    assert client.get("/plainly-looks?pk=x%00").status_code == 400
+    assert client.get("/plainly-errs?pk=x").status_code == 500
 
 
 @pytest.mark.parametrize("address", ["/divides", "/plainly-divides"])
