@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import psycopg
 import pytest
@@ -91,6 +92,7 @@ class CutOff(Stores):
 
 
 urlpatterns = [
+    path("<str:text>/said", lambda request, text: HttpResponse(f"{text} {request.path_info}".encode())),
     path("plain", lambda request: HttpResponse("plain")),
     path("stores", Stores.as_view()),
     path("divides", Divides.as_view()),
@@ -286,3 +288,13 @@ def test_the_doorstep_is_there_before_django_is_set_up():
     code = "from chassis.doorstep import guarded; guarded(lambda environ, start_response: [])"
 
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "DJANGO_SETTINGS_MODULE": ""}, check=True)
+
+
+@pytest.mark.parametrize("text", ["caf%C3%A9", "%E5%95%86", "%D9%A3", "%25C3%25A9", "a%20b"])
+def test_a_path_is_decoded_once(client, text):
+    application = doorstep.guarded(get_wsgi_application())
+    path = f"/{text}/said"
+
+    status, _, body = hostile.answer(application, hostile.Ask("GET", path, path))
+
+    assert (status, body.decode()) == (200, f"{unquote(text)} {unquote(path)}")
