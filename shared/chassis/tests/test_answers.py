@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import psycopg
 import pytest
 from chassis import answers, doorstep, hostile
 from chassis.errors import Busy
+from django.contrib.auth.models import User
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig, TooManyFieldsSent
 from django.core.wsgi import get_wsgi_application
 from django.db import DataError, IntegrityError, connection, transaction
@@ -90,6 +92,7 @@ class CutOff(Stores):
 
 
 urlpatterns = [
+    path("<str:text>/said", lambda request, text: HttpResponse(f"{text} {request.path_info}".encode())),
     path("plain", lambda request: HttpResponse("plain")),
     path("stores", Stores.as_view()),
     path("divides", Divides.as_view()),
@@ -98,6 +101,8 @@ urlpatterns = [
     path("cut-off", CutOff.as_view()),
     path("plainly-stores", lambda request: HttpResponse(store(request.GET["number"]))),
     path("plainly-divides", lambda request: HttpResponse(divide())),
+    path("plainly-looks", lambda request: HttpResponse(list(User.objects.filter(pk=request.GET["pk"])))),
+    path("plainly-errs", lambda request: HttpResponse(list(User.objects.filter(pk="mine")))),
     path("only-get", lambda request: HttpResponseNotAllowed(["GET"])),
     path("fields", _raising(TooManyFieldsSent())),
     path("big", _raising(RequestDataTooBig())),
@@ -174,6 +179,11 @@ def test_a_value_that_only_the_database_refuses_is_the_request_s_fault(client, a
     assert answer.status_code == 400
     assert answer.json() == {"detail": answers.REFUSED}
     assert "value_refused" in caplog.text
+
+
+def test_a_text_in_place_of_a_number_is_the_request_s_fault_if_it_was_sent(client):
+    assert client.get("/plainly-looks?pk=x%00").status_code == 400
+    assert client.get("/plainly-errs?pk=x").status_code == 500
 
 
 @pytest.mark.parametrize("address", ["/divides", "/plainly-divides"])
@@ -278,3 +288,13 @@ def test_the_doorstep_is_there_before_django_is_set_up():
     code = "from chassis.doorstep import guarded; guarded(lambda environ, start_response: [])"
 
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "DJANGO_SETTINGS_MODULE": ""}, check=True)
+
+
+@pytest.mark.parametrize("text", ["caf%C3%A9", "%E5%95%86", "%D9%A3", "%25C3%25A9", "a%20b"])
+def test_a_path_is_decoded_once(client, text):
+    application = doorstep.guarded(get_wsgi_application())
+    path = f"/{text}/said"
+
+    status, _, body = hostile.answer(application, hostile.Ask("GET", path, path))
+
+    assert (status, body.decode()) == (200, f"{unquote(text)} {unquote(path)}")

@@ -111,7 +111,7 @@ class AnswersMiddleware:
         """For views that are not REST framework's, such as the admin's."""
         if isinstance(exception, APIException):
             return _plain(exception)
-        if not is_unstorable(exception):
+        if not is_unstorable(exception) and not _is_no_number_that_was_sent(request, exception):
             return None
         logger.warning("value_refused", exc_info=exception)
         return detail(400, REFUSED)
@@ -142,6 +142,14 @@ def handler500(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """``CSRF_FAILURE_VIEW``."""
     return detail(403, reason)
+
+
+def _is_no_number_that_was_sent(request: HttpRequest, error: Exception) -> bool:
+    """Whether a field of a model was compared with a text of the request: the admin's actions and choices do so."""
+    if type(error) is not ValueError or "expected a number but got" not in str(error):
+        return False
+    sent = (text for given in (request.GET, request.POST) for _, texts in given.lists() for text in texts)
+    return any(str(error).endswith(f"but got {text!r}.") for text in sent)
 
 
 def _is_readable(request: HttpRequest) -> bool:

@@ -35,7 +35,8 @@ def guarded(application: WSGIApplication) -> WSGIApplication:
 def _is_readable(environ: WSGIEnvironment) -> bool:
     """Whether Django can make a request of it: where the Content-Type has a charset, it reads the query at once."""
     try:
-        WSGIRequest(environ)
+        # Of a copy: Django decodes the path where it found it, and would do so again.
+        WSGIRequest(dict(environ))
     except Exception:  # noqa: BLE001  what reads the parameters was made for mail, and fails in many ways
         return False
     return True

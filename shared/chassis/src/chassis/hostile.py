@@ -233,12 +233,12 @@ def _queries(operation: Mapping[str, Any]) -> Iterator[str]:
         yield f"{quote(name)}=%ED%A0%80&{quote(name)}=%FF&{quote(name)}"
     yield MANY
     yield "%"
-    orders = ("", "&ordering=id", "&ordering=name", "&ordering=-price", "&ordering=updated_at", "&ordering=-id")
-    for order in orders:
+    sorts = ("", "&ordering=id", "&ordering=name", "&ordering=-price", "&ordering=updated_at", "&ordering=-id")
+    for sort in sorts:
         for position in POSITIONS:
-            yield from (_cursor({"p": position, "r": back}) + order for back in (0, 1))
-        yield from (_cursor({"o": offset}) + order for offset in OFFSETS)
-        yield from (_cursor({"p": "1", "o": offset}) + order for offset in OFFSETS)
+            yield from (_cursor({"p": position, "r": back}) + sort for back in (0, 1))
+        yield from (_cursor({"o": offset}) + sort for offset in OFFSETS)
+        yield from (_cursor({"p": "1", "o": offset}) + sort for offset in OFFSETS)
 
 
 def _cursor(content: Mapping[str, object]) -> str:
