@@ -31,7 +31,9 @@ def test_where_nothing_can_have_been_queued_it_is_no_error_to_have_no_right():
 
 
 def test_what_is_queued_and_may_not_be_swept_is_an_error(as_clerk):
-    as_clerk.execute("RESET ROLE; INSERT INTO strangler.orphan VALUES (1, 'shelf', 'book', '1'); SET ROLE chassis_clerk")
+    as_clerk.execute(
+        "RESET ROLE; INSERT INTO strangler.orphan VALUES (1, 'shelf', 'book', '1'); SET ROLE chassis_clerk"
+    )
 
     with pytest.raises(ProgrammingError, match="permission denied"):
         references.sweep()
