@@ -268,7 +268,7 @@ def test_a_number_of_proxies_that_cannot_be_ends_it_at_once(house: Gatehouse) ->
 
     assert process.returncode == 2
     assert "gateway.trusted_hops_env" in told
-    assert "HOPS holds 'some'" in told
+    assert "HOPS holds no such number" in told
     assert not house.files.exists()
 
 

@@ -237,7 +237,10 @@ def test_an_agent_is_refused_where_the_gateway_cannot_be_seen(start: Callable[[]
         "STRANGLER_CONFIG": str(tmp_path / "strangler.toml"),
         "STRANGLER_STATE": "/proc/nowhere",
     }
-    addresses = dict.fromkeys(("WEB_URL", "THINGS_URL", "OLD_URL", "NEW_URL"), "http://there")
+    addresses = {
+        **dict.fromkeys(("WEB_URL", "THINGS_URL"), "http://there"),
+        **dict.fromkeys(("OLD_URL", "NEW_URL"), "postgresql://there"),
+    }
 
     done = subprocess.run(
         [sys.executable, "-m", "strangler.cli.main", "serve"],

@@ -100,7 +100,7 @@ def _split(text: str) -> SplitResult | None:
     try:
         parts = urlsplit(text)
         hosts = parts.netloc.rpartition("@")[2]
-        fits = _HOSTS.fullmatch(hosts) and (parts.port is None or parts.port > 0)
+        fits = _HOSTS.fullmatch(hosts) and (parts.port or 0) >= 0
     except ValueError:
         return None
     return parts if fits else None
