@@ -13,7 +13,7 @@ from strangler.adapters.postgres.connection import connect
 from strangler.application.ending import cancel
 from strangler.domain.errors import PreflightError
 from test_verifying import spoil
-from yard import SIDES, Yard, footprint, refused
+from yard import SIDES, Yard, footprint, grant_all, refused
 
 # Each is nearer to what the tool calls than pg_catalog's own, for whoever finds it.
 TRAPS = """
@@ -229,3 +229,20 @@ def test_two_installs_at_once_both_succeed(clusters: tuple[Cluster, Cluster]) ->
         assert errors == []
         assert holder.execute("SELECT count(*) FROM strangler.move").fetchone() == (0,)
     clusters[0].drop("installed")
+
+
+def test_an_application_may_still_make_partitions_of_a_table_whose_deletions_are_queued(owned: Yard) -> None:
+    grant_all(owned)
+    owned.start()
+    with owned.monolith() as connection:
+        connection.execute("CREATE TABLE public.parted (id int PRIMARY KEY) PARTITION BY RANGE (id)")
+        connection.execute(
+            "CREATE TRIGGER strangler_orphan AFTER DELETE ON public.parted FOR EACH ROW "
+            "EXECUTE FUNCTION strangler.queue_orphan('crates', 'id', 'parted')"
+        )
+        connection.execute("ALTER TABLE public.parted OWNER TO clerk")
+        connection.execute("SET ROLE clerk")
+
+        assert (
+            refused(connection, "CREATE TABLE public.p PARTITION OF public.parted FOR VALUES FROM (1) TO (9)") is None
+        )

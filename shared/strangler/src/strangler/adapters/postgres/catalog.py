@@ -163,8 +163,8 @@ def read_tables(connection: Connection, names: Sequence[str], *, database: str) 
     for oid, *column in connection.execute(COLUMNS, (oids,)).fetchall():
         columns[oid].append(Column(*column))
     keys = dict(connection.execute(KEYS, (oids,)).fetchall())
-    orders = {row[:2]: tuple(row[2]) for row in connection.execute(ordering.OF_KEYS, (oids,)).fetchall()}
-    return [_table(row[1:], columns[row[1]], keys.get(row[1], ()), orders) for row in rows]
+    operators = {row[:2]: tuple(row[2]) for row in connection.execute(ordering.OF_KEYS, (oids,)).fetchall()}
+    return [_table(row[1:], columns[row[1]], keys.get(row[1], ()), operators) for row in rows]
 
 
 def _unambiguous(names: Sequence[str], rows: Sequence[tuple[Any, ...]], database: str) -> None:
@@ -183,10 +183,10 @@ def _table(
     row: tuple[Any, ...],
     columns: Sequence[Column],
     key: Sequence[str],
-    orders: Mapping[tuple[int, int], ordering.Operators],
+    operators: Mapping[tuple[int, int], ordering.Operators],
 ) -> Table:
     oid, name, qualified, partitioned, publishable, identity, estimate = row
-    order = tuple(orders.get((oid, place), ordering.PLAIN) for place in range(len(key)))
+    order = tuple(operators.get((oid, place), ordering.PLAIN) for place in range(len(key)))
     return Table(oid, name, qualified, partitioned, publishable, tuple(columns), tuple(key), identity, estimate, order)
 
 

@@ -115,12 +115,13 @@ def _settle_down(session: Connection) -> None:
     try:
         session.execute(sessions.afterwards(session.info.server_version).encode())
     except psycopg.errors.InsufficientPrivilege as error:
+        role, place = session.info.user, describe(session.info.dsn)
         session.close()
         raise PreflightError(
-            f"sessions of the role {session.info.user} begin in the replica role, and it may not leave it",
-            place=describe(session.info.dsn),
-            remedy=f"ALTER ROLE {session.info.user} RESET session_replication_role (or ALTER DATABASE, whichever "
-            "has set it), and GRANT SET ON PARAMETER session_replication_role to it",
+            f"sessions of the role {role} begin in the replica role, and it may not leave it",
+            place=place,
+            remedy=f"ALTER ROLE {role} RESET session_replication_role (or ALTER DATABASE, whichever has set it), "
+            f"and GRANT SET ON PARAMETER session_replication_role TO {role}",
         ) from error
 
 

