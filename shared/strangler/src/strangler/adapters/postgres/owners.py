@@ -70,3 +70,17 @@ def require_own(connection: Connection, *, guest: bool = False) -> None:
         remedy=f"work as the role that has made it; or, where nobody should have, DROP SCHEMA {SCHEMA} CASCADE, or "
         f"ALTER ... OWNER TO {role} after a look at what it does, and REVOKE CREATE ON SCHEMA {SCHEMA} from others",
     )
+
+
+def trusted(connection: Connection, *, guest: bool = False) -> Connection:
+    """The session, once `require_own` is content with what it would use; closed where it is not.
+
+    Raises:
+        PreflightError: see `require_own`.
+    """
+    try:
+        require_own(connection, guest=guest)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
