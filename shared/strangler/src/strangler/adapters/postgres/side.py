@@ -52,7 +52,9 @@ class PostgresSide:
         """
         if self._connection is None or self._connection.closed:
             try:
-                self._connection = owners.trusted(connect(self.dsn, purpose=f"coordinate {self.capability}"))
+                self._connection = owners.trusted(
+                    connect(self.dsn, purpose=f"coordinate {self.capability}"), guest=True
+                )
             except StackError as error:
                 raise LostError(error.message, place=error.place, remedy=error.remedy) from error
         return self._connection
