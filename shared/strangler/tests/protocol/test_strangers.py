@@ -246,3 +246,15 @@ def test_an_application_may_still_make_partitions_of_a_table_whose_deletions_are
         assert (
             refused(connection, "CREATE TABLE public.p PARTITION OF public.parted FOR VALUES FROM (1) TO (9)") is None
         )
+
+
+def test_a_session_that_was_refused_once_is_refused_again(strange: Yard) -> None:
+    for side, database in zip(SIDES, strange.databases, strict=True):
+        allow(strange, side, f"CREATE ON DATABASE {database}")
+        with as_clerk(strange, side) as connection:
+            connection.execute("CREATE SCHEMA strangler")
+    with strange.working() as parts:
+        for act in (parts.ledger.exists, parts.monolith.row, parts.service.row, parts.replication.streams):
+            for _ in range(2):
+                with pytest.raises(PreflightError, match="the schema strangler is clerk's"):
+                    act()

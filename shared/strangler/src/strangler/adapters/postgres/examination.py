@@ -39,9 +39,9 @@ class PostgresExamination:
 
     def __init__(self, project: Project, dsns: Mapping[str, str]) -> None:
         self.project = project
-        self._sessions: dict[str, Connection] = {name: connect(dsn, purpose="doctor") for name, dsn in dsns.items()}
-        for connection in self._sessions.values():
-            owners.require_own(connection)
+        self._sessions: dict[str, Connection] = {
+            name: owners.trusted(connect(dsn, purpose="doctor")) for name, dsn in dsns.items()
+        }
         self._databases = {database_of(connection) for connection in self._sessions.values()}
 
     def close(self) -> None:

@@ -53,8 +53,7 @@ class PostgresLease:
         if self._leases is None or self._connection is None or self._connection.closed:
             # The lease of a session before this one is somebody else's by now.
             self.held = False
-            self._connection = connect(self._dsn, purpose=self._holder)
-            owners.require_own(self._connection)
+            self._connection = owners.trusted(connect(self._dsn, purpose=self._holder))
             self._connection.execute(f"SET idle_session_timeout = {STILL_MS}")
             self._leases = Leases(self._connection, self._holder)
             try:

@@ -64,8 +64,7 @@ class PostgresLedger:
         """The session, opened when needed."""
         if self._connection is None or self._connection.closed:
             self._leases = None
-            self._connection = connect(self.dsn, purpose="ledger")
-            owners.require_own(self._connection, guest=True)
+            self._connection = owners.trusted(connect(self.dsn, purpose="ledger"), guest=True)
         return self._connection
 
     def install(self) -> None:

@@ -48,20 +48,20 @@ JOIN pg_proc p ON p.oid = g.tgfoid
 WHERE p.pronamespace <> s.oid AND p.proowner NOT IN (SELECT oid FROM trusted)
 LIMIT 20
 """
-SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+PRIVILEGED = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
 
 
 def require_own(connection: Connection, *, guest: bool = False) -> None:
     """The schema and all in it belong to this session's role, or one that it is a member of; or there is none.
 
-    A ``guest`` that is no superuser, such as a gateway's agent with a role of its own, may use what is another's: it
-    has nothing to lose but its own rights.
+    A ``guest`` that has none of the tool's rights (it is no superuser and may not replicate), such as a gateway's agent
+    with a role of its own, may use what is another's: it has nothing to lose but its own.
 
     Raises:
         PreflightError: naming what is whose.
     """
     found = [row[0] for row in connection.execute(FOREIGN, {"schema": SCHEMA}).fetchall()]
-    if not found or (guest and connection.execute(SUPERUSER).fetchone() == (False,)):
+    if not found or (guest and connection.execute(PRIVILEGED).fetchone() == (False,)):
         return
     role = sql.Identifier(connection.info.user).as_string(connection)
     raise PreflightError(
@@ -70,3 +70,17 @@ def require_own(connection: Connection, *, guest: bool = False) -> None:
         remedy=f"work as the role that has made it; or, where nobody should have, DROP SCHEMA {SCHEMA} CASCADE, or "
         f"ALTER ... OWNER TO {role} after a look at what it does, and REVOKE CREATE ON SCHEMA {SCHEMA} from others",
     )
+
+
+def trusted(connection: Connection, *, guest: bool = False) -> Connection:
+    """The session, once `require_own` is content with what it would use; closed where it is not.
+
+    Raises:
+        PreflightError: see `require_own`.
+    """
+    try:
+        require_own(connection, guest=guest)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -77,9 +77,9 @@ class PostgresReplication:
         """A session on one side, opened when needed."""
         present = self._open.get((side, purpose))
         if present is None or present.closed:
-            present = connect(self.dsns[side], purpose=f"{purpose} {self.capability.name}", idle_ms=60_000)
+            purpose_of_it = f"{purpose} {self.capability.name}"
+            present = owners.trusted(connect(self.dsns[side], purpose=purpose_of_it, idle_ms=60_000))
             self._open[side, purpose] = present
-            owners.require_own(present)
         return present
 
     def close(self) -> None:

@@ -52,10 +52,11 @@ class PostgresSide:
         """
         if self._connection is None or self._connection.closed:
             try:
-                self._connection = connect(self.dsn, purpose=f"coordinate {self.capability}")
+                self._connection = owners.trusted(
+                    connect(self.dsn, purpose=f"coordinate {self.capability}"), guest=True
+                )
             except StackError as error:
                 raise LostError(error.message, place=error.place, remedy=error.remedy) from error
-            owners.require_own(self._connection)
         return self._connection
 
     @property
