@@ -68,17 +68,13 @@ def ask() -> Iterator[Ask]:
 
 
 def hand_over(side: Side) -> Callable[[], None]:
-    """The moment at which the owner becomes another; by another thread, for what a view commits is counted."""
+    """The moment at which the owner becomes another."""
 
     def turn() -> None:
         side.fence()
         side.hand_over()
 
-    def elsewhere() -> None:
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(turn).result(60)
-
-    return elsewhere
+    return turn
 
 
 def written() -> tuple[int, int]:
