@@ -56,18 +56,15 @@ class _Cookie(Morsel):  # type: ignore[type-arg]
         return self._line
 
 
-def has_address(request: WSGIRequest) -> bool:
-    """Whether the client has named the host that it asks, as HTTP/1.0 does not demand."""
-    return bool(request.META.get("HTTP_HOST"))
-
-
 def own_address(request: WSGIRequest) -> str:
     """The address the client asked for, as the gateway saw it."""
     # Several proxies may have made a list of it: with that the gateway would take the whole for no address.
     scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
     if scheme not in SCHEMES:
         scheme = request.scheme or "http"
-    return f"{scheme}://{request.META.get('HTTP_HOST', '')}{raw_path(request)}"
+    # HTTP/1.0 does not demand that a client names the host that it asks.
+    host = request.META.get("HTTP_HOST") or f"{request.META['SERVER_NAME']}:{request.META['SERVER_PORT']}"
+    return f"{scheme}://{host}{raw_path(request)}"
 
 
 def raw_path(request: WSGIRequest) -> str:
