@@ -37,7 +37,9 @@ class Sides:
 
     def begin(self, capability: str, *, routes: list[dict[str, Any]], peer: str = "") -> None:
         """All tables of the capability's app move."""
-        named = "SELECT array_agg('public.' || tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE %s"
+        named = (
+            "SELECT array_agg('public.' || tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE %s"
+        )
         (tables,) = self._session.execute(named, (f"{capability}\\_%",)).fetchone()
         for table in tables:
             for name, event, level in FENCES:

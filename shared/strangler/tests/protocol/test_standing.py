@@ -234,7 +234,11 @@ NAMED = [
         "the publication strangler_depot_crates_reverse lacks strangler.marker",
     ),
     ("monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE yard_setting", "has yard_setting besides"),
-    ("monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLES IN SCHEMA audit", "publishes something else"),
+    (
+        "monolith",
+        "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLES IN SCHEMA audit",
+        "publishes something else",
+    ),
     (
         "monolith",
         "ALTER PUBLICATION strangler_yard_crates_forward SET (publish = 'insert, update')",
@@ -252,9 +256,17 @@ NAMED = [
         "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE visit (id, code)",
         "carries only a part of visit",
     ),
-    ("monolith", "DROP PUBLICATION strangler_yard_crates_forward", "the publication strangler_yard_crates_forward is gone"),
+    (
+        "monolith",
+        "DROP PUBLICATION strangler_yard_crates_forward",
+        "the publication strangler_yard_crates_forward is gone",
+    ),
     ("service", "ALTER SUBSCRIPTION strangler_yard_crates_forward SET (origin = any)", "takes rows of origin any"),
-    ("service", "ALTER SUBSCRIPTION strangler_yard_crates_forward DISABLE", "strangler_yard_crates_forward is disabled"),
+    (
+        "service",
+        "ALTER SUBSCRIPTION strangler_yard_crates_forward DISABLE",
+        "strangler_yard_crates_forward is disabled",
+    ),
     (
         "service",
         "ALTER SUBSCRIPTION strangler_yard_crates_forward DISABLE; "
