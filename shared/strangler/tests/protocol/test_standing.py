@@ -22,6 +22,8 @@ from strangler.domain.errors import RefusedError
 from yard import FILE, LEAVES, Yard, refused
 
 SIDES = ("monolith", "service")
+FORWARD = "strangler_yard_crates_forward"
+REVERSE = "strangler_depot_crates_reverse"
 WRITE = "INSERT INTO visit (took) VALUES ('1 day')"
 ENABLED_AGAIN = [f"ALTER TABLE {table} {how} TRIGGER ALL" for how in ("DISABLE", "ENABLE") for table in LEAVES]
 DIGEST = """
@@ -225,57 +227,54 @@ NAMED = [
     ("service", "ALTER TABLE reading DETACH PARTITION reading_old", "public.reading_old has been detached"),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_yard_crates_forward DROP TABLE ticket",
-        "the publication strangler_yard_crates_forward lacks public.ticket",
+        f"ALTER PUBLICATION {FORWARD} DROP TABLE ticket",
+        f"the publication {FORWARD} lacks public.ticket",
     ),
     (
         "service",
-        "ALTER PUBLICATION strangler_depot_crates_reverse DROP TABLE strangler.marker",
-        "the publication strangler_depot_crates_reverse lacks strangler.marker",
+        f"ALTER PUBLICATION {REVERSE} DROP TABLE strangler.marker",
+        f"the publication {REVERSE} lacks strangler.marker",
     ),
-    ("monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE yard_setting", "has yard_setting besides"),
+    ("monolith", f"ALTER PUBLICATION {FORWARD} ADD TABLE yard_setting", "has yard_setting besides"),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLES IN SCHEMA audit",
+        f"ALTER PUBLICATION {FORWARD} ADD TABLES IN SCHEMA audit",
         "publishes something else",
     ),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_yard_crates_forward SET (publish = 'insert, update')",
+        f"ALTER PUBLICATION {FORWARD} SET (publish = 'insert, update')",
         "publishes something else",
     ),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_yard_crates_forward DROP TABLE ticket; "
-        "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE ticket WHERE (id < 5)",
+        f"ALTER PUBLICATION {FORWARD} DROP TABLE ticket; ALTER PUBLICATION {FORWARD} ADD TABLE ticket WHERE (id < 5)",
         "carries only a part of ticket",
     ),
     (
         "monolith",
-        "ALTER PUBLICATION strangler_yard_crates_forward DROP TABLE visit; "
-        "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE visit (id, code)",
+        f"ALTER PUBLICATION {FORWARD} DROP TABLE visit; ALTER PUBLICATION {FORWARD} ADD TABLE visit (id, code)",
         "carries only a part of visit",
     ),
     (
         "monolith",
-        "DROP PUBLICATION strangler_yard_crates_forward",
-        "the publication strangler_yard_crates_forward is gone",
+        f"DROP PUBLICATION {FORWARD}",
+        f"the publication {FORWARD} is gone",
     ),
-    ("service", "ALTER SUBSCRIPTION strangler_yard_crates_forward SET (origin = any)", "takes rows of origin any"),
+    ("service", f"ALTER SUBSCRIPTION {FORWARD} SET (origin = any)", "takes rows of origin any"),
     (
         "service",
-        "ALTER SUBSCRIPTION strangler_yard_crates_forward DISABLE",
-        "strangler_yard_crates_forward is disabled",
+        f"ALTER SUBSCRIPTION {FORWARD} DISABLE",
+        f"{FORWARD} is disabled",
     ),
     (
         "service",
-        "ALTER SUBSCRIPTION strangler_yard_crates_forward DISABLE; "
-        "ALTER SUBSCRIPTION strangler_yard_crates_forward SET (slot_name = other)",
+        f"ALTER SUBSCRIPTION {FORWARD} DISABLE; ALTER SUBSCRIPTION {FORWARD} SET (slot_name = other)",
         "reads the slot other",
     ),
     (
         "service",
-        "ALTER SUBSCRIPTION strangler_yard_crates_forward SET PUBLICATION other WITH (refresh = false)",
+        f"ALTER SUBSCRIPTION {FORWARD} SET PUBLICATION other WITH (refresh = false)",
         "follows other",
     ),
     ("monolith", "ALTER TABLE ticket REPLICA IDENTITY NOTHING", "public.ticket has no replica identity any more"),
@@ -350,7 +349,7 @@ def test_a_table_that_was_dropped_from_a_publication_is_mended_as_the_hint_says(
     patrolled(moving)
     with pytest.raises(RefusedError, match=r"lacks public\.ticket"):
         moving.verify()
-    execute(moving, "monolith", "ALTER PUBLICATION strangler_yard_crates_forward ADD TABLE public.ticket")
+    execute(moving, "monolith", f"ALTER PUBLICATION {FORWARD} ADD TABLE public.ticket")
     assert moving.doctor() == []
     with pytest.raises(RefusedError, match="gate verify: not verified since"):
         moving.switch()
@@ -385,7 +384,7 @@ def test_a_table_that_is_gone_is_not_forgotten_and_keeps_nothing_else_from_being
 
 
 def test_a_slot_that_was_made_anew_under_its_name_leaves_the_copy_unproven(moving: Yard) -> None:
-    name = "strangler_yard_crates_forward"
+    name = FORWARD
     execute(moving, "service", f"ALTER SUBSCRIPTION {name} DISABLE")
     with moving.monolith() as connection:
         idle = f"SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{name}'"
