@@ -28,7 +28,7 @@ postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="DATAB
 BEAT = (sys.executable, "-m", "celery", "-A", "library.worker", "beat", "--loglevel", "INFO")
 EMBEDDED = (
     *(sys.executable, "-m", "celery", "-A", "library.worker", "worker", "--beat", "--pool", "threads"),
-    *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
+    *("--without-gossip", "--without-mingle", "--loglevel", "INFO", "--hostname", "{name}@%h"),
 )
 PERIOD = 0.5
 
@@ -101,7 +101,9 @@ def beats(queues, server, rabbitmq, tmp_path, transactional_db) -> Iterator[Call
     def start(command=BEAT) -> tuple[Running, Running]:
         common = {"BROKER_URL": rabbitmq, "BEAT": queues[1]._queue.name, "DJANGO_SETTINGS_MODULE": "project"}
         for name, database, owns in (("monolith", here, "1"), ("service", server.url, "0")):
-            running.append(Running(command, tmp_path / name, **common, DATABASE_URL=database, OPEN_WITHOUT_MOVE=owns))
+            # Of two workers of one name the second ends at once.
+            named = [word.format(name=name) for word in command]
+            running.append(Running(named, tmp_path / name, **common, DATABASE_URL=database, OPEN_WITHOUT_MOVE=owns))
         return running[0], running[1]
 
     yield start

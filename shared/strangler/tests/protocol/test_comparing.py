@@ -213,7 +213,7 @@ def test_keys_that_are_off_while_rows_are_copied_are_not_missed(moving: Yard) ->
     with moving.service() as connection:
         connection.execute(
             "INSERT INTO strangler.deferred VALUES ('crates', 0, 'x', "
-            "'ALTER TABLE ticket ADD CONSTRAINT ticket_number UNIQUE (number, crate)')"
+            "'ALTER TABLE public.ticket ADD CONSTRAINT ticket_number UNIQUE (number, crate)')"
         )
         connection.execute("ALTER TABLE ticket DROP CONSTRAINT ticket_number")
 

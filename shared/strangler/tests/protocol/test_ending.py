@@ -296,8 +296,8 @@ def table_is_new(made: Yard) -> None:
             slot_is_gone,
             {
                 ("stream", "crates", "the forward stream is lost"),
-                ("standing", "crates", "monolith: the slot strangler_crates_forward is gone"),
-                ("standing", "crates", "service: the subscription strangler_crates_forward is disabled"),
+                ("standing", "crates", "monolith: the slot strangler_yard_crates_forward is gone"),
+                ("standing", "crates", "service: the subscription strangler_yard_crates_forward is disabled"),
             },
         ),
     ],

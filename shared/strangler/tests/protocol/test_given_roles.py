@@ -158,8 +158,8 @@ def test_an_agent_reads_the_routes_and_says_what_it_has_live(given: Yard, cluste
         b"UPDATE strangler.move SET epoch = 9",
         b"SELECT * FROM strangler.history",
         b"INSERT INTO strangler.side (capability) VALUES ('x')",
-        b'SELECT * FROM "Crate"',
-        b"CREATE TABLE mine (id int)",
+        b'SELECT * FROM public."Crate"',
+        b"CREATE TABLE public.mine (id int)",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             ledger.connection.execute(statement)

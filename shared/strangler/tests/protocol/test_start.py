@@ -250,8 +250,8 @@ def test_a_start_ends_what_one_before_has_left_at_work(ground: Yard) -> None:
     left = psycopg.connect(
         ground.endpoints.databases["depot"], application_name="strangler copy crates", autocommit=True
     )
-    left.execute("SELECT pg_replication_origin_create('strangler_crates_copy_0')")
-    left.execute("SELECT pg_replication_origin_session_setup('strangler_crates_copy_0')")
+    left.execute("SELECT pg_replication_origin_create('strangler_depot_crates_copy_0')")
+    left.execute("SELECT pg_replication_origin_session_setup('strangler_depot_crates_copy_0')")
 
     ground.start()
 

@@ -177,10 +177,10 @@ class PostgresReplication:
         self.reverse.require_free(service)
         preflight.tables(monolith, self.tables(MONOLITH))
         preflight.tables(service, self.tables(SERVICE))
-        for side in (MONOLITH, SERVICE):
-            probing.writable_when_published(self.session(side), self.tables(side))
         readers.fit(monolith, self.tables(MONOLITH), self.capability.tables, database=self.project.ledger)
         readers.fit(service, self.tables(SERVICE), self.capability.tables, database=self.capability.database)
+        for side in (MONOLITH, SERVICE):
+            probing.writable_when_published(self.session(side), self.tables(side))
         readers.money_reads_alike(monolith, service, self.tables(MONOLITH))
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
