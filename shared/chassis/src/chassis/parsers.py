@@ -10,7 +10,7 @@ from typing import IO, Any, NoReturn
 
 from django.conf import settings
 from django.utils.http import parse_header_parameters
-from rest_framework.exceptions import ParseError, UnsupportedMediaType
+from rest_framework.exceptions import ParseError, UnsupportedMediaType, ValidationError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
@@ -25,8 +25,9 @@ class JSONParser(BaseParser):
     """JSON as RFC 8259 and I-JSON (RFC 7493) have it; anything else is a 400 that says what is wrong.
 
     Refused are other encodings than UTF-8 (415), more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes (413), NaN and
-    infinities, numbers of hundreds of digits, names that occur twice in an object, depths beyond ``DEEPEST``, and texts
-    with NUL, which no column of PostgreSQL takes, or with half of a surrogate pair, which nothing can encode.
+    infinities, numbers of hundreds of digits, names that occur twice in an object, and depths beyond ``DEEPEST``; with
+    the field that holds it a text with NUL, which no column of PostgreSQL takes, or with half of a surrogate pair,
+    which nothing can encode.
     """
 
     media_type = "application/json"
@@ -35,16 +36,18 @@ class JSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """What the body says. Raises ParseError, UnsupportedMediaType, TooLarge."""
+        """What the body says. Raises ParseError, ValidationError, UnsupportedMediaType, TooLarge."""
         _insist_on_utf8(media_type or "")
         try:
-            return _checked(_loads(_read(stream)))
+            said = _checked(_loads(_read(stream)))
         except RecursionError:
             raise ParseError(_told("it is nested too deeply")) from None
         except UnicodeDecodeError:
             raise ParseError(_told("it is not UTF-8")) from None
         except ValueError as error:
             raise ParseError(_told(str(error))) from None
+        _insist_on_texts(said)
+        return said
 
 
 def _insist_on_utf8(media_type: str) -> None:
@@ -102,16 +105,33 @@ def _int(text: str) -> int:
 
 
 def _checked(value: Any) -> Any:
-    """The value, after a look at each of its texts and at its depth. Layer by layer: nothing here may recurse."""
+    """The value, after a look at its depth. Layer by layer: nothing here may recurse."""
     layer: list[Any] = [value]
     for _ in range(DEEPEST + 1):
-        for text in layer:
-            if isinstance(text, str):
-                _check_text(text)
         layer = list(_inside(layer))
         if not layer:
             return value
     raise ValueError("it is nested too deeply")
+
+
+def _insist_on_texts(value: Any) -> None:
+    fields = value if isinstance(value, dict) else {}
+    # A name that is no text cannot be told of as a field.
+    if reason := _reason([*fields]) if fields else _reason(value):
+        raise ParseError(_told(reason))
+    refused = {name: [reason] for name, held in fields.items() if (reason := _reason(held))}
+    if refused:
+        raise ValidationError(refused)
+
+
+def _reason(value: Any) -> str:
+    layer: list[Any] = [value]
+    while layer:
+        for text in layer:
+            if isinstance(text, str) and (reason := _wrong(text)):
+                return reason
+        layer = list(_inside(layer))
+    return ""
 
 
 def _inside(layer: Iterable[Any]) -> Iterator[Any]:
@@ -123,11 +143,12 @@ def _inside(layer: Iterable[Any]) -> Iterator[Any]:
             yield from value
 
 
-def _check_text(text: str) -> None:
+def _wrong(text: str) -> str:
     if "\x00" in text:
-        raise ValueError("a text holds a NUL character")
+        return "NUL characters are not allowed."
     if not text.isascii() and any(SURROGATES[0] <= letter <= SURROGATES[1] for letter in text):
-        raise ValueError("a text holds half of a surrogate pair")
+        return "Half of a surrogate pair is not allowed."
+    return ""
 
 
 def _told(reason: str) -> str:

@@ -235,7 +235,7 @@ NAMED = [
         f"ALTER PUBLICATION {REVERSE} DROP TABLE strangler.marker",
         f"the publication {REVERSE} lacks strangler.marker",
     ),
-    ("monolith", f"ALTER PUBLICATION {FORWARD} ADD TABLE yard_setting", "has yard_setting besides"),
+    ("monolith", f"ALTER PUBLICATION {FORWARD} ADD TABLE yard_setting", "has public.yard_setting besides"),
     (
         "monolith",
         f"ALTER PUBLICATION {FORWARD} ADD TABLES IN SCHEMA audit",
@@ -249,12 +249,12 @@ NAMED = [
     (
         "monolith",
         f"ALTER PUBLICATION {FORWARD} DROP TABLE ticket; ALTER PUBLICATION {FORWARD} ADD TABLE ticket WHERE (id < 5)",
-        "carries only a part of ticket",
+        "carries only a part of public.ticket",
     ),
     (
         "monolith",
         f"ALTER PUBLICATION {FORWARD} DROP TABLE visit; ALTER PUBLICATION {FORWARD} ADD TABLE visit (id, code)",
-        "carries only a part of visit",
+        "carries only a part of public.visit",
     ),
     (
         "monolith",

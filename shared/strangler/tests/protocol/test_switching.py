@@ -322,7 +322,7 @@ def test_a_partition_that_the_move_does_not_know_shuts_a_gate(moving: Yard) -> N
                 "CREATE TABLE late PARTITION OF reading FOR VALUES FROM ('2090-01-01') TO ('2091-01-01')"
             )
 
-    with pytest.raises(RefusedError, match="monolith: late has been made since the move began"):
+    with pytest.raises(RefusedError, match=r"monolith: public\.late has been made since the move began"):
         moving.switch()
 
     assert {finding.id for finding in moving.doctor()} == {"standing"}

@@ -185,13 +185,13 @@ class PostgresReplication:
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)
-        self._look_at_sequences()
         warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
         ours = [*self.forward.known_as, *self.reverse.known_as]
         warnings += surroundings.fit(monolith, self.tables(MONOLITH), ours=ours)
         surroundings.fit(service, self.tables(SERVICE), ours=ours)
         warnings += surroundings.rows_fit(monolith, self.tables(MONOLITH))
         warnings += [one.describe() for one in self._pointers() if not one.constrained]
+        self._look_at_sequences()
         if not rerun:
             preflight.target_empty(service, self.tables(SERVICE))
         for stream, sender, receiver in ((self.forward, monolith, service), (self.reverse, service, monolith)):

@@ -50,7 +50,7 @@ SELECT jsonb_build_object(
           AND starts_with(encode(g.tgargs, 'escape'), %(capability)s || '\000')),
     'bypasses', (SELECT jsonb_agg(coalesce(quote_ident(rolname), 'everybody')) FROM pg_db_role_setting s
         LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
-        WHERE (s.setdatabase = 0 OR d.datname = current_database())
+        WHERE (s.setdatabase = 0 OR d.datname = current_database()) AND r.rolname IS DISTINCT FROM current_user
           AND setconfig && ARRAY['session_replication_role=replica']),
     'functions', (SELECT jsonb_agg(jsonb_build_array(p.proname, md5(p.prosrc))) FROM pg_proc p
         WHERE p.pronamespace = to_regnamespace('strangler')),
