@@ -46,7 +46,8 @@ SUITES: Mapping[str, Suite] = {
     "users": Suite("services/users", database=True),
     "products": Suite("services/products", database=True),
     "orders": Suite("services/orders", database=True),
-    "strangler": Suite("shared/strangler"),
+    "strangler": Suite("shared/strangler", ("tests", "--ignore=tests/protocol")),
+    "protocol": Suite("shared/strangler", ("tests/protocol",)),
     "contract": Suite(".", ("tests/contract",)),
     "manifests": Suite(".", ("tests/manifests",)),
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
@@ -54,7 +55,7 @@ SUITES: Mapping[str, Suite] = {
     "compose": Suite(".", ("tests/compose",)),
 }
 # Those that take longest first, so that both lanes end at about the same time.
-EVERYDAY = ("strangler", "chassis", "contract", "monolith", "orders", "products", "users", "manifests")
+EVERYDAY = ("protocol", "chassis", "strangler", "contract", "monolith", "orders", "products", "users", "manifests")
 LANES = 2
 OUTCOMES = ("passed", "failed", "skipped")
 # No test kills this server, so nothing needs to outlive it.

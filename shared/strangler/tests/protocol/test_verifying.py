@@ -234,6 +234,8 @@ BEGIN
         UPDATE visit SET code = CASE code WHEN 'hot' THEN 'cold' ELSE 'hot' END 
         WHERE id >= 1000 AND id <> 1250;
         COMMIT;
+        -- No faster than a stream can follow: without a rest the copy would fall behind for ever.
+        PERFORM pg_sleep(0.02);
     END LOOP;
 END $$
 """
