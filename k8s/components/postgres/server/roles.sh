@@ -42,8 +42,8 @@ DO $$
 DECLARE
     wanted record;
 BEGIN
-    -- Two databases of one server may be at it at the same time.
-    PERFORM pg_advisory_xact_lock(hashtext('strangler roles'));
+    -- Two databases of one server may be at it at the same time. No advisory lock: anybody could keep that.
+    LOCK TABLE pg_auth_members IN SHARE ROW EXCLUSIVE MODE;
     FOR wanted IN
         SELECT * FROM (VALUES ('app', 'NOREPLICATION'), ('mover', 'REPLICATION'), ('agent', 'NOREPLICATION'))
             AS known (name, attributes), LATERAL (SELECT current_setting('roles.' || name, true) AS password) AS given
