@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from depot import STUBBORN, WEB, WORKER, Depot, eventually, gone_at_the_end, serves, web_answer
+from psycopg.conninfo import conninfo_to_dict
 from strangler.adapters import toml
 from strangler.adapters.stack import identity
 from strangler.adapters.stack.retirement import retire
@@ -69,7 +70,10 @@ def test_processes_get_their_environment(whole: Depot) -> None:
 
     environment = web_answer(whole)["environment"]
 
-    assert environment["DATABASE_URL"] == env["databases"]["depot"]
+    own, tools = (conninfo_to_dict(url) for url in (environment["DATABASE_URL"], env["databases"]["depot"]))
+    assert own.pop("user") == "app"
+    assert own.pop("password") != tools["password"]
+    assert own == {key: value for key, value in tools.items() if key not in {"user", "password"}}
     assert environment["BROKER_URL"] == env["broker"]
     assert len(environment["SECRET_KEY"]) > 40
     key = Path(environment["TOKEN_KEY_FILE"])
