@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from servers import Cluster, Connection, eventually
@@ -155,3 +155,20 @@ def test_nobody_holds_a_transaction_open_for_it(dsn: str, cluster: Cluster) -> N
         )
         assert connection.execute(query).fetchone() == (0,)
     ledger.close()
+
+
+def test_applications_may_look_into_the_schema_from_its_first_moment_on(
+    ground: Yard, roles: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def looked_at(connection: Connection, scripts: Sequence[str]) -> None:
+        with ground.monolith() as application:
+            application.execute("SET ROLE clerk")
+            seen.append(application.execute("SELECT to_regclass('strangler.side')").fetchone())
+
+    monkeypatch.setattr(installing, "_run", looked_at)
+    with connect(ground.endpoints.databases["yard"], purpose="test") as connection:
+        installing.install(connection)
+
+    assert seen == [(None,)]

@@ -69,7 +69,10 @@ def _tried_again(connection: Connection, act: Callable[[], None]) -> None:
 
 
 def _make_room(connection: Connection) -> None:
-    connection.execute("CREATE SCHEMA IF NOT EXISTS strangler")
+    if scalar(connection, "SELECT to_regnamespace('strangler')") is None:
+        connection.execute("CREATE SCHEMA strangler")
+        # At once: every request asks whether there is a side here, and one that may not look would fail.
+        connection.execute("GRANT USAGE ON SCHEMA strangler TO PUBLIC")
     connection.execute("CREATE TABLE IF NOT EXISTS strangler.installing ()")
 
 
