@@ -144,4 +144,4 @@ def _names(tables: Iterable[str], schemas: Collection[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _routes(text: str) -> tuple[tuple[frozenset[str], re.Pattern[str]], ...]:
-    return tuple((frozenset(route["methods"]), re.compile(route["pattern"])) for route in json.loads(text))
+    return tuple((frozenset(route["methods"]), re.compile(route["pattern"], re.DOTALL)) for route in json.loads(text))

@@ -10,7 +10,7 @@ from strangler.application import agent as following
 from strangler.application import routes
 from strangler.application.agent import Agent, prepare
 from strangler.application.watch import patrol
-from strangler.domain.errors import StackError
+from strangler.domain.errors import MoveError, StackError
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, RouteTable, untouched
@@ -256,6 +256,19 @@ def test_a_patrol_fences_a_side_that_is_behind_and_then_lifts_the_owner() -> Non
 
     assert told == ["fenced the service, which was behind", "lifted the monolith"]
     at_rest(world, rounds=1)
+
+
+def test_a_ledger_that_is_behind_fences_nobody() -> None:
+    world = moving()
+    row = world.databases[SERVICE].row
+    assert row is not None
+    ahead = replace(row, open=True, epoch=9)
+    world.databases[SERVICE].row = ahead
+
+    with pytest.raises(MoveError, match=r"open at epoch 9, which this ledger \(\d\) knows nothing of"):
+        patrol(parts_of(world), lambda *_: None)
+
+    assert world.databases[SERVICE].row == ahead
 
 
 def test_a_patrol_that_fails_gives_its_lock_back() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from servers import Cluster, eventually
-from strangler.application.ending import cancel, complete
+from strangler.application.ending import cancel, cancellable, complete
 from strangler.application.start import start
 from strangler.application.status import status
 from strangler.domain.errors import MoveError, RefusedError
@@ -188,6 +188,22 @@ def test_a_move_begins_again_after_a_cancel_at_an_epoch_of_its_own(moving: Yard)
     moving.verify()
     moving.switch()
     assert moving.verify().differing == 0
+
+
+def test_a_ledger_that_was_put_back_deletes_nothing_of_an_owner(moving: Yard) -> None:
+    moving.switch()
+    with moving.monolith() as connection:
+        connection.execute("UPDATE strangler.move SET owner = 'monolith', epoch = 1")
+    with moving.service() as there:
+        before = contents(there)
+
+        with moving.working() as parts, pytest.raises(MoveError, match="which this ledger"):
+            cancel(parts)
+        with moving.working() as parts, pytest.raises(RefusedError, match="what is there is no copy"):
+            cancellable(parts)
+
+        assert contents(there) == before
+        assert there.execute("SELECT open, epoch FROM strangler.side").fetchall() == [(True, 2)]
 
 
 def test_cancel_waits_for_the_writers_of_the_owner(moving: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,13 @@ def cancellable(parts: Parts) -> Move:
         raise RefusedError(
             f"the {move.owner} owns it", place=parts.name, remedy=f"run `strangler reverse {parts.name}` first"
         )
+    copy = parts.service.row()
+    if copy is not None and copy.open:
+        raise RefusedError(
+            f"the service is open at epoch {copy.epoch}: what is there is no copy, and would be deleted",
+            place=parts.name,
+            remedy="see whose it is: a ledger that was copied or put back from a backup must not act on it",
+        )
     orphans = parts.replication.orphans()
     left = orphans.get("waiting", 0) + orphans.get("failing", 0)
     if left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from strangler.application.sides import Parts
+from strangler.domain.errors import MoveError
 from strangler.domain.move import Move, other
 from strangler.domain.phase import State
 from strangler.steps import unwinding
@@ -53,6 +54,13 @@ def _reconcile(parts: Parts, move: Move) -> str | None:
     """One owner, the ledger's: a side that is behind is fenced before the owner is lifted."""
     switch = _switch(parts, move, epoch=move.epoch, old=move.owner)
     behind, owner = switch.new.row(), switch.old.row()
+    if behind is not None and behind.open and behind.epoch > move.epoch:
+        # The highest epoch anywhere wins: it is the ledger that is behind, or a copy of another.
+        raise MoveError(
+            f"the {switch.new.side} is open at epoch {behind.epoch}, which this ledger ({move.epoch}) knows nothing of",
+            place=parts.name,
+            remedy="see whose it is: a ledger that was copied or put back from a backup must not act on it",
+        )
     if behind is not None and behind.open:
         switch.new.fence(expected=behind.epoch, target=move.epoch, statement_ms=switch.statement_ms())
         switch.new.bounce(move.owner, epoch=move.epoch)
