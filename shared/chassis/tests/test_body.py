@@ -92,6 +92,10 @@ def test_the_gateway_may_say_a_smaller_limit(wire: Wire, settings: Any) -> None:
     assert wire.send(told + chunk + b"0\r\n\r\n")[0].status == 413
 
 
+def test_a_limit_that_is_no_number_is_none(wire: Wire) -> None:
+    assert wire.send(head(f"Content-Length: 1\r\nX-Strangler-Max-Body: {'9' * 5000}") + b"x")[0].status == 404
+
+
 def test_few_threads_wait_for_bodies_of_unsaid_length(wire: Wire, settings: Any) -> None:
     settings.CHASSIS_HOLD_LIMIT = 1
     with socket.create_connection(wire.address) as sender:

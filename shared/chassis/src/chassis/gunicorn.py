@@ -29,6 +29,8 @@ warm_connections = int(os.environ.get("WEB_WARM_CONNECTIONS", "4"))
 keepalive = 75
 graceful_timeout = 30
 timeout = 60
+# Or a client could say where the application is mounted, and so pass the gateway's closed paths by.
+forwarder_headers = ""
 # It would write past the limit to a wait for the client; see `chassis.patience`.
 sendfile = False
 
