@@ -125,10 +125,11 @@ class PostgresReplication:
 
         Once ``completed``, no stream goes to the service.
         """
+        forward = None if completed else self.forward.subscribed_as(self.session(SERVICE)) or self.forward.name
+        reverse = self.reverse.subscribed_as(self.session(MONOLITH)) or self.reverse.name
         return [
-            each
-            for side in (MONOLITH, SERVICE)
-            for each in standing.look(self.session(side), self._expected(side, completed=completed))
+            *standing.look(self.session(MONOLITH), self._expected(MONOLITH, leaving=forward, coming=reverse)),
+            *standing.look(self.session(SERVICE), self._expected(SERVICE, leaving=reverse, coming=forward)),
         ]
 
     def set_right(self, found: Sequence[Deviation], *, owner: str, epoch: int) -> list[str]:
@@ -453,10 +454,7 @@ class PostgresReplication:
         """Both sides' rows know the sequences that the configuration names; the sides that knew others."""
         return [side for side in (MONOLITH, SERVICE) if sequences.name_in_side(self.session(side), self.capability)]
 
-    def _expected(self, side: str, *, completed: bool) -> standing.Expected:
-        forward = None if completed else self.forward.subscribed_as(self.session(SERVICE)) or self.forward.name
-        reverse = self.reverse.subscribed_as(self.session(MONOLITH)) or self.reverse.name
-        leaving, coming = (forward, reverse) if side == MONOLITH else (reverse, forward)
+    def _expected(self, side: str, *, leaving: str | None, coming: str | None) -> standing.Expected:
         return standing.Expected(
             capability=self.capability.name,
             side=side,
