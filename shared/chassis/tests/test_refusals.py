@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -19,7 +20,7 @@ from library import ways
 from library.handlers import moment as handled
 from library.models import Book, Visit, VisitsInbox
 from library.post import message
-from library.sessions import another_session, end_the_session
+from library.sessions import another_asynchronous_session, another_session, end_the_session
 from library.side import Side
 from library.urls import moment
 from library.ways import SECOND, WAYS
@@ -32,7 +33,7 @@ pytestmark = [
 Ask = Callable[[str], HttpResponse]
 QUIET = """
 CREATE OR REPLACE FUNCTION write_quietly() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
-INSERT INTO library_book (title) VALUES ('Emma'); EXCEPTION WHEN OTHERS THEN NULL; END $$
+INSERT INTO library_book (title) VALUES ('Emma'); EXCEPTION WHEN OTHERS THEN NULL; END $$;
 """
 
 
@@ -44,9 +45,9 @@ def quiet(side: Side, settings: Any) -> Iterator[None]:
     settings.CHASSIS_INBOXES = {"books": "library.Inbox", "visits": "library.VisitsInbox"}
     moment.passed, moment.planned = 0, None
     with another_session(autocommit=True) as session:
-        session.execute(QUIET)
+        session.execute(QUIET + ways.FUNCTIONS)
         yield
-        session.execute("DROP FUNCTION write_quietly")
+        session.execute("DROP FUNCTION write_quietly, visit; DROP PROCEDURE visit_and_commit, visit_and_fail")
 
 
 @pytest.fixture
@@ -103,7 +104,9 @@ def test_a_view_that_meets_no_fence_writes_in_any_way(side, ask, way):
 
 
 @pytest.mark.parametrize("error", ["", "?swallow"])
-@pytest.mark.parametrize("way", ["alias", "copy", "raw"])
+@pytest.mark.parametrize(
+    "way", ["alias", "copy", "raw", "many", "pipeline", "broken pipeline", "asynchronous", *ways.COMMITTED]
+)
 def test_a_view_that_has_committed_elsewhere_is_neither_sent_on_nor_run_again(side, ask, way, error):
     moment.planned = hand_over(side)
 
@@ -142,7 +145,7 @@ def test_without_atomic_requests_a_view_leaves_nothing_either(side, ask, way):
     assert written() == (0, 0)
 
 
-@pytest.mark.parametrize("way", ["read", "undone"])
+@pytest.mark.parametrize("way", ["read", "undone", *ways.UNDONE])
 def test_a_view_that_has_changed_nothing_elsewhere_is_sent_on(side, ask, way):
     moment.planned = hand_over(side)
 
@@ -231,7 +234,17 @@ def test_a_transaction_that_met_a_fence_is_not_committed_whoever_swallows_that(s
     assert written() == (1, 0)
 
 
-@pytest.mark.parametrize("end", ["context", "commit", "text", "block", "named"])
+ENDS = {
+    "text": ["COMMIT"],
+    "chained": ["COMMIT AND CHAIN"],
+    "commented": ["/* now /* at last */ */ End -- it"],
+    "several": ["SAVEPOINT s; COMMIT"],
+    "failed": ["SAVEPOINT s", "SELECT 1/0", "ROLLBACK TO s; COMMIT"],
+    "prepared": ["PREPARE TRANSACTION 'half'"],
+}
+
+
+@pytest.mark.parametrize("end", ["context", "commit", "block", "named", *ENDS])
 def test_a_connection_of_ones_own_commits_no_half_however_it_is_told_to(side, end):
     hand_over(side)()
     session = another_session()
@@ -248,13 +261,57 @@ def test_a_connection_of_ones_own_commits_no_half_however_it_is_told_to(side, en
             half()
         if end == "commit":
             session.commit()
-        if end == "text":
-            session.execute("COMMIT")
+        for text in ENDS.get(end, []):
+            with ways.taking_no_notice("1/0" in text):
+                session.execute(text)
 
     with pytest.raises(psycopg.Error, match="books is not open here"):
         end_it()
 
     assert session.closed or session.info.transaction_status.name == "IDLE"
+    session.close()
+    assert written() == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["context", "commit", "block", "text"])
+def test_an_asynchronous_connection_commits_no_half_either(side, end):
+    async def half(session: psycopg.AsyncConnection[Any]) -> None:
+        await session.execute("INSERT INTO library_visit (note) VALUES ('half')")
+        with ways.taking_no_notice(True):
+            async with session.transaction():
+                await session.execute(ways.INSERT, ["Emma"])
+
+    async def work() -> None:
+        async with await another_asynchronous_session() as session:
+            if end == "block":
+                async with session.transaction():
+                    await half(session)
+                return
+            await half(session)
+            if end == "commit":
+                await session.commit()
+            if end == "text":
+                await session.execute("COMMIT")
+
+    hand_over(side)()
+    with pytest.raises(psycopg.Error, match="books is not open here"):
+        asyncio.run(work())
+
+    assert written() == (0, 0)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_transaction_in_two_phases_commits_no_half(side, prepared):
+    hand_over(side)()
+    session = another_session()
+    session.tpc_begin("half")
+    session.execute("INSERT INTO library_visit (note) VALUES ('half')")
+    with ways.taking_no_notice(True), session.transaction():
+        session.execute(ways.INSERT, ["Emma"])
+
+    with pytest.raises(psycopg.Error, match="books is not open here"):
+        session.tpc_prepare() if prepared else session.tpc_commit()
+
     session.close()
     assert written() == (0, 0)
 
@@ -268,8 +325,13 @@ def test_what_follows_a_rollback_is_committed(side):
             session.execute(ways.INSERT, ["Emma"])
         session.rollback()
         session.execute("INSERT INTO library_visit (note) VALUES ('whole')")
+        session.commit()
+        with ways.taking_no_notice(True):
+            session.execute(ways.INSERT, ["Emma"])
+        session.execute("ROLLBACK AND CHAIN")
+        session.execute("INSERT INTO library_visit (note) VALUES ('of the next')")
 
-    assert written() == (1, 0)
+    assert written() == (2, 0)
 
 
 @pytest.mark.parametrize("way", ["by_copy", "by_raw_psycopg", "by_a_pipeline", "by_many"])

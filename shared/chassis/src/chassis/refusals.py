@@ -1,7 +1,8 @@
 """Who has met a fence, or has lost the database, asked of the connections themselves.
 
-Whatever a program calls ends in psycopg's ``Connection.wait``: cursors of Django and others, COPY, pipelines, another
-alias, a connection that a view has made for itself. So that is where one looks, and not at what Django wraps.
+Whatever a program calls ends in ``wait`` of psycopg's ``Connection`` or ``AsyncConnection``: cursors of Django and
+others, COPY, pipelines, another alias, a connection that a view has made for itself. So that is where one looks, and
+not at what Django wraps.
 
 Note "no commit after a refusal": a transaction in which a statement met a fence is never committed, though a savepoint
 and an ``except`` have made it look whole. Its COMMIT becomes a ROLLBACK and raises. That holds for each connection of
@@ -95,60 +96,108 @@ class _Session:
     wrote: bool = False
 
 
-_sessions: WeakKeyDictionary[psycopg.Connection[Any], _Session] = WeakKeyDictionary()
+Raw = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
+
+_sessions: WeakKeyDictionary[Raw, _Session] = WeakKeyDictionary()
 _wait = psycopg.Connection.wait
+_wait_async = psycopg.AsyncConnection.wait
 _NOTHING = Statement()
 
 
 def install() -> None:
     """Looks at every connection of this process from now on; again is no error."""
     psycopg.Connection.wait = _watched  # type: ignore[method-assign]
+    psycopg.AsyncConnection.wait = _watched_async  # type: ignore[method-assign]
 
 
 def _watched(self: psycopg.Connection[Any], gen: Any, *args: Any, **kwargs: Any) -> Any:
     """In place of ``psycopg.Connection.wait``."""
-    session = _sessions.get(self) or _meet(self)
-    seen = _watching.get()
-    known = _NOTHING if seen is None and session.refused is None else Statement.of(gen)
-    before = self.pgconn.transaction_status
-    if known.commits and before == TransactionStatus.INTRANS:
-        refused = session.refused or _spoils(seen, session)
-        if refused is not None:
-            return _refuse_commit(self, session, gen, known, refused)
-    session.wrote = session.wrote or known.writes
-    try:
-        result = _run(self, session, gen, args, kwargs)
-    except BaseException:
-        _settle(self, session)
-        raise
-    kept = before != TransactionStatus.INERROR and not known.rolls_back
-    if _settle(self, session) and kept:
-        _note(seen, committed=True)
-    return result
-
-
-def _settle(self: psycopg.Connection[Any], session: _Session) -> bool:
-    """Forgets what belonged to a transaction that is over; whether there was anything to be committed."""
-    if self.pgconn.transaction_status != TransactionStatus.IDLE:
-        return False
-    something = session.wrote or session.refused is not None
-    session.refused, session.wrote = None, False
-    return something
-
-
-def _run(self: psycopg.Connection[Any], session: _Session, gen: Any, args: Any, kwargs: Any) -> Any:
-    try:
+    look = _Look(self, gen)
+    if look.unwanted is not None:
+        if look.roll_back():
+            _wait(self, gen)
+        raise SwallowedError(look.unwanted)
+    with look:
         return _wait(self, gen, *args, **kwargs)
-    except psycopg.Error as error:
+
+
+async def _watched_async(self: psycopg.AsyncConnection[Any], gen: Any, *args: Any, **kwargs: Any) -> Any:
+    """In place of ``psycopg.AsyncConnection.wait``."""
+    look = _Look(self, gen)
+    if look.unwanted is not None:
+        if look.roll_back():
+            await _wait_async(self, gen)
+        raise SwallowedError(look.unwanted)
+    with look:
+        return await _wait_async(self, gen, *args, **kwargs)
+
+
+class _Look:
+    """At one piece of work: whether it may run, and, around it, what became of it.
+
+    ``unwanted`` is the capability because of whose fence the transaction must not be committed, as the work would do:
+    see the note "no commit after a refusal".
+    """
+
+    def __init__(self, connection: Raw, work: Any) -> None:
+        self._connection = connection
+        self._session = session = _sessions.get(connection) or _meet(connection)
+        self._seen = seen = _watching.get()
+        self._known = known = _NOTHING if seen is None and session.refused is None else Statement.of(work)
+        self._before = before = connection.pgconn.transaction_status
+        self._pipelined = connection.pgconn.pipeline_status != PipelineStatus.OFF
+        self.unwanted: str | None = None
+        # ACTIVE is a pipeline's, whose errors may come later. Whoever has gone back to a savepoint in the same text
+        # commits what stands before it; a COMMIT alone of a transaction that has failed is a ROLLBACK.
+        ends = before in (TransactionStatus.INTRANS, TransactionStatus.ACTIVE)
+        if known.commits and (ends or (before == TransactionStatus.INERROR and known.several)):
+            self.unwanted = session.refused or _spoils(seen, session)
+
+    def roll_back(self) -> bool:
+        """In place of the work; whether it has to be run all the same."""
+        if self._connection.pgconn.pipeline_status != PipelineStatus.OFF:
+            return False
+        self._connection.pgconn.exec_(b"ROLLBACK")
+        self._session.refused, self._session.wrote = None, False
+        return self._known.has_to_run
+
+    def __enter__(self) -> None:
+        self._session.wrote = self._session.wrote or self._known.writes
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        known, session = self._known, self._session
+        # Before the books are closed: the error itself belongs to this transaction.
+        wrote = session.wrote or session.refused is not None
+        if isinstance(error, psycopg.Error):
+            self._meet(error)
+        idle = self._connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if error is not None:
+            done = self._may_be_done_in_part(idle)
+        else:
+            undone = known.rolls_back or (self._before == TransactionStatus.INERROR and not known.several)
+            done = (idle or known.commits) and not undone
+        if idle or (error is None and (known.commits or known.rolls_back)):
+            session.refused, session.wrote = None, False
+        if done and wrote:
+            _note(self._seen, committed=True)
+
+    def _may_be_done_in_part(self, idle: bool) -> bool:
+        """Whether something was committed before the error came."""
+        if self._known.several and self._known.commits:
+            return True
+        if not idle:
+            return False
+        return self._connection.autocommit and (self._pipelined or self._known.inside)
+
+    def _meet(self, error: psycopg.Error) -> None:
         refused = ownership.refused_capability(error)
         if refused is not None:
-            _refuse(self, session, refused)
-        elif is_outage(error) and _is_djangos(self):
-            _note(_watching.get(), lost=error)
-        raise
+            _refuse(self._connection, self._session, refused)
+        elif is_outage(error) and _is_djangos(self._connection):
+            _note(self._seen, lost=error)
 
 
-def _meet(self: psycopg.Connection[Any]) -> _Session:
+def _meet(self: Raw) -> _Session:
     """A fence also warns, for functions in the database that swallow its error: the notice comes all the same."""
     session = _sessions[self] = _Session()
     known = ref(self)
@@ -162,7 +211,7 @@ def _meet(self: psycopg.Connection[Any]) -> _Session:
     return session
 
 
-def _refuse(connection: psycopg.Connection[Any], session: _Session, capability: str, *, warned: bool = False) -> None:
+def _refuse(connection: Raw, session: _Session, capability: str, *, warned: bool = False) -> None:
     seen, told = _watching.get(), session.refused is not None
     # A statement outside a transaction is refused alone: there is nothing else that could be committed.
     if warned or connection.pgconn.transaction_status != TransactionStatus.IDLE:
@@ -178,18 +227,6 @@ def _spoils(seen: Seen | None, session: _Session) -> str | None:
     return None if seen is None or seen.committed or not session.wrote else seen.refused
 
 
-def _refuse_commit(
-    self: psycopg.Connection[Any], session: _Session, gen: Any, statement: Statement, refused: str
-) -> Any:
-    """See the note "no commit after a refusal"."""
-    if self.pgconn.pipeline_status == PipelineStatus.OFF:
-        self.pgconn.exec_(b"ROLLBACK")
-        session.refused, session.wrote = None, False
-        if statement.has_to_run:
-            _wait(self, gen)
-    raise SwallowedError(refused)
-
-
 def _note(
     seen: Seen | None, *, refused: str | None = None, lost: psycopg.Error | None = None, committed: bool = False
 ) -> None:
@@ -200,7 +237,7 @@ def _note(
         seen = seen.outer
 
 
-def _is_djangos(raw: psycopg.Connection[Any]) -> bool:
+def _is_djangos(raw: Raw) -> bool:
     """Whether a lost session takes writes with it of which the view believes that they will be committed."""
     for known in connections.all(initialized_only=True):
         if known.connection is raw:

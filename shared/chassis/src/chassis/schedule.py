@@ -3,12 +3,20 @@
 What a task belongs to is told by its queue, as everywhere: ``<capability>.tasks``. An entry for any other queue is no
 capability's, and is published by whoever has it. A beat that does not publish goes on counting: when its side becomes
 the owner, it publishes when the entry is due next, and not at once all that it has left to the other.
+
+Note "ends between two ticks": asked to end, Celery's beat closes its connection to the broker in the handler of the
+signal, whatever the same thread is doing. In the midst of a publication, that waits for ever for an answer which the
+interrupted code was about to read. So the handler only remembers, unless the beat sleeps or tries to reach a broker;
+and no farewell is said to a broker, which may be silent.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import Error, connection
@@ -29,6 +37,28 @@ class OwnersSchedule:
     app: Any
     reserve: Any
     _owned: Ownership
+    _ending: Ending
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """See the note "ends between two ticks"."""
+        with self._ending.put_off():
+            return super().tick(*args, **kwargs)  # type: ignore[misc]
+
+    def _do_sync(self) -> None:
+        with self._ending.put_off():
+            super()._do_sync()  # type: ignore[misc]
+
+    def _ensure_connected(self) -> Any:
+        with self._ending.at_once():
+            return super()._ensure_connected()  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Of what was published, all is confirmed or given up."""
+        self.__dict__.pop("producer", None)
+        connection = self.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.collect()
+        super().close()  # type: ignore[misc]
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Publishes the entry's task, or leaves it to the owner's beat; None then."""
@@ -68,11 +98,57 @@ class Ownership:
         return self._last[capability]
 
 
+class Ending:
+    """How a beat that is asked to end does: see the note "ends between two ticks"."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._busy = False
+
+    def heed_signals(self) -> None:
+        """From now on SIGTERM and SIGINT ask; main thread only."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        """What is inside is finished first. Raises SystemExit where the beat is to end, also before it begins."""
+        outer = self._busy
+        self._end_if_asked(busy=outer)
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = outer
+        self._end_if_asked(busy=outer)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside, the beat ends where it stands: something is waited for that may never come."""
+        outer, self._busy = self._busy, False
+        try:
+            self._end_if_asked(busy=False)
+            yield
+        finally:
+            self._busy = outer
+
+    def _ask(self, *_: Any) -> None:
+        again, self._asked = self._asked, True
+        # Asked twice, it is saving its schedule already.
+        if not again:
+            self._end_if_asked(busy=self._busy)
+
+    def _end_if_asked(self, *, busy: bool) -> None:
+        if self._asked and not busy:
+            raise SystemExit(0)
+
+
 def guard(scheduler: Any) -> None:
     """Makes the scheduler one that publishes only for what is open here; again is no error."""
     kind = type(scheduler)
     if not issubclass(kind, OwnersSchedule):
         scheduler._owned = Ownership()
+        scheduler._ending = Ending()
         scheduler.__class__ = type(kind.__name__, (OwnersSchedule, kind), {"__module__": kind.__module__})
 
 

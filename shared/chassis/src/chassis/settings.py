@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,5 @@ def _guard_schedule(sender: Any, **_: Any) -> None:
     from chassis import schedule
 
     schedule.guard(sender.scheduler)
+    if threading.current_thread() is threading.main_thread():
+        sender.scheduler._ending.heed_signals()

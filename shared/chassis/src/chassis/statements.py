@@ -1,64 +1,139 @@
-"""What a piece of psycopg's work does to a transaction, read from the work itself before it runs."""
+"""What a piece of psycopg's work does to a transaction, read from the work itself before it runs.
+
+Note "in doubt it writes": who takes a read for a write answers 503 where the request could have been sent on; who takes
+a write for a read lets it be done twice. So only what plainly reads is a read. A function that is not in `READING`
+counts as one that writes, which concerns nobody whose transaction is still open: what it wrote is undone with it.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from psycopg import Transaction
+from psycopg import AsyncTransaction, Transaction
 from psycopg.sql import Composable
 
-_OPENING = re.compile(rb"(?:\s|\(|/\*.*?\*/|--[^\n]*\n)*([A-Za-z]*)", re.DOTALL)
+# What is quoted, or said to people; of a comment its beginning, for there may be others in it.
+_ASIDE = re.compile(
+    rb"""(?P<line>--[^\n]*)|(?P<comment>/\*)
+    |(?P<value>\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|(?<![\w$])\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+    |(?P<name>"(?:[^"]|"")*")""",
+    re.DOTALL | re.VERBOSE,
+)
+_BRACE = re.compile(rb"/\*|\*/")
+_NAME = b"\x01"  # stands for a name in quotes
+_UNFINISHED = re.compile(rb"['\"]|/\*|(?<![\w$])\$\w*\$")
+_WORD = re.compile(rb"[A-Za-z_]\w*")
+_CALLED = re.compile(rb"(\x01|\w+)\s*\(")
+_LONGEST = 10_000  # bytes of a text that is remembered
+
 _READS = frozenset(
     b"SELECT SHOW SET RESET BEGIN START SAVEPOINT RELEASE ROLLBACK ABORT COMMIT END FETCH MOVE CLOSE DECLARE "
-    b"LISTEN UNLISTEN DEALLOCATE DISCARD EXPLAIN LOCK VALUES TABLE".split()
+    b"LISTEN UNLISTEN DEALLOCATE DISCARD EXPLAIN LOCK VALUES TABLE WITH".split()
 )
+_QUERIES = frozenset({b"SELECT", b"DECLARE", b"VALUES", b"TABLE", b"WITH", b"EXPLAIN"})
+_WRITES = frozenset(b"INSERT UPDATE DELETE MERGE INTO ANALYZE ANALYSE EXECUTE CREATE".split())
 _COMMITS = frozenset({b"COMMIT", b"END"})
 _ROLLS_BACK = frozenset({b"ROLLBACK", b"ABORT"})
+# What may commit inside: not in a transaction block, and so only of what it has done itself.
+_COMMITS_INSIDE = frozenset({b"CALL", b"DO"})
+
+# What stands before a bracket in a query and writes nothing: words of SQL, and the functions that Django's ORM and
+# its PostgreSQL fields use, or that are asked often. A value that was taken from a sequence is lost to nobody.
+READING = frozenset(
+    b"""
+    all and any array as between by case cast collate cross cube distinct else except exists filter following for from
+    group grouping having ilike in inner intersect is join lateral left like limit materialized not null of offset on or
+    order outer over overlaps partition recursive right rollup row rows select sets similar some table tablesample then
+    union using values when where window with within
+    bigint bit char character date decimal float int integer interval numeric real text time timestamp timestamptz
+    timetz varbit varchar varying
+    abs acos age array_agg array_append array_cat array_length array_position array_prepend array_remove array_replace
+    array_to_string array_upper ascii asin atan atan2 avg bit_and bit_count bit_length bit_or bit_xor bool_and bool_or
+    btrim cardinality cbrt ceil ceiling char_length character_length chr clock_timestamp coalesce col_description concat
+    concat_ws convert_from convert_to corr cos cosd cot count covar_pop covar_samp cume_dist current_database
+    current_schema current_schemas current_setting current_timestamp currval date_bin date_part date_trunc
+    daterange decode degrees dense_rank div encode every exp extract first_value floor format format_type
+    gen_random_uuid generate_series get_bit get_byte greatest has_schema_privilege has_table_privilege
+    hashtext hashtextextended host initcap int4range int8range isempty isfinite json_agg json_array_length
+    json_build_array json_build_object json_object json_object_agg json_typeof jsonb_agg jsonb_array_elements
+    jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
+    jsonb_exists jsonb_extract_path jsonb_extract_path_text jsonb_object_agg jsonb_object_keys jsonb_path_exists
+    jsonb_path_query jsonb_set jsonb_strip_nulls jsonb_typeof justify_days justify_hours justify_interval lag last_value
+    lastval lead least left length ln localtimestamp log lower lower_inc lower_inf lpad ltrim make_date make_interval
+    make_time make_timestamp make_timestamptz masklen max md5 min mod mode netmask nextval now nth_value ntile
+    nullif num_nonnulls num_nulls numrange octet_length percent_rank percentile_cont percentile_disc
+    pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock pg_backend_pid pg_get_constraintdef pg_get_expr
+    pg_get_indexdef pg_get_serial_sequence pg_is_in_recovery pg_relation_size pg_size_pretty pg_sleep
+    pg_table_is_visible pg_total_relation_size pg_try_advisory_lock pg_try_advisory_xact_lock pg_typeof phraseto_tsquery
+    pi plainto_tsquery position power radians random range_merge rank regexp_count regexp_match regexp_matches
+    regexp_replace regexp_split_to_array regexp_substr regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope
+    regr_sxx regr_sxy regr_syy repeat replace reverse round row_number row_to_json rpad rtrim set_config setweight
+    sha224 sha256 sha384 sha512 sign similarity sin split_part sqrt starts_with statement_timestamp stddev stddev_pop
+    stddev_samp strict_word_similarity string_agg string_to_array strpos substr substring sum tan timezone to_char
+    to_date to_json to_jsonb to_number to_regclass to_regprocedure to_timestamp to_tsquery to_tsvector
+    transaction_timestamp translate trigram_similarity trigram_word_similarity trim trunc ts_headline ts_rank ts_rank_cd
+    tsrange tstzrange unaccent unnest upper upper_inc upper_inf uuidv7 var_pop var_samp variance version
+    websearch_to_tsquery width_bucket word_similarity xmlagg
+    """.split()
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """``writes`` may be true of what writes nothing, never the other way round, but for functions that are selected.
+    """``writes`` may be true of what writes nothing, never the other way round: see the note "in doubt it writes".
 
+    ``commits`` says that the transaction before it is committed, ``inside`` that it may commit by itself where no
+    transaction is open. ``several``: part of the work may have been done though another part failed.
     ``has_to_run``: the work keeps books of psycopg's, and must be run though its COMMIT is not wanted.
     """
 
     writes: bool = False
     commits: bool = False
     rolls_back: bool = False
+    inside: bool = False
+    several: bool = False
     has_to_run: bool = False
 
     @classmethod
     def of(cls, work: Any) -> Statement:
         """Of what ``Connection.wait`` is given; nothing is known of work that psycopg does in C."""
         name, frame = getattr(work, "__name__", ""), getattr(work, "gi_frame", None)
-        if name == "_commit_gen":
-            return _COMMIT
-        if name == "_rollback_gen":
-            return _ROLLBACK
+        if name in _BY_NAME:
+            return _BY_NAME[name]
         if frame is None:
             return _NOTHING
         values = frame.f_locals
         if name == "_exit_gen":
             return _end_of_block(values)
+        if name == "_tpc_finish_gen":
+            # What was prepared is not undone by a rollback.
+            return _ROLLBACK if values.get("action") == "ROLLBACK" else _FINISH
         text = values.get("query", values.get("statement"))
         return _NOTHING if text is None else _of_text(text)
 
 
 _NOTHING = Statement()
-_COMMIT = Statement(commits=True)
 _ROLLBACK = Statement(rolls_back=True)
+_END = Statement(commits=True, has_to_run=True)
+_FINISH = Statement(writes=True, commits=True, has_to_run=True)
+_UNKNOWN = Statement(writes=True, commits=True, inside=True, several=True)
+_BY_NAME = {
+    "_commit_gen": Statement(commits=True),
+    "_rollback_gen": _ROLLBACK,
+    "_tpc_prepare_gen": Statement(commits=True),
+}
 
 
 def _end_of_block(values: Any) -> Statement:
     block = values.get("self")
-    if not isinstance(block, Transaction) or not getattr(block, "_outer_transaction", not block.savepoint_name):
+    if not isinstance(block, (Transaction, AsyncTransaction)):
         return _NOTHING
-    if values.get("exc_val") is not None or block.force_rollback:
-        return _ROLLBACK
-    return Statement(commits=True, has_to_run=True)
+    if not getattr(block, "_outer_transaction", not block.savepoint_name):
+        return _NOTHING
+    return _ROLLBACK if values.get("exc_val") is not None or block.force_rollback else _END
 
 
 def _of_text(text: Any) -> Statement:
@@ -67,14 +142,68 @@ def _of_text(text: Any) -> Statement:
     if isinstance(text, str):
         text = text.encode(errors="replace")
     if not isinstance(text, bytes):
-        return Statement(writes=True)
-    found = _OPENING.match(text)
-    word = found[1].upper() if found else b""
-    if b";" in text.rstrip(b"; \n\t\r"):
-        return Statement(writes=True)  # several at once
-    partly = word in _ROLLS_BACK and re.search(rb"\bTO\b", text, re.IGNORECASE) is not None
+        return _UNKNOWN
+    return _remembered(text) if len(text) <= _LONGEST else _read(text)
+
+
+def _read(text: bytes) -> Statement:
+    bare = _without_asides(text)
+    if _UNFINISHED.search(bare):
+        return _UNKNOWN
+    parts = [part for part in bare.split(b";") if _WORD.search(part)]
+    if len(parts) == 1:
+        return _of_part(parts[0])
+    read = [_of_part(part) for part in parts]
     return Statement(
-        writes=word not in _READS,
-        commits=word in _COMMITS or (word == b"PREPARE" and b" TRANSACTION" in text.upper()),
-        rolls_back=word in _ROLLS_BACK and not partly,
+        writes=bool(parts),
+        commits=any(part.commits for part in read),
+        inside=any(part.inside for part in read),
+        several=bool(parts),
     )
+
+
+_remembered = lru_cache(maxsize=1024)(_read)
+
+
+def _without_asides(text: bytes) -> bytes:
+    kept, place = [], 0
+    while found := _ASIDE.search(text, place):
+        kept += [text[place : found.start()], b"0" if found["value"] else _NAME if found["name"] else b" "]
+        place = _end_of_comment(text, found.end()) if found["comment"] else found.end()
+    return b"".join([*kept, text[place:]])
+
+
+def _end_of_comment(text: bytes, place: int) -> int:
+    depth = 1
+    while depth and (found := _BRACE.search(text, place)):
+        depth += 1 if found[0] == b"/*" else -1
+        place = found.end()
+    return place if not depth else len(text)
+
+
+def _of_part(part: bytes) -> Statement:
+    words = [word.upper() for word in _WORD.findall(part)]
+    word = words[0]
+    partly = word in _ROLLS_BACK and b"TO" in words
+    return Statement(
+        writes=word not in _READS or b"PREPARED" in words or (word in _QUERIES and _may_write(part, words)),
+        commits=word in _COMMITS or (word == b"PREPARE" and words[1:2] == [b"TRANSACTION"]),
+        rolls_back=word in _ROLLS_BACK and not partly,
+        inside=word in _COMMITS_INSIDE,
+    )
+
+
+def _may_write(part: bytes, words: list[bytes]) -> bool:
+    if not _WRITES.isdisjoint(_without_locks(words)):
+        return True
+    # A name in quotes may be any function's; before a list of columns it is no call, and counts as one.
+    return any(not _reads_only(called.lower()) for called in _CALLED.findall(part))
+
+
+def _without_locks(words: list[bytes]) -> list[bytes]:
+    """FOR UPDATE locks rows, FOR NO KEY UPDATE too."""
+    return [word for before, word in zip([b"", *words], words, strict=False) if before not in (b"FOR", b"KEY")]
+
+
+def _reads_only(name: bytes) -> bool:
+    return name in READING or name.startswith(b"st_") or name.isdigit()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import signal
 import sys
 import threading
@@ -79,6 +81,8 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if worker.beat:
             self._clock = Clock(worker.beat)
             vitals.follow(self._clock)
+            # Before what waits for it without a limit: the handlers that are called first were registered last.
+            atexit.register(self._clock.end)
 
     def stop(self, worker: Any) -> None:
         """What is under way is finished and acknowledged; the rest goes back to its queue."""
@@ -111,6 +115,17 @@ class Clock:
     def stuck(self) -> bool:
         """Whether it has ended by itself, after which nothing is scheduled any more."""
         return self._process.pid is not None and not self._process.is_alive()
+
+    def end(self) -> None:
+        """Returns when it has ended. Asks more than once: right after its fork it takes no notice of signals."""
+        tries = 0
+        while self._process.pid is not None and self._process.is_alive():
+            if tries < STOP:
+                self._process.terminate()
+            else:
+                os.kill(self._process.pid, signal.SIGKILL)
+            tries += 1
+            self._process.join(1.0)
 
 
 class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]

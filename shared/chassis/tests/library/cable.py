@@ -16,6 +16,8 @@ class Cable:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
         self._lock = threading.Lock()
+        self._answers = threading.Event()
+        self._answers.set()
         self.cut_after: int | None = None
         self.cuts = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -29,8 +31,13 @@ class Cable:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._answers.set()
         self._listener.close()
         self.cut()
+
+    def hold(self) -> None:
+        """From now on nothing passes from the server, and nobody is told."""
+        self._answers.clear()
 
     def cut(self) -> None:
         """Every connection breaks off; new ones can be made."""
@@ -58,6 +65,8 @@ class Cable:
                 if counted and self._is_due(len(chunk)):
                     self.cut()
                     return
+                if not counted:
+                    self._answers.wait()
                 target.sendall(chunk)
         for end in (source, target):
             with suppress(OSError):

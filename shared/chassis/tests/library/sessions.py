@@ -12,15 +12,17 @@ from library.waiting import until
 
 def another_session(**options: Any) -> psycopg.Connection[Any]:
     """A session of the same database."""
-    there = connection.settings_dict
-    return psycopg.connect(
-        host=there["HOST"],
-        port=there["PORT"],
-        user=there["USER"],
-        password=there["PASSWORD"],
-        dbname=there["NAME"],
-        **options,
-    )
+    return psycopg.connect(**_there(), **options)
+
+
+async def another_asynchronous_session(**options: Any) -> psycopg.AsyncConnection[Any]:
+    """The same, for those who await."""
+    return await psycopg.AsyncConnection.connect(**_there(), **options)
+
+
+def _there() -> dict[str, Any]:
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    return {name: connection.settings_dict[key] for name, key in names.items()}
 
 
 def end_the_session() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from library.models import Book, Visit
-from library.sessions import another_session
+from library.sessions import another_asynchronous_session, another_session
 from library.urls import moment
 
 INSERT = "INSERT INTO library_book (title) VALUES (%s)"
@@ -66,6 +67,26 @@ def by_a_connection_of_its_own() -> None:
         session.execute(INSERT, ["Emma"])
 
 
+def by_an_asynchronous_connection() -> None:
+    async def work() -> None:
+        async with await another_asynchronous_session() as session:
+            await session.execute(INSERT, ["Emma"])
+
+    asyncio.run(work())
+
+
+def by_a_copy_of_an_asynchronous_connection() -> None:
+    async def work() -> None:
+        async with (
+            await another_asynchronous_session() as session,
+            session.cursor() as cursor,
+            cursor.copy("COPY library_book (title) FROM STDIN") as copy,
+        ):
+            await copy.write_row(["Emma"])
+
+    asyncio.run(work())
+
+
 WAYS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -78,7 +99,44 @@ WAYS: dict[str, Callable[[], None]] = {
         by_another_alias,
         by_a_copy_of_another_alias,
         by_a_connection_of_its_own,
+        by_an_asynchronous_connection,
+        by_a_copy_of_an_asynchronous_connection,
     )
+}
+VISIT = "INSERT INTO library_visit (note) VALUES ('elsewhere')"
+FUNCTIONS = f"""
+CREATE OR REPLACE FUNCTION visit() RETURNS void LANGUAGE sql AS $$ {VISIT} $$;
+CREATE OR REPLACE PROCEDURE visit_and_commit() LANGUAGE plpgsql AS $$ BEGIN {VISIT}; COMMIT; END $$;
+CREATE OR REPLACE PROCEDURE visit_and_fail() LANGUAGE plpgsql AS $$ BEGIN
+{VISIT}; COMMIT; PERFORM 1 / 0; END $$;
+"""
+# Each leaves a visit that cannot be undone: one text after another, by a connection with autocommit or without.
+COMMITTED: dict[str, tuple[bool, list[str]]] = {
+    "several": (False, [VISIT, "SELECT 1; COMMIT"]),
+    "after a savepoint": (False, [VISIT, "SAVEPOINT s", "ROLLBACK TO s; COMMIT"]),
+    "after a failure": (False, [VISIT, "SAVEPOINT s", "SELECT 1/0", "ROLLBACK TO s; COMMIT"]),
+    "and chain": (False, [VISIT, "COMMIT AND CHAIN"]),
+    "end": (False, [VISIT, "/* it is /* the */ */ END -- of it"]),
+    "before a failure": (False, [VISIT, "COMMIT; SELECT 1/0"]),
+    "rolled back before": (False, ["ROLLBACK AND CHAIN", VISIT, "COMMIT"]),
+    "all in one": (True, [f"BEGIN; {VISIT}; COMMIT"]),
+    "with": (True, [f"WITH x AS ({VISIT} RETURNING 1) SELECT * FROM x"]),
+    "explain": (True, [f"EXPLAIN ANALYZE {VISIT}"]),
+    "function": (True, ["SELECT visit()"]),
+    "quoted function": (True, ['SELECT "visit"()']),
+    "procedure": (True, ["CALL visit_and_commit()"]),
+    "failing procedure": (True, ["CALL visit_and_fail()"]),
+    "block": (True, [f"DO $x$ BEGIN {VISIT}; END $x$"]),
+    "failing block": (True, [f"DO $$ BEGIN {VISIT}; COMMIT; PERFORM 1/0; END $$"]),
+    "prepared": (True, [f"PREPARE p AS {VISIT}", "EXECUTE p"]),
+}
+UNDONE: dict[str, tuple[bool, list[str]]] = {
+    "rolled back": (False, [VISIT, "ROLLBACK"]),
+    "failed": (False, [VISIT, "SELECT 1/0", "COMMIT"]),
+    "read": (True, ['SELECT count(*), LOWER(max(note)) FROM "library_visit" WHERE (id IN (1, 2)) FOR UPDATE']),
+    "read twice": (True, ["SELECT now()", "WITH x AS (SELECT ';COMMIT') SELECT * FROM x -- INSERT"]),
+    "failed in autocommit": (True, [f"{VISIT}; SELECT 1/0"]),
+    "set": (True, ["SET statement_timeout = '5s'", "SHOW statement_timeout", "EXPLAIN SELECT 1"]),
 }
 
 
@@ -120,6 +178,14 @@ def write_in_rest(request: Request, way: str) -> Response:
     return Response(status=201)
 
 
+STATEMENTS = COMMITTED | UNDONE
+
+
+async def _visit_asynchronously() -> None:
+    async with await another_asynchronous_session() as session:
+        await session.execute(VISIT)
+
+
 def write_elsewhere_first(request: HttpRequest, way: str) -> HttpResponse:
     """Has committed a row by another session before it writes the book."""
     if way == "raw":
@@ -128,6 +194,26 @@ def write_elsewhere_first(request: HttpRequest, way: str) -> HttpResponse:
     elif way == "copy":
         with connections[SECOND].cursor() as cursor, cursor.copy("COPY library_visit (note) FROM STDIN") as copy:
             copy.write_row(["elsewhere"])
+    elif way in STATEMENTS:
+        autocommit, texts = STATEMENTS[way]
+        session = another_session(autocommit=autocommit)
+        for text in texts:
+            with taking_no_notice(True):
+                session.execute(text)
+        session.close()
+    elif way == "many":
+        with another_session(autocommit=True) as session, session.cursor() as cursor:
+            cursor.executemany("INSERT INTO library_visit (note) VALUES (%s)", [["elsewhere"]])
+    elif way == "pipeline":
+        with another_session(autocommit=True) as session, session.pipeline():
+            session.execute(VISIT)
+    elif way == "broken pipeline":
+        with another_session() as session, taking_no_notice(True), session.pipeline():
+            session.execute(VISIT)
+            session.commit()
+            session.execute("SELECT 1/0")
+    elif way == "asynchronous":
+        asyncio.run(_visit_asynchronously())
     elif way == "read":
         assert not Visit.objects.using(SECOND).exists()
     elif way == "undone":
