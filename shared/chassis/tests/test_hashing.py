@@ -210,7 +210,7 @@ def test_the_environment_says_how_many_places_there_are(monkeypatch, told, place
     assert hashing.options.hashing_places() == places
 
 
-@pytest.mark.parametrize(("threads", "queue"), [("2", 8), ("32", 8), ("64", 16)])
+@pytest.mark.parametrize(("threads", "queue"), [("2", 1), ("8", 4), ("32", 8), ("64", 16)])
 def test_the_queue_grows_with_the_threads(monkeypatch, threads, queue):
     monkeypatch.setenv("WEB_THREADS", threads)
     assert hashing.options.hashing_queue() == queue

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from django.db import connection
 from prometheus_client import Counter, Gauge
 
-from chassis import admission, options
+from chassis import admission, options, waiting
 from chassis.errors import Busy
 
 WAITING = Gauge("chassis_hashing_waiting", "Passwords that wait to be hashed.", multiprocess_mode="livesum")
@@ -52,6 +52,18 @@ class Hashing:
                 self._leave()
 
     def _enter(self, *, bound: bool) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+        try:
+            with waiting.process.one("passwords"):
+                self._queue_up(bound=bound)
+        except waiting.Full:
+            REFUSED.inc()
+            raise Busy("Too many passwords are being checked; try again.", wait=RETRY_AFTER) from None
+
+    def _queue_up(self, *, bound: bool) -> None:
         turn = threading.Lock()
         with self._lock:
             if self._free:
