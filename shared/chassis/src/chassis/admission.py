@@ -19,7 +19,7 @@ from django.http import FileResponse, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from prometheus_client import Gauge
 
-from chassis import body, options, waiting
+from chassis import body, clients, options, waiting
 from chassis.ownership import SAFE_METHODS
 
 WAITING = Gauge(
@@ -116,7 +116,7 @@ class AdmissionMiddleware:
                 body.of(request)
         except body.RefusedBody as refused:
             return refused.answer
-        with _process.at_work():
+        with clients.asking(request), _process.at_work():
             response = body.release(request, self.get_response(request))
         return _streamed(request, response)
 
