@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
-from chassis import admission
+from chassis import admission, waiting
 from django.db import transaction
 
 from orders import commands, customers, selectors, services, shelves
@@ -63,10 +64,11 @@ def cancel(*, order_id: int, note: str, wait: float) -> Order:
 
 
 def await_outcome(*, order_id: int, wait: float) -> None:
-    """Returns when the order is decided, or after ``wait`` seconds. Not for use within a transaction."""
+    """Returns when the order is decided, or after ``wait`` seconds, or at once where too many wait already. Not for use
+    within a transaction."""
     deadline = time.monotonic() + wait
     pause = FIRST_LOOK
-    with admission.aside():
+    with suppress(waiting.Full), waiting.process.one("peers"), admission.aside():
         while selectors.is_being_decided(order_id=order_id):
             left = deadline - time.monotonic()
             if left <= 0:

@@ -97,7 +97,13 @@ CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me"}
 
 # The throttles count in the cache, and each worker process has its own: with two workers a client
 # that meets both gets up to twice the rate.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # One for each client: with fewer those that come now drive out who has come a moment ago.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 REST_FRAMEWORK = environment.rest_framework(
     registration=environment.rate("THROTTLE_REGISTRATION", default="20/min"),
     token=environment.rate("THROTTLE_TOKEN", default="60/min"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chassis import tokens
+from chassis.throttles import ClientThrottle
 from django.contrib.auth import authenticate
 from django.db import transaction
 from django.db.models import QuerySet
@@ -14,7 +15,6 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from users import selectors, serializers, services
@@ -32,7 +32,7 @@ class RegistrationApi(generics.CreateAPIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes = (ScopedRateThrottle,)
+    throttle_classes = (ClientThrottle,)
     throttle_scope = "registration"
     serializer_class = serializers.RegistrationSerializer
 
@@ -90,7 +90,7 @@ class TokenApi(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes = (ScopedRateThrottle,)
+    throttle_classes = (ClientThrottle,)
     throttle_scope = "token"
 
     def get_authenticate_header(self, request: Request) -> str:
@@ -112,7 +112,7 @@ class RefreshApi(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes = (ScopedRateThrottle,)
+    throttle_classes = (ClientThrottle,)
     throttle_scope = "token"
 
     def get_authenticate_header(self, request: Request) -> str:

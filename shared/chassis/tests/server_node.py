@@ -33,6 +33,17 @@ class ServerNode:
             process.send_signal(program.stop_signal)
             process.wait(program.stop_seconds + 30)
 
+    def control(self, *command: str) -> None:
+        """Of a RabbitMQ node: what `rabbitmqctl` does there."""
+        node = self._programs[-1]
+        subprocess.run(
+            ["/usr/lib/rabbitmq/bin/rabbitmqctl", "--quiet", *command],
+            env=dict(node.environment) | _path(),
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+
     def _run(self, program: Program) -> None:
         program.log.parent.mkdir(parents=True, exist_ok=True)
         program.prepare()

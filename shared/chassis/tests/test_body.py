@@ -8,11 +8,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chassis import admission, body, patience
+from chassis import admission, body, patience, waiting
 from chassis.admission import Admission, AdmissionMiddleware
 from chassis.patience import PatientSocket, Slow
 from django.http import HttpRequest, HttpResponse
@@ -96,16 +97,35 @@ def test_a_limit_that_is_no_number_is_none(wire: Wire) -> None:
     assert wire.send(head(f"Content-Length: 1\r\nX-Strangler-Max-Body: {'9' * 5000}") + b"x")[0].status == 404
 
 
-def test_few_threads_wait_for_bodies_of_unsaid_length(wire: Wire, settings: Any) -> None:
+@pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Content-Length: 1000"])
+def test_few_threads_wait_for_bodies_of_whatever_size(wire: Wire, settings: Any, framing: str) -> None:
     settings.CHASSIS_HOLD_LIMIT = 1
     with socket.create_connection(wire.address) as sender:
-        sender.sendall(head("Transfer-Encoding: chunked") + b"5\r\nx")
-        until(lambda: body._receiving._count == 1)
+        sender.sendall(head(framing) + b"5\r\nx")
+        until(lambda: waiting.process.count("bodies") == 1)
 
-        answer, _ = wire.send(head("Transfer-Encoding: chunked") + b"0\r\n\r\n")
-        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        with socket.create_connection(wire.address) as other:
+            other.sendall(head(framing) + b"5\r\nx")
+            answer = HTTPResponse(other)
+            answer.begin()
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert wire.send(head("Transfer-Encoding: chunked") + b"0\r\n\r\n")[0].status == 404
         assert wire.send(head("Content-Length: 1") + b"x")[0].status == 404
-    until(lambda: body._receiving._count == 0)
+    until(lambda: waiting.process.count("bodies") == 0)
+
+
+def test_a_body_that_is_whole_in_time_is_taken_though_too_many_wait(
+    wire: Wire, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "GRACE", 60.0)
+    settings.CHASSIS_HOLD_LIMIT = 0
+    with socket.create_connection(wire.address) as sender:
+        sender.sendall(head("Content-Length: 2") + b"x")
+        sender.sendall(b"x")
+        answer = HTTPResponse(sender)
+        answer.begin()
+
+    assert answer.status == 404
 
 
 def test_a_body_that_comes_too_slowly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +176,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PatientSocket, socke
     with PatientSocket.around(ours) as patient, theirs:
         patient.begin()
         yield patient, theirs
+    waiting.process.end()
 
 
 def test_a_client_that_trickles_uses_patience_up(pair: tuple[PatientSocket, socket.socket]) -> None:

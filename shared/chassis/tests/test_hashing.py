@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-from chassis import admission, hashing
-from chassis.admission import Admission
+from chassis import admission, clients, hashing
+from chassis.admission import Admission, AdmissionMiddleware
 from chassis.errors import Busy
 from chassis.hashing import Hashing
 from django.contrib.auth import hashers
 from django.db import transaction
+from django.http import HttpResponse
+from django.test import RequestFactory
 from prometheus_client import REGISTRY
 
 DEADLINE = 20.0
@@ -210,7 +212,84 @@ def test_the_environment_says_how_many_places_there_are(monkeypatch, told, place
     assert hashing.options.hashing_places() == places
 
 
-@pytest.mark.parametrize(("threads", "queue"), [("2", 8), ("32", 8), ("64", 16)])
+@pytest.mark.parametrize(("threads", "queue"), [("2", 1), ("8", 4), ("32", 8), ("64", 16)])
 def test_the_queue_grows_with_the_threads(monkeypatch, threads, queue):
     monkeypatch.setenv("WEB_THREADS", threads)
     assert hashing.options.hashing_queue() == queue
+
+
+class Client(Login):
+    """A login of a client."""
+
+    def __init__(self, places: Hashing, name: str, came: list[object] | None = None) -> None:
+        self._name = name
+        super().__init__(places, came)
+
+    def _run(self) -> None:
+        with clients.asking(RequestFactory().get("/", headers={"x-forwarded-for": self._name})):
+            super()._run()
+
+
+def queue(places: Hashing, names: list[str], came: list[object] | None = None) -> list[Client]:
+    """One after the other, the first of whom hashes and the others wait."""
+    before, logins = waiting(), []
+    for number, name in enumerate(names):
+        logins.append(Client(places, name, came))
+        if number:
+            eventually(lambda number=number: waiting() == before + number)
+        else:
+            assert logins[0].hashing.wait(DEADLINE)
+    return logins
+
+
+def test_one_client_s_queue_is_nobody_else_s():
+    came: list[object] = []
+    *many, other = queue(Hashing(1, queue=8), [*["10.0.0.1"] * 4, "10.0.0.2"], came)
+
+    for login in (many[0], many[1], other, many[2], many[3]):
+        login.let_go()
+
+    assert came == [many[0], many[1], other, many[2], many[3]]
+
+
+def test_who_comes_to_a_full_queue_takes_the_place_of_the_last_of_those_that_have_most():
+    places = Hashing(1, queue=3)
+    logins = queue(places, ["10.0.0.1"] * 4)
+
+    other = Client(places, "10.0.0.2")
+
+    assert logins[3].ended.wait(DEADLINE)
+    assert logins[3].refused is not None
+    more = Client(places, "10.0.0.1")
+    assert more.ended.wait(DEADLINE)
+    assert more.refused is not None
+    for login in (*logins[:2], other, logins[2]):
+        login.let_go()
+        assert login.refused is None
+    Client(places, "10.0.0.1").let_go()
+
+
+def test_who_waits_to_hash_is_one_who_only_waits(monkeypatch, settings):
+    settings.CHASSIS_WAIT_LIMIT = 1
+    places = Hashing(1, queue=3)
+    logins = queue(places, ["10.0.0.1"] * 2)
+
+    late = Client(places, "10.0.0.2")
+
+    assert late.ended.wait(DEADLINE)
+    assert late.refused is not None
+    for login in logins:
+        login.let_go()
+
+
+def test_a_request_hashes_for_its_client(monkeypatch):
+    seen = []
+    get = AdmissionMiddleware(lambda _: seen.append(clients.present()) or HttpResponse())
+
+    get(RequestFactory().get("/", headers={"x-forwarded-for": "made-up, 2001:db8::1:2:3"}))
+    get(RequestFactory().get("/", headers={"x-forwarded-for": "::ffff:10.0.0.1"}))
+    get(RequestFactory().get("/", REMOTE_ADDR="10.0.0.2"))
+    get(RequestFactory().get("/", headers={"x-forwarded-for": "no address"}))
+
+    assert seen == ["2001:db8::/64", "10.0.0.1", "10.0.0.2", "no address"]
+    assert clients.present() == ""

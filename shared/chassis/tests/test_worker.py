@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import kombu
 import pytest
+from amqp.exceptions import AccessRefused
 from django.db import connection
 from library.models import Book, Inbox, Visit
 from library.post import message
 from library.waiting import until
+from strangler.adapters import toml
+from strangler.domain.credentials import permissions
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
 pytestmark = [postgresql, pytest.mark.django_db(transaction=True)]
@@ -213,3 +218,47 @@ def waiting_task(tasks) -> str | None:
     with tasks.app.connection_for_read() as connection:
         found = kombu.Queue("books.tasks").bind(connection.default_channel).get(no_ack=False)
         return found and found.headers["id"]
+
+
+@pytest.fixture
+def as_services(rabbitmq_node, rabbitmq) -> dict[str, str]:
+    """The broker's address as a user with the rights of each of two services, of which one is the library's."""
+    project = toml.load(Path(__file__).parents[3] / "strangler.toml", addresses=False)
+    patterns = {
+        "books": permissions(project, "products").replace("products", "books"),
+        "orders": permissions(project, "orders"),
+    }
+    found = {}
+    for user, pattern in patterns.items():
+        for command in (
+            ["add_user", user, "secret"],
+            ["set_permissions", user, pattern, f"{pattern}|^amq\\.default$", pattern],
+        ):
+            rabbitmq_node.control(*command)
+        url = urlsplit(rabbitmq)
+        found[user] = urlunsplit(url._replace(netloc=f"{user}:secret@{url.hostname}:{url.port}"))
+    yield found
+    for user in patterns:
+        rabbitmq_node.control("delete_user", user)
+
+
+def test_no_service_ends_another_one_s_worker(as_services, tasks, worker, post):
+    process = worker.start(BROKER_URL=as_services["books"])
+    until(lambda: "ready" in worker.log.read_text())
+    shutdown = {"method": "shutdown", "arguments": {}, "destination": None, "pattern": None, "matcher": None}
+
+    with kombu.Connection(as_services["orders"]) as orders:
+        with suppress(AccessRefused):
+            fanout = kombu.Exchange("celery.pidbox", "fanout", durable=False)
+            kombu.Producer(orders.channel(), fanout, auto_declare=True).publish(shutdown)
+        for node in (f"celery@{socket.gethostname()}", f"books@{socket.gethostname()}"):
+            # The default exchange is nobody's: commands go through it to the queues of others.
+            kombu.Producer(orders.channel()).publish(shutdown, routing_key=f"{node}.celery.pidbox")
+        with pytest.raises(AccessRefused):
+            orders.channel().queue_declare("celery@books.celery.pidbox")
+    tasks.shelve.delay("by a task")
+    post.put(message(title="by a message"))
+
+    until(lambda: titles() == ["by a message", "by a task"])
+    assert process.poll() is None
+    assert "ACCESS_REFUSED" not in worker.log.read_text()

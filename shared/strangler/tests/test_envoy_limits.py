@@ -355,6 +355,58 @@ def test_a_websocket_passes_in_both_directions(gateway: Gateway, raw: Raw) -> No
             assert client.recv(100) == b"pong"
 
 
+UPGRADE = b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"POST /things HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 1000\r\n\r\nx",
+        b"POST /things HTTP/1.1\r\n" + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n5\r\nx",
+        b"POST /things HTTP/1.1\r\n" + UPGRADE + b"\r\n",
+        b"GET /things HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 1000\r\n\r\nx",
+        b"POST /elsewhere HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 1000\r\n\r\nx",
+        b"POST /things HTTP/1.1\r\n" + UPGRADE.replace(b"websocket", b"spdy") + b"Content-Length: 1000\r\n\r\nx",
+        b"POST /things HTTP/1.1\r\n" + UPGRADE.replace(b"websocket", b"h2c, websocket") + b"Content-Length: 9\r\n\r\nx",
+        b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"CONNECT a:80 HTTP/1.1\r\n" + UPGRADE + b"\r\n",
+    ],
+)
+def test_nothing_with_a_body_passes_by_the_filter_as_an_upgrade(gateway: Gateway, begun: bytes) -> None:
+    with gateway.connect() as client:
+        client.sendall(begun)
+        client.recv(1000)
+
+    assert gateway.monolith.requests == []
+
+
+@pytest.mark.parametrize("framing", [b"", b"Transfer-Encoding: chunked\r\n"])
+def test_what_follows_an_upgrade_that_is_not_granted_is_no_request(gateway: Gateway, framing: bytes) -> None:
+    """Past the gateway it could be one for what is closed."""
+    gateway.monolith.reply = after(0.2)  # type: ignore[assignment]
+    with gateway.connect() as client:
+        head = b"GET /things HTTP/1.1\r\n" + UPGRADE + framing + b"\r\n"
+        client.sendall(head + b"GET /admin/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        while client.recv(1000):
+            pass
+    gateway.request("GET", "/things")
+
+    assert [request.path for request in gateway.monolith.requests] == ["/things", "/things"]
+    assert "transfer-encoding" not in gateway.monolith.requests[0].headers
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"TLS/1.2"])
+def test_an_upgrade_that_is_none_of_the_gateway_s_waits_for_its_body(gateway: Gateway, upgrade: bytes) -> None:
+    head = b"POST /things HTTP/1.1\r\n" + UPGRADE.replace(b"websocket", upgrade) + b"Content-Length: 2\r\n\r\n"
+    with gateway.connect() as client:
+        client.sendall(head + b"{")
+        assert gateway.request("POST", "/things", body=b"[]").status == 200
+        client.sendall(b"}")
+        client.recv(1000)
+
+    assert [request.body for request in gateway.monolith.requests if request.body != b"{}"] == [b"[]"]
+
+
 # ------------------------------------------------------------------------------------------------ old, and odd requests
 
 

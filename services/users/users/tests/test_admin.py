@@ -6,12 +6,18 @@ import pytest
 from chassis import logins, ownership
 from conftest import PASSWORD, new_user
 from django.contrib.auth import hashers
-from django.core.cache import cache
 
 from users.models import User
 
 FORM = {"email": "new@example.com", "full_name": "New", "password1": PASSWORD, "password2": PASSWORD}
 NO_ADDRESSES = {"addresses-TOTAL_FORMS": "0", "addresses-INITIAL_FORMS": "0"}
+
+
+@pytest.fixture(autouse=True)
+def no_tries():
+    logins.process.clear()
+    yield
+    logins.process.clear()
 
 
 @pytest.fixture
@@ -62,7 +68,7 @@ def test_a_login_can_be_tried_a_few_times(client, superuser, monkeypatch):
 
     assert all("Please enter the correct" in answer.content.decode() for answer in tried)
     assert "Too many tries" in refused.content.decode()
-    cache.clear()
+    logins.process.clear()
     monkeypatch.undo()
     assert client.post("/admin/login/", right | {"username": superuser.email}).status_code == 302
 

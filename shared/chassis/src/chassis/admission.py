@@ -15,11 +15,12 @@ from contextlib import AbstractContextManager, contextmanager
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import connection
-from django.http import HttpRequest
+from django.http import FileResponse, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from prometheus_client import Gauge
 
-from chassis import body, options
+from chassis import body, clients, options, waiting
+from chassis.ownership import SAFE_METHODS
 
 WAITING = Gauge(
     "chassis_admission_waiting", "Requests that wait until another is done with.", multiprocess_mode="livesum"
@@ -101,7 +102,9 @@ _process = Admission(options.at_work())
 class AdmissionMiddleware:
     """Belongs before all that computes or touches the database, and after what must answer in any case.
 
-    A request takes its place when its body is there; see the note "received first" in `chassis.body`.
+    A request takes its place when its body is there; see the note "received first" in `chassis.body`. What it answers
+    bit by bit comes when the place is free again, and keeps a thread for as long as the application likes: that thread
+    is one that only waits (`chassis.waiting`).
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -113,8 +116,23 @@ class AdmissionMiddleware:
                 body.of(request)
         except body.RefusedBody as refused:
             return refused.answer
-        with _process.at_work():
-            return body.release(request, self.get_response(request))
+        with clients.asking(request), _process.at_work():
+            response = body.release(request, self.get_response(request))
+        return _streamed(request, response)
+
+
+def _streamed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Refused where too many are, unless something was done that a refusal would deny. A file has an end, and counts
+    where its reader is slow."""
+    if not response.streaming or isinstance(response, FileResponse):
+        return response
+    if waiting.process.begin("answers"):
+        response._resource_closers.append(waiting.process.end)  # type: ignore[attr-defined]
+    elif request.method in SAFE_METHODS:
+        response.close()
+        response = JsonResponse({"detail": "Too many long answers are on their way; try again."}, status=503)
+        response["Retry-After"] = "1"
+    return response
 
 
 def aside() -> AbstractContextManager[None]:

@@ -1,14 +1,12 @@
 """A request's body: received whole before anything else is done, and kept for as often as it is needed.
 
 Note "received first": whoever sends slowly keeps nobody but himself waiting. So a body is received before the request
-takes a place at work, and where the server can say how long it has waited (`chassis.patience`) in bounded time.
+takes a place at work, and where the server is `chassis.web`'s in bounded time, by a bounded number of threads (see
+`chassis.patience`).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -17,11 +15,10 @@ from django.core.handlers.wsgi import LimitedStream, WSGIRequest
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
-from chassis import options
-from chassis.patience import Slow
+from chassis import options, waiting
+from chassis.patience import Crowded, Slow
 
 PIECE = 1 << 16
-WHOLE = 1 << 20  # what the gateway keeps until it is whole
 TOLD = "HTTP_X_STRANGLER_MAX_BODY"
 KEPT = "chassis.body"  # in each request's environment, which its copies share
 # What a first run may have hung on a request; all else is what came, or what stands before the fence has added.
@@ -107,8 +104,10 @@ class Body:
         limit = _limit(environ)
         if (declared or 0) > limit:
             raise _too_large(limit)
-        with _receiving.one(large=declared is None or declared > WHOLE):
+        try:
             self._take(source, declared, limit)
+        finally:
+            waiting.process.end()
 
     def _take(self, source: Any, declared: int | None, limit: int) -> None:
         """``declared`` bytes, or all there are where nobody has said how many."""
@@ -120,30 +119,6 @@ class Body:
             raise _too_large(limit)
         if declared is not None and left:
             raise RefusedBody(400, "The body ended before its length.")
-
-
-class Receiving:
-    """How many threads wait for bodies that come as they come: half at most, so that the others go on."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-
-    @contextmanager
-    def one(self, *, large: bool) -> Iterator[None]:
-        """Raises RefusedBody where too many wait already; small bodies are there at once, and are not counted."""
-        with self._lock:
-            if large and self._count >= options.hold_limit():
-                raise RefusedBody(503, "Too many large bodies are on their way here; try again.")
-            self._count += large
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._count -= large
-
-
-_receiving = Receiving()
 
 
 def of(request: WSGIRequest) -> Body:
@@ -185,6 +160,8 @@ def _declared(environ: dict[str, Any]) -> int | None:
 def _piece(source: Any, size: int) -> bytes:
     try:
         return bytes(source.read(size))
+    except Crowded as error:
+        raise RefusedBody(503, "Too many bodies are on their way here; try again.") from error
     except Slow as error:
         raise RefusedBody(408, "The body came too slowly.") from error
     except Exception as error:  # each server has its own for a client who leaves, or chunks that are none

@@ -18,13 +18,14 @@ from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, S
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
-from chassis import body, forwarding, isolation, options, ownership, refusals
+from chassis import body, forwarding, isolation, options, ownership, refusals, waiting
 from chassis.body import Body
-from chassis.holding import Full, Holding
+from chassis.holding import Holding
 from chassis.outage import Outage, is_outage
 from chassis.ownership import SAFE_METHODS, SideState
 from chassis.refusals import Seen, SwallowedError
 from chassis.seam import AwaitedRow
+from chassis.waiting import Full
 
 logger = logging.getLogger("chassis.fence")
 
@@ -126,7 +127,12 @@ class _Passage:
                 )
                 return response if attempt.refused is None else _half_done()
             if attempt.awaited is not None:
-                if not attempt.awaited.arrive():
+                try:
+                    with waiting.process.one("owners"):
+                        arrived = attempt.awaited.arrive()
+                except Full:
+                    return _later()
+                if not arrived:
                     self.denied.append(attempt.awaited)
                 continue
             elsewhere = self._met(attempt.refused or "")
@@ -172,7 +178,11 @@ class _Passage:
         if again or self.body.length > options.bounce_limit():
             if forwarding.FORWARDED in self.request.headers or self.body.lost:
                 return _later()
-            return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
+            try:
+                with waiting.process.one("peers"):
+                    return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
+            except Full:
+                return _later()
         response = HttpResponse(status=307)
         response["Location"] = forwarding.own_address(self.request)
         # By these two the gateway finds the way, whatever it makes of the path.

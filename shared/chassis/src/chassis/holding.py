@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import psycopg
 from django.db import DatabaseError, connection, connections
 
-from chassis import admission, options, ownership
+from chassis import admission, ownership, waiting
 from chassis.ownership import SideState
 
 CHANNEL = "strangler_side"
@@ -17,10 +17,7 @@ PATROL = 0.05  # seconds after which the rows are looked at though nothing was h
 
 
 class Holding:
-    """The requests of this process that wait for an owner.
-
-    At most half of the process's threads may wait, so that the others go on serving what does not move.
-    """
+    """The requests of this process that wait for an owner; see the note "some remain" in `chassis.waiting`."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -33,23 +30,22 @@ class Holding:
         """Waits until ``ready`` accepts the capability's state; the state it accepted.
 
         Raises:
-            Full: when half of the threads wait already.
+            chassis.waiting.Full: when too many threads wait already.
             TimeoutError: when ``deadline`` (``time.monotonic``) passes first.
         """
-        with self._changed:
-            if self._waiting >= options.hold_limit():
-                raise Full
-            self._waiting += 1
-            self._listen()
-            version = self._version
-        try:
-            with admission.aside():
-                seen = ownership.sides().get(capability)
-                while not ready(seen):
-                    version, seen = self._next(version, capability, deadline)
-        finally:
+        with waiting.process.one("owners"):
             with self._changed:
-                self._waiting -= 1
+                self._waiting += 1
+                self._listen()
+                version = self._version
+            try:
+                with admission.aside():
+                    seen = ownership.sides().get(capability)
+                    while not ready(seen):
+                        version, seen = self._next(version, capability, deadline)
+            finally:
+                with self._changed:
+                    self._waiting -= 1
         return seen
 
     def _next(self, version: int, capability: str, deadline: float) -> tuple[int, SideState | None]:
@@ -88,7 +84,3 @@ class Holding:
                 self._changed.notify_all()
             for _ in connection.connection.notifies(timeout=PATROL, stop_after=1):
                 pass
-
-
-class Full(Exception):  # noqa: N818  a state of the process, not a fault
-    """Half of the process's threads wait already."""

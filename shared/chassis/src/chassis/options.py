@@ -19,9 +19,19 @@ def hold_seconds() -> float:
     return float(_setting("CHASSIS_HOLD_SECONDS", 5.0))
 
 
+def threads() -> int:
+    """``WEB_THREADS`` of the environment, which `chassis.gunicorn` writes; its default where something else serves."""
+    return int(os.environ.get("WEB_THREADS") or 32)
+
+
 def hold_limit() -> int:
-    """``CHASSIS_HOLD_LIMIT``: how many requests of a process may wait; half of its threads."""
-    return int(_setting("CHASSIS_HOLD_LIMIT", max(1, int(os.environ.get("WEB_THREADS", "2")) // 2)))
+    """``CHASSIS_HOLD_LIMIT``: how many threads of a process may wait for the same kind of thing; half of them."""
+    return int(_setting("CHASSIS_HOLD_LIMIT", max(1, threads() // 2)))
+
+
+def wait_limit() -> int:
+    """``CHASSIS_WAIT_LIMIT``: how many threads of a process may wait in all; three quarters of them."""
+    return int(_setting("CHASSIS_WAIT_LIMIT", max(1, threads() - max(1, threads() // 4))))
 
 
 def at_work() -> int:
@@ -38,8 +48,8 @@ def hashing_places() -> int:
 
 def hashing_queue() -> int:
     """``CHASSIS_HASHING_QUEUE``: how many passwords of a process wait to be hashed; a quarter of its threads, at least
-    8."""
-    return int(_setting("CHASSIS_HASHING_QUEUE", max(8, int(os.environ.get("WEB_THREADS", "2")) // 4)))
+    8, but never more than half of them."""
+    return int(_setting("CHASSIS_HASHING_QUEUE", min(max(8, threads() // 4), max(1, threads() // 2))))
 
 
 def bounce_limit() -> int:

@@ -138,7 +138,8 @@ def rest_framework(**rates: str) -> dict[str, Any]:
 
 
 def celery(*, queue: str) -> dict[str, Any]:
-    """Celery's configuration: one durable queue, acknowledged after the work, confirmed when published.
+    """Celery's configuration: one durable queue, acknowledged after the work, confirmed when published, and nothing by
+    which whoever may publish at all could control the workers.
 
     Only a RabbitMQ broker (``amqp://``) knows quorum queues and confirms; others get neither.
     """
@@ -155,6 +156,8 @@ def celery(*, queue: str) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.2},
         "worker_prefetch_multiplier": 1,
+        # Its queue can be reached through the default exchange, which every service needs.
+        "worker_enable_remote_control": False,
         "worker_soft_shutdown_timeout": 10,
         "worker_hijack_root_logger": False,
     }

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from chassis import seam
@@ -152,7 +152,19 @@ def long(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(b"%07d\n" % number for number in range(200_000))
 
 
+def events(request: HttpRequest) -> StreamingHttpResponse:
+    """One event, and then none for as long as anybody listens."""
+
+    def listen() -> Iterator[bytes]:
+        while True:
+            yield b"data: \n\n"
+            time.sleep(0.05)
+
+    return StreamingHttpResponse(listen(), content_type="text/event-stream")
+
+
 urlpatterns = [
+    path("events", events),
     path("books/long", long),
     re_path("^books/echo", echo),
     path("books", add),

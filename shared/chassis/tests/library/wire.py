@@ -9,6 +9,8 @@ from http.client import HTTPResponse
 from types import TracebackType
 from typing import Any
 
+from chassis import waiting
+from chassis.patience import PatientSocket
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 from gunicorn import http
@@ -62,8 +64,9 @@ class Wire:
                 return
             threading.Thread(target=self._serve, args=(client, address), daemon=True).start()
 
-    def _serve(self, client: socket.socket, address: Any) -> None:
-        with client:
+    def _serve(self, plain: socket.socket, address: Any) -> None:
+        with PatientSocket.around(plain) as client:
+            client.begin()
             try:
                 parsed = next(http.get_parser(self._configuration, client, address))
                 answer, environ = wsgi.create(parsed, client, address, client.getsockname(), self._configuration)
@@ -80,4 +83,5 @@ class Wire:
             except OSError:
                 pass  # the client has left
             finally:
+                waiting.process.end()
                 connections.close_all()

@@ -212,11 +212,11 @@ def test_a_service_may_use_its_own_queues_at_the_broker(folder: Path) -> None:
     administrator = next(iter(json.loads(found["broker/definitions/broker.json"])[f"{kind}s"] for kind in ["user"]))[0]
 
     assert administrator["tags"] == ["administrator"]
-    for queue in ("shelf", "shelf.dead", "shelf.tasks", "events", "celery@box.celery.pidbox"):
+    for queue in ("shelf", "shelf.dead", "shelf.tasks", "events", "celeryev", "celery_delayed_1"):
         assert re.match(rights["new_one"]["read"], queue)
         # Until it has moved, what the monolith has is everything.
         assert re.match(rights["old"]["read"], queue)
-    for queue in ("old", "old.tasks", "shelfish", "other.dead"):
+    for queue in ("old", "old.tasks", "shelfish", "other.dead", "celery.pidbox", "celery@box.celery.pidbox", "celery"):
         assert not re.match(rights["new_one"]["read"], queue)
         assert not re.match(rights["new_one"]["configure"], queue)
         assert not re.match(rights["new_one"]["write"], queue)

@@ -80,14 +80,15 @@ def permissions(project: Project, database: str) -> str:
     """A pattern of what the processes of a database may declare, read and write at the broker.
 
     Queues of their capabilities, which in the monolith are all of them; the exchange of events; and what Celery makes
-    for itself. A command to another one goes through the default exchange, which is no queue.
+    for itself, but not what it is controlled by, which would be all workers of all services. A command to another one
+    goes through the default exchange, which is no queue.
     """
     own = sorted(
         {database}
         | {name for name, each in project.capabilities.items() if database in (project.ledger, each.database)}
     )
     queues = "|".join(re.escape(name) for name in own)
-    return rf"^((?:{queues})(?:\.dead|\.tasks)?|events|celery.*|.+\.celery\.pidbox)$"
+    return rf"^((?:{queues})(?:\.dead|\.tasks)?|events|celeryev|celery_delayed_.+)$"
 
 
 def definitions(user: str, password: str, pattern: str | None) -> str:

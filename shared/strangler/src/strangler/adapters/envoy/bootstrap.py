@@ -10,6 +10,9 @@ Note "slow clients": a client has HEADERS_TIMEOUT for its headers, and for its w
 body takes at SLOWEST bytes a second. So many may be connected, and bodies may take so much memory, as Envoy can bear.
 When memory becomes short, who has stopped sending or reading is given up after IDLE_IN_NEED; beyond it who is new is
 refused.
+
+Note "upgrades": what goes both ways has no end that one could wait for, so a WebSocket passes without the filter that
+keeps bodies. Then it must not have one: what begins it is a GET that says no length.
 """
 
 from __future__ import annotations
@@ -183,8 +186,9 @@ def _connection_manager(
             "request_timeout": f"{max(LEAST_REQUEST_TIMEOUT, largest_body // SLOWEST)}s",
             "stream_idle_timeout": "60s",
             "http_filters": [_tell_the_client(), buffer_filter(), router],
-            # What goes both ways has no end that one could wait for.
-            "upgrade_configs": [{"upgrade_type": "websocket", "filters": [_tell_the_client(), router]}],
+            "upgrade_configs": [
+                {"upgrade_type": "websocket", "filters": [_only_without_body(), _tell_the_client(), router]}
+            ],
             "access_log": [_access_log(access_log)],
         },
     }
@@ -214,6 +218,21 @@ def _tell_the_client() -> dict[str, object]:
         "typed_config": {
             "@type": files.type_url("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"),
             "mutations": {"request_mutations": [{"append": written}]},
+        },
+    }
+
+
+def _only_without_body() -> dict[str, object]:
+    """See the note "upgrades"."""
+    get = {"header": {"name": ":method", "string_match": {"exact": "GET"}}}
+    framed = [{"header": {"name": name, "present_match": True}} for name in ("content-length", "transfer-encoding")]
+    rules = [get, *({"not_rule": each} for each in framed)]
+    policy = {"permissions": [{"and_rules": {"rules": rules}}], "principals": [{"any": True}]}
+    return {
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {
+            "@type": files.type_url("envoy.extensions.filters.http.rbac.v3.RBAC"),
+            "rules": {"action": "ALLOW", "policies": {"without-body": policy}},
         },
     }
 

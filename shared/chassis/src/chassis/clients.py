@@ -1,0 +1,46 @@
+"""Who asks: the client's address, by which each has a share of his own of what there is little of."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from django.http import HttpRequest
+
+NETWORK = 64  # bits: whoever has one address of version 6 has all that begin so
+
+_present: ContextVar[str] = ContextVar("client", default="")
+
+
+def of(request: HttpRequest | None) -> str:
+    """The last address that a proxy has appended, which from the kit's gateway is the only one; of version 6 its
+    network."""
+    if request is None:
+        return ""
+    forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    text = forwarded or str(request.META.get("REMOTE_ADDR", ""))
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    if isinstance(address, ipaddress.IPv6Address):
+        plain = address.ipv4_mapped
+        return str(plain or ipaddress.ip_network((int(address), NETWORK), strict=False))
+    return str(address)
+
+
+@contextmanager
+def asking(request: HttpRequest) -> Iterator[None]:
+    """What is done inside is done for this request's client."""
+    token = _present.set(of(request))
+    try:
+        yield
+    finally:
+        _present.reset(token)
+
+
+def present() -> str:
+    """Of the request that this thread works on; empty where there is none."""
+    return _present.get()

@@ -1,0 +1,143 @@
+"""Tries of the admin's login: how they are counted, and that nobody drives a count out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from chassis import logins
+from chassis.errors import Busy
+from chassis.logins import PERIOD, LoginForm, Tries
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+from django.test import RequestFactory
+
+
+@pytest.fixture(autouse=True)
+def no_tries() -> Iterator[None]:
+    logins.process.clear()
+    yield
+    logins.process.clear()
+
+
+def enter(account: str, address: str = "10.0.0.1") -> str:
+    """The code of what is said to a login."""
+    form = LoginForm(RequestFactory().post("/admin/login/", headers={"x-forwarded-for": address}))
+    form.cleaned_data = {"username": account, "password": "x"}
+    try:
+        form.clean()
+    except ValidationError as refused:
+        return str(refused.code)
+    return "in"
+
+
+def wrong(form: Any) -> dict[str, Any]:
+    raise ValidationError("wrong", code="invalid_login")
+
+
+def test_a_flood_of_other_names_gives_nobody_his_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AdminAuthenticationForm, "clean", wrong)
+    assert [enter("ada") for _ in range(10)] == ["invalid_login"] * 10
+
+    for number in range(400):
+        enter(f"nobody-{number}", f"10.0.{number}.1")
+
+    assert enter("ada", "10.1.0.1") == "throttled"
+
+
+def test_a_try_counts_from_before_its_password_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def meanwhile(form: Any) -> dict[str, Any]:
+        looked.append("ada")
+        if len(looked) < 20:
+            enter("ada", f"10.0.0.{len(looked)}")
+        return wrong(form)
+
+    monkeypatch.setattr(AdminAuthenticationForm, "clean", meanwhile)
+
+    assert enter("ada") == "invalid_login"
+    assert len(looked) == 10
+
+
+def test_a_try_that_nobody_looked_at_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(form: Any) -> dict[str, Any]:
+        raise Busy
+
+    monkeypatch.setattr(AdminAuthenticationForm, "clean", busy)
+    for _ in range(20):
+        with pytest.raises(Busy):
+            enter("ada")
+    monkeypatch.setattr(AdminAuthenticationForm, "clean", wrong)
+
+    assert enter("ada") == "invalid_login"
+
+
+def test_addresses_of_one_network_are_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AdminAuthenticationForm, "clean", wrong)
+
+    said = [enter(f"nobody-{number}", f"2001:db8::{number:x}") for number in range(31)]
+
+    assert said == ["invalid_login"] * 30 + ["throttled"]
+    assert enter("ada", "2001:db8:0:1::1") == "invalid_login"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_as_many_begin_as_there_are_tries_however_many_come_at_once() -> None:
+    tries = Tries()
+    with ThreadPoolExecutor(16) as threads:
+        begun = list(threads.map(lambda number: tries.begin({"ada": 10, f"address-{number}": 30}), range(100)))
+
+    assert begun.count(True) == 10
+
+
+def test_other_names_drive_no_count_out() -> None:
+    tries = Tries(most=500)
+    assert [tries.begin({"ada": 10}) for _ in range(10)] == [True] * 10
+
+    flood = [tries.begin({f"nobody-{number}": 10}) for number in range(1000)]
+
+    assert flood.count(True) == 499
+    assert not tries.begin({"ada": 10})
+
+
+def test_a_count_ends_when_it_has_not_grown_for_the_period() -> None:
+    clock = Clock()
+    tries = Tries(most=2, clock=clock)
+    assert tries.begin({"ada": 2})
+    clock.now = PERIOD
+    assert tries.begin({"ada": 2})
+    clock.now += PERIOD
+    assert not tries.begin({"ada": 2})
+    assert tries.begin({"bob": 2})
+    assert not tries.begin({"eve": 2})
+    clock.now += 1
+
+    assert tries.begin({"ada": 2})
+    assert not tries.begin({"eve": 2})
+
+
+def test_one_that_is_refused_counts_for_nothing() -> None:
+    tries = Tries()
+    assert tries.begin({"ada": 1, "here": 5})
+    assert [tries.begin({"ada": 1, "here": 5}) for _ in range(9)] == [False] * 9
+
+    assert [tries.begin({"bob": 9, "here": 5}) for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_what_is_taken_back_can_be_tried_again() -> None:
+    tries = Tries()
+    assert tries.begin({"ada": 1, "here": 1})
+    tries.take_back(["ada", "here"])
+
+    assert tries.begin({"ada": 1, "here": 1})
+    tries.forget("ada")
+    assert tries.begin({"ada": 1})
