@@ -29,8 +29,11 @@ warm_connections = int(os.environ.get("WEB_WARM_CONNECTIONS", "4"))
 keepalive = 75
 graceful_timeout = 30
 timeout = 60
-# Or a client could say where the application is mounted, and so pass the gateway's closed paths by.
+# Or a client could say where the application is mounted, and so pass the gateway's closed paths by; or contradict the
+# gateway, which says by one header how he came.
 forwarder_headers = ""
+header_map = "drop"
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 # It would write past the limit to a wait for the client; see `chassis.patience`.
 sendfile = False
 
