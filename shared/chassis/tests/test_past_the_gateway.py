@@ -11,6 +11,7 @@ import pytest
 from library.gateway import Gateway
 from library.programs import MIGRATE, WEB, Running, run
 from server_node import ServerNode
+from strangler.adapters.envoy.headers import MOST_HEADERS, MOST_KIB
 
 pytest.importorskip("envoy")
 
@@ -92,3 +93,23 @@ def test_ssl_that_a_client_speaks_of_is_no_contradiction(web: Running, gateway: 
     status, content = gateway.send(request("/books/echo", *said), port=web.port)
 
     assert (status, json.loads(content)["address"][0]) == (201, "http")
+
+
+@pytest.mark.parametrize("size", [1_000, 8_500, (MOST_KIB << 10) - 1_000, (MOST_KIB << 10) + 1_000])
+def test_a_header_that_the_gateway_lets_in_no_process_refuses(gateway: Gateway, size: int) -> None:
+    status, _ = gateway.send(request("/books/echo", f"Authorization: {'a' * size}"))
+
+    assert status == (201 if size < MOST_KIB << 10 else 431)
+
+
+def test_as_many_headers_as_the_gateway_adds_are_there_for_all_that_it_lets_in(web: Running, gateway: Gateway) -> None:
+    headers = [f"X-{number}: a" for number in range(MOST_HEADERS + 40)]
+
+    assert gateway.send(request("/books/echo", *headers), port=web.port)[0] == 201
+
+
+@pytest.mark.parametrize(("length", "status"), [(8_000, 201), (8_500, 414)])
+def test_an_address_has_a_length_of_8_KB_at_most(gateway: Gateway, length: int, status: int) -> None:
+    answered, content = gateway.send(request(f"/books/echo?q={'a' * length}"))
+
+    assert answered == status, content

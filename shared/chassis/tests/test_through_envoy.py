@@ -19,6 +19,7 @@ from library.side import Side
 from library.urls import moment
 from library.wire import Wire
 from server_node import ServerNode
+from strangler.adapters.envoy.headers import MOST_HEADERS
 
 pytest.importorskip("envoy")
 pytestmark = [
@@ -93,10 +94,23 @@ def test_the_owner_gets_what_the_client_sent(gateway: Gateway, here: tuple[Wire,
     assert _echo(content) == _echo(expected)
 
 
+@pytest.mark.parametrize("count", [MOST_HEADERS - 3, MOST_HEADERS - 2, 95])
+def test_what_a_process_takes_before_a_move_it_takes_of_a_bounce(
+    gateway: Gateway, here: tuple[Wire, Side], count: int
+) -> None:
+    raw = request("/books/echo", b"{}", "Content-Length: 2", *(f"X-{number}: a" for number in range(count)))
+    before, _ = gateway.send(raw)
+    here[1].fence()
+    here[1].hand_over()
+
+    assert before == (201 if count + 2 <= MOST_HEADERS else 431)
+    assert gateway.send(raw)[0] == before
+
+
 def _echo(content: bytes) -> dict[str, Any]:
     echo: dict[str, Any] = json.loads(content)
     # Each request has an id of its own; what has been forwarded by the middleware says so.
-    own = ("X-Request-Id", "X-Forwarded-Proto", "X-Envoy-Expected-Rq-Timeout-Ms", "X-Envoy-Original-Url")
+    own = ("X-Request-Id", "X-Forwarded-Proto", "X-Envoy-Expected-Rq-Timeout-Ms")
     echo["headers"] = {name: value for name, value in echo["headers"].items() if name not in own}
     return echo
 

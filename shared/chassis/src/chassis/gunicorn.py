@@ -34,6 +34,10 @@ timeout = 60
 forwarder_headers = ""
 header_map = "drop"
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+# Above what the kit's gateway lets in: what is too much is refused there, and not when a move has added some.
+limit_request_fields = 128
+limit_request_field_size = 64 * 1024
+limit_request_line = 8190
 # It would write past the limit to a wait for the client; see `chassis.patience`.
 sendfile = False
 

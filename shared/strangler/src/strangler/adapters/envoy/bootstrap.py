@@ -17,8 +17,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from strangler.adapters.envoy import files
+from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
-from strangler.adapters.envoy.headers import header_rules, strip_headers
+from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
 from strangler.domain.project import MAX_BODY
 
 BOOTSTRAP_FILE = "bootstrap.json"
@@ -177,19 +178,21 @@ def _connection_manager(
             "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": UNNAMED_HOST},
             # A path reaches its process as it was written: what %2F means there is not the gateway's to say.
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+            "max_request_headers_kb": MOST_KIB,
             "request_headers_timeout": HEADERS_TIMEOUT,
             "request_timeout": f"{max(LEAST_REQUEST_TIMEOUT, largest_body // SLOWEST)}s",
             "stream_idle_timeout": "60s",
             "http_filters": [_tell_the_client(), buffer_filter(), router],
             # What goes both ways has no end that one could wait for.
             "upgrade_configs": [{"upgrade_type": "websocket", "filters": [_tell_the_client(), router]}],
+            "local_reply_config": local_replies(),
             "access_log": [_access_log(access_log)],
         },
     }
 
 
 def _tell_the_client() -> dict[str, object]:
-    """See the note "the client's address"."""
+    """See the note "the client's address"; and what a bounce would add goes."""
     written = {
         "header": {"key": "x-forwarded-for", "value": f"%REQ({CLIENT_HEADER})%"},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
@@ -198,7 +201,7 @@ def _tell_the_client() -> dict[str, object]:
         "name": "envoy.filters.http.header_mutation",
         "typed_config": {
             "@type": files.type_url("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"),
-            "mutations": {"request_mutations": [{"append": written}]},
+            "mutations": {"request_mutations": [{"append": written}, {"remove": ORIGINAL_URL}]},
         },
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from strangler.adapters.envoy.buffering import UNBUFFERED
@@ -14,12 +13,6 @@ def closed_route(path: str) -> dict[str, Any]:
     return {
         "name": "closed",
         "match": {"safe_regex": {"regex": spellings(path)}},
-        "direct_response": {"status": 404, "body": {"inline_string": json.dumps({"detail": "Not found."})}},
+        "direct_response": {"status": 404},
         **UNBUFFERED,
-        "response_headers_to_add": [
-            {
-                "header": {"key": "content-type", "value": "application/json"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
     }
