@@ -113,3 +113,8 @@ def test_an_address_has_a_length_of_8_KB_at_most(gateway: Gateway, length: int, 
     answered, content = gateway.send(request(f"/books/echo?q={'a' * length}"))
 
     assert answered == status, content
+
+
+@pytest.mark.parametrize(("path", "told"), [("/readyz", b'{"status": "ready"}'), ("/healthz", b'{"status": "alive"}')])
+def test_of_its_health_a_process_tells_the_status(gateway: Gateway, path: str, told: bytes) -> None:
+    assert gateway.send(request(path, method="GET")) == (200, told)
