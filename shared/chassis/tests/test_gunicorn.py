@@ -105,7 +105,7 @@ UNREADABLE = {
     b"GET / HTTP/7.7\r\n\r\n": 400,
     b"nonsense\r\n\r\n": 400,
     b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\n\r\n": 414,
-    b"GET / HTTP/1.1\r\nX-A: " + b"x" * 9_000 + b"\r\n\r\n": 431,
+    b"GET / HTTP/1.1\r\nX-A: " + b"x" * 70_000 + b"\r\n\r\n": 431,
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n": 400,
     b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n": 501,
 }

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from chassis import health
+from chassis import declarations, health, vitals
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import OperationalError
@@ -53,6 +53,24 @@ def test_a_database_that_is_away_makes_it_unready_without_saying_where_it_is(cli
 
     assert answer.status_code == 503
     assert answer.json() == {"status": "unready", "reason": "the database does not answer"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-strangler-to", "x-strangler-max-body"])
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [("/readyz", 200, "ready"), ("/readyz", 503, "unready"), ("/healthz", 503, "stuck")],
+)
+def test_who_comes_by_a_gateway_is_told_the_status_alone(client, monkeypatch, header, path, status, told):
+    monkeypatch.setattr(declarations, "refused", lambda: {"queue books.tasks": "is of another kind"})
+    monkeypatch.setattr(vitals, "stuck", lambda: ["relay"])
+    if told == "unready":
+        monkeypatch.setattr(health, "_pending", lambda using: True)
+
+    inside, outside = client.get(path), client.get(path, headers={header: "1"})
+
+    assert (inside.status_code, len(inside.json())) == (status, 2)
+    assert (outside.status_code, outside.json()) == (status, {"status": told})
 
 
 def test_metrics_are_in_the_text_format(client):

@@ -89,6 +89,13 @@ def test_a_key_that_is_used_for_another_request_is_refused(other: dict[str, Any]
     assert Visit.objects.count() == 1
 
 
+def test_a_request_is_the_same_however_a_gateway_writes_its_query_anew() -> None:
+    first, second = send(path="/visits?q=%e9%zz|%"), send(path="/visits?q=%E9%25zz%7C%25")
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second[idempotency.REPLAYED] == "true"
+
+
 def test_a_form_is_compared_byte_for_byte() -> None:
     client = APIClient(headers={"host": "library.example", "Idempotency-Key": "k1"})
     client.force_authenticate(ADA)

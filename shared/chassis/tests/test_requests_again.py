@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 from chassis import fence, ownership
@@ -68,18 +67,23 @@ REQUESTS = {
     "escaped percent": request("/books/echo/100%25/%2541"),
     "lone percent": request("/books/echo/100%/%zz%41?q=%&r=%zz"),
     "nothing": request("/books/echo/%00"),
+    "newline": request("/books/echo/a%0Ab%0D%0A?q=a%0Ab"),
+    "signs without a shape": request("/books/echo/%7F%01%09%C2%85%E2%80%A8"),
+    "no utf-8": request("/books/echo/%C0%AF%FF?q=%C0%AF%FF"),
     "parameters": request("/books/echo;v=1/a;b?a;b=1"),
     "two slashes": request("/books/echo//a//"),
     "escaped letters": request("/%62ooks/ech%6F/%7e~"),
     "dots": request("/books/echo/./a/../b"),
     "plus and space": request("/books/echo/a+b%20c?q=a+b%20c"),
-    "odd signs": request("/books/echo/[a]|{b}^`<>\"'?q=[]|{}^`<>\"'"),
+    "odd signs": request("/books/echo/[a]|{b}^`<>\"'?q=[]|{}^`<>\"'&r=\\|%zz|%"),
+    "small escapes": request("/books/echo/%e5%95%86?q=%e5%95%86&r=%2f"),
     "question marks": request("/books/echo?a=?&b=/?&&=c&a="),
     "empty query": request("/books/echo?"),
     "other address": request("http://library.example/books/echo/%E5%95%86?q=1"),
     "prefix": request("/shelf/books/echo/%E5%95%86", "SCRIPT_NAME: /shelf"),
     "headers": request("/books/echo", "X-A: 1", "X-A: 2", "X-Name: caf\xc3\xa9", "X-Latin: \xe9", "Accept: a, b"),
     "cookies": request("/books/echo", 'Cookie: a=1; b="x y"; c=caf\xc3\xa9; d'),
+    "what a proxy would ask": request("/books/echo", "Proxy-Authorization: Basic YTpi"),
     "proxy": request("/books/echo", "X-Forwarded-Proto: https", "X-Forwarded-For: 10.0.0.9"),
     "empty": request(body=b""),
     "empty without a length": b"POST /books/echo HTTP/1.1\r\nHost: library.example\r\n\r\n",
@@ -147,14 +151,6 @@ def echoed(wire: Wire, raw: bytes) -> Any:
     return {"cookies set": cookies, "type": answer.headers["content-type"], **json.loads(content)}
 
 
-def sent_on(echo: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same of a request that is written anew: its length may be said another way, and what no address
-    may hold is escaped."""
-    headers = {name: value for name, value in echo["headers"].items() if name not in ("Content-Length", "Expect")}
-    written = {name: [unquote(part) for part in echo[name]] for name in ("path", "raw", "address")}
-    return {**echo, **written, "headers": headers}
-
-
 @each(REQUESTS)
 def test_the_first_run_sees_what_it_would_see_without_a_move(side: Side, here: Wire, other: Wire, raw: bytes) -> None:
     assert echoed(here, raw) == echoed(other, raw)
@@ -187,7 +183,7 @@ def test_the_other_side_sees_the_same_of_what_is_forwarded(side: Side, here: Wir
 
     forwarded = echoed(here, line + b"\r\nX-Strangler-To: monolith\r\n" + rest)
 
-    assert sent_on(forwarded) == sent_on(echoed(other, raw))
+    assert forwarded == echoed(other, raw)
 
 
 @each(REQUESTS)
@@ -205,7 +201,7 @@ def test_a_bounce_leads_to_what_was_asked_for(side: Side, here: Wire, other: Wir
     assert scheme in ("http", "https")
     path = address.removeprefix("library.example").encode()
     followed = echoed(other, b" ".join([line.split(b" ")[0], path, b"HTTP/1.1"]) + b"\r\n" + rest)
-    assert sent_on(followed) == sent_on(echoed(other, raw))
+    assert followed == echoed(other, raw)
 
 
 def test_a_long_answer_of_the_other_side_is_passed_on_as_it_comes(side: Side, here: Wire) -> None:

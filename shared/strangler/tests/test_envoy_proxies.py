@@ -141,6 +141,28 @@ def test_the_header_in_which_envoy_says_it_is_not_the_client_s(proxies: str, req
     assert (arrived["x-envoy-external-address"], arrived["x-forwarded-for"]) == (OWN, OWN)
 
 
+@pytest.mark.parametrize("proxies", ["alone", "behind_one"])
+@pytest.mark.parametrize("name", ["x_envoy_attempt_count", "x_strangler_forwarded", "x_strangler_to"])
+def test_what_is_said_between_gateway_and_processes_nobody_else_says(
+    name: str, proxies: str, request: pytest.FixtureRequest
+) -> None:
+    gateway: Gateway = request.getfixturevalue(proxies)
+
+    assert name.replace("_", "-") not in gateway.arrived(**{name: "1"})
+
+
+@pytest.mark.parametrize("proxies", ["alone", "behind_one"])
+def test_a_name_with_an_underscore_which_servers_take_for_another_one_does_not_pass(
+    proxies: str, request: pytest.FixtureRequest
+) -> None:
+    gateway: Gateway = request.getfixturevalue(proxies)
+    url = f"http://{OWN}:{gateway.port}/things"
+
+    urllib3.request("GET", url, headers={"X_Forwarded_For": ANNA, "SCRIPT_NAME": "/x"}, retries=False)
+
+    assert not {"x_forwarded_for", "script_name"} & set(gateway.monolith.requests[-1].headers)
+
+
 @pytest.mark.parametrize("address", [ANNA, BERT, "10.0.0.7", "192.168.0.7"])
 def test_clients_behind_a_proxy_are_told_apart(behind_one: Gateway, address: str) -> None:
     assert behind_one.client(address) == address

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import spellings
 from strangler.domain.route import Route, overlapping
 from strangler.domain.routing import reading_methods, writing_methods
 
@@ -61,3 +64,33 @@ def test_who_answers_get_answers_head() -> None:
 def test_any_method_is_split_into_safe_ones_and_all_others() -> None:
     assert reading_methods(route("* /a")) == {"GET", "HEAD", "OPTIONS"}
     assert writing_methods(route("* /a")) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/things",
+        "/things/",
+        "/things/{id}",
+        "/things/{id}/parts",
+        "/things/{id}:find",
+        "/things/*",
+        "/things/{id}/a*",
+        "/{kind}/7",
+        "/café",
+        "/things/a;v=1",
+        "/things/a*",
+        "/*",
+        "/th*",
+        "/things/100%",
+    ],
+)
+def test_a_path_matches_as_it_is_written_exactly_if_it_matches_as_it_is_read(path: str) -> None:
+    found = Route(frozenset(), path)
+    unreserved = re.compile("%([46][1-9A-Fa-f]|[57][0-9Aa]|3[0-9]|2[DEde]|5[Ff]|7[Ee])")
+
+    for asked in spellings.written(3_000, 7):
+        # A gateway has decoded what may as well stand there.
+        seen = unreserved.sub(lambda escape: chr(int(escape[1], 16)), asked)
+        read = re.fullmatch(found.pattern, spellings.decoded(seen), re.DOTALL)
+        assert bool(re.fullmatch(found.written_pattern, seen)) == bool(read), asked

@@ -175,7 +175,7 @@ class _Passage:
     def _send(self, state: SideState, *, again: bool) -> HttpResponseBase:
         to = "monolith" if state.side == "service" else "service"
         ownership.note_use(state.capability)
-        if again or self.body.length > options.bounce_limit():
+        if again or self.body.length > options.bounce_limit() or not forwarding.has_address(self.request):
             if forwarding.FORWARDED in self.request.headers or self.body.lost:
                 return _later()
             try:

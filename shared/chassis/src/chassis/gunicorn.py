@@ -29,8 +29,15 @@ warm_connections = int(os.environ.get("WEB_WARM_CONNECTIONS", "4"))
 keepalive = 75
 graceful_timeout = 30
 timeout = 60
-# Or a client could say where the application is mounted, and so pass the gateway's closed paths by.
+# Or a client could say where the application is mounted, and so pass the gateway's closed paths by; or contradict the
+# gateway, which says by one header how he came.
 forwarder_headers = ""
+header_map = "drop"
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+# Above what the kit's gateway lets in: what is too much is refused there, and not when a move has added some.
+limit_request_fields = 128
+limit_request_field_size = 64 * 1024
+limit_request_line = 8190
 # It would write past the limit to a wait for the client; see `chassis.patience`.
 sendfile = False
 

@@ -4,6 +4,8 @@ In a web process they are answered by a middleware and not by the project's urls
 database, which may be what is wrong, and whatever the Host header says, since probes and scrapers
 come by the address of a pod. Every other process answers them at a port of its own (`chassis.probes`).
 
+Who comes by a gateway is told the status alone: what is wrong, and which queues there are, is for those inside.
+
 Ready means that the process's own database answers and has all migrations. Never the broker: work for it is kept in
 the database while it is away.
 """
@@ -28,6 +30,9 @@ from chassis.logs import Complaint
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0  # seconds between two looks for a database that is waited for
+
+# What each gateway writes, and neither kubelet nor Prometheus.
+FROM_OUTSIDE = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_STRANGLER_TO", "HTTP_X_STRANGLER_MAX_BODY")
 
 _migrated: set[str] = set()
 _unreachable = Complaint(logger, "database_unreachable")
@@ -103,8 +108,7 @@ def _pending(using: str) -> bool:
 @transaction.non_atomic_requests
 def alive(request: HttpRequest) -> HttpResponse:
     """See `liveness`."""
-    status, content = liveness()
-    return JsonResponse(content, status=status)
+    return _told(request, *liveness())
 
 
 @require_safe
@@ -112,11 +116,16 @@ def alive(request: HttpRequest) -> HttpResponse:
 @transaction.non_atomic_requests
 def ready(request: HttpRequest) -> HttpResponse:
     """See `readiness`."""
-    status, content = readiness()
-    response = JsonResponse(content, status=status)
+    response = _told(request, *readiness())
     # Told once by `database_problem`; Django would tell of every probe.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+def _told(request: HttpRequest, status: int, content: dict[str, Any]) -> HttpResponse:
+    if any(name in request.META for name in FROM_OUTSIDE):
+        content = {"status": content["status"]}
+    return JsonResponse(content, status=status)
 
 
 @require_safe

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -38,6 +39,8 @@ LONGEST = 255
 WAIT = timedelta(seconds=10)  # for an earlier request with the key, which is being answered
 BATCH = 5_000
 LOCK_NOT_AVAILABLE = "55P03"
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 CLAIM = """
 INSERT INTO {table} (caller, key, digest, status, headers, body, created_at)
@@ -90,12 +93,17 @@ def caller_of(request: Request) -> str:
 
 
 def digest_of(request: Request) -> str:
-    """The same for the same method, path and body; of JSON neither the order of names matters nor blanks."""
+    """The same for the same method, path and body; of JSON neither the order of names matters nor blanks.
+
+    Nor does how escapes are written: what has led a request to another side may have written them anew.
+    """
     if request.content_type.split(";")[0].strip() == "application/json":
         body = json.dumps(request.data, sort_keys=True, separators=(",", ":")).encode()
     else:
         body = request._request.body
-    digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
+    target = _BROKEN_ESCAPE.sub("%25", request.get_full_path())
+    target = _ESCAPE.sub(lambda escape: escape[0].upper(), target)
+    digest = hashlib.sha256(f"{request.method} {target}\n".encode())
     digest.update(body)
     return digest.hexdigest()
 

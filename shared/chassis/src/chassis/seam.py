@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import urllib3
 from django.db.models import Model
@@ -64,7 +65,7 @@ class AwaitedRow:
         if path is None or not self.state.peer_url:
             return False
         try:
-            url = self.state.peer_url + path.format(pk=self.pk)
+            url = self.state.peer_url + path.format(pk=quote(str(self.pk), safe=""))
             answer = _pool.request("GET", url, headers=dict(self.headers), redirect=False)
         except urllib3.exceptions.HTTPError:
             return False  # an owner that does not answer has not denied it

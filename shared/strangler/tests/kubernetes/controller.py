@@ -32,7 +32,8 @@ def assert_httproute(document: Document) -> None:
         for match in rule["matches"]:
             assert set(match) <= {"path", "method"}
             assert match["path"]["type"] in {"Exact", "PathPrefix", "RegularExpression"}
-            assert match["path"]["value"].startswith("/")
+            assert match["path"]["value"].startswith("/") or match["path"]["type"] == "RegularExpression"
+            assert len(match["path"]["value"]) <= 1024
 
 
 def answering(documents: list[Document], method: str, path: str) -> dict[str, int]:

@@ -116,10 +116,10 @@ def test_a_rule_has_the_time_of_its_routes() -> None:
 
     for document in documents:
         assert_httproute(document)
-    assert {path: _time(documents, path) for path in ("/things", "/things/report", "/export/.*", "/")} == {
+    assert {path: _time(documents, path) for path in ("/things", "/things/report", "/export/all", "/")} == {
         "/things": "30s",
         "/things/report": "120s",
-        "/export/.*": "600s",
+        "/export/all": "600s",
         "/": "0s",
     }
 
@@ -133,14 +133,41 @@ def test_what_is_closed_leads_nowhere() -> None:
     assert answering(documents, "GET", "/administration") == {"web": 100}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/%61dmin/",
+        "/ADMIN/",
+        "//admin/",
+        "/admin;x",
+        "/admin%2Flogin/",
+        "/%2Fadmin",
+        "/%6Detrics",
+        "//metrics",
+        "/metrics;x",
+        "/metrics%00",
+        "/./metrics",
+    ],
+)
+def test_what_is_closed_is_closed_in_each_spelling_that_a_process_might_take_for_it(path: str) -> None:
+    documents = httproutes(replace(table(capability("things", *THINGS)), closed=["/admin", "/metrics"]), FRONT)
+
+    assert answering(documents, "GET", path) == {}
+
+
 def _time(documents: list[dict[str, Any]], path: str) -> str:
     [found] = [
         rule["timeouts"]["request"]
         for document in documents
         for rule in document["spec"]["rules"]
-        if any(match["path"]["value"] == path for match in rule["matches"][:1])
+        if "timeouts" in rule
+        if any(match["path"]["value"] == path or _fits(match["path"], path) for match in rule["matches"][:1])
     ]
     return str(found)
+
+
+def _fits(match: dict[str, str], path: str) -> bool:
+    return match["type"] == "RegularExpression" and re.fullmatch(match["value"], path) is not None
 
 
 def test_gateway_hosts_and_version_are_named() -> None:

@@ -1,7 +1,8 @@
 """A route: which requests belong to something, and what is allowed them.
 
 Note "two spellings": a process sees a path decoded, a gateway as it was written, and a client may escape whatever it
-likes (``/caf%C3%A9``, ``/a%3Ab``). A route is kept decoded, and has a pattern for each.
+likes (``/caf%C3%A9``, ``/a%3Ab``, ``/a%2Fb``). A route is kept decoded, and has a pattern for each: a request matches
+one exactly if it matches the other, however it is written.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from urllib.parse import quote
 VARIABLE = re.compile(r"\{[a-z_]+\}")
 # Gateways decode these before they look; see RFC 3986, 6.2.2.2.
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]+")
+_SLASH = "(?:/|%2[Ff])"
+# One or more signs without a slash in either spelling. A % that begins no escape stands for itself.
+_SEGMENT = "(?:(?:[^/%]|%(?:2?%)*(?:[^/%2]|2[^/%Ff]))+(?:%(?:2?%)*2?)?|%(?:2?%)*2?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,22 @@ class Route:
     @property
     def pattern(self) -> str:
         """A regular expression (RE2 and Python) that matches the whole path, decoded."""
-        return self._expression(re.escape)
+        return self._expression(re.escape, "[^/]+")
 
     @property
     def written_pattern(self) -> str:
         """The same for a path as it is written in a request; see the note "two spellings"."""
-        return self._expression(_written)
+        return self._expression(_written, _SEGMENT)
 
     @property
     def is_plain(self) -> bool:
-        """Whether all but a final star stands for itself, in either spelling."""
+        """Whether all but a final star stands for itself; in either spelling, but for slashes."""
         return _UNRESERVED.fullmatch(self.path.removesuffix("*")) is not None
+
+    @property
+    def has_one_spelling(self) -> bool:
+        """Whether gateways see it as it is, however it was written: the slash at the beginning nobody can escape."""
+        return self.is_plain and "/" not in self.path.removesuffix("*")[1:]
 
     @property
     def asked(self) -> frozenset[str]:
@@ -53,9 +62,9 @@ class Route:
     def __str__(self) -> str:
         return f"{','.join(sorted(self.methods)) or '*'} {self.path}"
 
-    def _expression(self, literal: Callable[[str], str]) -> str:
+    def _expression(self, literal: Callable[[str], str], variable: str) -> str:
         stem, star = (self.path[:-1], ".*") if self.path.endswith("*") else (self.path, "")
-        return "[^/]+".join(literal(part) for part in VARIABLE.split(stem)) + star
+        return "/" + variable.join(literal(part) for part in VARIABLE.split(stem[1:])) + star
 
 
 def covers(one: Route, other: Route) -> bool:
@@ -82,15 +91,15 @@ def overlapping(one: Route, other: Route) -> bool:
 
 
 def _written(text: str) -> str:
-    return "".join(char if char == "/" else _escaped(char) for char in text)
+    return "".join(_SLASH if char == "/" else _escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:
-    """The character or its escape; what is no ASCII comes escaped only, and a % is an escape by itself."""
+    """The character or its escape; what is no ASCII comes escaped only."""
     if _UNRESERVED.fullmatch(char):
         return re.escape(char)
     escape = f"(?i:{quote(char, safe='')})"
-    return f"(?:{re.escape(char)}|{escape})" if char.isascii() and char != "%" else escape
+    return f"(?:{re.escape(char)}|{escape})" if char.isascii() else escape
 
 
 def _paths_meet(one: list[str], other: list[str]) -> bool:

@@ -20,9 +20,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from strangler.adapters.envoy import files
+from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
+from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
 from strangler.domain.project import MAX_BODY
-from strangler.domain.routing import CAPABILITY_HEADER, SIDE_HEADER
 
 BOOTSTRAP_FILE = "bootstrap.json"
 ROUTE_CONFIGURATION = "routes"
@@ -41,8 +42,6 @@ HEAP_BYTES = 128 * 1024 * 1024
 UNNAMED_HOST = "localhost"
 
 CLIENT_HEADER = "x-envoy-external-address"
-# What a proxy says of the way a request has come, besides what Envoy itself replaces.
-HEARSAY = ("x-forwarded-host", "x-forwarded-port")
 # Whose requests Envoy takes for its own people's: they may ask it for more, and it does not say who they are. Without
 # a range it would take those of private addresses.
 NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
@@ -177,38 +176,28 @@ def _connection_manager(
             "preserve_external_request_id": True,
             "normalize_path": True,
             "merge_slashes": False,
-            "early_header_mutation_extensions": [_strip_headers(trusted_hops)],
-            "common_http_protocol_options": {"idle_timeout": "300s"},
+            "early_header_mutation_extensions": [strip_headers(trusted_hops)],
+            "common_http_protocol_options": {"idle_timeout": "300s", **header_rules()},
             "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": UNNAMED_HOST},
             # A path reaches its process as it was written: what %2F means there is not the gateway's to say.
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+            "max_request_headers_kb": MOST_KIB,
             "request_headers_timeout": HEADERS_TIMEOUT,
             "request_timeout": f"{max(LEAST_REQUEST_TIMEOUT, largest_body // SLOWEST)}s",
             "stream_idle_timeout": "60s",
             "http_filters": [_tell_the_client(), buffer_filter(), router],
+            # What goes both ways has no end that one could wait for.
             "upgrade_configs": [
                 {"upgrade_type": "websocket", "filters": [_only_without_body(), _tell_the_client(), router]}
             ],
+            "local_reply_config": local_replies(),
             "access_log": [_access_log(access_log)],
         },
     }
 
 
-def _strip_headers(trusted_hops: int) -> dict[str, object]:
-    """Nobody outside says which side answers; nor, unless he is trusted, by which name he came."""
-    ours = (SIDE_HEADER, CAPABILITY_HEADER)
-    names = ours if trusted_hops else (*ours, *HEARSAY)
-    return {
-        "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": {
-            "@type": files.type_url("envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"),
-            "mutations": [{"remove": name} for name in names],
-        },
-    }
-
-
 def _tell_the_client() -> dict[str, object]:
-    """See the note "the client's address"."""
+    """See the note "the client's address"; and what a bounce would add goes."""
     written = {
         "header": {"key": "x-forwarded-for", "value": f"%REQ({CLIENT_HEADER})%"},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
@@ -217,7 +206,7 @@ def _tell_the_client() -> dict[str, object]:
         "name": "envoy.filters.http.header_mutation",
         "typed_config": {
             "@type": files.type_url("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"),
-            "mutations": {"request_mutations": [{"append": written}]},
+            "mutations": {"request_mutations": [{"append": written}, {"remove": ORIGINAL_URL}]},
         },
     }
 

@@ -193,7 +193,7 @@ def _manners(targets: list[str]) -> Document:
 
 
 def _path(route: Route) -> Document:
-    if not route.is_plain:
+    if not route.has_one_spelling:
         return {"safe_regex": {"regex": route.written_pattern}}
     if route.path.endswith("*"):
         return {"prefix": route.path[:-1]}

@@ -5,7 +5,7 @@ request takes it for one that was bounced to it, and forwards it to the owner it
 which replaces what a client may have sent: clients see no redirect, however long the routes stay behind the owner.
 
 Of the limits of a route the API knows the time alone; how large a body may be the processes say. What is closed leads
-nowhere, so that a controller answers it with an error of its own.
+nowhere, so that a controller answers it with an error of its own: the plain path, and by an expression its spellings.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from strangler.adapters.kubernetes.front import Front
+from strangler.domain.closed import spellings
 from strangler.domain.project import MONOLITH
 from strangler.domain.route import Route
 from strangler.domain.routing import (
@@ -44,7 +45,7 @@ def httproutes(table: RouteTable, front: Front) -> list[Document]:
 
 def _closed(paths: Sequence[str]) -> Iterator[Document]:
     if paths:
-        yield {"matches": [_prefix(path) for path in paths]}
+        yield {"matches": [match for path in paths for match in (_prefix(path), _expression(spellings(path)))]}
 
 
 def _others(table: RouteTable, ports: Mapping[str, int]) -> Iterator[Document]:
@@ -56,6 +57,10 @@ def _others(table: RouteTable, ports: Mapping[str, int]) -> Iterator[Document]:
 
 def _prefix(path: str) -> Document:
     return {"path": {"type": "PathPrefix", "value": path}}
+
+
+def _expression(pattern: str) -> Document:
+    return {"path": {"type": "RegularExpression", "value": pattern}}
 
 
 def _of_capability(capability: CapabilityRoutes, *, front: Front, version: str) -> Iterator[Document]:
