@@ -11,7 +11,7 @@ from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
 from strangler.adapters.postgres.differing import LOCK_MS, ONLY_THERE, Difference, Settle
 from strangler.adapters.postgres.locks import NOT_FREE
-from strangler.adapters.postgres.reading import matching
+from strangler.adapters.postgres.reading import as_written, matching
 from strangler.domain.errors import MoveError
 
 
@@ -68,42 +68,48 @@ def repair(
         psycopg.errors.QueryCanceled: when the owner's lock is not to be had in half a second.
     """
     columns = [column for column in table.columns if not column.generated]
-    as_text = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in columns)
     select = sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
-        as_text, source.sql(), matching(source, [difference.key])
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+        source.sql(),
+        matching(source, [difference.key]),
     )
     with owner.transaction():
         owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
-        row = owner.execute(select + sql.SQL(" FOR UPDATE")).fetchone()
-        if row is None:
+        rows = as_written(owner.execute(select + sql.SQL(" FOR UPDATE")))
+        if not rows:
             owner.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(source.sql()))
-            row = owner.execute(select).fetchone()
+            rows = as_written(owner.execute(select))
         settle()
-        if row is None:
-            where = matching(table, [difference.key])
+        where = matching(table, [difference.key])
+        if not rows:
             copy.execute(sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
         else:
-            copy.execute(_placing(table, columns, row))
+            _place(copy, table, columns, rows[0], where)
 
 
-def _placing(table: Table, columns: Sequence[Column], row: Sequence[str | None]) -> sql.Composed:
-    # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after.
-    values = sql.SQL(", ").join(
+def _place(
+    copy: Connection, table: Table, columns: Sequence[Column], row: Sequence[str | None], where: sql.Composable
+) -> None:
+    # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after. Nor by ON
+    # CONFLICT: a key WITHOUT OVERLAPS has none.
+    values = [
         sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))
         for column, value in zip(columns, row, strict=True)
-    )
+    ]
     changes = [
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name))
-        for column in columns
+        sql.SQL("{} = {}").format(sql.Identifier(column.name), value)
+        for column, value in zip(columns, values, strict=True)
         # The key too: what is one key to its index (citext, numeric) can be written in more ways than one.
         if not column.always
     ]
-    action = sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changes)) if changes else sql.SQL("NOTHING")
-    # Under another name, for a table may be called `excluded` itself.
-    return sql.SQL("INSERT INTO {} AS present ({}) OVERRIDING SYSTEM VALUE VALUES ({}) ON CONFLICT ({}) DO {}").format(
-        table.sql(),
-        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
-        values,
-        sql.SQL(", ").join(map(sql.Identifier, table.key)),
-        action,
+    update = sql.SQL("UPDATE ONLY {} SET {} WHERE {}").format(table.sql(), sql.SQL(", ").join(changes), where)
+    select = sql.SQL("SELECT FROM ONLY {} WHERE {}").format(table.sql(), where)
+    if copy.execute(update if changes else select).rowcount:
+        return
+    copy.execute(
+        sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
+            table.sql(),
+            sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+            sql.SQL(", ").join(values),
+        )
     )
