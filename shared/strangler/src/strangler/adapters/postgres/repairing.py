@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Self
 
 import psycopg
 from psycopg import sql
@@ -14,43 +16,98 @@ from strangler.adapters.postgres.locks import NOT_FREE
 from strangler.adapters.postgres.reading import as_written, matching
 from strangler.domain.errors import MoveError
 
+BATCH = 10_000  # differences that are held at a time
 
-def mend(
-    capability: str,
-    owner: Connection,
-    copy_dsn: str,
-    tables: Mapping[str, tuple[Table, Table]],
-    found: Sequence[Difference],
-    *,
-    settle: Settle,
-) -> None:
+
+class Repairs:
     """Makes each differing row of the copy what the owner's is, in a session with an origin of its own.
 
-    ``tables`` has the owner's and the copy's by their name.
-
-    Raises:
-        MoveError: a row is locked by a writer, or another stands in its way.
+    ``tables`` has the owner's and the copy's by their name. Used as a context, which ends the session.
     """
-    with (
-        connect(copy_dsn, purpose=f"repair {capability}", idle_ms=60_000) as copy,
-        own_origin(copy, capability, "repair"),
-    ):
-        # The local fence stands on the copy; a replica's writes pass it.
-        copy.execute("SET session_replication_role = replica")
+
+    def __init__(
+        self,
+        capability: str,
+        owner: Connection,
+        copy_dsn: str,
+        tables: Mapping[str, tuple[Table, Table]],
+        *,
+        settle: Settle,
+    ) -> None:
+        self.capability, self.copy_dsn = capability, copy_dsn
+        self._owner, self._tables, self._settle = owner, tables, settle
+        self._open = ExitStack()
+        self._copy: Connection | None = None
+        self._waiting: list[Difference] = []
+        self._blocked: list[Difference] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._open.close()
+
+    def take(self, found: Sequence[Difference]) -> None:
+        """Mends them, at once or with others.
+
+        Raises:
+            MoveError: a row is locked by a writer, or others stand in the way of very many.
+        """
+        self._waiting += found
+        if len(self._waiting) >= BATCH:
+            self._mend()
+
+    def finish(self) -> None:
+        """Mends what is left.
+
+        Raises:
+            MoveError: a row is locked by a writer, or another stands in its way.
+        """
+        self._mend()
+        while self._blocked:
+            # What stood in the way may have gone with another.
+            waiting, self._blocked = self._blocked, []
+            for one in waiting:
+                if error := self._mended(one):
+                    self._blocked.append(one)
+                    last = error
+            if len(self._blocked) == len(waiting):
+                raise self._in_the_way(self._blocked[-1], last) from last
+
+    def _mend(self) -> None:
         # What is only in the copy goes first: it may have a value that a row of the owner's needs.
-        for one in sorted(found, key=lambda one: one.kind != ONLY_THERE):
-            try:
-                repair(owner, copy, *tables[one.table], one, settle=settle)
-            except NOT_FREE as error:
-                raise MoveError(
-                    f"{one} is locked by a writer", place=capability, remedy="run verify --repair again"
-                ) from error
-            except psycopg.IntegrityError as error:
-                raise MoveError(
-                    f"{one} cannot be mended: {error.diag.message_primary}",
-                    place=f"{capability}, {describe(copy_dsn)}",
-                    remedy="mend the row that stands in its way first",
-                ) from error
+        waiting = sorted(self._waiting, key=lambda one: one.kind != ONLY_THERE)
+        self._waiting = []
+        for one in waiting:
+            if error := self._mended(one):
+                self._blocked.append(one)
+                if len(self._blocked) >= BATCH:
+                    raise self._in_the_way(one, error) from error
+
+    def _mended(self, one: Difference) -> psycopg.IntegrityError | None:
+        if self._copy is None:
+            self._copy = self._open.enter_context(
+                connect(self.copy_dsn, purpose=f"repair {self.capability}", idle_ms=60_000)
+            )
+            self._open.enter_context(own_origin(self._copy, self.capability, "repair"))
+            # The local fence stands on the copy; a replica's writes pass it.
+            self._copy.execute("SET session_replication_role = replica")
+        try:
+            repair(self._owner, self._copy, *self._tables[one.table], one, settle=self._settle)
+        except NOT_FREE as error:
+            raise MoveError(
+                f"{one} is locked by a writer", place=self.capability, remedy="run verify --repair again"
+            ) from error
+        except psycopg.IntegrityError as error:
+            return error
+        return None
+
+    def _in_the_way(self, one: Difference, error: psycopg.IntegrityError) -> MoveError:
+        return MoveError(
+            f"{one} cannot be mended: {error.diag.message_primary}",
+            place=f"{self.capability}, {describe(self.copy_dsn)}",
+            remedy="mend the row that stands in its way first",
+        )
 
 
 def repair(
