@@ -310,3 +310,45 @@ def test_ranges_cover_every_row_once(ground: Yard, monkeypatch: pytest.MonkeyPat
     with ground.monolith() as here, ground.service() as there:
         assert contents(there) == contents(here)
         assert sum(map(len, contents(there).values())) == started.rows == told[-1][0]
+
+
+MARKED = """
+CREATE INDEX marked ON ticket (crate) WITH (fillfactor = 61) TABLESPACE elsewhere;
+ALTER TABLE ticket CLUSTER ON marked;
+COMMENT ON INDEX marked IS 'one; it''s marked';
+CREATE INDEX "Marked %s" ON ticket ((number + 1)) WHERE number <> 7;
+ALTER INDEX "Marked %s" ALTER COLUMN 1 SET STATISTICS 77;
+ALTER INDEX "Marked %s" DEPENDS ON EXTENSION plpgsql;
+ALTER TABLE ticket ADD CONSTRAINT marked_key UNIQUE (id, number) WITH (fillfactor = 62)
+    USING INDEX TABLESPACE elsewhere;
+COMMENT ON CONSTRAINT marked_key ON ticket IS 'two';
+COMMENT ON INDEX marked_key IS 'three';
+"""
+MARKS = """
+SELECT i.oid, i.relname, pg_get_indexdef(i.oid), pg_get_constraintdef(k.oid), s.spcname, i.reloptions, x.indisclustered,
+       x.indisreplident, obj_description(i.oid), obj_description(k.oid, 'pg_constraint'),
+       ARRAY(SELECT attstattarget FROM pg_attribute WHERE attrelid = i.oid),
+       EXISTS (SELECT FROM pg_depend WHERE objid = i.oid AND deptype = 'x')
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid LEFT JOIN pg_constraint k ON k.conindid = i.oid
+LEFT JOIN pg_tablespace s ON s.oid = i.reltablespace WHERE x.indrelid = 'ticket'::regclass ORDER BY i.relname
+"""
+
+
+def test_indexes_come_back_with_all_that_they_had(ground: Yard) -> None:
+    with ground.monolith() as here, ground.service() as there:
+        here.execute("ALTER TABLE ticket ADD UNIQUE (id, number)")
+        there.execute("SET allow_in_place_tablespaces = on")
+        there.execute("CREATE TABLESPACE elsewhere LOCATION ''")
+        try:
+            there.execute(MARKED.encode())
+            before = there.execute(MARKS.encode()).fetchall()
+
+            ground.start()
+
+            after = there.execute(MARKS.encode()).fetchall()
+        finally:
+            for name in ("marked", "marked_key"):
+                there.execute(f"ALTER INDEX IF EXISTS {name} SET TABLESPACE pg_default".encode())
+            there.execute("DROP TABLESPACE elsewhere")
+    assert [row[1:] for row in after] == [row[1:] for row in before]
+    assert len({row[0] for row in [*before, *after]}) == 2 * len(before) - 1  # all but the primary key were away

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from servers import Connection, eventually
-from strangler.adapters.postgres import hashing
+from strangler.adapters.postgres import hashing, repairing
 from strangler.adapters.postgres.catalog import read_tables
 from strangler.adapters.postgres.reading import Reader
 from strangler.domain.errors import MoveError, RefusedError
@@ -362,8 +362,16 @@ from strangler.adapters.postgres.connection import connect
 owner, copy = (connect(dsn, purpose="measure") for dsn in sys.argv[1:3])
 pair = tuple(catalog.read_tables(one, ["wide"], database="any")[0] for one in (owner, copy))
 found = hashing.compare(owner, copy, [pair], settle=lambda: None, progress=lambda rows: None)
-print(len(found.differences), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(found.differing, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
+
+
+def measured(made: Yard) -> tuple[int, int]:
+    """How many rows of the table `wide` differ, and how many KiB a process takes that finds them."""
+    addresses = (cluster.dsn(name) for cluster, name in zip(made.clusters, made.databases, strict=True))
+    done = subprocess.run([sys.executable, "-c", MEASURED, *addresses], capture_output=True, text=True, check=True)
+    differing, most = done.stdout.split()
+    return int(differing), int(most)
 
 
 def test_a_row_that_differs_among_wide_ones_takes_no_memory(ground: Yard) -> None:
@@ -377,21 +385,54 @@ def test_a_row_that_differs_among_wide_ones_takes_no_memory(ground: Yard) -> Non
                 (WIDE, ROWS),
             )
 
-    def measured() -> tuple[int, int]:
-        addresses = (cluster.dsn(name) for cluster, name in zip(ground.clusters, ground.databases, strict=True))
-        done = subprocess.run([sys.executable, "-c", MEASURED, *addresses], capture_output=True, text=True, check=True)
-        differing, most = done.stdout.split()
-        return int(differing), int(most)
-
-    assert measured()[0] == 0
-    equal = measured()[1]
+    assert measured(ground)[0] == 0
+    equal = measured(ground)[1]
     with ground.service() as connection:
         connection.execute("UPDATE wide SET body = 'x' WHERE id = 700")
 
-    differing, most = measured()
+    differing, most = measured(ground)
 
     assert differing == 1
     assert most < 1.2 * equal
+
+
+def test_many_rows_that_differ_take_no_memory(ground: Yard) -> None:
+    for side in ("monolith", "service"):
+        with ground.side(side) as connection:
+            connection.execute("CREATE TABLE wide (id bigint PRIMARY KEY)")
+    with ground.monolith() as connection:
+        connection.execute("INSERT INTO wide SELECT n FROM generate_series(1, 10000) n")
+    few = measured(ground)
+    with ground.monolith() as connection:
+        connection.execute("INSERT INTO wide SELECT n FROM generate_series(10001, 150000) n")
+
+    many = measured(ground)
+
+    assert (few[0], many[0]) == (10_000, 150_000)
+    assert many[1] < 1.15 * few[1]
+
+
+def test_what_stands_in_the_way_of_a_row_goes_though_it_is_found_later(
+    moving: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairing, "BATCH", 2)
+    monkeypatch.setattr(hashing, "FEW", 1)
+    monkeypatch.setattr(hashing, "KEPT", 3)
+    with moving.service() as connection:
+        # Each waits for the next to give its number away; the last number is that of a row which is only there.
+        spoil(
+            connection,
+            "UPDATE ticket SET number = -number WHERE id > 3",
+            "UPDATE ticket SET number = number + 1 WHERE id <= 3",
+            "DELETE FROM ticket WHERE id = 4",
+            "INSERT INTO ticket (id, number, crate) SELECT 900, 1, crate FROM ticket LIMIT 1",
+        )
+
+    found = moving.verify()
+    mended = moving.verify(repair=True)
+
+    assert found.differing == mended.repaired > len(found.differences) == 3
+    assert mended.differing == 0
 
 
 def test_ranges_are_cut_by_bytes_however_old_the_statistics_are(ground: Yard) -> None:

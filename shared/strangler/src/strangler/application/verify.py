@@ -17,7 +17,7 @@ from strangler.ports.replication import Progress
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was compared; ``differing`` counts rows that still differ, ``differences`` names those found."""
+    """What was compared; ``differing`` counts rows that still differ, ``differences`` names the first found."""
 
     capability: str
     verified_rows: int
@@ -67,7 +67,7 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
         # Errors are counted from before the proof: one during it is not forgotten by it.
         errors = {stream.direction: stream.errors for stream in parts.replication.streams()}
         proof = parts.replication.verify(move.owner, progress, mend=repair)
-        found = proof.differences
+        found = proof
         if proof.repaired:
             proof = parts.replication.verify(move.owner, progress, mend=False)
         seconds = time.monotonic() - began
@@ -75,19 +75,17 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
             parts.name,
             verified_at=datetime.now(UTC).isoformat(),
             verified_rows=proof.rows,
-            differing=len(proof.differences),
+            differing=proof.differing,
             errors=errors,
             **{standing.UNPROVEN: None},
         )
-        parts.ledger.record(
-            parts.name, "verified", took_ms=seconds * 1000, rows=proof.rows, differing=len(proof.differences)
-        )
+        parts.ledger.record(parts.name, "verified", took_ms=seconds * 1000, rows=proof.rows, differing=proof.differing)
     return Verified(
         capability=parts.name,
         verified_rows=proof.rows,
         verify_rows_per_s=round(proof.rows / max(seconds, 1e-9), 1),
-        differing=len(proof.differences),
-        repaired=len(found) - len(proof.differences) if repair else 0,
+        differing=proof.differing,
+        repaired=found.differing - proof.differing if repair else 0,
         seconds=round(seconds, 3),
-        differences=proof.differences or found,
+        differences=proof.differences or found.differences,
     )

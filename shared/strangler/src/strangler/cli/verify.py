@@ -33,8 +33,9 @@ def command(context: click.Context, *, capability: str, repair: bool, json_wante
         meter.end()
     for difference in found.differences[:SHOWN]:
         say(f"  {difference}")
-    if len(found.differences) > SHOWN:
-        say(f"  and {len(found.differences) - SHOWN:,} more")
+    named = found.differing or found.repaired
+    if named > SHOWN:
+        say(f"  and {named - SHOWN:,} more")
     mended = f", {found.repaired:,} repaired" if repair else ""
     say(
         f"{capability}: {found.verified_rows:,} rows compared at {found.verify_rows_per_s:,.0f}/s, "

@@ -14,9 +14,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class Proof:
-    """What a verify has found; ``differences`` are sentences that name table, key and columns."""
+    """What a verify has found; ``differences`` are sentences that name table, key and columns of the first of them."""
 
     rows: int = 0
+    differing: int = 0
     differences: list[str] = field(default_factory=list)
     repaired: int = 0
 

@@ -120,7 +120,7 @@ class MemoryReplication:
 
     def verify(self, owner: str, progress: Progress, *, mend: bool) -> Proof:
         self._call("repair" if mend else "verify")
-        proof = Proof(rows=len(self._world.rows(owner)), differences=list(self.differing))
+        proof = Proof(len(self._world.rows(owner)), len(self.differing), list(self.differing))
         if mend:
             proof.repaired = len(self.differing)
             self.differing = []

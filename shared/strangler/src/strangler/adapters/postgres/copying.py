@@ -198,16 +198,36 @@ def put_off(connection: Connection, *, capability: str) -> bool:
     return bool(scalar(connection, query, capability))
 
 
+# What no definition says of an index comes before it, the tablespace, and after it. One that this role could not make
+# again in its tablespace stays.
 SECONDARY = """
-SELECT format('%%I.%%I', n.nspname, i.relname),
-       CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.oid)
-            ELSE format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s',
-                        %(table)s::text, k.conname, pg_get_constraintdef(k.oid)) END,
+SELECT made.name,
+       concat_ws('; ', (SELECT format('SET LOCAL default_tablespace = %%I', spcname) FROM pg_tablespace s
+                        WHERE s.oid = i.reltablespace),
+           CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.oid)
+                ELSE format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s',
+                            %(table)s::text, k.conname, pg_get_constraintdef(k.oid)) END,
+           (SELECT format('ALTER INDEX %%s SET (%%s)', made.name,
+                          string_agg(format('%%I = %%L', option_name, option_value), ', '))
+            FROM pg_options_to_table(i.reloptions) HAVING k.oid IS NOT NULL AND count(*) > 0),
+           CASE WHEN x.indisclustered THEN format('ALTER TABLE %%s CLUSTER ON %%I', %(table)s::text, i.relname) END,
+           (SELECT string_agg(format('ALTER INDEX %%s ALTER COLUMN %%s SET STATISTICS %%s', made.name, attnum,
+                                     attstattarget), '; ')
+            FROM pg_attribute WHERE attrelid = i.oid AND attstattarget >= 0),
+           (SELECT string_agg(format('ALTER INDEX %%s DEPENDS ON EXTENSION %%I', made.name, e.extname), '; ')
+            FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = i.oid AND d.deptype = 'x'),
+           (SELECT format('COMMENT ON INDEX %%s IS %%L', made.name, told)
+            FROM obj_description(i.oid, 'pg_class') told WHERE told <> ''),
+           (SELECT format('COMMENT ON CONSTRAINT %%I ON %%s IS %%L', k.conname, %(table)s::text, told)
+            FROM obj_description(k.oid, 'pg_constraint') told WHERE told <> '')),
        CASE WHEN k.oid IS NULL THEN format('DROP INDEX %%s', i.oid::regclass)
             ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', %(table)s::text, k.conname) END
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_namespace n ON n.oid = i.relnamespace
+CROSS JOIN LATERAL (SELECT format('%%I.%%I', n.nspname, i.relname) AS name) made
 LEFT JOIN pg_constraint k ON k.conindid = i.oid AND k.conrelid = x.indrelid AND k.contype IN ('u', 'x')
 WHERE x.indrelid = %(table)s::regclass AND NOT x.indisprimary AND NOT x.indisreplident
+  AND (i.reltablespace = 0 OR has_tablespace_privilege(i.reltablespace, 'CREATE'))
   AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.oid)
   AND NOT EXISTS (SELECT FROM pg_constraint f WHERE f.conindid = i.oid AND f.contype = 'f')
 ORDER BY i.relname

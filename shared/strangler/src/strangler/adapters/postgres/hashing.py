@@ -14,14 +14,21 @@ RANGE_ROWS = 20_000
 RANGE_BYTES = 64 * 1024 * 1024
 PARTS = 16  # into which a range is cut that differs
 FEW = 500  # rows that are asked for one by one
+KEPT = 10_000  # differences that are named; the others are counted
 
 
 @dataclass(slots=True)
 class Proof:
-    """What a verify has found."""
+    """What a verify has found; ``differences`` are the first of them."""
 
     rows: int = 0
+    differing: int = 0
     differences: list[Difference] = field(default_factory=list)
+
+    def add(self, found: Sequence[Difference]) -> None:
+        """Counts them, and keeps those for which there is room."""
+        self.differing += len(found)
+        self.differences += found[: KEPT - len(self.differences)]
 
 
 def compare(
@@ -32,11 +39,12 @@ def compare(
     settle: Settle,
     progress: Callable[[int], None],
     by_bytes: bool = False,
+    found: Callable[[Sequence[Difference]], None] = lambda _: None,
 ) -> Proof:
     """Compares all rows of all tables, each given as the owner's and the copy's, while writes go on.
 
     Whatever the rows' width, only hashes and keys are read: of a range at a time, and where it differs of its parts.
-    ``by_bytes`` where the two databases sort differently.
+    ``by_bytes`` where the two databases sort differently. All that differs is given to ``found``, few at a time.
     """
     proof = Proof()
     judge = Judge(settle, lambda: progress(proof.rows))
@@ -50,7 +58,9 @@ def compare(
             count, other = theirs.total(within)
             if (rows, total) != (count, other):
                 for keys in _suspects(mine, theirs, within, max(rows, count)):
-                    proof.differences += judge.judge(mine, theirs, keys)
+                    unlike = judge.judge(mine, theirs, keys)
+                    proof.add(unlike)
+                    found(unlike)
             proof.rows += rows
             progress(proof.rows)
     return proof

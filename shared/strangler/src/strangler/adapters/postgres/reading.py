@@ -1,4 +1,9 @@
-"""What a proof asks of one side's table: hashes of ranges, rows and columns, and never a row itself."""
+"""What a proof asks of one side's table: hashes of ranges, rows and columns, and never a row itself.
+
+Note "as the server writes it": values go from one side to the other as their types' own output functions write them,
+and their input functions read them. A cast to text is none of that: a type may have one of its own, which says less
+(``inet`` has, and so has ``bpchar``, whose blanks it takes away), or something else altogether.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from psycopg import sql
+from psycopg import Cursor, sql
 
 from strangler.adapters.postgres import ordering
 from strangler.adapters.postgres.catalog import Table
@@ -62,10 +67,9 @@ class Reader:
         # A column of the key may have any name, this one too.
         number = sql.Identifier(_unlike("row_number", self.table.key))
         query = sql.SQL(
-            "SELECT {texts} FROM (SELECT {key}, row_number() OVER (ORDER BY {order}) AS {number} FROM ONLY {table} "
+            "SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {order}) AS {number} FROM ONLY {table} "
             "WHERE {within}) AS numbered WHERE mod({number}, {size}) = {first} ORDER BY {number}"
         ).format(
-            texts=_texts(self.table.key),
             key=_names(self.table.key),
             order=sql.SQL(", ").join(self._order),
             number=number,
@@ -74,7 +78,7 @@ class Reader:
             size=sql.Literal(size),
             first=sql.Literal(1 % size),
         )
-        return [tuple(row) for row in self.connection.execute(query).fetchall()]
+        return [_key(row) for row in as_written(self.connection.execute(query))]
 
     def total(self, within: Range) -> tuple[int, Decimal]:
         """How many rows there are, and the sum of their hashes."""
@@ -88,21 +92,21 @@ class Reader:
     def prints(self, where: Range | Sequence[Key], *, suffix: str = "") -> dict[Key, Print]:
         """Hash and version of each row of a range, or with one of these keys."""
         condition = self._between(where) if isinstance(where, Range) else self.matching(where)
-        query = sql.SQL("SELECT {}, {}, xmin::text || ctid::text FROM ONLY {} WHERE {}{}").format(
-            _texts(self.table.key), self._hash, self.table.sql(), condition, sql.SQL(suffix)
+        query = sql.SQL("SELECT {}, {}, xmin, ctid FROM ONLY {} WHERE {}{}").format(
+            _names(self.table.key), self._hash, self.table.sql(), condition, sql.SQL(suffix)
         )
-        return {tuple(row[:-2]): Print(*row[-2:]) for row in self.connection.execute(query).fetchall()}
+        rows = as_written(self.connection.execute(query))
+        return {_key(row): Print(int(digest or 0), f"{xmin} {ctid}") for *row, digest, xmin, ctid in rows}
 
-    def column_hashes(self, keys: Sequence[Key]) -> dict[Key, tuple[int | None, ...]]:
+    def column_hashes(self, keys: Sequence[Key]) -> dict[Key, tuple[str | None, ...]]:
         """A hash of each column of the rows with these keys."""
-        hashes = sql.SQL(", ").join(
-            sql.SQL("hashtextextended({}::text, 0)").format(sql.Identifier(column)) for column in self.columns
-        )
+        hashes = sql.SQL(", ").join(_hash([column]) for column in self.columns)
         query = sql.SQL("SELECT {}, {} FROM ONLY {} WHERE {}").format(
-            _texts(self.table.key), hashes, self.table.sql(), self.matching(keys)
+            _names(self.table.key), hashes, self.table.sql(), self.matching(keys)
         )
         width = len(self.table.key)
-        return {tuple(row[:width]): tuple(row[width:]) for row in self.connection.execute(query).fetchall()}
+        rows = as_written(self.connection.execute(query))
+        return {_key(row[:width]): tuple(row[width:]) for row in rows}
 
     def bytes_a_row(self) -> float:
         """The table's size by its rows, large values included; 0 where that is not known."""
@@ -114,7 +118,7 @@ class Reader:
 
     @property
     def _hash(self) -> sql.Composed:
-        return sql.SQL("hashtextextended(row({})::text, 0)").format(_names(self.columns))
+        return _hash(self.columns)
 
     @cached_property
     def _order(self) -> list[sql.Composed]:
@@ -146,6 +150,23 @@ def matching(table: Table, keys: Sequence[Key]) -> sql.Composable:
     return ordering.among(table.key, table.order, [_values(table, key) for key in keys])
 
 
+def as_written(cursor: Cursor[Any]) -> list[list[str | None]]:
+    """The rows as the server has sent them (see the note "as the server writes it")."""
+    result = cursor.pgresult
+    assert result is not None
+    values = [[result.get_value(row, place) for place in range(result.nfields)] for row in range(result.ntuples)]
+    return [[None if value is None else bytes(value).decode() for value in row] for row in values]
+
+
+def _key(values: Sequence[str | None]) -> Key:
+    return tuple(value or "" for value in values)  # no part of a key is NULL
+
+
+def _hash(columns: Sequence[str]) -> sql.Composed:
+    # The text of a row is made of what its columns' output functions write, and nobody can make a cast for it.
+    return sql.SQL("hashtextextended(row({})::text, 0)").format(_names(columns))
+
+
 def _unlike(name: str, others: Sequence[str]) -> str:
     while name in others:
         name += "_"
@@ -156,10 +177,7 @@ def _names(columns: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
-def _texts(columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns)
-
-
 def _values(table: Table, key: Key) -> list[sql.Composed]:
+    # A literal whose type is not known yet is read by the input function of the type that it is given here.
     typed = zip(key, table.key, strict=True)
     return [sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Self
 
 import psycopg
 from psycopg import sql
@@ -11,46 +13,101 @@ from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
 from strangler.adapters.postgres.differing import LOCK_MS, ONLY_THERE, Difference, Settle
 from strangler.adapters.postgres.locks import NOT_FREE
-from strangler.adapters.postgres.reading import matching
+from strangler.adapters.postgres.reading import as_written, matching
 from strangler.domain.errors import MoveError
 
+BATCH = 10_000  # differences that are held at a time
 
-def mend(
-    capability: str,
-    owner: Connection,
-    copy_dsn: str,
-    tables: Mapping[str, tuple[Table, Table]],
-    found: Sequence[Difference],
-    *,
-    settle: Settle,
-) -> None:
+
+class Repairs:
     """Makes each differing row of the copy what the owner's is, in a session with an origin of its own.
 
-    ``tables`` has the owner's and the copy's by their name.
-
-    Raises:
-        MoveError: a row is locked by a writer, or another stands in its way.
+    ``tables`` has the owner's and the copy's by their name. Used as a context, which ends the session.
     """
-    with (
-        connect(copy_dsn, purpose=f"repair {capability}", idle_ms=60_000) as copy,
-        own_origin(copy, capability, "repair"),
-    ):
-        # The local fence stands on the copy; a replica's writes pass it.
-        copy.execute("SET session_replication_role = replica")
+
+    def __init__(
+        self,
+        capability: str,
+        owner: Connection,
+        copy_dsn: str,
+        tables: Mapping[str, tuple[Table, Table]],
+        *,
+        settle: Settle,
+    ) -> None:
+        self.capability, self.copy_dsn = capability, copy_dsn
+        self._owner, self._tables, self._settle = owner, tables, settle
+        self._open = ExitStack()
+        self._copy: Connection | None = None
+        self._waiting: list[Difference] = []
+        self._blocked: list[Difference] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._open.close()
+
+    def take(self, found: Sequence[Difference]) -> None:
+        """Mends them, at once or with others.
+
+        Raises:
+            MoveError: a row is locked by a writer, or others stand in the way of very many.
+        """
+        self._waiting += found
+        if len(self._waiting) >= BATCH:
+            self._mend()
+
+    def finish(self) -> None:
+        """Mends what is left.
+
+        Raises:
+            MoveError: a row is locked by a writer, or another stands in its way.
+        """
+        self._mend()
+        while self._blocked:
+            # What stood in the way may have gone with another.
+            waiting, self._blocked = self._blocked, []
+            for one in waiting:
+                if error := self._mended(one):
+                    self._blocked.append(one)
+                    last = error
+            if len(self._blocked) == len(waiting):
+                raise self._in_the_way(self._blocked[-1], last) from last
+
+    def _mend(self) -> None:
         # What is only in the copy goes first: it may have a value that a row of the owner's needs.
-        for one in sorted(found, key=lambda one: one.kind != ONLY_THERE):
-            try:
-                repair(owner, copy, *tables[one.table], one, settle=settle)
-            except NOT_FREE as error:
-                raise MoveError(
-                    f"{one} is locked by a writer", place=capability, remedy="run verify --repair again"
-                ) from error
-            except psycopg.IntegrityError as error:
-                raise MoveError(
-                    f"{one} cannot be mended: {error.diag.message_primary}",
-                    place=f"{capability}, {describe(copy_dsn)}",
-                    remedy="mend the row that stands in its way first",
-                ) from error
+        waiting = sorted(self._waiting, key=lambda one: one.kind != ONLY_THERE)
+        self._waiting = []
+        for one in waiting:
+            if error := self._mended(one):
+                self._blocked.append(one)
+                if len(self._blocked) >= BATCH:
+                    raise self._in_the_way(one, error) from error
+
+    def _mended(self, one: Difference) -> psycopg.IntegrityError | None:
+        if self._copy is None:
+            self._copy = self._open.enter_context(
+                connect(self.copy_dsn, purpose=f"repair {self.capability}", idle_ms=60_000)
+            )
+            self._open.enter_context(own_origin(self._copy, self.capability, "repair"))
+            # The local fence stands on the copy; a replica's writes pass it.
+            self._copy.execute("SET session_replication_role = replica")
+        try:
+            repair(self._owner, self._copy, *self._tables[one.table], one, settle=self._settle)
+        except NOT_FREE as error:
+            raise MoveError(
+                f"{one} is locked by a writer", place=self.capability, remedy="run verify --repair again"
+            ) from error
+        except psycopg.IntegrityError as error:
+            return error
+        return None
+
+    def _in_the_way(self, one: Difference, error: psycopg.IntegrityError) -> MoveError:
+        return MoveError(
+            f"{one} cannot be mended: {error.diag.message_primary}",
+            place=f"{self.capability}, {describe(self.copy_dsn)}",
+            remedy="mend the row that stands in its way first",
+        )
 
 
 def repair(
@@ -68,42 +125,48 @@ def repair(
         psycopg.errors.QueryCanceled: when the owner's lock is not to be had in half a second.
     """
     columns = [column for column in table.columns if not column.generated]
-    as_text = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in columns)
     select = sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
-        as_text, source.sql(), matching(source, [difference.key])
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+        source.sql(),
+        matching(source, [difference.key]),
     )
     with owner.transaction():
         owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
-        row = owner.execute(select + sql.SQL(" FOR UPDATE")).fetchone()
-        if row is None:
+        rows = as_written(owner.execute(select + sql.SQL(" FOR UPDATE")))
+        if not rows:
             owner.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(source.sql()))
-            row = owner.execute(select).fetchone()
+            rows = as_written(owner.execute(select))
         settle()
-        if row is None:
-            where = matching(table, [difference.key])
+        where = matching(table, [difference.key])
+        if not rows:
             copy.execute(sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
         else:
-            copy.execute(_placing(table, columns, row))
+            _place(copy, table, columns, rows[0], where)
 
 
-def _placing(table: Table, columns: Sequence[Column], row: Sequence[str | None]) -> sql.Composed:
-    # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after.
-    values = sql.SQL(", ").join(
+def _place(
+    copy: Connection, table: Table, columns: Sequence[Column], row: Sequence[str | None], where: sql.Composable
+) -> None:
+    # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after. Nor by ON
+    # CONFLICT: a key WITHOUT OVERLAPS has none.
+    values = [
         sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))
         for column, value in zip(columns, row, strict=True)
-    )
+    ]
     changes = [
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name))
-        for column in columns
+        sql.SQL("{} = {}").format(sql.Identifier(column.name), value)
+        for column, value in zip(columns, values, strict=True)
         # The key too: what is one key to its index (citext, numeric) can be written in more ways than one.
         if not column.always
     ]
-    action = sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changes)) if changes else sql.SQL("NOTHING")
-    # Under another name, for a table may be called `excluded` itself.
-    return sql.SQL("INSERT INTO {} AS present ({}) OVERRIDING SYSTEM VALUE VALUES ({}) ON CONFLICT ({}) DO {}").format(
-        table.sql(),
-        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
-        values,
-        sql.SQL(", ").join(map(sql.Identifier, table.key)),
-        action,
+    update = sql.SQL("UPDATE ONLY {} SET {} WHERE {}").format(table.sql(), sql.SQL(", ").join(changes), where)
+    select = sql.SQL("SELECT FROM ONLY {} WHERE {}").format(table.sql(), where)
+    if copy.execute(update if changes else select).rowcount:
+        return
+    copy.execute(
+        sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
+            table.sql(),
+            sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+            sql.SQL(", ").join(values),
+        )
     )

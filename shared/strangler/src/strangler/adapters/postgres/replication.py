@@ -306,26 +306,29 @@ class PostgresReplication:
         pairs = {table.name: (here[table.name], table) for table in self.tables(copy_side)}
         expected = sum(table.estimate for _, table in pairs.values())
         alike = rules.sort_alike(self.session(owner), self.session(copy_side))
-        found = hashing.compare(
-            self.session(owner),
-            self.session(copy_side),
-            list(pairs.values()),
-            settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
-            progress=lambda rows: progress(rows, expected),
-            by_bytes=not alike,
-        )
-        proof = Proof(rows=found.rows, differences=[str(one) for one in found.differences])
-        if mend and found.differences:
-            repairing.mend(
-                self.capability.name,
+
+        def settle() -> None:
+            self._settled(owner, within=SETTLE_SECONDS)
+
+        with repairing.Repairs(
+            self.capability.name, self.session(owner), self.dsns[copy_side], pairs, settle=settle
+        ) as repairs:
+            found = hashing.compare(
                 self.session(owner),
-                self.dsns[copy_side],
-                pairs,
-                found.differences,
-                settle=lambda: self._settled(owner, within=SETTLE_SECONDS),
+                self.session(copy_side),
+                list(pairs.values()),
+                settle=settle,
+                progress=lambda rows: progress(rows, expected),
+                by_bytes=not alike,
+                found=repairs.take if mend else lambda _: None,
             )
-            proof.repaired = len(found.differences)
-        return proof
+            repairs.finish()
+        return Proof(
+            rows=found.rows,
+            differing=found.differing,
+            differences=[str(one) for one in found.differences],
+            repaired=found.differing if mend else 0,
+        )
 
     def readdress(self) -> list[str]:
         """Brings the addresses, routes and references that the move has written down to what is configured now.
