@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from servers import Cluster, Connection
 from strangler.adapters.postgres.connection import script
+from strangler.application import gates
+from strangler.application.watch import patrol
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Capability, Reference
 from yard import Yard, footprint, refused, yard
@@ -165,20 +168,108 @@ def test_a_move_that_an_older_version_began_queues_what_constraints_point_at(gro
         assert queued(here) == [("Crate", None, {"id": str(id), "Label": label})]
 
 
-def test_what_has_come_to_point_there_since_the_move_began_is_queued_once_serve_has_looked(ground: Yard) -> None:
-    ground.move_to_service()
-    with ground.monolith() as here:
-        here.execute("CREATE TABLE audit.late (label text)")
-    made = with_references(ground, Reference("audit.late", "label", to="Crate.Label"))
-    with made.working() as parts:
-        assert parts.replication.readdress() == ["deletions of Crate are queued with id, Label now"]
-    with made.working() as parts:
-        assert parts.replication.readdress() == []
+SINCE = {
+    "a key onto a table without a queue": ("CREATE TABLE audit.late (ticket int REFERENCES ticket)", "ticket"),
+    "a key of another column": (
+        'ALTER TABLE audit."Entry" DROP CONSTRAINT "Entry_crate_fkey"; '
+        'ALTER TABLE audit."Entry" ADD label text REFERENCES "Crate" ("Label")',
+        "Crate",
+    ),
+    "a key onto a partitioned table": (
+        "CREATE TABLE audit.late (s int, a timestamptz, FOREIGN KEY (s, a) REFERENCES reading)",
+        "reading",
+    ),
+    "a key onto a partition": (
+        "CREATE TABLE audit.late (s int, a timestamptz, FOREIGN KEY (s, a) REFERENCES reading_rest)",
+        "reading",
+    ),
+    "a key of a partitioned table": (
+        "CREATE TABLE audit.late (ticket int REFERENCES ticket) PARTITION BY LIST (ticket); "
+        "CREATE TABLE audit.late_rest PARTITION OF audit.late DEFAULT",
+        "ticket",
+    ),
+    "a key that is not validated": (
+        "CREATE TABLE audit.late (ticket int); "
+        "ALTER TABLE audit.late ADD FOREIGN KEY (ticket) REFERENCES ticket NOT VALID",
+        "ticket",
+    ),
+}
+DELETE = {
+    "Crate": """WITH t AS (DELETE FROM ticket), s AS (DELETE FROM bays."Bay slot") DELETE FROM "Crate" """,
+    "ticket": "DELETE FROM ticket",
+    "reading": "DELETE FROM reading_rest",
+}
 
+
+def gate(made: Yard) -> str:
+    """What the gate `fences` has found."""
+    with made.working() as parts:
+        move = parts.ledger.move("crates")
+        assert move is not None
+        return next(each.found for each in gates.measure(parts, move, lambda _: None) if each.name == "fences")
+
+
+@pytest.mark.parametrize("name", SINCE)
+@pytest.mark.parametrize("owner", ["monolith", "service"])
+def test_a_foreign_key_that_was_made_since_the_move_began_is_named_and_queued(
+    moving: Yard, name: str, owner: str
+) -> None:
+    statements, table = SINCE[name]
+    if owner == "service":
+        moving.switch()
+        moving.verify()
+    with moving.monolith() as here:
+        here.execute(statements.encode())
+    assert [finding.id for finding in moving.doctor()] == ["standing"]
+    assert re.fullmatch(r"monolith: audit.* points at .* is queued: what refers to a deleted row stays", gate(moving))
+
+    moving.verify()
+
+    assert moving.doctor() == []
+    assert gate(moving) == "as they should be"
+    if owner == "monolith":
+        moving.switch()
+    with moving.service() as there:
+        there.execute(DELETE[table].encode())
+    moving.settle("service")
+    with moving.monolith() as here:
+        assert table in {row[0] for row in queued(here)}
+        if table == "Crate":
+            assert all(row[1] is None and row[2].keys() == {"id", "Label"} for row in queued(here))
+
+
+@pytest.mark.parametrize(("column", "target"), [("label", "Crate.Label"), ("ticket", "ticket.id")])
+def test_a_reference_that_was_named_since_the_move_began_is_queued(moving: Yard, column: str, target: str) -> None:
+    with moving.monolith() as here:
+        here.execute("CREATE TABLE audit.late (label text, ticket int)")
+    made = with_references(moving, Reference("audit.late", column, to=target))
+    assert gate(made).startswith(f"monolith: audit.late.{column} points at {target}, by which no deletion")
+
+    with made.working() as parts:
+        patrol(parts, lambda *_: None)
+
+    assert made.doctor() == []
+    made.switch()
     id, label = delete_crate(made)
-
     with made.monolith() as here:
-        assert queued(here) == [("Crate", None, {"id": str(id), "Label": label})]
+        rows = queued(here)
+    if column == "label":
+        assert rows == [("Crate", None, {"id": str(id), "Label": label})]
+    else:
+        assert sorted(row[0] for row in rows) == ["Crate", "ticket"]
+
+
+def test_a_reference_that_cannot_be_any_more_is_named_and_keeps_no_fence_from_being_turned_right(moving: Yard) -> None:
+    made = with_references(moving, Reference("audit.gone", "crate"))
+    with made.monolith() as here:
+        here.execute("ALTER TABLE visit ENABLE TRIGGER ALL")
+        assert refused(here, "DELETE FROM visit") == "SF001"
+
+        with made.working() as parts:
+            patrol(parts, lambda *_: None)
+
+        assert refused(here, "DELETE FROM visit") is None
+    assert any("there is no table audit.gone" in finding.message for finding in made.doctor())
 
 
 def test_an_older_version_s_schema_takes_the_new_one_s_rows_and_rights(ground: Yard) -> None:

@@ -19,6 +19,8 @@ from strangler.application.ending import complete
 from strangler.application.status import status
 from strangler.application.watch import patrol
 from strangler.domain.errors import RefusedError
+from strangler.domain.project import Reference
+from test_references import with_references
 from yard import FILE, LEAVES, Yard, refused
 
 SIDES = ("monolith", "service")
@@ -162,13 +164,51 @@ def test_a_queue_of_deletions_that_was_enabled_like_any_trigger(moving: Yard) ->
     assert triggers(moving) == before
 
 
-def test_a_queue_of_deletions_that_was_dropped_is_named(moving: Yard) -> None:
-    with moving.monolith() as connection:
-        names = connection.execute("SELECT tgname FROM pg_trigger WHERE starts_with(tgname, 'strangler_orphan')")
-        for (name,) in names.fetchall():
-            connection.execute(f'DROP TRIGGER "{name}" ON "Crate"'.encode())
+UNQUEUED = [
+    'DROP TRIGGER strangler_orphan ON "Crate"',
+    'ALTER TABLE "Crate" DISABLE TRIGGER strangler_orphan',
+    'ALTER TABLE "Crate" ENABLE ALWAYS TRIGGER strangler_orphan',
+    'CREATE OR REPLACE TRIGGER strangler_orphan AFTER DELETE ON "Crate" FOR EACH ROW '
+    "EXECUTE FUNCTION strangler.queue_orphan('other', 'id', 'Crate')",
+    'CREATE OR REPLACE TRIGGER strangler_orphan AFTER DELETE ON "Crate" FOR EACH ROW WHEN (OLD.weight > 1) '
+    "EXECUTE FUNCTION strangler.queue_orphan('crates', 'id', 'Crate')",
+    'CREATE OR REPLACE TRIGGER strangler_orphan AFTER DELETE ON "Crate" FOR EACH ROW '
+    "EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    'CREATE OR REPLACE TRIGGER strangler_orphan AFTER INSERT ON "Crate" FOR EACH ROW '
+    "EXECUTE FUNCTION strangler.queue_orphan('crates', 'id', 'Crate')",
+    "DROP TRIGGER strangler_orphan ON ticket",
+    "DROP TRIGGER strangler_orphan ON reading",
+    "ALTER TABLE reading DISABLE TRIGGER strangler_orphan",
+    "ALTER TABLE reading_rest DISABLE TRIGGER strangler_orphan",
+]
 
-    assert ["no table queues deletions" in finding.message for finding in moving.doctor()] == [True]
+
+@pytest.mark.parametrize("statement", UNQUEUED)
+def test_the_queue_of_one_of_several_tables_that_was_changed_is_turned_right(ground: Yard, statement: str) -> None:
+    execute(
+        ground,
+        "monolith",
+        "CREATE TABLE audit.t (ticket int REFERENCES ticket)",
+        "CREATE TABLE audit.r (sensor int, at timestamptz, FOREIGN KEY (sensor, at) REFERENCES reading)",
+    )
+    made = with_references(ground, Reference("audit.t", "ticket"), Reference("audit.r", "at"))
+    made.start()
+    made.verify()
+    before = triggers(made)
+    execute(made, "monolith", statement)
+    assert "standing" in {finding.id for finding in made.doctor()}
+    with made.working() as parts:
+        shut = [each for each in gates.measure(parts, parts.ledger.move("crates"), lambda _: None) if not each.open]
+    assert "are not queued as they should be: strangler_orphan" in next(
+        each.found for each in shut if each.name == "fences"
+    )
+
+    assert len(patrolled(made)) == 1
+
+    assert triggers(made) == before
+    assert "standing" not in {finding.id for finding in made.doctor()}
+    # Nothing of what was compared depends on it.
+    made.switch()
 
 
 def test_writes_into_an_open_copy_are_found_by_the_verify_that_is_asked_for(moving: Yard) -> None:

@@ -1,4 +1,4 @@
-"""The triggers of both fences, and the queue of deletions that arrive by a stream."""
+"""The triggers of both fences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from strangler.adapters.postgres import deletions
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, scalar
 from strangler.adapters.postgres.locks import locked
@@ -48,7 +49,9 @@ def raise_fences(
             raise StaleError(f"the {side} is past epoch {epoch} already", place=capability)
         for table in tables:
             create(connection, table, capability)
-        _queue_orphans(connection, capability, tables, keys or {})
+        deletions.note(connection, capability, tables, keys or {})
+        for table in tables:
+            deletions.queue(connection, capability, table)
         connection.execute("SELECT strangler.turn_fences(%s, %s)", (capability, opened))
 
 
@@ -88,76 +91,6 @@ def create(connection: Connection, table: Table, capability: str) -> None:
             "EXECUTE FUNCTION strangler.refuse_truncate({})"
         ).format(sql.Identifier(names.TRUNCATE), table.sql(), sql.Literal(capability))
     )
-
-
-def _queue_orphans(
-    connection: Connection, capability: str, tables: Sequence[Table], keys: Mapping[str, Sequence[str]]
-) -> None:
-    name = sql.Identifier(names.ORPHAN)
-    by_name = {table.name: table for table in tables}
-    noted = {by_name[parent].qualified: list(columns) for parent, columns in keys.items()}
-    connection.execute("UPDATE strangler.side SET keys = %s WHERE capability = %s", (Jsonb(noted), capability))
-    for parent, columns in keys.items():
-        table = by_name[parent].sql()
-        # The arguments are for an older version of the function, to which the first column is all there is.
-        connection.execute(
-            sql.SQL(
-                "CREATE OR REPLACE TRIGGER {} AFTER DELETE ON {} FOR EACH ROW "
-                "EXECUTE FUNCTION strangler.queue_orphan({}, {}, {})"
-            ).format(
-                name,
-                table,
-                sql.Literal(capability),
-                sql.Literal(columns[0] if len(columns) == 1 else ""),
-                sql.Literal(parent),
-            )
-        )
-        connection.execute(sql.SQL("ALTER TABLE {} ENABLE REPLICA TRIGGER {}").format(table, name))
-        # The sweep runs as the application, which owns its tables but not this schema.
-        connection.execute(
-            "SELECT strangler.let_sweep(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = %s", (by_name[parent].oid,)
-        )
-
-
-QUEUED = """
-SELECT s.keys -> %s FROM strangler.side s
-WHERE s.capability = %s AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s AND tgname = %s)
-"""
-QUEUE_MORE = "UPDATE strangler.side SET keys = keys || jsonb_build_object(%s::text, %s::jsonb) WHERE capability = %s"
-
-
-def queue_more(
-    connection: Connection, *, capability: str, tables: Sequence[Table], keys: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """Queues deletions with the columns that something has come to point at since the move began; says which.
-
-    Only of tables that have the trigger: to make one, all writers would have to be waited for.
-    """
-    changed = []
-    for table in (table for table in tables if table.name in keys):
-        row = connection.execute(QUEUED, (table.qualified, capability, table.oid, names.ORPHAN)).fetchone()
-        known: list[str] = (row[0] or []) if row else list(keys[table.name])
-        more = [column for column in keys[table.name] if column not in known]
-        if more:
-            connection.execute(QUEUE_MORE, (table.qualified, Jsonb(known + more), capability))
-            changed.append(f"deletions of {table.name} are queued with {', '.join(known + more)} now")
-    return changed
-
-
-ORPHANS = """
-SELECT count(*) FILTER (WHERE attempts = 0), count(*) FILTER (WHERE attempts > 0),
-       coalesce((SELECT max(rows) FROM strangler.swept WHERE capability = %(capability)s), 0)
-FROM strangler.orphan WHERE capability = %(capability)s
-"""
-
-
-def orphans(connection: Connection, capability: str) -> dict[str, int]:
-    """Deletions that came by the stream: how many wait for their clean-up, have failed, and are done."""
-    if scalar(connection, "SELECT to_regclass('strangler.swept')") is None:
-        return {}
-    row = connection.execute(ORPHANS, {"capability": capability}).fetchone()
-    assert row is not None
-    return dict(zip(("waiting", "failing", "swept"), row, strict=True))
 
 
 def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 
 from psycopg import sql
 
-from strangler.adapters.postgres import fences, locks
+from strangler.adapters.postgres import deletions, fences, locks
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, scalar
 from strangler.domain import names
@@ -116,7 +116,11 @@ def _tried(connection: Connection, turn: Callable[[], bool]) -> bool:
 
 
 def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool:
-    listed = sql.SQL(", ").join(sql.SQL("ONLY {}").format(table.sql()) for table in tables)
+    # The trigger of a queue is its partitions', too.
+    queued = deletions.noted(connection, state.capability)
+    listed = sql.SQL(", ").join(
+        sql.SQL("{}" if table.qualified in queued else "ONLY {}").format(table.sql()) for table in tables
+    )
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(listed))
     if not _is(connection, state):
         return False
@@ -124,6 +128,7 @@ def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool
         # Made anew, not only enabled: one that is missing or was replaced is right again, too.
         fences.create(connection, table, state.capability)
         connection.execute("SELECT strangler.turn_fence(%s, %s)", (table.qualified, state.opened))
+        deletions.queue(connection, state.capability, table)
         _turn_queue(connection, table)
     return True
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from strangler.adapters.postgres import (
     addresses,
     catalog,
     comparing,
     copying,
+    deletions,
     fences,
     hashing,
     installing,
@@ -61,6 +63,7 @@ class PostgresReplication:
         self._publishers = replication_dsns
         self._streams: dict[str, Stream] = {}
         self._looked_at: set[str] = set()
+        self._queued = ""
         self._open: dict[tuple[str, str], Connection] = {}
 
     @property
@@ -130,6 +133,7 @@ class PostgresReplication:
         return [
             *standing.look(self.session(MONOLITH), self._expected(MONOLITH, leaving=forward, coming=reverse)),
             *standing.look(self.session(SERVICE), self._expected(SERVICE, leaving=reverse, coming=forward)),
+            *self._unqueued(),
         ]
 
     def set_right(self, found: Sequence[Deviation], *, owner: str, epoch: int) -> list[str]:
@@ -139,11 +143,11 @@ class PostgresReplication:
             marks = [each.mark for each in found if each.side == side and each.mendable]
             if marks:
                 connection = self.session(side)
+                if side == MONOLITH:
+                    with suppress(ConfigurationError):  # `deviations` has named it; fences do not wait for its cure
+                        done += self._queue_more()
                 state = mending.State(self.capability.name, opened=side == owner, epoch=epoch)
-                there = catalog.all_tables(connection)
-                tables = catalog.read_tables(
-                    connection, [name for name in self.capability.tables if name in there], database=side
-                )
+                tables = self._present(side)
                 done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, tables)]
         return done
 
@@ -380,7 +384,7 @@ class PostgresReplication:
 
     def orphans(self) -> dict[str, int]:
         """Deletions that came by the stream: how many wait for their clean-up, have failed, and are done."""
-        return fences.orphans(self.session(MONOLITH), self.capability.name)
+        return deletions.waiting(self.session(MONOLITH), self.capability.name)
 
     def seams(self) -> list[str]:
         """What in the monolith still points into the capability."""
@@ -464,7 +468,6 @@ class PostgresReplication:
             tables=self.capability.tables,
             publication=leaving,
             subscription=coming,
-            queues=side == MONOLITH and any(reference.deletes for reference in self.capability.references),
         )
 
     def _settled(self, frm: str, *, within: float) -> None:
@@ -481,12 +484,28 @@ class PostgresReplication:
     def _pointers(self) -> list[Pointer]:
         return references.pointers(self.session(MONOLITH), self.project, self.capability, self.tables(MONOLITH))
 
-    def _queue_more(self) -> list[str]:
-        if self.dropped():
+    def _unqueued(self) -> list[Deviation]:
+        connection = self.session(MONOLITH)
+        print_of_it = deletions.fingerprint(connection, self.capability.name)
+        if print_of_it == self._queued:
             return []
-        return fences.queue_more(
-            self.session(MONOLITH), capability=self.capability.name, tables=self.tables(MONOLITH), keys=self._keys()
-        )
+        found = deletions.unqueued(connection, self.project, self.capability, self._present(MONOLITH))
+        self._queued = "" if found else print_of_it
+        return found
+
+    def _present(self, side: str) -> list[Table]:
+        """The capability's tables that one side still has."""
+        there = catalog.all_tables(self.session(side))
+        names = [name for name in self.capability.tables if name in there]
+        return catalog.read_tables(self.session(side), names, database=side)
+
+    def _queue_more(self) -> list[str]:
+        tables = self._present(MONOLITH)
+        if not tables:
+            return []
+        pointers = references.pointers(self.session(MONOLITH), self.project, self.capability, tables)
+        keys = references.keys(pointers, tables)
+        return deletions.note(self.session(MONOLITH), self.capability.name, tables, keys)
 
     def _keys(self) -> dict[str, list[str]]:
         return references.keys(self._pointers(), self.tables(MONOLITH))
