@@ -114,6 +114,19 @@ def test_a_row_of_a_session_that_ended_before_a_restart_is_worth_nothing_though_
     lease.give_up()
 
 
+def test_a_session_of_another_database_holds_nothing_though_it_has_the_number(dsn: str, cluster: Cluster) -> None:
+    lease = PostgresLease(dsn, "serve", "serve one")
+    with cluster.connect("leases") as connection, cluster.connect() as elsewhere:
+        row = elsewhere.execute(
+            "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        ).fetchone()
+        connection.execute("INSERT INTO strangler.lease VALUES ('serve', %s, %s, 'before')", row)
+
+        assert lease.holder() == ""
+        assert lease.keep()
+    lease.give_up()
+
+
 def test_a_coordinator_that_has_lost_its_session_writes_nothing_more(dsn: str, cluster: Cluster) -> None:
     ledger, other = PostgresLedger(dsn), PostgresLedger(dsn)
     ledger.begin("crates", facts={})

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 from strangler.application import standing
 from strangler.application.gates import FILTERED
-from strangler.application.retirement import RETIRED
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.move import Move, other
-from strangler.domain.phase import State
+from strangler.domain.phase import RETIRED, State
 from strangler.ports.examination import Examination
 
 HELD_SECONDS = 60.0
+LEFT = "no move knows it: see whose it is (a copied database has what the first one had), and remove it by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
                     for one in examination.sequences_behind(parts.name, move.owner)
                 ]
     for place, name in examination.leavings(known):
-        findings.append(Finding("leaving", place, name, "no move knows it: remove it by hand, or start the move anew"))
+        findings.append(Finding("leaving", place, name, LEFT))
     for place, message in examination.retained():
         findings.append(Finding("wal", place, message, "see why its consumer does not run, or cancel the move"))
     for table in examination.unplaced():

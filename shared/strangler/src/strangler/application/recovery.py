@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strangler.application import identity
 from strangler.application.sides import Parts
 from strangler.domain.errors import MoveError
 from strangler.domain.move import Move, other
@@ -16,10 +17,14 @@ def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
     """Brings the move to rest; what was done, or None where nothing was to do.
 
     The caller holds the move's lock.
+
+    Raises:
+        RefusedError: the ledger, or a side, is not ours to act on.
     """
     move = parts.ledger.move(parts.name)
     if move is None:
         return None
+    identity.require(parts, move)
     if move.state is State.SWITCHING:
         boundary("before:unwind")
         if unwinding.unwind(_switch(parts, move, epoch=move.epoch, old=move.owner)):

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from strangler.application import identity
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
-from strangler.domain.phase import State
+from strangler.domain.phase import RETIRED, State
 from strangler.domain.project import Project
-
-RETIRED = "retired"  # the fact that the ledger keeps of each move
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,7 @@ def retire(all_parts: Sequence[Parts], stop: Callable[[], None], elsewhere: Else
     with ExitStack() as held:
         for parts in all_parts:
             held.enter_context(parts.ledger.coordinating(parts.name))
+            identity.require(parts, parts.ledger.move(parts.name))
         retirable(all_parts, elsewhere)
         stop()
         for parts in all_parts:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strangler.application.retirement import RETIRED
+from strangler.application import identity
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
 from strangler.domain.move import Deviation, Move
-from strangler.domain.phase import State
+from strangler.domain.phase import RETIRED, State
 
 UNPROVEN = "unproven"  # the fact that says why the last verify no longer counts
 
 
 def look(parts: Parts, move: Move) -> list[Deviation]:
     """Everything that is not as the sides' rows say; without streams only what refuses the owner's writes."""
+    # Nothing that could be said of another's streams may be done about them.
+    if foreign := identity.look(parts, move):
+        return foreign
     if _streams(parts, move):
         return parts.replication.deviations(completed=move.state is State.COMPLETED)
     if move.state in {State.STARTING, State.COMPLETED}:

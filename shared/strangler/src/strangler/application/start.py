@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from strangler.application import identity
 from strangler.application.sides import Parts, swap
 from strangler.domain.errors import PreflightError
 from strangler.domain.phase import State, require
@@ -35,7 +36,7 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
 
     Raises:
         PreflightError: a database is not fit; nothing has been changed.
-        RefusedError: the move has been started already, or another command is at work.
+        RefusedError: the move has been started already, another command is at work, or a side is another ledger's.
         MoveError: a step failed; run it again.
     """
     began = time.monotonic()
@@ -45,6 +46,7 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
     with parts.ledger.coordinating(parts.name):
         present = parts.ledger.move(parts.name)
         require(parts.name, present.state if present else None, State.STARTING, verb="start")
+        identity.require(parts, present)
         warnings = _preflight(parts, rerun=present is not None)
         move = parts.ledger.begin(parts.name, facts={})
         run_start = Start(

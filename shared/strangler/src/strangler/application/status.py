@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from strangler.application import standing
-from strangler.application.retirement import RETIRED
 from strangler.application.sides import Parts
 from strangler.domain.errors import StranglerError
 from strangler.domain.move import Move
-from strangler.domain.phase import State
+from strangler.domain.phase import RETIRED, State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import Side
 from strangler.steps.flip_routes import AGENT_SECONDS
@@ -95,7 +94,8 @@ def _compare(parts: Parts, move: Move, found: Status) -> None:
     try:
         found.deviations = [str(each) for each in standing.look(parts, move)]
     except StranglerError as error:
-        found.problems.append(error.message)
+        if not any(error.message in each for each in found.problems):
+            found.problems.append(error.message)
     found.problems += found.deviations
 
 

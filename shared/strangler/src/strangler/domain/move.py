@@ -36,6 +36,16 @@ class SideRow:
     prepared: int
     bounce_to: str | None
     events_held: bool = False
+    ledger: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which ledger one is; at ``home`` while it is in the database that it was made in. ``place`` is where it is."""
+
+    id: str
+    home: bool
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ FOLLOWS: dict[State | None, frozenset[State]] = {
     State.CANCELLING: frozenset({State.CANCELLING}),
 }
 
+RETIRED = "retired"  # the fact that the ledger keeps of each move once the monolith is stopped
+
 INTERRUPTED = frozenset({State.SWITCHING, State.SETTLING})
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from strangler.domain.move import Move
+from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH
 from strangler.ports.side import LostError, Side, StaleError
@@ -37,6 +37,10 @@ class MemoryLedger:
 
     def exists(self) -> bool:
         return self._world.installed
+
+    def identity(self) -> Identity | None:
+        self._call("identity")
+        return self._world.ledger if self._world.installed else None
 
     def moves(self) -> list[Move]:
         return [self._world.moves[name] for name in sorted(self._world.moves)]

@@ -92,7 +92,9 @@ class MemoryReplication:
                 raise StaleError(f"the {side} is past epoch {epoch} already", place=self.capability)
             prepared = database.row.prepared if database.row else 0
             bounce_to = None if opened else MONOLITH
-            database.row = SideRow(self.capability, side, epoch, opened, prepared, bounce_to)
+            database.row = SideRow(
+                self.capability, side, epoch, opened, prepared, bounce_to, ledger=self._world.ledger.id
+            )
 
     def copy(self, progress: Progress) -> int:
         self._call("copy")

@@ -54,6 +54,11 @@ class MemorySide:
         self._call("row")
         return self._database.row
 
+    def adopt(self, ledger: str) -> None:
+        self._call("adopt")
+        if self._row.ledger is None:
+            self._world.put(self.side, ledger=ledger)
+
     def warm(self) -> None:
         """Nothing is compiled in memory."""
 

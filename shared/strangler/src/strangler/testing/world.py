@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from strangler.domain.errors import RefusedError
-from strangler.domain.move import Move, SideRow, other
+from strangler.domain.move import Identity, Move, SideRow, other
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import BlockedError, LostError
+
+LEDGER = "11111111-1111-1111-1111-111111111111"
 
 
 class Crashed(BaseException):
@@ -85,6 +87,7 @@ class World:
     def __init__(self) -> None:
         self.databases = {side: Database(side) for side in (MONOLITH, SERVICE)}
         self.installed = False
+        self.ledger = Identity(LEDGER, home=True)
         self.moves: dict[str, Move] = {}
         self.history: list[tuple[str, str, int | None]] = []
         self.agents: dict[str, dict[str, int]] = {"agent": {}}
@@ -103,7 +106,9 @@ class World:
         self.installed = True
         self.moves[capability] = Move(capability, State.MOVING, 1, MONOLITH, None, None)
         for side, opened in ((MONOLITH, True), (SERVICE, False)):
-            self.databases[side].row = SideRow(capability, side, 1, opened, 0, None if opened else MONOLITH)
+            self.databases[side].row = SideRow(
+                capability, side, 1, opened, 0, None if opened else MONOLITH, ledger=LEDGER
+            )
 
     # What applications and streams do
 

@@ -71,7 +71,12 @@ def _subscription(name: str, leaves: Mapping[str, str], found: Mapping[str, Any]
         yield f"the subscription {name} is gone", "", False
         return
     if not present["enabled"]:
-        yield f"the subscription {name} is disabled", f"ALTER SUBSCRIPTION {name} ENABLE", True
+        yield (
+            f"the subscription {name} is disabled",
+            "see first that nobody else reads that slot (a restored database's subscription leads to the first one's): "
+            f"then ALTER SUBSCRIPTION {name} ENABLE",
+            True,
+        )
     if present["origin"] != "none":
         yield (
             f"the subscription {name} takes rows of origin {present['origin']}: they would go round in circles",

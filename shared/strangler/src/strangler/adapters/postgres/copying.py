@@ -13,7 +13,7 @@ from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar, wait_until
-from strangler.domain.errors import MoveError, StranglerError
+from strangler.domain.errors import MoveError, RefusedError, StranglerError
 from strangler.ports.side import StaleError
 
 ENDING = 15.0  # seconds in which a terminated session is gone
@@ -67,12 +67,12 @@ def end_others(connection: Connection, capability: str) -> None:
 
 
 def require_epoch(connection: Connection, capability: str, epoch: int) -> None:
-    """Refuses to go on, and in a transaction keeps others from going on, when the side is at another epoch.
+    """Refuses to go on, and in a transaction keeps others from going on, when the side is at another epoch or open.
 
     Raises:
         StaleError: it is.
     """
-    query = "SELECT 1 FROM strangler.side WHERE capability = %s AND epoch = %s FOR SHARE"
+    query = "SELECT 1 FROM strangler.side WHERE capability = %s AND epoch = %s AND NOT open FOR SHARE"
     if not scalar(connection, query, capability, epoch):
         raise StaleError("another command has taken this move over", place=capability)
 
@@ -89,6 +89,25 @@ def empty(connection: Connection, tables: Sequence[Table]) -> None:
         for table in tables:
             if not table.partitioned:
                 connection.execute(sql.SQL("DELETE FROM {}").format(table.sql()))
+
+
+def empty_closed(connection: Connection, capability: str, tables: Sequence[Table]) -> None:
+    """The same where a side's row stands and is closed; without one nothing there is a copy any more.
+
+    Raises:
+        RefusedError: the side is open.
+    """
+    with connection.transaction():
+        row = connection.execute("SELECT open FROM strangler.side WHERE capability = %s FOR SHARE", (capability,))
+        found = row.fetchone()
+        if found == (True,):
+            raise RefusedError(
+                "the side is open: what is there is no copy, and nothing of it is deleted",
+                place=f"{capability}, {describe(connection.info.dsn)}",
+                remedy="see `strangler status` for who owns it",
+            )
+        if found is not None:
+            empty(connection, tables)
 
 
 class Copy:

@@ -26,13 +26,14 @@ def raise_fences(
     peer_url: str,
     routes: Sequence[Mapping[str, object]],
     keys: Mapping[str, Sequence[str]] | None = None,
+    ledger: str | None = None,
 ) -> None:
     """Writes the side's row and its triggers in one transaction; both fences stand the right way round.
 
     Replicated deletions from the tables in ``keys`` will be queued for the sweep, with those columns' values.
 
     Raises:
-        StaleError: the side has been at ``epoch`` or beyond already.
+        StaleError: the side has been at ``epoch`` or beyond already, or is another ledger's.
     """
     with locked(connection, tables, "SHARE ROW EXCLUSIVE"):
         row = (
@@ -44,9 +45,10 @@ def raise_fences(
             peer_url,
             Jsonb(list(routes)),
             [table.qualified for table in tables],
+            ledger,
         )
         if connection.execute(PLACE, row).rowcount != 1:
-            raise StaleError(f"the {side} is past epoch {epoch} already", place=capability)
+            raise StaleError(f"the {side} is past epoch {epoch} already, or another ledger's", place=capability)
         for table in tables:
             create(connection, table, capability)
         deletions.note(connection, capability, tables, keys or {})
@@ -56,11 +58,11 @@ def raise_fences(
 
 
 PLACE = """
-INSERT INTO strangler.side (capability, side, epoch, open, bounce_to, peer_url, routes, tables)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO strangler.side (capability, side, epoch, open, bounce_to, peer_url, routes, tables, ledger)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (capability) DO UPDATE SET epoch = excluded.epoch, open = excluded.open, bounce_to = excluded.bounce_to,
     peer_url = excluded.peer_url, routes = excluded.routes, tables = excluded.tables
-WHERE side.epoch < excluded.epoch
+WHERE side.epoch < excluded.epoch AND side.ledger IS NOT DISTINCT FROM excluded.ledger
 """
 
 

@@ -16,10 +16,12 @@ from datetime import datetime
 from strangler.adapters.postgres.connection import Connection, scalar
 
 BEGAN = "SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())"
-# When it began is hidden from a role without pg_read_all_stats: a process of that number then counts as the holder.
+# When it began is hidden from a role without pg_read_all_stats: a process of this database that has the number then
+# counts as the holder.
 ALIVE = """
 EXISTS (SELECT FROM pg_stat_get_activity(l.pid) a
-        WHERE a.pid = l.pid AND (a.backend_start = l.began OR a.backend_start IS NULL))
+        WHERE a.pid = l.pid AND a.datid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+          AND (a.backend_start = l.began OR a.backend_start IS NULL))
 """
 # Sessions are looked at after the row has been locked, when who had it before has committed. Nothing may ask for them
 # earlier, for a transaction sees them as it saw them first. The commit need not be flushed: a crash ends all sessions.

@@ -21,7 +21,7 @@ from strangler.adapters.postgres.leases import Leases
 from strangler.adapters.postgres.side import PostgresSide
 from strangler.domain import names
 from strangler.domain.errors import RefusedError, StackError
-from strangler.domain.move import Move
+from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
 from strangler.ports.side import LostError, Side, StaleError
 
@@ -43,8 +43,7 @@ ON CONFLICT (capability) DO UPDATE SET epoch = move.epoch + 1, facts = excluded.
 WHERE move.state = 'starting'
 """
 SELECT = "SELECT capability, state, epoch, owner, intent, step, facts, changed_at FROM strangler.move"
-
-
+IDENTITY = "SELECT id::text, place = strangler.place() FROM strangler.ledger"
 MAY_INSTALL = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
 
 
@@ -92,6 +91,13 @@ class PostgresLedger:
     def exists(self) -> bool:
         """Whether any move has ever been started here."""
         return scalar(self.connection, "SELECT to_regclass('strangler.move')") is not None
+
+    def identity(self) -> Identity | None:
+        """Which ledger this is; None where none, or an older version of the tool, has been installed."""
+        if scalar(self.connection, "SELECT to_regclass('strangler.ledger')") is None:
+            return None
+        row = self.connection.execute(IDENTITY).fetchone()
+        return Identity(row[0], row[1], describe(self.dsn)) if row else None
 
     def moves(self) -> list[Move]:
         """All moves, by name."""

@@ -10,6 +10,32 @@ CREATE TABLE IF NOT EXISTS strangler.move (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Where a database is: a copy of it, and what was put back from a dump, are elsewhere.
+CREATE OR REPLACE FUNCTION strangler.place() RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%s/%s', c.system_identifier, d.oid) FROM pg_control_system() c, pg_database d
+    WHERE d.datname = current_database()
+$$;
+
+-- One row: which ledger this is, and where it was made.
+CREATE TABLE IF NOT EXISTS strangler.ledger (
+    one   boolean PRIMARY KEY DEFAULT true CHECK (one),
+    id    uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+    place text NOT NULL
+);
+INSERT INTO strangler.ledger (place) VALUES (strangler.place()) ON CONFLICT DO NOTHING;
+
+-- Makes a ledger another one, of the place where it is now; by hand, once it is known that it is the one that goes on.
+CREATE OR REPLACE FUNCTION strangler.claim_ledger() RETURNS uuid LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    new uuid;
+BEGIN
+    UPDATE strangler.ledger SET id = gen_random_uuid(), place = strangler.place() RETURNING id INTO new;
+    UPDATE strangler.side SET ledger = new;
+    RETURN new;
+END $$;
+
 CREATE TABLE IF NOT EXISTS strangler.history (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),

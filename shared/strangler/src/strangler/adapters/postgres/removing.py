@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import Connection, database_of
+from strangler.adapters.postgres.connection import Connection, database_of, describe
 from strangler.adapters.postgres.locks import locked
 from strangler.adapters.postgres.streams import Stream
 from strangler.domain import names
@@ -21,10 +21,11 @@ def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table])
     """Drops the tables of a side together with the subscription that fills them, in one transaction.
 
     Raises:
-        RefusedError: something there still needs one of them; nothing has been dropped.
+        RefusedError: something there still needs one of them, or the side is open; nothing has been dropped.
     """
     try:
         with locked(connection, tables, "ACCESS EXCLUSIVE"):
+            _require_closed(connection, stream.capability)
             stream.unsubscribe(connection)
             # RESTRICT is the default: what still points there makes this fail.
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(table.sql() for table in tables)))
@@ -35,6 +36,18 @@ def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table])
             place=stream.capability,
             remedy="remove what depends on the old tables, then run the command again",
         ) from error
+
+
+def _require_closed(connection: Connection, capability: str) -> None:
+    row = connection.execute(
+        "SELECT open FROM strangler.side WHERE capability = %s FOR SHARE", (capability,)
+    ).fetchone()
+    if row is None or row[0]:
+        raise RefusedError(
+            "its side is not closed there: what the tables hold may be the only rows there are",
+            place=f"{capability}, {describe(connection.info.dsn)}",
+            remedy="see `strangler status` for who owns it; nothing has been dropped",
+        )
 
 
 def drop_origins(connection: Connection, capability: str) -> None:

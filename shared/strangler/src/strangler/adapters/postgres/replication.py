@@ -211,6 +211,7 @@ class PostgresReplication:
 
     def raise_fences(self, *, epoch: int) -> None:
         """The monolith open, the service closed; deletions that will arrive by the way back are queued."""
+        ledger = scalar(self.session(MONOLITH), "SELECT id FROM strangler.ledger")
         for side, opened in ((SERVICE, False), (MONOLITH, True)):
             fences.raise_fences(
                 self.session(side),
@@ -222,6 +223,7 @@ class PostgresReplication:
                 peer_url=self.urls[SERVICE if side == MONOLITH else MONOLITH],
                 routes=self._routes(),
                 keys=self._keys() if side == MONOLITH else None,
+                ledger=ledger,
             )
         self._name_sequences()
 
@@ -403,7 +405,7 @@ class PostgresReplication:
         copying.end_others(service, self.capability.name)
         if scalar(service, "SELECT to_regclass('strangler.side')") is not None:
             if empty_copy:
-                copying.empty(service, self.tables(SERVICE))
+                copying.empty_closed(service, self.capability.name, self.tables(SERVICE))
             copying.put_back_indexes(service, capability=self.capability.name)
             fences.remove(service, capability=self.capability.name, tables=self.tables(SERVICE))
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))

@@ -21,7 +21,7 @@ from strangler.ports.side import BlockedError, LostError, StaleError
 # A column that an older version of the tool has not made is looked for without naming it.
 ROW = """
 SELECT capability, side, epoch, open, prepared, bounce_to,
-       coalesce((to_jsonb(s) ->> 'events_held')::boolean, false)
+       coalesce((to_jsonb(s) ->> 'events_held')::boolean, false), to_jsonb(s) ->> 'ledger'
 FROM strangler.side s WHERE capability = %s
 """
 BACKLOG_MS = 2000
@@ -82,6 +82,12 @@ class PostgresSide:
             return None
         row = self.connection.execute(ROW, (self.capability,)).fetchone()
         return SideRow(*row) if row else None
+
+    def adopt(self, ledger: str) -> None:
+        """Writes the ledger into a row that an older version of the tool has made."""
+        self.connection.execute(
+            "UPDATE strangler.side SET ledger = %s WHERE capability = %s AND ledger IS NULL", (ledger, self.capability)
+        )
 
     def warm(self) -> None:
         """Lets this session compile and plan before the pause what it will do in it."""

@@ -23,6 +23,9 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS events_held boolean NOT NULL
 -- By table of the capability, the columns that tell which row is gone: its key, and what is pointed at.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS keys jsonb NOT NULL DEFAULT '{}';
 
+-- The ledger that has made the row, by its id: no other acts on it. Empty where an older version of the tool has.
+ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS ledger uuid;
+
 -- Sequences that no column names and that move all the same, quoted and with schema.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS sequences text[] NOT NULL DEFAULT '{}';
 

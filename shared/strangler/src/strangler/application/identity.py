@@ -1,0 +1,127 @@
+"""Whose a side is: each row names the ledger that has made it, and no other acts on it.
+
+Note "a copy shows itself": a ledger knows in which database of which server it was made. One that was copied, made from
+a template or put back from a dump is elsewhere, and does nothing before somebody has said that it is the one that goes
+on. A server that was failed over to is the same place. So is a second one that was cloned with all its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from strangler.application.sides import Parts
+from strangler.domain.errors import RefusedError
+from strangler.domain.move import Deviation, Identity, Move, SideRow
+from strangler.domain.names import direction_from
+from strangler.domain.phase import RETIRED, State
+from strangler.domain.project import MONOLITH, SERVICE
+
+ADOPT_SECONDS = 3.0
+# The move of a side that an older version of the tool has named no ledger in is told by what arrives there.
+SENDERS = {
+    State.MOVING: MONOLITH,
+    State.SWITCHING: MONOLITH,
+    State.SETTLING: MONOLITH,
+    State.COMPLETED: SERVICE,
+}
+
+
+def require(parts: Parts, move: Move | None) -> None:
+    """Refuses to act on what is another ledger's.
+
+    Raises:
+        RefusedError: naming whose it is, and what to do.
+        LostError: a server is away, so that it cannot be known.
+    """
+    identity = parts.ledger.identity()
+    if identity is None and parts.ledger.exists():
+        parts.ledger.install()
+        identity = parts.ledger.identity()
+    if identity is None:
+        return
+    # An interrupted switch is unwound at the old owner alone, whatever has become of the other's server.
+    sides = [move.owner] if move is not None and move.state is State.SWITCHING else [MONOLITH, SERVICE]
+    rows = _rows(parts, sides)
+    if identity.home and _adopted(parts, move, identity, rows):
+        rows = _rows(parts, sides)
+    found = _compare(parts, move, identity, rows)
+    if found:
+        raise RefusedError(
+            "; ".join(each.what for each in found),
+            place=f"{parts.name}, {found[0].side}",
+            remedy="; ".join(dict.fromkeys(each.remedy for each in found)),
+        )
+
+
+def look(parts: Parts, move: Move | None) -> list[Deviation]:
+    """What is another ledger's, without changing anything."""
+    identity = parts.ledger.identity()
+    if identity is None:
+        return []
+    return _compare(parts, move, identity, _rows(parts, [MONOLITH, SERVICE]))
+
+
+def _rows(parts: Parts, sides: Iterable[str]) -> dict[str, SideRow]:
+    rows = {name: parts.sides[name].row() for name in sides}
+    return {name: row for name, row in rows.items() if row is not None}
+
+
+def _compare(parts: Parts, move: Move | None, identity: Identity, rows: dict[str, SideRow]) -> list[Deviation]:
+    if not identity.home:
+        return [
+            Deviation(
+                MONOLITH,
+                "this ledger was made in another database: it has been copied, or put back from a backup, and nothing "
+                f"is done by it ({identity.place})",
+                "where it is a copy: give its strangler.toml databases of its own; then, or where it is the one that "
+                "goes on: SELECT strangler.claim_ledger() in that database",
+                unproven=False,
+            )
+        ]
+    found = []
+    for name, row in rows.items():
+        if row.ledger == identity.id or (row.ledger is None and _ended(parts, move)):
+            continue
+        whose = f"the ledger {row.ledger}" if row.ledger else "no ledger by name"
+        ask = (
+            "see first whose it is: another environment's must keep it; where that ledger is gone for good"
+            if row.ledger
+            else f"`strangler serve` names it once the {_direction(move)} stream runs; where none will"
+        )
+        found.append(
+            Deviation(
+                name,
+                f"the row of {parts.name} is that of {whose}, and this one is {identity.id}: nothing is done there",
+                f"{ask}, UPDATE strangler.side SET ledger = '{identity.id}' "  # noqa: S608  for somebody to read
+                f"WHERE capability = '{parts.name}' in the {name}'s database",
+                unproven=False,
+            )
+        )
+    return found
+
+
+def _adopted(parts: Parts, move: Move | None, identity: Identity, rows: dict[str, SideRow]) -> bool:
+    """Names the ledger in rows of an older version: the own database's, and one to which a marker of ours gets through.
+
+    A copy of a ledger has no stream to another's service.
+    """
+    unnamed = [name for name, row in rows.items() if row.ledger is None]
+    if MONOLITH in unnamed:
+        parts.monolith.adopt(identity.id)
+    if SERVICE in unnamed and move is not None and move.state in SENDERS and not _ended(parts, move):
+        frm = SENDERS[move.state]
+        runs = any(each.active and each.direction == direction_from(frm) for each in parts.replication.streams())
+        if runs and parts.replication.settle(frm, within=ADOPT_SECONDS):
+            parts.service.adopt(identity.id)
+    return bool(unnamed)
+
+
+def _direction(move: Move | None) -> str:
+    return direction_from(SENDERS.get(move.state, MONOLITH) if move is not None else MONOLITH)
+
+
+def _ended(parts: Parts, move: Move | None) -> bool:
+    """Nothing that would show whose it is runs any more, and nothing is left that one would do there."""
+    if move is None or move.state is not State.COMPLETED:
+        return False
+    return bool(move.facts.get(RETIRED) or parts.replication.dropped())
