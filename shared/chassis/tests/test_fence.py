@@ -98,6 +98,25 @@ def assert_nothing_written() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "named", "status"),
+    [
+        ("/visits", {"books": "", "visits": ""}, 503),  # may be of the visits, which have never moved here
+        ("/visits", {"books": ""}, 201),
+        ("/visits", {}, 201),
+        ("/books", {"books": "", "visits": ""}, 201),
+    ],
+)
+def test_what_has_not_moved_takes_no_writes_though_another_capability_has(
+    side: Side, settings: Any, ask: Ask, path: str, named: dict[str, str], status: int
+) -> None:
+    settings.CHASSIS_OPEN_WITHOUT_MOVE = False
+    settings.CHASSIS_CONSUMES, settings.CHASSIS_INBOXES = {}, named
+
+    assert ask(path).result(60).status_code == status
+    assert Visit.objects.count() == (status == 201)
+
+
+@pytest.mark.parametrize(
     ("method", "headers", "status"),
     [
         ("POST", {}, 503),

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -18,8 +17,8 @@ import psycopg
 import pytest
 from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler
-from chassis import ownership, schedule
-from django.db import OperationalError, connection
+from chassis import schedule
+from django.db import connection
 from library.cable import Cable
 from library.programs import MIGRATE, Running, run
 from library.side import SIDE_SQL
@@ -238,21 +237,33 @@ def test_an_entry_belongs_to_whom_its_queue_belongs(task, options, capability):
     assert schedule.capability_of(beat.app, beat.entry(task, **options)) == capability
 
 
-def test_while_the_database_is_away_what_was_seen_last_holds(monkeypatch, settings):
-    beat = Beat()
-    seen: list[Any] = [{"books": SimpleNamespace(open=False, bounce_to="service")}]
+@pytest.mark.parametrize("open_without_move", ["0", "1"])
+@postgresql
+def test_a_beat_without_its_database_publishes_nothing_of_a_capability(
+    queues, server, rabbitmq, tmp_path, open_without_move
+):
+    tasks, _ = queues
+    common = {"DATABASE_URL": server.url, "BEAT": queues[1]._queue.name, "DJANGO_SETTINGS_MODULE": "served"}
+    common |= {"BROKER_URL": rabbitmq, "OPEN_WITHOUT_MOVE": open_without_move}
+    there = There(server.url)
+    there.say(opened=True, bounce_to=None)
+    with Running(BEAT, tmp_path / "first", **common) as beat:
+        until(lambda: tasks.take(0.1))
+        server.stop()
+        until(lambda: "owner_unknown" in beat.said)
+        tasks.take(0.1)
+        assert tasks.take(4 * PERIOD) == [], "what it knows may have become wrong"
 
-    def sides() -> Any:
-        if not seen:
-            raise OperationalError("away")
-        return seen.pop()
+        assert beat.end() == 0
 
-    monkeypatch.setattr(ownership, "sides", sides)
-    monkeypatch.setattr(schedule, "connection", SimpleNamespace(close=lambda: None))
+    with Running(BEAT, tmp_path / "second", **common) as beat:
+        until(lambda: "owner_unknown" in beat.said)
+        assert tasks.take(4 * PERIOD) == []
 
-    beat.scheduler.apply_async(beat.entry("plain"), advance=False)
-    beat.scheduler.apply_async(beat.entry("plain"), advance=False)
-    beat.scheduler.apply_async(beat.entry("plain", queue="visits.tasks"), advance=False)
-
-    assert beat.sent == ["plain"]  # of the visits no move is known
-    assert seen == []
+        server.start()
+        until(lambda: tasks.take(0.1))
+        assert beat.said.count('"owner_unknown"') == 1
+        There(server.url).say(opened=False, bounce_to="monolith")
+        tasks.take(PERIOD)
+        assert tasks.take(4 * PERIOD) == []
+        assert beat.end() == 0

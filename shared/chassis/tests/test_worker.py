@@ -165,6 +165,31 @@ def test_a_task_that_meets_the_fence_is_published_again_under_its_id(tasks, work
     until(lambda: post.count("books.tasks") == 0)
 
 
+@pytest.mark.parametrize("task", ["shelve_later", "shelve_once", "shelve_again"])
+def test_a_task_that_meets_the_fence_is_not_lost_though_the_broker_is_away(
+    tasks, worker, rabbitmq_node, side, tmp_path, task
+):
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    process = worker.start()
+    getattr(tasks, task).delay("late", str(begun), str(go))
+    until(begun.exists)
+
+    side.fence()
+    rabbitmq_node.stop()
+    go.touch()
+    until(lambda: f"library.worker.{task}[" in worker.log.read_text() and told(worker))
+    rabbitmq_node.start()
+    side.lift()
+
+    until(lambda: titles() == ["late"])
+    assert process.poll() is None
+
+
+def told(worker: Worker) -> bool:
+    """That the task could not be sent back."""
+    return any(said in worker.log.read_text() for said in ("task_not_sent_back", "] rejected", "Reject"))
+
+
 @pytest.mark.parametrize("way", ["by_the_orm", "by_copy", "by_raw_psycopg", "by_another_alias"])
 @pytest.mark.parametrize("task", ["write_by_the_way", "write_of_a_kind"])
 def test_a_task_that_swallows_the_refusal_is_published_again_too(tasks, worker, post, side, tmp_path, task, way):

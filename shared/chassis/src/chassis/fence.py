@@ -78,7 +78,7 @@ class FenceMiddleware:
 
     def _pass(self, request: HttpRequest) -> HttpResponseBase:
         sides = ownership.sides()
-        if not sides and not options.open_without_move() and _needs_a_move(request):
+        if not options.open_without_move() and _needs_a_move(request) and _is_unmoved(request, sides):
             return _unmoved()
         if not sides or not isinstance(request, WSGIRequest):
             return self.reach(request)
@@ -309,9 +309,22 @@ def _needs_a_move(request: HttpRequest) -> bool:
     return request.method not in SAFE_METHODS or TO in request.headers
 
 
+def _is_unmoved(request: HttpRequest, sides: Mapping[str, SideState]) -> bool:
+    """Whether the request may be of a capability that has never moved here.
+
+    What has not moved has no routes here, so a request that is nobody's is taken for one of its, as long as there is
+    any.
+    """
+    if not sides:
+        return True
+    if any(state.concerns(request.method or "GET", request.path_info) for state in sides.values()):
+        return False
+    return not options.capabilities() <= sides.keys()
+
+
 def _unmoved() -> HttpResponseBase:
-    """Where nothing has been moved to yet, a row that is written is one that no move will find."""
-    detail = "Nothing has been moved to this service yet: it takes no writes. The monolith has what you ask for."
+    """Where a capability has not been moved to yet, a row that is written is one that no move will find."""
+    detail = "This has not been moved to this service yet: it takes no writes. The monolith has what you ask for."
     response = JsonResponse({"detail": detail}, status=503)
     response["Retry-After"] = "1"
     return response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,11 @@ def inboxes() -> Mapping[str, str]:
     """``CHASSIS_INBOXES``: by capability, the label of its inbox model."""
     labels: Mapping[str, str] = _setting("CHASSIS_INBOXES", {})
     return labels
+
+
+def capabilities() -> Set[str]:
+    """Those that may be owned here, as far as ``CHASSIS_CONSUMES`` and ``CHASSIS_INBOXES`` name them."""
+    return consumes().keys() | inboxes().keys()
 
 
 def inbox_days() -> int:

@@ -4,6 +4,9 @@ What a task belongs to is told by its queue, as everywhere: ``<capability>.tasks
 capability's, and is published by whoever has it. A beat that does not publish goes on counting: when its side becomes
 the owner, it publishes when the entry is due next, and not at once all that it has left to the other.
 
+While its database is away, a beat does not know who the owner is, and publishes nothing more once something of a
+capability is due: it waits, and says so. Nothing of that is lost: each entry is due then, and is published once.
+
 Note "ends between two ticks": asked to end, Celery's beat closes its connection to the broker in the handler of the
 signal, whatever the same thread is doing. In the midst of a publication, that waits for ever for an answer which the
 interrupted code was about to read. So the handler only remembers, unless the beat sleeps or tries to reach a broker;
@@ -29,6 +32,7 @@ logger = logging.getLogger("chassis.schedule")
 
 SUFFIX = ".tasks"
 LOOK_EVERY = 0.05  # seconds, while a pause lasts
+AWAY = 1.0  # seconds from one look to the next while the database is away
 
 
 class OwnersSchedule:
@@ -72,30 +76,38 @@ class OwnersSchedule:
 
 
 class Ownership:
-    """Whether this side publishes; while the database is away, what was seen last holds."""
+    """Whether this side publishes. What was seen before is no answer: meanwhile the owner may have become another."""
 
-    def __init__(self) -> None:
-        self._last: dict[str, bool] = {}
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
         self._complaint = Complaint(logger, "owner_unknown")
 
     def here(self, capability: str) -> bool:
-        """Waits while a pause lasts, for one of the two sides has to publish what is due in it.
+        """Waits while the database is away, however long, and while a pause lasts, for one of the two sides has to
+        publish what is due in it.
 
-        One that does not end in time is published here: a task that comes twice does less harm than one that does not.
+        A pause that does not end in time is published in here: a task that comes twice does less harm than one that
+        does not.
         """
-        deadline = time.monotonic() + options.hold_seconds()
-        try:
-            state = ownership.sides().get(capability)
-            while _is_undecided(state) and time.monotonic() < deadline:
-                time.sleep(LOOK_EVERY)
+        deadline: float | None = None
+        while True:
+            try:
                 state = ownership.sides().get(capability)
-        except Error as error:
-            connection.close()
-            self._complaint.make(str(error), exc_info=False)
-            return self._last.get(capability, options.open_without_move())
-        self._complaint.settle()
-        self._last[capability] = ownership.opened(state) or _is_undecided(state)
-        return self._last[capability]
+            except Error as error:
+                connection.close()
+                self._complaint.make(str(error), exc_info=False)
+                deadline = None
+                self._rest(AWAY)
+                continue
+            self._complaint.settle()
+            deadline = deadline or time.monotonic() + options.hold_seconds()
+            if not _is_undecided(state) or time.monotonic() >= deadline:
+                return ownership.opened(state) or _is_undecided(state)
+            self._rest(LOOK_EVERY)
+
+    def _rest(self, seconds: float) -> None:
+        with self._ending.at_once():
+            time.sleep(seconds)
 
 
 class Ending:
@@ -147,8 +159,8 @@ def guard(scheduler: Any) -> None:
     """Makes the scheduler one that publishes only for what is open here; again is no error."""
     kind = type(scheduler)
     if not issubclass(kind, OwnersSchedule):
-        scheduler._owned = Ownership()
         scheduler._ending = Ending()
+        scheduler._owned = Ownership(scheduler._ending)
         scheduler.__class__ = type(kind.__name__, (OwnersSchedule, kind), {"__module__": kind.__module__})
 
 

@@ -18,8 +18,9 @@ from django.core.checks import ERROR, run_checks
 from prometheus_client import Counter
 
 from chassis import options, ownership, vitals
+from chassis.logs import Complaint
 from chassis.vitals import Pulse
-from chassis.watch import Watch
+from chassis.watch import Watch, backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,7 +208,7 @@ class FencedTask(Task):  # type: ignore[misc]
         with refusals.watching() as seen:
             try:
                 result = super().__call__(*args, **kwargs)
-            except (Retry, Reject):
+            except Retry:
                 raise  # it comes again
             except Exception as raised:  # noqa: BLE001  raised again below, unless it was a fence
                 error = raised
@@ -227,11 +228,22 @@ class FencedTask(Task):  # type: ignore[misc]
         queue = (request.delivery_info or {}).get("routing_key", "")
         logger.info("task_sent_back", extra={"task": self.name, "task_id": request.id, "capability": refused})
         time.sleep(BREATH)
-        try:
-            self.signature_from_request(request, request.args, request.kwargs, retries=request.retries).apply_async()
-        except Exception as error:
-            # Not published again, so it must not be acknowledged.
-            raise Reject(error, requeue=True) from error
+        again = self.signature_from_request(request, request.args, request.kwargs, retries=request.retries)
+        tries, complaint = 0, Complaint(logger, "task_not_sent_back")
+        while True:
+            try:
+                again.apply_async()
+            except Exception as error:
+                # Not published again, so it must not be acknowledged.
+                if self.acks_late:
+                    raise Reject(error, requeue=True) from error
+                # It has been, and is nowhere but here.
+                complaint.make(str(error), exc_info=False, task=self.name, task_id=request.id)
+                tries += 1
+                time.sleep(backoff(tries))
+            else:
+                break
+        complaint.settle()
         SENT_BACK.labels(queue).inc()
 
 

@@ -53,6 +53,18 @@ def shelve_later(title: str, begun: str, go: str) -> None:
     Book.objects.create(title=title)
 
 
+@app.task(acks_late=False)
+def shelve_once(title: str, begun: str, go: str) -> None:
+    """The same, acknowledged before it is run."""
+    shelve_later(title, begun, go)
+
+
+@app.task(autoretry_for=(Exception,), default_retry_delay=0)
+def shelve_again(title: str, begun: str, go: str) -> None:
+    """The same, tried again after any error."""
+    shelve_later(title, begun, go)
+
+
 class OwnTask(Task):
     """A base as projects have them."""
 
