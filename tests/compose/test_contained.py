@@ -75,7 +75,7 @@ SEES = {
 
 
 def test_each_container_sees_its_own_secrets_and_no_others(up: Containers) -> None:
-    kept = {f"{kind}-{name}" for kind in ("app", "server") for name in PROJECTS} | {
+    kept = {f"{kind}-{name}" for kind in ("app", "server", "signing") for name in PROJECTS} | {
         "broker",
         "mover",
         "agent",
@@ -84,7 +84,8 @@ def test_each_container_sees_its_own_secrets_and_no_others(up: Containers) -> No
     for service, container in up.inspect().items():
         volumes = {mount["Name"].partition("_")[2] for mount in container["Mounts"] if mount["Type"] == "volume"}
         if service != "secrets":
-            assert volumes & kept == ({SEES[service]} - {None}), service
+            signing = {f"signing-{service}"} if service in ("monolith", "users") else set()
+            assert volumes & kept == ({SEES[service]} - {None}) | signing, service
 
 
 def test_who_signs_tokens_has_the_key_and_nobody_else(up: Containers) -> None:
@@ -92,9 +93,12 @@ def test_who_signs_tokens_has_the_key_and_nobody_else(up: Containers) -> None:
     public = {f"SERVICE_KEY_FILE.{name}.pub" for name in PROJECTS}
     own = {"BROKER_URL", "DATABASE_URL", "SECRET_KEY", "SERVICE_KEY_FILE", *public}
 
-    assert seen == {name: own | ({"TOKEN_KEY_FILE"} if name in ("monolith", "users") else set()) for name in PROJECTS}
-    keys = {up.execute(name, "cat", "/run/secrets/SERVICE_KEY_FILE").stdout for name in PROJECTS}
-    assert len(keys) == len(PROJECTS)
+    assert seen == dict.fromkeys(PROJECTS, own)
+    for name in ("monolith", "users"):
+        assert up.execute(name, "ls", "/run/signing").stdout.split() == ["TOKEN_KEY_FILE"]
+    for own_key in ("SERVICE_KEY_FILE", "SECRET_KEY"):
+        keys = {up.execute(name, "cat", f"/run/secrets/{own_key}").stdout for name in PROJECTS}
+        assert len(keys) == len(PROJECTS), own_key
 
 
 def test_no_role_but_the_server_s_own_is_a_superuser(up: Containers) -> None:

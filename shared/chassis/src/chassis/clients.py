@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 NETWORK = 64  # bits: whoever has one address of version 6 has all that begin so
 
-_present: ContextVar[str] = ContextVar("client", default="")
+_present: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 def of(request: HttpRequest | None) -> str:
@@ -34,7 +34,7 @@ def of(request: HttpRequest | None) -> str:
 @contextmanager
 def asking(request: HttpRequest) -> Iterator[None]:
     """What is done inside is done for this request's client."""
-    token = _present.set(of(request))
+    token = _present.set(request)
     try:
         yield
     finally:
@@ -43,4 +43,4 @@ def asking(request: HttpRequest) -> Iterator[None]:
 
 def present() -> str:
     """Of the request that this thread works on; empty where there is none."""
-    return _present.get()
+    return of(_present.get())

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from strangler.adapters import toml
 from strangler.adapters.secrets import folder as files
 from strangler.adapters.secrets import fresh
+from strangler.adapters.stack import secrets
 from strangler.domain.credentials import Hosts, credentials
 from strangler.domain.errors import ConfigurationError
 from vault import NAMES, file, strangler
@@ -62,9 +63,10 @@ def test_what_the_files_hold_fits_together(folder: Path) -> None:
     assert found["broker/rabbitmq.conf"] == f"default_user = owner\ndefault_pass = {password}\n"
     key = load_pem_private_key(found["application/TOKEN_KEY_FILE"].encode(), None)
     assert isinstance(key, Ed25519PrivateKey)
-    passwords = [value for name, value in found.items() if name.endswith(("password", "SECRET_KEY"))]
-    # The superuser's, application's and tool's of each database, the agents', the broker's three, and SECRET_KEY.
-    assert len(set(passwords)) == 6 + 1 + 3 + 1
+    passwords = [value for name, value in found.items() if name.endswith(("password", "SECRET_KEY", "SHARED"))]
+    # The superuser's, application's and tool's of each database, the agents', the broker's three, each service's
+    # SECRET_KEY, and SHARED.
+    assert len(set(passwords)) == 6 + 1 + 3 + 2 + 1
     assert [found[f"{role}-old/username"] for role in ("database", "app", "mover", "agent")] == [
         "owner",
         "app",
@@ -94,7 +96,9 @@ def test_a_second_run_changes_nothing(folder: Path) -> None:
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("gone", ["application/SECRET_KEY", "database-old/url", "broker/rabbitmq.conf"])
+@pytest.mark.parametrize(
+    "gone", ["application/SHARED", "service-old/SECRET_KEY", "database-old/url", "broker/rabbitmq.conf"]
+)
 def test_what_is_missing_is_made_to_fit_what_is_there(folder: Path, gone: str) -> None:
     made(folder)
     before = contents(folder)
@@ -104,7 +108,7 @@ def test_what_is_missing_is_made_to_fit_what_is_there(folder: Path, gone: str) -
 
     after = contents(folder)
     assert {**after, gone: None} == {**before, gone: None}
-    assert (after[gone] == before[gone]) == (gone != "application/SECRET_KEY")
+    assert (after[gone] == before[gone]) == (not gone.endswith(("SHARED", "SECRET_KEY")))
 
 
 def test_a_password_of_one_s_own_is_quoted_where_it_has_to_be(folder: Path) -> None:
@@ -165,11 +169,12 @@ def handed(folder: Path) -> dict[str, str]:
 def test_each_container_is_handed_what_it_needs_and_nothing_of_others(folder: Path) -> None:
     found = handed(folder)
     public = {"SERVICE_KEY_FILE.old.pub", "SERVICE_KEY_FILE.new_one.pub"}
-    application = {"DATABASE_URL", "BROKER_URL", "SECRET_KEY", "SERVICE_KEY_FILE", *public}
+    application = {"DATABASE_URL", "BROKER_URL", "SECRET_KEY", "SHARED", "SERVICE_KEY_FILE", *public}
 
     assert {whose: {name.partition("/")[2] for name in found if name.startswith(f"{whose}/")} for whose in HANDED} == {
-        "app-old": {*application, "TOKEN_KEY_FILE"},
+        "app-old": application,
         "app-new_one": application,
+        "signing-old": {"TOKEN_KEY_FILE"},
         "postgres-old": {"username", "password", "APP_PASSWORD", "MOVER_PASSWORD", "AGENT_PASSWORD"},
         "postgres-new_one": {"username", "password", "APP_PASSWORD", "MOVER_PASSWORD"},
         "strangler": {"OLD_URL", "NEW_URL"},
@@ -180,13 +185,39 @@ def test_each_container_is_handed_what_it_needs_and_nothing_of_others(folder: Pa
     assert {name.partition("/")[0] for name in found} == set(HANDED)
     kept = contents(folder)
     assert found["app-old/DATABASE_URL"] == kept["app-old/url"]
+    assert found["app-old/SECRET_KEY"] != found["app-new_one/SECRET_KEY"]
+    assert found["app-old/SHARED"] == found["app-new_one/SHARED"]
     assert found["strangler/NEW_URL"] == kept["mover-new_one/url"]
     assert found["gateway/OLD_URL"] == kept["agent-old/url"]
     assert found["postgres-old/password"] == kept["database-old/password"]
 
 
-HANDED = ("app-old", "app-new_one", "postgres-old", "postgres-new_one", "strangler", "gateway", "broker", "initdb")
+HANDED = (
+    *("app-old", "app-new_one", "signing-old", "postgres-old", "postgres-new_one"),
+    *("strangler", "gateway", "broker", "initdb"),
+)
 BROKER = ("broker", "broker-old", "broker-new_one")
+
+
+def test_on_a_laptop_each_service_has_its_own_texts_too(folder: Path) -> None:
+    project = toml.load(folder.parent / "strangler.toml", addresses=False)
+    old, new = (secrets.environment_of(project, name, folder.parent / "var") for name in ("old", "new_one"))
+
+    assert old["SECRET_KEY"] != new["SECRET_KEY"]
+    assert old["SHARED"] == new["SHARED"]
+    assert old == secrets.environment_of(project, "old", folder.parent / "var")
+
+
+def test_a_key_that_signs_is_taken_away_where_an_earlier_version_has_handed_it_out(folder: Path) -> None:
+    handed(folder)
+    left = folder.parent / "handed/app-old"
+    (left / "TOKEN_KEY_FILE").write_text("a key")
+    (left / "mine").write_text("somebody else's")
+
+    found = handed(folder)
+
+    assert "app-old/TOKEN_KEY_FILE" not in found
+    assert found["app-old/mine"] == "somebody else's"
 
 
 def test_what_was_made_before_is_kept_and_what_is_handed_out_follows_it(folder: Path) -> None:

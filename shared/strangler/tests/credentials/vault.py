@@ -15,7 +15,8 @@ ledger = "old"
 monolith = "web"
 
 [secrets]
-SECRET_KEY = "text"
+SECRET_KEY = "text-each"
+SHARED = "text"
 TOKEN_KEY_FILE = { kind = "ed25519", for = ["old"] }
 SERVICE_KEY_FILE = "ed25519-each"
 
@@ -42,9 +43,9 @@ routes = ["GET /shelves"]
 url_env = "BROKER_URL"
 """
 ACCESS = {"username", "password", "url"}
-KEYS = {"SERVICE_KEY_FILE", "SERVICE_KEY_FILE.pub"}
+KEYS = {"SECRET_KEY", "SERVICE_KEY_FILE", "SERVICE_KEY_FILE.pub"}
 NAMES = {
-    "application": {"SECRET_KEY", "TOKEN_KEY_FILE"},
+    "application": {"SHARED", "TOKEN_KEY_FILE"},
     "database-old": ACCESS,
     "app-old": ACCESS,
     "mover-old": ACCESS,

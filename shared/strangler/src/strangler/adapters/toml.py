@@ -27,7 +27,7 @@ from strangler.domain.project import (
 FILE_NAME = "strangler.toml"
 # More proxies than anybody has: a port, say, that stands at the wrong key.
 MOST_HOPS = 10
-SECRET_KINDS = ("text", "ed25519", "ed25519-each")
+SECRET_KINDS = ("text", "ed25519", "ed25519-each", "text-each")
 GIVEN = frozenset({"BROKER_URL", "DATABASE_URL", "PATH", "PORT", "PROMETHEUS_MULTIPROC_DIR"})
 RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
 

@@ -10,7 +10,7 @@ from strangler.adapters import toml
 from strangler.adapters.postgres import roles
 from strangler.adapters.secrets import cluster, folder, fresh
 from strangler.domain.credentials import Hosts, credentials
-from strangler.domain.handing import handed_out
+from strangler.domain.handing import handed_out, withdrawn
 
 EPILOG = """\b
 Examples:
@@ -65,4 +65,4 @@ def command(
         click.echo("nothing to make: all secrets are there")
     if directory is not None and handed is not None:
         values = {credential.name: folder.read(directory, credential) for credential in wanted}
-        folder.hand_out(handed, {**handed_out(project, values), "initdb/roles.sh": roles.shell()})
+        folder.hand_out(handed, {**handed_out(project, values), "initdb/roles.sh": roles.shell()}, withdrawn(project))

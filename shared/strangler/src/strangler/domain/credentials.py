@@ -17,7 +17,8 @@ BROKER = "broker"
 USER = "owner"
 # By what each is called, for whom a role of a database is: its tables' owner, the tool, the gateway's agent.
 ROLES = ("app", "mover", "agent")
-EACH = "ed25519-each"
+EACH = {"ed25519-each": "ed25519", "text-each": "text"}
+"""Kinds of which each database's processes have one of their own, and what that is."""
 DATABASE_PORT = 5432
 BROKER_PORT = 5672
 
@@ -55,7 +56,7 @@ class Hosts:
 def credentials(project: Project, hosts: Hosts, make: Make, public: Public) -> list[Credential]:
     """What a stack in containers needs: the project's own secrets, and access to whatever has its address from the
     environment, for each who has business there."""
-    shared = {name: kind for name, kind in project.secrets.items() if kind != EACH}
+    shared = {name: kind for name, kind in project.secrets.items() if kind not in EACH}
     found = []
     if shared:
         found.append(Credential(APPLICATION, {name: _fresh(make, kind) for name, kind in shared.items()}))
@@ -108,11 +109,12 @@ def definitions(user: str, password: str, pattern: str | None) -> str:
 
 
 def _service(project: Project, database: str, make: Make, public: Public) -> list[Credential]:
-    """The keys that the processes of a database have to themselves, and the halves that the others may see."""
+    """What the processes of a database have to themselves, and the halves of keys that the others may see."""
     keys: dict[str, Key] = {}
     for name, kind in project.secrets.items():
-        if kind == EACH:
-            keys[name] = _fresh(make, "ed25519")
+        if kind in EACH:
+            keys[name] = _fresh(make, EACH[kind])
+        if kind == "ed25519-each":
             keys[f"{name}.pub"] = _public(name, public)
     return [Credential(f"service-{database}", keys)] if keys else []
 

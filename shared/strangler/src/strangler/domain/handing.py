@@ -15,8 +15,8 @@ CONFIGURATION = "load_definitions = /run/secrets/definitions\n"
 
 
 def handed_out(project: Project, values: Values) -> dict[str, str]:
-    """What the files are to hold, by path: ``app-NAME/…`` for the processes of a database, ``postgres-NAME/…`` for its
-    server, ``strangler/…``, ``gateway/…`` and ``broker/…``."""
+    """What the files are to hold, by path: ``app-NAME/…`` for the processes of a database, ``signing-NAME/…`` for those
+    of them that sign, ``postgres-NAME/…`` for its server, ``strangler/…``, ``gateway/…`` and ``broker/…``."""
     found: dict[str, str] = {}
     for name, database in project.databases.items():
         if database.variable is None:
@@ -28,12 +28,23 @@ def handed_out(project: Project, values: Values) -> dict[str, str]:
         roles = {f"{role.upper()}_PASSWORD": values[f"{role}-{name}"]["password"] for role in roles_of(project, name)}
         found |= _in(f"postgres-{name}", {**server, **roles})
         found |= _in(f"app-{name}", _application(project, name, values))
+        found |= _in(f"signing-{name}", {key: values[APPLICATION][key] for key in _signing(project, name)})
         found[f"strangler/{database.variable}"] = values[f"mover-{name}"]["url"]
         if name == project.ledger:
             found[f"gateway/{database.variable}"] = values[f"agent-{name}"]["url"]
     if project.broker_variable:
         found |= _in("broker", _broker(project, values))
     return found
+
+
+def withdrawn(project: Project) -> list[str]:
+    """What an earlier version has handed out, and nobody is to see there any more."""
+    return [f"app-{name}/{key}" for name in project.databases for key in _signing(project, name)]
+
+
+def _signing(project: Project, database: str) -> list[str]:
+    """The shared keys of its web processes: whoever has one can sign in the name of all who do."""
+    return [name for name, kind in project.secrets.items() if kind == "ed25519" and holds(project, name, database)]
 
 
 def holds(project: Project, secret: str, database: str) -> bool:
@@ -46,10 +57,11 @@ def _application(project: Project, database: str, values: Values) -> dict[str, s
     if project.broker_variable:
         found["BROKER_URL"] = values[f"{BROKER}-{database}"]["url"]
     for secret, kind in project.secrets.items():
-        if kind != EACH and holds(project, secret, database):
+        if kind == "text" and holds(project, secret, database):
             found[secret] = values[APPLICATION][secret]
-        if kind == EACH:
+        if kind in EACH:
             found[secret] = values[f"service-{database}"][secret]
+        if kind == "ed25519-each":
             found |= {
                 f"{secret}.{other}.pub": values[f"service-{other}"][f"{secret}.pub"]
                 for other, each in project.databases.items()

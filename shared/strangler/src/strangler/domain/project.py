@@ -118,8 +118,8 @@ class Gateway:
 @dataclass(frozen=True, slots=True)
 class Project:
     """The whole of ``strangler.toml``; ``ledger`` names the monolith's database and ``monolith`` its
-    web process. The kind of a secret is ``text``, ``ed25519``, or ``ed25519-each``: a key for each database's
-    processes, of which all the others have the public half."""
+    web process. The kind of a secret is ``text``, ``ed25519``, or one of which each database's processes have their
+    own: ``text-each``, and ``ed25519-each``, of which all the others have the public half."""
 
     path: Path
     name: str

@@ -35,8 +35,9 @@ def write(folder: Path, credentials: Iterable[Credential]) -> Iterator[str]:
         os.umask(before)
 
 
-def hand_out(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes ``files``, by path below ``folder``: what is there becomes what it is to be, and nothing else is touched.
+def hand_out(folder: Path, files: Mapping[str, str], withdrawn: Iterable[str] = ()) -> None:
+    """Writes ``files``, by path below ``folder``: what is there becomes what it is to be, ``withdrawn`` goes, and
+    nothing else is touched.
 
     Raises:
         ConfigurationError: the folder cannot be read or written.
@@ -48,6 +49,8 @@ def hand_out(folder: Path, files: Mapping[str, str]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists() or path.read_text(encoding="utf-8") != value:
                 _replace(path, value)
+        for name in withdrawn:
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"cannot be written: {error.strerror}", place=str(folder), remedy="see that it is mounted, and whose it is"

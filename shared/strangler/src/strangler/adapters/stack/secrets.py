@@ -18,19 +18,21 @@ def environment(kinds: Mapping[str, str], folder: Path) -> dict[str, str]:
     return {
         name: text(folder, name) if kind == "text" else str(_signing_key(folder, name))
         for name, kind in kinds.items()
-        if kind != EACH
+        if kind not in EACH
     }
 
 
 def environment_of(project: Project, database: str, folder: Path) -> dict[str, str]:
-    """The same for the processes of one database: those they get, and their own keys with the public halves of all.
+    """The same for the processes of one database: those they get, and their own, of keys with the public halves of all.
 
     The latter are a comma list under the variable's name with an S behind it.
     """
     found = environment(
         {name: kind for name, kind in project.secrets.items() if holds(project, name, database)}, folder
     )
-    for name in (name for name, kind in project.secrets.items() if kind == EACH):
+    for name in (name for name, kind in project.secrets.items() if kind == "text-each"):
+        found[name] = text(folder, f"{name}.{database}")
+    for name in (name for name, kind in project.secrets.items() if kind == "ed25519-each"):
         found[name] = str(_signing_key(folder, f"{name}.{database}"))
         found[f"{name}S"] = ",".join(str(_public_key(folder, f"{name}.{other}")) for other in project.databases)
     return found
