@@ -56,6 +56,13 @@ def test_what_is_no_host_has_none(host: str) -> None:
     assert not forwarding.has_address(RequestFactory().post("/books", headers={"host": host}))
 
 
+def test_an_address_in_the_query_stays_there() -> None:
+    request = RequestFactory().post("/books", headers={"host": "library.example"})
+    request.environ["RAW_URI"] = "/books?next=http://a//b"
+
+    assert forwarding.raw_path(request) == "/books?next=http://a//b"
+
+
 def test_the_name_in_an_absolute_target_is_no_part_of_the_path() -> None:
     request = RequestFactory().post("/books", headers={"host": "library.example"})
     request.environ["RAW_URI"] = "http://library.example/books?a=%zz|//b"

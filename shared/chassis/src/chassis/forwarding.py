@@ -29,12 +29,12 @@ SILENCE = 300.0  # seconds without a byte after which nobody waits any more
 PIECE = 1 << 16
 WHOLE = 1 << 20  # answers of that many bytes are passed on in one piece
 SCHEMES = ("http", "https")
-HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 # Of an answer: each server writes its own.
 SIGNATURES = frozenset({"date", "server"})
 
 _NO_ADDRESS = re.compile(r"[^\x21-\x7e]")
-_AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
+_AUTHORITY = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 
 

@@ -51,7 +51,7 @@ class Gateway:
         """Through the gateway, or to who listens at ``port``."""
         with self.connect(port) as client:
             client.sendall(raw)
-            answer = HTTPResponse(client)
+            answer = HTTPResponse(client, method=raw.partition(b" ")[0].decode())
             answer.begin()
             return answer.status, answer.read()
 
