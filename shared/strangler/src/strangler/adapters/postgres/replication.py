@@ -182,7 +182,6 @@ class PostgresReplication:
         readers.fit(service, self.tables(SERVICE), self.capability.tables, database=self.capability.database)
         for side in (MONOLITH, SERVICE):
             probing.writable_when_published(self.session(side), self.tables(side))
-        readers.money_reads_alike(monolith, service, self.tables(MONOLITH))
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)
