@@ -47,7 +47,7 @@ def test_what_stands_at_a_table_of_the_monolith(ground: Yard, name: str) -> None
         for statement in statements:
             connection.execute(statement.encode())
 
-    assert refusal(ground).message.startswith(message)
+    assert message in refusal(ground).message
 
 
 def test_a_trigger_that_always_runs_on_the_copy(ground: Yard) -> None:
@@ -77,6 +77,41 @@ def test_a_stream_that_feeds_a_table(ground: Yard) -> None:
             assert refusal(ground).message.startswith("ticket is fed by the subscription feed")
         finally:
             connection.execute("DROP SUBSCRIPTION feed")
+
+
+NAMED_BY = {  # what makes a column of it, and what is in it
+    "by an array": ("oid[]", "ARRAY[1, {}]"),
+    "by a domain of a domain": ("object", "{}"),
+    "by arrays of composites of arrays of domains": ("folder[]", "ARRAY[NULL, ROW('x', ARRAY[NULL, {}])]::folder[]"),
+}
+KINDS = """
+CREATE DOMAIN thing AS oid; CREATE DOMAIN object AS thing; CREATE TYPE folder AS (label text, "all" object[]);
+CREATE DOMAIN lo AS oid; CREATE TYPE album AS (label text, pictures lo[]);
+"""
+
+
+@pytest.mark.parametrize("named", NAMED_BY)
+def test_large_objects_that_a_value_s_inmost_part_names(ground: Yard, named: str) -> None:
+    kind, value = NAMED_BY[named]
+    on_both(ground, KINDS, f"ALTER TABLE ticket ADD body {kind}")
+    with ground.monolith() as connection:
+        made = connection.execute("SELECT lo_from_bytea(0, 'x')").fetchone()
+        assert made
+        connection.execute(f"UPDATE ticket SET body = {value.format(made[0])} WHERE id = 5".encode())
+    try:
+        assert refusal(ground).message.startswith("ticket.body names large objects")
+        with ground.monolith() as connection:
+            connection.execute(f"UPDATE ticket SET body = {value.format(7)}".encode())
+        ground.start()
+    finally:
+        with ground.monolith() as connection:
+            connection.execute("SELECT lo_unlink(%s)", made)
+
+
+def test_large_objects_of_a_column_s_inmost_type(ground: Yard) -> None:
+    on_both(ground, KINDS, "ALTER TABLE ticket ADD body album[]")
+
+    assert refusal(ground).message.startswith("ticket keeps large objects (body)")
 
 
 @pytest.mark.parametrize("named", ["by a column", "by a trigger", "by a value"])

@@ -9,7 +9,7 @@ from strangler.application import identity
 from strangler.application.sides import Parts, swap
 from strangler.domain.errors import PreflightError
 from strangler.domain.phase import State, require
-from strangler.ports.replication import Progress
+from strangler.ports.replication import SHOW_ALL, Progress
 from strangler.steps.copy_rows import CopyRows
 from strangler.steps.fence_copy import FenceCopy
 from strangler.steps.starting import Start
@@ -70,6 +70,12 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
 
 def _preflight(parts: Parts, *, rerun: bool) -> list[str]:
     drift = parts.replication.drift()
+    # A policy on one side alone is both; that the tool would not see every row is said first.
+    hidden = parts.replication.filters() if drift else []
+    if hidden:
+        raise PreflightError(
+            "not every row can be seen:" + "".join(f"\n    {one}" for one in hidden), place=parts.name, remedy=SHOW_ALL
+        )
     if drift:
         raise PreflightError(
             "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),

@@ -45,19 +45,19 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
                 place=parts.name,
                 remedy=NEXT[move.state if move else None].format(capability=parts.name),
             )
-        drift = parts.replication.drift()
-        if drift:
-            raise RefusedError(
-                "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
-                place=parts.name,
-                remedy="migrate the side that is behind",
-            )
         filters = parts.replication.filters()
         if filters:
             raise RefusedError(
                 "not every row can be seen:" + "".join(f"\n    {one}" for one in filters),
                 place=parts.name,
                 remedy=FILTERED,
+            )
+        drift = parts.replication.drift()
+        if drift:
+            raise RefusedError(
+                "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
+                place=parts.name,
+                remedy="migrate the side that is behind",
             )
         # A function that somebody has replaced is put back by this.
         parts.ledger.install()

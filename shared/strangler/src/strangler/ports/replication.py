@@ -11,6 +11,13 @@ from strangler.domain.move import Deviation, StreamState
 Progress = Callable[[int, int], None]
 """Called with rows done so far and rows expected (0: unknown)."""
 
+SHOW_ALL = (
+    "take policies and rules off these tables for the time of the move (where the tool's role is a member of the "
+    "owner, ALTER TABLE ... NO FORCE ROW LEVEL SECURITY is enough, on both sides), give the rights back, or leave the "
+    "tables out"
+)
+"""What to do where something hides rows from the tool."""
+
 
 @dataclass(slots=True)
 class Proof:

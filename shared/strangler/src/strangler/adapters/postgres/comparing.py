@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from strangler.adapters.postgres.rules import BY_DEFAULT, Database, Rules
+from strangler.adapters.postgres.asking import Asked
+from strangler.adapters.postgres.rules import BY_DEFAULT, MONEY, Database, Rules
 
 
 def differences(monolith: Database, service: Database, *, uniques: bool = True) -> list[str]:
@@ -20,7 +21,7 @@ def differences(monolith: Database, service: Database, *, uniques: bool = True) 
     for name in monolith.tables.keys() & service.tables.keys():
         here, there = monolith.tables[name], service.tables[name]
         found += [f"{name}{one}" for one in _columns(here, there)]
-        found += [f"{name}: {one}" for one in _functions(here, there)]
+        found += [f"{name}: {one}" for one in _asked(here, there, uniques)]
         found += [f"{name}: {one}" for one in _one_sided(here.sentences, there.sentences)]
         if uniques:
             found += [f"{name}: {one}" for one in _one_sided(here.uniques, there.uniques)]
@@ -39,17 +40,26 @@ def _columns(here: Rules, there: Rules) -> Iterator[str]:
         # That a column is generated on one side only is said of the column.
         apart = (column, "generated") in here.columns.keys() ^ there.columns.keys()
         if mine != theirs and not apart:
-            yield f".{column} has the {kind} {mine or 'none'} in the monolith and {theirs or 'none'} in the service"
+            how = " (ALTER DATABASE … SET lc_monetary)" if kind == MONEY else ""
+            yield (
+                f".{column} has the {kind} {mine or 'none'} in the monolith and {theirs or 'none'} in the service{how}"
+            )
 
 
 def _by_default(collation: str | None) -> bool:
     return collation is None or collation.startswith(BY_DEFAULT)
 
 
-def _functions(here: Rules, there: Rules) -> Iterator[str]:
-    for name in sorted(here.functions.keys() & there.functions.keys()):
-        if here.functions[name] != there.functions[name]:
-            yield f"{name}, which it asks, is another function in the service"
+def _asked(here: Rules, there: Rules, uniques: bool) -> Iterator[str]:
+    for name in sorted(here.asked.keys() | there.asked.keys()):
+        mine, theirs = here.asked.get(name), there.asked.get(name)
+        kind = "collation" if name.startswith("collation ") else "function"
+        if mine and theirs:
+            if mine.definitions != theirs.definitions:
+                yield f"{name}, which it asks, is another {kind} in the service"
+        elif kind == "function" and (uniques or not (mine or theirs or Asked()).of_key):
+            # The rules may well read the same: by another overload, operator or cast of the same name.
+            yield f"{name} is asked in the {'monolith' if mine else 'service'} only"
 
 
 def _one_sided(here: set[str], there: set[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 _TOKEN = re.compile(
     r"""E?'(?:[^']|'')*'          # a literal
@@ -19,19 +19,27 @@ _NAME = re.compile(r'"(?:[^"]|"")*"|[^\W\d][\w$]*')
 _NOW = {"CURRENT_TIMESTAMP", "transaction_timestamp"}
 # The same check is printed with other casts between string types after a dump and a restore.
 _STRING_TYPES = (("text",), ("character", "varying"))
+_BEFORE_SCHEMA = {"::", "FROM", "JOIN", "COLLATE"}
 
 
-def meaning(expression: str) -> str:
+def meaning(expression: str, apart: Collection[str] | None = ()) -> str:
     """A form that is equal for expressions that say the same.
 
     Schemas, the names of sequences, casts between string types without a length and needless parentheses are left out:
-    two databases differ in them by how they came to be, and what is accepted or returned does not.
+    two databases differ in them by how they came to be, and what is accepted or returned does not. A cast of what is
+    no string decides: ``apart`` are the columns, quoted where they must be, that are of another type, None any.
     """
-    pieces = _TOKEN.findall(expression)
+    pieces = words(expression)
     pieces = list(_without_schemas(pieces))
-    pieces = list(_without_string_casts(pieces))
+    if apart is not None:
+        pieces = list(_without_string_casts(pieces, apart))
     pieces = _without_parentheses([word for piece in pieces for word in _synonym(piece)])
     return " ".join(pieces)
+
+
+def words(text: str) -> list[str]:
+    """What a text of SQL is made of, without the space between it."""
+    return _TOKEN.findall(text)
 
 
 def bare(name: str) -> str:
@@ -45,9 +53,12 @@ def _synonym(piece: str) -> list[str]:
 
 def _without_schemas(pieces: list[str]) -> Iterator[str]:
     position = 0
+    selects = "SELECT" in pieces
     while position < len(pieces):
         piece = pieces[position]
         if pieces[position + 1 : position + 2] == ["."] and _NAME.fullmatch(piece):
+            if selects and pieces[position - 1] not in _BEFORE_SCHEMA and pieces[position + 3 : position + 4] != ["("]:
+                yield from pieces[position : position + 2]  # which of several tables a column is of
             position += 2
             continue
         if pieces[position + 1 : position + 3] == ["::", "regclass"]:
@@ -61,16 +72,34 @@ def _without_schemas(pieces: list[str]) -> Iterator[str]:
         position += 1
 
 
-def _without_string_casts(pieces: list[str]) -> Iterator[str]:
+def _without_string_casts(pieces: list[str], apart: Collection[str]) -> Iterator[str]:
     position = 0
     while position < len(pieces):
         if pieces[position] == "::":
             end = _end_of_string_type(pieces, position + 1)
-            if end is not None:
+            if end is not None and _is_string(_operand(pieces, position), apart):
                 position = end
                 continue
         yield pieces[position]
         position += 1
+
+
+def _operand(pieces: list[str], end: int) -> list[str]:
+    """What a cast is of: one word, or all between the brackets before it."""
+    depth, start = 0, end - 1
+    while start > 0:
+        depth += {")": 1, "]": 1, "(": -1, "[": -1}.get(pieces[start], 0)
+        if depth <= 0:
+            break
+        start -= 1
+    return pieces[start:end]
+
+
+def _is_string(operand: list[str], apart: Collection[str]) -> bool:
+    casts = [place for place, piece in enumerate(operand) if piece == "::"]
+    if any(_end_of_string_type(operand, place + 1) is None for place in casts):
+        return False
+    return not any(piece in apart for piece in operand)
 
 
 def _end_of_string_type(pieces: list[str], start: int) -> int | None:

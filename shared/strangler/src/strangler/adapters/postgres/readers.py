@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, describe, scalar
 from strangler.domain.errors import ConfigurationError, PreflightError
+from strangler.ports.replication import SHOW_ALL
 
 # A stream applies as the table's owner, who is filtered as well where FORCE is set.
 POLICIES = """
@@ -79,12 +80,6 @@ def filters(connection: Connection, tables: Sequence[Table]) -> list[str]:
     ]
 
 
-REMEDY = (
-    "take policies and rules off these tables for the time of the move (where the tool's role is a member of the "
-    "owner, ALTER TABLE ... NO FORCE ROW LEVEL SECURITY is enough), give the rights back, or leave the tables out"
-)
-
-
 def fit(connection: Connection, tables: Sequence[Table], names: Sequence[str], *, database: str) -> None:
     """Every name is the table that applications find by it, and every row of it is seen and can be written.
 
@@ -95,7 +90,7 @@ def fit(connection: Connection, tables: Sequence[Table], names: Sequence[str], *
     stays_itself(connection)
     tables_are_tables(connection, names, database=database)
     if found := filters(connection, tables):
-        raise PreflightError("; ".join(found), place=describe(connection.info.dsn), remedy=REMEDY)
+        raise PreflightError("; ".join(found), place=describe(connection.info.dsn), remedy=SHOW_ALL)
 
 
 def tables_are_tables(connection: Connection, names: Sequence[str], *, database: str) -> None:
@@ -168,28 +163,4 @@ def stays_itself(connection: Connection) -> None:
             place=describe(connection.info.dsn),
             remedy=f"ALTER ROLE {role} RESET role; ALTER ROLE {role} IN DATABASE {database} RESET role; "
             f"ALTER DATABASE {database} RESET role",
-        )
-
-
-MONEY = """
-SELECT s.reset_val, EXISTS (
-    SELECT FROM pg_attribute a WHERE a.attrelid = ANY (%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-        AND a.atttypid IN ('money'::regtype, 'money[]'::regtype))
-FROM pg_settings s WHERE s.name = 'lc_monetary'
-"""
-
-
-def money_reads_alike(here: Connection, there: Connection, tables: Sequence[Table]) -> None:
-    """A stream carries money as its sender's ``lc_monetary`` writes it, and the receiver reads it by its own.
-
-    Raises:
-        PreflightError: there is such a column, and the two say different things.
-    """
-    mine, any_money = here.execute(MONEY, ([table.oid for table in tables],)).fetchone() or (None, False)
-    theirs = scalar(there, "SELECT reset_val FROM pg_settings WHERE name = 'lc_monetary'")
-    if any_money and mine != theirs:
-        raise PreflightError(
-            f"lc_monetary is {mine} here and {theirs} at {describe(there.info.dsn)}, and a column of money moves",
-            place=describe(here.info.dsn),
-            remedy=f"ALTER DATABASE {there.info.dbname} SET lc_monetary = '{mine}', or the other way round",
         )

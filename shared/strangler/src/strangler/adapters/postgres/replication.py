@@ -180,29 +180,29 @@ class PostgresReplication:
             preflight.server(connection, [name for stream in (self.forward, self.reverse) for name in stream.known_as])
         self.forward.require_free(monolith)
         self.reverse.require_free(service)
-        preflight.tables(monolith, self.tables(MONOLITH))
-        preflight.tables(service, self.tables(SERVICE))
-        readers.fit(monolith, self.tables(MONOLITH), self.capability.tables, database=self.project.ledger)
-        readers.fit(service, self.tables(SERVICE), self.capability.tables, database=self.capability.database)
-        for side in (MONOLITH, SERVICE):
-            probing.writable_when_published(self.session(side), self.tables(side))
-        readers.money_reads_alike(monolith, service, self.tables(MONOLITH))
+        here, there = self.tables(MONOLITH), self.tables(SERVICE)
+        preflight.tables(monolith, here)
+        preflight.tables(service, there)
+        readers.fit(monolith, here, self.capability.tables, database=self.project.ledger)
+        readers.fit(service, there, self.capability.tables, database=self.capability.database)
+        for connection, tables in ((monolith, here), (service, there)):
+            probing.writable_when_published(connection, tables)
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             if table := self.project.databases[database].outbox:
                 Outbox(database, table).require(connection)
-        warnings = preflight.seams(monolith, self.capability, self.tables(MONOLITH))
+        warnings = preflight.seams(monolith, self.capability, here)
         ours = [*self.forward.known_as, *self.reverse.known_as]
-        warnings += surroundings.fit(monolith, self.tables(MONOLITH), ours=ours)
-        surroundings.fit(service, self.tables(SERVICE), ours=ours)
-        warnings += surroundings.rows_fit(monolith, self.tables(MONOLITH))
+        warnings += surroundings.fit(monolith, here, ours=ours)
+        surroundings.fit(service, there, ours=ours)
+        warnings += surroundings.rows_fit(monolith, here)
         warnings += [one.describe() for one in self._pointers() if not one.constrained]
         self._look_at_sequences()
         if not rerun:
-            preflight.target_empty(service, self.tables(SERVICE))
+            preflight.target_empty(service, there)
         for stream, sender, receiver in ((self.forward, monolith, service), (self.reverse, service, monolith)):
             with preflight.announced(sender, stream.name):
                 preflight.reachable(receiver, stream.publisher, stream.name)
-        return warnings + comparing.notes(*self._rules(self.tables(MONOLITH), self.tables(SERVICE)))
+        return warnings + comparing.notes(*self._rules(here, there))
 
     def install(self) -> None:
         """The schema ``strangler`` on the service's side; the monolith's came with the ledger."""

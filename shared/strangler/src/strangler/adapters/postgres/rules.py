@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from strangler.adapters.postgres import asking
+from strangler.adapters.postgres.asking import Asked
 from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import Connection, scalar
+from strangler.adapters.postgres.composition import Types
+from strangler.adapters.postgres.connection import Connection, scalar, setting
 from strangler.adapters.postgres.expressions import bare, meaning
 
 COLUMNS = """
-SELECT a.attrelid::int8, a.attname, a.atttypid::int8, format_type(a.atttypid, a.atttypmod), a.attidentity::text,
+SELECT a.attrelid::int8, quote_ident(a.attname), a.attname, a.atttypid::int8, a.attidentity::text,
        a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid), a.attcollation::int8
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -24,24 +26,45 @@ SELECT k.conrelid::int8, pg_get_constraintdef(k.oid),
 FROM pg_constraint k
 WHERE k.conrelid = ANY (%(oids)s::oid[]) AND (k.contype IN ('c', 'x') OR k.contype = 'f' AND k.conparentid = 0)
 """
+# By what values are equal in a key is told where it is not what their type has for it.
 UNIQUES = """
 SELECT x.indrelid::int8, pg_get_expr(x.indpred, x.indrelid), x.indnullsnotdistinct, coalesce(k.condeferrable, false),
-       coalesce(k.condeferred, false),
-       CASE WHEN x.indisexclusion THEN ARRAY[pg_get_constraintdef(k.oid)] ELSE parts.of_key END
+       coalesce(k.condeferred, false), CASE WHEN x.indisexclusion THEN pg_get_constraintdef(k.oid) END,
+       parts.keys, parts.collations, parts.equal
 FROM pg_index x LEFT JOIN pg_constraint k ON k.conindid = x.indexrelid AND k.contype IN ('u', 'p')
 CROSS JOIN LATERAL (
-    SELECT array_agg(pg_get_indexdef(x.indexrelid, n, false)
-        || CASE WHEN NOT l.collisdeterministic THEN ' COLLATE ' || l.collname ELSE '' END
-        || CASE WHEN o.oprname <> '=' THEN ' USING ' || o.oprname ELSE '' END) AS of_key
+    SELECT array_agg(pg_get_indexdef(x.indexrelid, n, false) ORDER BY n) AS keys,
+           array_agg(CASE WHEN l.collisdeterministic THEN NULL ELSE l.oid END::int8 ORDER BY n) AS collations,
+           array_agg(CASE WHEN u.opcfamily IS NULL THEN CASE WHEN NOT c.opcdefault THEN p.proname END
+                          WHEN NOT EXISTS (SELECT FROM pg_amop v WHERE v.amopfamily = u.opcfamily AND v.amopopr = o.oid)
+                          THEN p.proname END::text ORDER BY n) AS equal
     FROM generate_series(1, x.indnkeyatts) n
+    JOIN pg_attribute a ON a.attrelid = x.indexrelid AND a.attnum = n
     LEFT JOIN pg_collation l ON l.oid = x.indcollation[n - 1]
     LEFT JOIN pg_opclass c ON c.oid = x.indclass[n - 1]
     LEFT JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3
         AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
-    LEFT JOIN pg_operator o ON o.oid = m.amopopr
+    LEFT JOIN pg_operator o ON o.oid = m.amopopr LEFT JOIN pg_proc p ON p.oid = o.oprcode
+    LEFT JOIN LATERAL (
+        WITH RECURSIVE b (oid, base) AS (
+            SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+            UNION ALL SELECT t.oid, t.typbasetype FROM pg_type t JOIN b ON t.oid = b.base
+        )
+        SELECT u.opcfamily FROM b JOIN pg_opclass u ON u.opcmethod = c.opcmethod AND u.opcdefault
+            AND u.opcintype = CASE b.oid WHEN 'varchar'::regtype THEN 'text'::regtype ELSE b.oid END
+        WHERE b.base = 0
+    ) u ON true
 ) parts
-WHERE x.indrelid = ANY (%s::oid[]) AND x.indisunique AND NOT x.indisprimary AND x.indisvalid AND x.indislive
+WHERE x.indrelid = ANY (%s::oid[]) AND x.indisunique AND x.indisvalid AND x.indislive
+  AND (x.indisexclusion OR NOT x.indisprimary)
 """
+# Whom a policy is for is told as all or some: the two servers have roles of their own.
+POLICIES = """
+SELECT c.oid::int8, c.relforcerowsecurity, p.polcmd::text, p.polpermissive, 0 = ANY (p.polroles),
+       pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid WHERE c.oid = ANY (%s::oid[]) AND c.relrowsecurity
+"""
+COMMANDS = {"*": "ALL", "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 # What a stream names a row by, where that is not the primary key.
 IDENTITIES = """
 SELECT x.indrelid::int8, string_agg(a.attname, ', ' ORDER BY a.attname)
@@ -54,48 +77,25 @@ PARTITIONS = """
 SELECT c.oid::int8, pg_get_partkeydef(c.oid), pg_get_expr(c.relpartbound, c.oid)
 FROM pg_class c WHERE c.oid = ANY (%s::oid[])
 """
-# Every type that a column's values are made of, from the column's own inwards.
 TYPES = """
-WITH RECURSIVE within AS (
-    SELECT oid AS root, oid FROM pg_type WHERE oid = ANY (%s::oid[])
-    UNION
-    SELECT w.root, n.oid FROM within w JOIN pg_type t ON t.oid = w.oid CROSS JOIN LATERAL (
-        SELECT t.typelem AS oid WHERE t.typcategory = 'A' UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd'
-        UNION ALL SELECT a.atttypid FROM pg_attribute a
-            WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-        UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid
-        UNION ALL SELECT r.rngtypid FROM pg_range r WHERE r.rngmultitypid = t.oid
-    ) n
-)
-SELECT w.root::int8, t.typtype::text, format_type(t.oid, NULL), t.typnotnull, format_type(t.typbasetype, t.typtypmod),
-       t.typdefault, t.typcollation::int8,
+SELECT t.oid::int8, t.typtype::text, format_type(t.oid, NULL), t.typnotnull, format_type(t.typbasetype, t.typtypmod),
+       t.typdefault, coalesce(r.rngcollation, t.typcollation)::int8,
        ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
-       ARRAY(SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
-             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-             ORDER BY a.attnum),
+       f.fields, f.collations,
        ARRAY(SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c'),
-       (SELECT concat_ws(' ', format_type(r.rngsubtype, NULL), nullif(r.rngcanonical::oid, 0)::regproc,
-                         CASE WHEN c.opcdefault THEN NULL ELSE c.opcname END)
-        FROM pg_range r JOIN pg_opclass c ON c.oid = r.rngsubopc WHERE r.rngtypid = t.oid)
-FROM within w JOIN pg_type t ON t.oid = w.oid WHERE t.typtype IN ('e', 'c', 'd', 'r')
-"""
-# Functions that constraints, defaults, generated columns and unique indexes ask; those of an extension are its own.
-FUNCTIONS = """
-SELECT DISTINCT u.relation::int8, p.proname::text, pg_get_function_identity_arguments(p.oid),
-       regexp_replace(p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), ''), '\\s+', ' ', 'g')
-FROM (SELECT k.conrelid AS relation, 'pg_constraint'::regclass AS class, k.oid FROM pg_constraint k
-      UNION ALL SELECT d.adrelid, 'pg_attrdef'::regclass, d.oid FROM pg_attrdef d
-      UNION ALL SELECT x.indrelid, 'pg_class'::regclass, x.indexrelid FROM pg_index x WHERE x.indisunique
-      UNION ALL SELECT a.attrelid, 'pg_constraint'::regclass, k.oid FROM pg_attribute a
-          JOIN pg_constraint k ON k.contypid = a.atttypid) u
-JOIN pg_depend d ON d.classid = u.class AND d.objid = u.oid AND d.refclassid = 'pg_proc'::regclass
-JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace <> 'pg_catalog'::regnamespace
-WHERE u.relation = ANY (%s::oid[]) AND NOT EXISTS (
-    SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
+       concat_ws(' ', format_type(r.rngsubtype, NULL), nullif(r.rngcanonical::oid, 0)::regproc,
+                 CASE WHEN c.opcdefault THEN NULL ELSE c.opcname END)
+FROM pg_type t LEFT JOIN pg_range r ON r.rngtypid = t.oid LEFT JOIN pg_opclass c ON c.oid = r.rngsubopc
+CROSS JOIN LATERAL (
+    SELECT array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) AS fields,
+           array_agg(a.attcollation::int8 ORDER BY a.attnum) AS collations
+    FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+) f
+WHERE t.oid = ANY (%s::oid[]) AND t.typtype IN ('e', 'c', 'd', 'r')
 """
 TRIGGERS = """
 SELECT t.tgrelid::int8, t.tgtype::int, p.proname::text, pg_get_expr(t.tgqual, t.tgrelid),
-       regexp_replace(p.prosrc, '\\s+', ' ', 'g')
+       encode(t.tgargs, 'escape') || regexp_replace(p.prosrc, '\\s+', ' ', 'g')
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE t.tgrelid = ANY (%s::oid[]) AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
   AND NOT starts_with(t.tgname, 'strangler_')
@@ -104,9 +104,10 @@ COLLATIONS = """
 SELECT l.oid::int8, l.collprovider::text, l.collisdeterministic,
        coalesce(to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale', l.collcollate || ' ' || l.collctype),
        coalesce(l.collicurules, '')
-FROM pg_collation l WHERE l.collprovider <> 'd' AND l.oid IN (
-    SELECT attcollation FROM pg_attribute WHERE attrelid = ANY (%s::oid[])
-    UNION ALL SELECT typcollation FROM pg_type WHERE typtype = 'd')
+FROM pg_collation l WHERE l.collprovider <> 'd' AND (l.oid >= 16384 OR l.oid IN (
+    SELECT attcollation FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.oid = ANY (%s::oid[]) OR c.relkind = 'c'
+    UNION ALL SELECT typcollation FROM pg_type WHERE typtype = 'd' UNION ALL SELECT rngcollation FROM pg_range))
 """
 DATABASE = """
 SELECT d.datlocprovider::text, true,
@@ -117,6 +118,7 @@ FROM pg_database d WHERE d.datname = current_database()
 VERSION = "SELECT pg_database_collation_actual_version(oid) FROM pg_database WHERE datname = current_database()"
 DEFAULT_COLLATION = 100
 BY_DEFAULT = "the database's, "
+MONEY = "money of lc_monetary"
 NEXT = "the next of a sequence"
 
 
@@ -124,13 +126,13 @@ NEXT = "the next of a sequence"
 class Rules:
     """What one table is held to: ``columns`` by name and kind, ``sentences`` and ``uniques`` as they are told.
 
-    ``functions`` are those that its rules ask, with their sources; ``outward`` are its foreign keys to tables that do
+    ``asked`` are the functions and collations that its rules ask; ``outward`` are its foreign keys to tables that do
     not move with it, ``effects`` its triggers: the last two are no reason to refuse.
     """
 
     names: set[str] = field(default_factory=set)
     columns: dict[tuple[str, str], str] = field(default_factory=dict)
-    functions: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, Asked] = field(default_factory=dict)
     sentences: set[str] = field(default_factory=set)
     uniques: set[str] = field(default_factory=set)
     outward: set[str] = field(default_factory=set)
@@ -149,26 +151,45 @@ class Database:
 
 def read(connection: Connection, tables: Sequence[Table]) -> Database:
     """The rules of these tables as one database has them."""
+    # To compile such queries takes longer than to run them.
+    with setting(connection, "jit", "off"):
+        return _read(connection, tables)
+
+
+def _read(connection: Connection, tables: Sequence[Table]) -> Database:
     oids = [table.oid for table in tables]
     rules: dict[int, Rules] = {oid: Rules() for oid in oids}
     rows = connection.execute(COLUMNS, (oids,)).fetchall()
     collations = _collations(connection, oids)
-    types = _types(connection, sorted({row[2] for row in rows}), collations)
-    money = scalar(connection, "SELECT current_setting('lc_monetary')")
-    for oid, *column in rows:
-        _add_column(rules[oid], column, types, collations, money)
-    _add_constraints(connection, oids, rules)
+    types = Types(connection, {row[3] for row in rows})
+    told = _told(connection, types, collations)
+    # A stream carries money as its sender's database writes it, and the receiver reads it by its own.
+    money = scalar(connection, "SELECT reset_val FROM pg_settings WHERE name = 'lc_monetary'")
+    # The columns of each table that are no strings: a cast to one decides there.
+    apart: dict[int, set[str]] = {oid: set() for oid in oids}
+    for oid, quoted, _, kind, *_ in rows:
+        apart[oid] |= set() if types.plain_text(kind) else {quoted}
+    for oid, _, name, kind, *rest in rows:
+        within = types.within(kind)
+        rules[oid].names.add(name)
+        rules[oid].sentences |= {told[one.oid] for one in within if one.oid in told}
+        if any(one.sql == "money" for one in within):
+            rules[oid].columns[name, MONEY] = money
+        _add_column(rules[oid], name, rest, collations, apart[oid])
+    _add_constraints(connection, oids, rules, apart)
+    _add_uniques(connection, oids, rules, apart, collations)
+    _add_policies(connection, oids, rules, apart)
     for oid, identity in connection.execute(IDENTITIES, (oids,)).fetchall():
         rules[oid].sentences.add(f"REPLICA IDENTITY ({identity})")
     for oid, key, bound in connection.execute(PARTITIONS, (oids,)).fetchall():
-        rules[oid].sentences |= {f"PARTITION BY {meaning(key)}"} if key else set()
+        rules[oid].sentences |= {f"PARTITION BY {meaning(key, apart[oid])}"} if key else set()
         rules[oid].sentences |= {meaning(bound)} if bound else set()
-    for oid, name, arguments, source in connection.execute(FUNCTIONS, (oids,)).fetchall():
-        rules[oid].functions[f"{name}({bare(arguments)})"] = source
+    for oid, asked in asking.read(connection, oids, collations).items():
+        rules[oid].asked = asked
     for oid, kind, name, condition, source in connection.execute(TRIGGERS, (oids,)).fetchall():
         # The condition and the source belong to what it does, but would be too long to be told.
-        told = f"the trigger function {name}" + (f" when {meaning(condition)}" if condition else "")
-        rules[oid].effects.add(f"{told}\0{kind} {source}")
+        what = f"the trigger function {name}" + (f" when {meaning(condition)}" if condition else "")
+        rules[oid].effects.add(f"{what}\0{kind} {source}")
     return Database(
         {table.name: rules[table.oid] for table in tables},
         collations[DEFAULT_COLLATION],
@@ -178,17 +199,13 @@ def read(connection: Connection, tables: Sequence[Table]) -> Database:
 
 
 def _add_column(
-    rules: Rules, column: Sequence[Any], types: dict[int, list[str]], collations: dict[int, str], money: str
+    rules: Rules, name: str, described: Sequence[Any], collations: dict[int, str], apart: Collection[str]
 ) -> None:
-    name, kind, type_name, identity, generated, expression, collation = column
-    rules.names.add(name)
-    rules.sentences |= set(types.get(kind, ()))
-    if type_name == "money":
-        rules.columns[name, "money"] = money
+    identity, generated, expression, collation = described
     if collation:
         plain = collation == DEFAULT_COLLATION
         rules.columns[name, "collation"] = f"{BY_DEFAULT if plain else ''}{collations[collation]}"
-    value = meaning(expression) if expression else ""
+    value = meaning(expression, apart) if expression else ""
     if generated:
         rules.columns[name, "generated"] = f"{'VIRTUAL' if generated == 'v' else 'STORED'} {value}"
     elif identity == "a":
@@ -200,43 +217,83 @@ def _add_column(
         rules.columns[name, "default"] = value
 
 
-def _add_constraints(connection: Connection, oids: list[int], rules: dict[int, Rules]) -> None:
+def _add_constraints(
+    connection: Connection, oids: list[int], rules: dict[int, Rules], apart: Mapping[int, Collection[str]]
+) -> None:
     for oid, definition, outward, reference in connection.execute(CONSTRAINTS, {"oids": oids}).fetchall():
         if definition.endswith(" NOT ENFORCED"):
             continue
-        told = meaning(definition.removesuffix(" NOT VALID"))
+        told = meaning(definition.removesuffix(" NOT VALID"), apart[oid])
         if reference:
             # Where they point is read without a schema, as the peer's may be another.
             (rules[oid].outward if outward else rules[oid].sentences).add(told)
         else:
             (rules[oid].uniques if told.startswith("EXCLUDE") else rules[oid].sentences).add(told)
-    for oid, where, not_distinct, deferrable, deferred, parts in connection.execute(UNIQUES, (oids,)).fetchall():
-        told = f"UNIQUE ({', '.join(sorted(meaning(part) for part in parts))})"
+
+
+def _add_uniques(
+    connection: Connection,
+    oids: list[int],
+    rules: dict[int, Rules],
+    apart: Mapping[int, Collection[str]],
+    collations: Mapping[int, str],
+) -> None:
+    for oid, where, not_distinct, deferrable, deferred, definition, *parts in connection.execute(
+        UNIQUES, (oids,)
+    ).fetchall():
+        if definition:  # WITHOUT OVERLAPS
+            rules[oid].uniques.add(meaning(definition))
+            continue
+        keys = [
+            meaning(key, apart[oid])
+            + (f" COLLATE {collations[collation]}" if collation else "")
+            + (f" USING {equal}" if equal else "")
+            for key, collation, equal in zip(*parts, strict=True)
+        ]
+        told = f"UNIQUE ({', '.join(sorted(keys))})"
         told += " NULLS NOT DISTINCT" if not_distinct else ""
-        told += f" WHERE {meaning(where)}" if where else ""
+        told += f" WHERE {meaning(where, apart[oid])}" if where else ""
         told += " DEFERRABLE" if deferrable else ""
         told += " INITIALLY DEFERRED" if deferred else ""
         rules[oid].uniques.add(told)
 
 
-def _types(connection: Connection, oids: list[int], collations: dict[int, str]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = defaultdict(list)
-    for root, *row in connection.execute(TYPES, (oids,)).fetchall():
-        kind, name, not_null, base, default, collation, labels, fields, checks, subtype = row
+def _add_policies(
+    connection: Connection, oids: list[int], rules: dict[int, Rules], apart: Mapping[int, Collection[str]]
+) -> None:
+    for oid, forced, command, permissive, everybody, using, check in connection.execute(POLICIES, (oids,)).fetchall():
+        rules[oid].sentences.add(f"ROW LEVEL SECURITY{', FORCED' if forced else ''}")
+        if command:
+            told = f"{'PERMISSIVE' if permissive else 'RESTRICTIVE'} POLICY FOR {COMMANDS[command]}"
+            told += " TO PUBLIC" if everybody else " TO some roles"
+            told += f" USING {meaning(using, apart[oid])}" if using else ""
+            told += f" WITH CHECK {meaning(check, apart[oid])}" if check else ""
+            rules[oid].sentences.add(told)
+
+
+def _told(connection: Connection, types: Types, collations: dict[int, str]) -> dict[int, str]:
+    """What each type is, of those that decide something."""
+    found: dict[int, str] = {}
+    for oid, *row in connection.execute(TYPES, (list(types.by_oid),)).fetchall():
+        kind, name, not_null, base, default, collation, labels, fields, collated, checks, subtype = row
         told = f"type {bare(name)} is "
+        sorts = f" COLLATE {collations[collation]}" if collation not in (0, DEFAULT_COLLATION) else ""
         if kind == "e":
             told += f"an enum of {', '.join(labels)}"
         elif kind == "c":
-            told += f"composed of {', '.join(bare(one) for one in fields)}"
+            told += "composed of " + ", ".join(
+                bare(one) + (f" COLLATE {collations[by]}" if by not in (0, DEFAULT_COLLATION) else "")
+                for one, by in zip(fields or (), collated or (), strict=True)
+            )
         elif kind == "d":
-            words = [bare(base), *sorted(meaning(one.removesuffix(" NOT VALID")) for one in checks)]
+            apart = () if types.plain_text(oid) else ("VALUE",)
+            words = [bare(base), *sorted(meaning(one.removesuffix(" NOT VALID"), apart) for one in checks)]
             words += ["NOT NULL"] if not_null else []
             words += [f"DEFAULT {meaning(default)}"] if default else []
-            words += [f"COLLATE {collations[collation]}"] if collation not in (0, DEFAULT_COLLATION) else []
-            told += f"a domain: {' '.join(words)}"
+            told += f"a domain: {' '.join(words)}{sorts}"
         else:
-            told += f"a range of {bare(subtype)}"
-        found[root].append(told)
+            told += f"a range of {bare(subtype)}{sorts}"
+        found[oid] = told
     return found
 
 

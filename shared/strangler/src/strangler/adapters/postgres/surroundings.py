@@ -9,7 +9,9 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
+from strangler.adapters.postgres import composition
 from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.composition import DOMAIN
 from strangler.adapters.postgres.connection import Connection, describe, scalar
 from strangler.domain.errors import PreflightError
 
@@ -38,19 +40,18 @@ SELECT r.srrelid::int8, s.subname::text FROM pg_subscription_rel r JOIN pg_subsc
 JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
 WHERE r.srrelid = ANY (%(oids)s::oid[]) AND NOT s.subname = ANY (%(ours)s)
 """
-LO_COLUMNS = """
-SELECT a.attrelid::int8, a.attname::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-  AND t.typname = 'lo' AND t.typtype = 'd'
-UNION ALL
+LO_TRIGGERS = """
 SELECT t.tgrelid::int8, t.tgname::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid AND p.proname = 'lo_manage'
 WHERE t.tgrelid = ANY (%(oids)s::oid[]) AND NOT t.tgisinternal
 """
-OID_COLUMNS = """
-SELECT a.attrelid::int8, a.attname::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-  AND 'oid'::regtype IN (t.oid, t.typbasetype)
-"""
+LO_KEPT = (
+    "{table} keeps large objects ({name}): no copy and no stream carries them",
+    "keep them in a column of type bytea first, or leave the table where it is",
+)
+NAMED_OBJECTS = (
+    "EXISTS (SELECT FROM ({}) AS named (value) "
+    "WHERE named.value IN (SELECT oid FROM pg_catalog.pg_largeobject_metadata))"
+)
 PUBLISHED = """
 SELECT c.oid::int8, p.pubname::text FROM pg_publication_tables p
 JOIN pg_namespace n ON n.nspname = p.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
@@ -99,11 +100,7 @@ OBSTACLES = (
         "{table} is fed by the subscription {name}: it would stop, as an owner refuses what streams bring",
         "end that subscription, or leave the table where it is",
     ),
-    Obstacle(
-        LO_COLUMNS,
-        "{table} keeps large objects ({name}): no copy and no stream carries them",
-        "keep them in a column of type bytea first, or leave the table where it is",
-    ),
+    Obstacle(LO_TRIGGERS, *LO_KEPT),
 )
 
 
@@ -133,13 +130,16 @@ def obstacles(connection: Connection, tables: Sequence[Table], *, ours: Sequence
     """What no move gets over, each with its remedy; ``ours`` are the names of this move's streams."""
     by_oid = {table.oid: table for table in tables}
     values: dict[str, Any] = {"oids": list(by_oid), "ours": list(ours)}
-    return [
-        (
-            obstacle.message.format(table=by_oid[oid].name, name=name),
-            obstacle.remedy.format(qualified=by_oid[oid].qualified),
-        )
+    found = [
+        (obstacle.message, obstacle.remedy, by_oid[oid], name)
         for obstacle in OBSTACLES
         for oid, name in connection.execute(obstacle.query, values).fetchall()
+    ]
+    _, kept = composition.columns_of(connection, list(by_oid), lambda one: one.name == "lo" and one.kind == DOMAIN)
+    found += [(*LO_KEPT, by_oid[oid], name) for oid, name, _ in kept]
+    return [
+        (message.format(table=table.name, name=name), remedy.format(qualified=table.qualified))
+        for message, remedy, table, name in found
     ]
 
 
@@ -160,18 +160,19 @@ def rows_fit(connection: Connection, tables: Sequence[Table]) -> list[str]:
                 place=place,
                 remedy="mend those rows: the copy would refuse them",
             )
-    for oid, column in connection.execute(OID_COLUMNS, values).fetchall():
-        objects = sql.SQL("{}::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_largeobject_metadata)").format(
-            sql.Identifier(column)
-        )
-        if _any(connection, by_oid[oid], objects):
+    count = scalar(connection, "SELECT count(*) FROM pg_largeobject_metadata")
+    if not count:
+        return []
+    types, columns = composition.columns_of(connection, list(by_oid), lambda one: one.sql == "oid")
+    for oid, column, kind in columns:
+        objects = [sql.SQL(NAMED_OBJECTS).format(query) for query in types.values(kind, sql.Identifier(column), "oid")]
+        if objects and _any(connection, by_oid[oid], sql.SQL(" OR ").join(objects)):
             raise PreflightError(
                 f"{by_oid[oid].name}.{column} names large objects: no copy and no stream carries them",
                 place=place,
                 remedy="keep them in a column of type bytea first, or leave the table where it is",
             )
-    count = scalar(connection, "SELECT count(*) FROM pg_largeobject_metadata")
-    return [f"the monolith's database has {count:,} large objects: they stay"] if count else []
+    return [f"the monolith's database has {count:,} large objects: they stay"]
 
 
 def _is_null(column: str) -> sql.Composed:
