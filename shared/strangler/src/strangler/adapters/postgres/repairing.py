@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 from psycopg import sql
 
+from strangler.adapters.postgres import acting
 from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
 from strangler.adapters.postgres.differing import LOCK_MS, ONLY_THERE, Difference, Settle
@@ -68,7 +69,11 @@ def repair(
         psycopg.errors.QueryCanceled: when the owner's lock is not to be had in half a second.
     """
     columns = [column for column in table.columns if not column.generated]
-    as_text = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in columns)
+    # Not by a cast, which can be anybody's who owns a type.
+    as_text = sql.SQL(", ").join(
+        sql.SQL("CASE WHEN num_nonnulls({0}) = 1 THEN format('%s', {0}) END").format(sql.Identifier(column.name))
+        for column in columns
+    )
     select = sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
         as_text, source.sql(), matching(source, [difference.key])
     )
@@ -81,9 +86,9 @@ def repair(
         settle()
         if row is None:
             where = matching(table, [difference.key])
-            copy.execute(sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
+            acting.act(copy, table, sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
         else:
-            copy.execute(_placing(table, columns, row))
+            acting.act(copy, table, _placing(table, columns, row))
 
 
 def _placing(table: Table, columns: Sequence[Column], row: Sequence[str | None]) -> sql.Composed:

@@ -134,13 +134,18 @@ $$;
 -- Fires only for rows that a stream deletes; the clean-up itself runs in an ordinary session (see the sweep).
 -- A stream applies as the table's owner, who may have no rights in this schema. What the trigger's arguments say is
 -- anybody's word, who may make one on a table of his own: the side's row says whose table it is, and what to note.
+-- So that nothing of that owner's runs with other rights, values are written by their types' output functions: a cast, to
+-- text or to json, can be anybody's.
 CREATE OR REPLACE FUNCTION strangler.queue_orphan() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET bytea_output = 'hex'
+SET extra_float_digits = 1 AS $$
 DECLARE
     root CONSTANT oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
     which text;
     plain text;
     wanted jsonb;
+    written text;
     gone jsonb;
 BEGIN
     SELECT s.capability, CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
@@ -164,7 +169,10 @@ BEGIN
             OR EXISTS (SELECT FROM pg_constraint k
                        WHERE k.contype = 'f' AND k.confrelid = root AND a.attnum = ANY (k.confkey)));
     END IF;
-    SELECT jsonb_object_agg(name, to_jsonb(OLD) ->> name) INTO gone FROM jsonb_array_elements_text(wanted) name;
+    SELECT string_agg(format('%1$L, CASE WHEN num_nonnulls(($1).%1$I) = 1 THEN format(''%%s'', ($1).%1$I) END', a.attname), ', ')
+    INTO written
+    FROM pg_attribute a WHERE a.attrelid = TG_RELID AND NOT a.attisdropped AND wanted ? a.attname;
+    EXECUTE format('SELECT jsonb_build_object(%s)', written) INTO gone USING OLD;
     INSERT INTO strangler.orphan (capability, table_name, key, columns, relation)
     VALUES (which, plain,
             CASE WHEN jsonb_array_length(wanted) = 1 THEN gone ->> (wanted ->> 0) END,
