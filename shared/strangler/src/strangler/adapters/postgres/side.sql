@@ -123,13 +123,23 @@ BEGIN
 END $$;
 
 -- Notes a request to the routes of a side that has given the capability away. Applications call it, and have no other
--- rights in this schema.
-CREATE OR REPLACE FUNCTION strangler.note_use(which text) RETURNS void LANGUAGE sql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO strangler.used (capability)
-    SELECT s.capability FROM strangler.side s WHERE s.capability = which AND NOT s.open
-    ON CONFLICT (capability) DO UPDATE SET used_at = clock_timestamp()
-$$;
+-- rights in this schema. Everybody may, and keep what he has noted from being committed: so nobody waits for that, and
+-- who asks since when there was none takes it for a request of now.
+CREATE OR REPLACE FUNCTION strangler.note_use(which text) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM strangler.side s WHERE s.capability = which AND NOT s.open) THEN
+        RETURN;
+    END IF;
+    PERFORM FROM strangler.used u WHERE u.capability = which FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE strangler.used SET used_at = clock_timestamp() WHERE capability = which;
+    ELSIF NOT EXISTS (SELECT FROM strangler.used u WHERE u.capability = which) THEN
+        INSERT INTO strangler.used (capability) VALUES (which) ON CONFLICT DO NOTHING;
+    END IF;
+EXCEPTION WHEN lock_not_available THEN
+    NULL;
+END $$;
 
 -- Fires only for rows that a stream deletes; the clean-up itself runs in an ordinary session (see the sweep).
 -- A stream applies as the table's owner, who may have no rights in this schema. What the trigger's arguments say is
