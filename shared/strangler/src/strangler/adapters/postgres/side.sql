@@ -356,14 +356,13 @@ END $$;
 CREATE OR REPLACE FUNCTION strangler.reached(sequence regclass) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    step CONSTANT integer := (SELECT CASE WHEN seqincrement > 0 THEN 1 ELSE -1 END FROM pg_sequence WHERE seqrelid = sequence);
-    value bigint;
+    step CONSTANT bigint := (SELECT seqincrement FROM pg_sequence WHERE seqrelid = sequence);
+    value numeric;
 BEGIN
-    -- There is no number before the outermost one.
-    EXECUTE format(
-        'SELECT CASE WHEN is_called OR last_value = %L THEN last_value ELSE last_value - %s END FROM %s',
-        CASE WHEN step > 0 THEN -9223372036854775808 ELSE 9223372036854775807 END, step, sequence) INTO value;
-    RETURN value;
+    EXECUTE format('SELECT CASE WHEN is_called THEN last_value ELSE last_value::numeric - %s END FROM %s', step, sequence)
+    INTO value;
+    -- There is no number before the outermost ones.
+    RETURN CASE WHEN value BETWEEN -9223372036854775808 AND 9223372036854775807 THEN value ELSE value + step END;
 END $$;
 
 -- How far each sequence has come, by its place ("schema.table.column"): what the next owner must not fall behind.
@@ -382,32 +381,40 @@ BEGIN
     RETURN strangler.sequence_positions(which);
 END $$;
 
--- Sequences past everything that either side has given out, in the direction in which each counts. One that cycles comes
--- by its numbers again: it goes on where the other side has left it, whatever the rows say.
+-- Sequences past everything that either side has given out, in the direction in which each counts, and in its owner's
+-- steps: who counts by two, so that somebody else has the numbers between, never gives out one of those. One that cycles
+-- comes by its numbers again: it goes on where the other side has left it, whatever the rows say.
 CREATE OR REPLACE FUNCTION strangler.advance_sequences(which text, positions jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     numbered record;
-    wanted bigint;
     present bigint;
+    base bigint;
+    furthest bigint;
+    wanted numeric;
 BEGIN
     FOR numbered IN
-        SELECT n.*, q.seqincrement > 0 AS rising, q.seqcycle AS cycling, q.seqmin AS least, q.seqmax AS most
+        SELECT n.*, q.seqincrement AS step, q.seqcycle AS cycling, q.seqmin AS least, q.seqmax AS most
         FROM strangler.sequences(which) n JOIN pg_sequence q ON q.seqrelid = n.sequence
     LOOP
-        wanted := (positions ->> numbered.place)::bigint;
         present := strangler.reached(numbered.sequence);
+        base := coalesce((positions ->> numbered.place)::bigint, present);
+        furthest := CASE WHEN numbered.cycling THEN base WHEN numbered.step > 0 THEN greatest(base, present)
+                         ELSE least(base, present) END;
         IF numbered.whole AND NOT numbered.cycling THEN
             -- A row beyond the range is none that the sequence could come by.
             EXECUTE format('SELECT %s(%L::bigint, %s(%I)) FROM %s WHERE %I BETWEEN %s AND %s',
-                CASE WHEN numbered.rising THEN 'greatest' ELSE 'least' END, wanted,
-                CASE WHEN numbered.rising THEN 'max' ELSE 'min' END, numbered.attribute, numbered.relation,
-                numbered.attribute, numbered.least, numbered.most) INTO wanted;
+                CASE WHEN numbered.step > 0 THEN 'greatest' ELSE 'least' END, furthest,
+                CASE WHEN numbered.step > 0 THEN 'max' ELSE 'min' END, numbered.attribute, numbered.relation,
+                numbered.attribute, numbered.least, numbered.most) INTO furthest;
         END IF;
-        IF (numbered.cycling AND wanted <> present)
-            OR (NOT numbered.cycling AND (wanted > present) = numbered.rising AND wanted <> present)
-        THEN
-            PERFORM setval(numbered.sequence, wanted);
+        wanted := base + div(furthest::numeric - base, numbered.step) * numbered.step;
+        IF wanted = present THEN
+            CONTINUE;
+        ELSIF wanted BETWEEN numbered.least AND numbered.most THEN
+            PERFORM setval(numbered.sequence, wanted::bigint);
+        ELSE
+            PERFORM setval(numbered.sequence, (wanted + numbered.step)::bigint, false);
         END IF;
     END LOOP;
 END $$;
