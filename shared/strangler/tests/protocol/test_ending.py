@@ -132,6 +132,25 @@ def test_the_old_tables_are_not_dropped_while_requests_come_to_the_old_routes(
         completed(moving, drop=True, unused_for=600)
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_who_keeps_a_note_of_use_open_keeps_nobody_waiting_and_drops_nothing(moving: Yard, first: bool) -> None:
+    moving.switch()
+    with moving.monolith() as connection, moving.monolith() as holder:
+        connection.execute(SEAM)
+        connection.execute(
+            "DELETE FROM strangler.used" if first else "UPDATE strangler.used SET used_at = '2020-01-01'"
+        )
+        holder.autocommit = False
+        holder.execute("SELECT strangler.note_use('crates')")
+
+        connection.execute("SET statement_timeout = '20s'")
+        connection.execute("SELECT strangler.note_use('crates')")
+
+        if not first:
+            with pytest.raises(RefusedError, match="were in use 0 s ago"):
+                completed(moving, drop=True, unused_for=600)
+
+
 def test_the_owner_s_own_requests_are_no_use_of_old_routes(moving: Yard) -> None:
     with moving.monolith() as connection:
         connection.execute("SELECT strangler.note_use('crates')")

@@ -16,7 +16,7 @@ from strangler.application import gates
 from strangler.application.watch import patrol
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Capability, Reference
-from yard import Yard, footprint, refused, yard
+from yard import Yard, footprint, grant_all, refused, yard
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -369,3 +369,64 @@ def test_a_role_that_may_only_connect_queues_nothing_and_sees_no_key(
         here.execute("RESET ROLE; DROP OWNED BY shopkeeper")
 
         assert queued(here) == []
+
+
+# What its owner can do where it runs with the tool's rights, whichever role the session has taken.
+GREEDY = """
+CREATE FUNCTION public.greedy() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN EXECUTE 'RESET ROLE'; EXCEPTION WHEN OTHERS THEN NULL; END;
+    BEGIN EXECUTE 'GRANT ALL ON strangler.side TO clerk'; EXCEPTION WHEN OTHERS THEN NULL; END;
+    RETURN true;
+END $$;
+"""
+
+
+def rights(made: Yard, side: str) -> bool:
+    """Whether the clerk has come by the tool's rights."""
+    with made.side(side) as connection:
+        row = connection.execute("SELECT has_table_privilege('clerk', 'strangler.side', 'UPDATE')").fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def test_a_cast_of_the_tables_owner_does_not_run_with_the_rights_of_the_queue(owned: Yard) -> None:
+    grant_all(owned)
+    owned.move_to_service()
+    with owned.monolith() as here:
+        here.execute("SET ROLE clerk")
+        here.execute(GREEDY.encode())
+        for kind, value in (("json", "'1'"), ("text", "'x'")):
+            here.execute(
+                f"CREATE FUNCTION public.as_{kind}(colour) RETURNS {kind} LANGUAGE plpgsql AS "
+                f"$$ BEGIN PERFORM public.greedy(); RETURN {value}; END $$; "
+                f"CREATE CAST (colour AS {kind}) WITH FUNCTION public.as_{kind}(colour) AS IMPLICIT".encode()
+            )
+        here.execute("RESET ROLE")
+        here.execute("""UPDATE strangler.side SET keys = '{"public.\\"Crate\\"": ["id", "colour", "gone", "ratio"]}'""")
+
+    id, _ = delete_crate(owned)
+
+    with owned.monolith() as here:
+        assert queued(here) == [("Crate", None, {"id": str(id), "colour": "green", "ratio": None})]
+    assert not rights(owned, "monolith")
+
+
+def test_what_is_queued_is_written_as_every_session_reads_it(ground: Yard) -> None:
+    with ground.monolith() as here:
+        here.execute("CREATE TABLE audit.n (sensor int, at timestamptz, FOREIGN KEY (sensor, at) REFERENCES reading)")
+        here.execute("ALTER DATABASE yard SET datestyle = 'SQL, DMY'")
+    try:
+        made = with_references(ground, Reference("audit.n", "at"))
+        made.move_to_service()
+        with made.service() as there:
+            there.execute("DELETE FROM reading WHERE at = 'infinity' OR sensor = 1 AND at < '2023-08-01'")
+        made.settle("service")
+        with made.monolith() as here:
+            assert [row[2] for row in queued(here)] == [
+                {"sensor": "1", "at": "2023-06-21 00:00:00.000001+00"},
+                {"sensor": "9", "at": "infinity"},
+            ]
+    finally:
+        with ground.monolith() as here:
+            here.execute("ALTER DATABASE yard RESET datestyle")

@@ -126,6 +126,36 @@ SHARED = {
 }
 
 
+ASKING = "CREATE FUNCTION asks() RETURNS {} LANGUAGE {} AS $$ {} $$; "
+SHARED |= {
+    "asked by a trigger of a table that stays": (
+        ASKING.format("trigger", "plpgsql", "BEGIN NEW.name := nextval('visit_codes'); RETURN NEW; END")
+        + "CREATE TRIGGER asks BEFORE INSERT ON yard_setting FOR EACH ROW EXECUTE FUNCTION asks()",
+        "visit_codes also numbers public.yard_setting, by the function public.asks",
+    ),
+    "asked by a function in a default of a table that stays": (
+        ASKING.format("text", "sql", "SELECT 'N' || nextval('visit_codes')")
+        + "ALTER TABLE yard_setting ALTER name SET DEFAULT asks()",
+        "visit_codes also numbers public.yard_setting, by the function public.asks",
+    ),
+    "the default of a domain": (
+        "CREATE DOMAIN code AS text DEFAULT 'N' || nextval('visit_codes'); ALTER TABLE yard_setting ADD code code",
+        "visit_codes also numbers public.yard_setting, by type public.code",
+    ),
+    "a function in the default of a domain over a domain": (
+        ASKING.format("text", "sql", "SELECT 'N' || nextval('visit_codes')")
+        + "CREATE DOMAIN inner_code AS text DEFAULT asks(); CREATE DOMAIN code AS inner_code; "
+        "ALTER TABLE yard_setting ADD code code",
+        "visit_codes also numbers public.yard_setting, by the function public.asks",
+    ),
+    "a rule": (
+        "CREATE RULE noted AS ON INSERT TO yard_setting DO ALSO "
+        "INSERT INTO yard_setting SELECT 'N' || nextval('visit_codes') WHERE false",
+        "visit_codes also numbers public.yard_setting, by rule noted",
+    ),
+}
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_a_sequence_that_a_table_that_stays_asks_too(ground: Yard, name: str) -> None:
     statement, message = SHARED[name]
@@ -152,6 +182,13 @@ FUNCTIONS = {
         "SELECT 'X' || nextval('audit.\"Entry_id_seq\"'); END; "
         "ALTER TABLE visit ALTER code SET DEFAULT numbered(); DROP SEQUENCE visit_codes",
         "numbered asks audit.Entry_id_seq",
+    ),
+}
+FUNCTIONS |= {
+    "in the default of a domain": (
+        "CREATE DOMAIN code AS text DEFAULT 'X' || nextval('audit.\"Entry_id_seq\"'); "
+        "ALTER TABLE visit ALTER code DROP DEFAULT, ALTER code TYPE code; DROP SEQUENCE visit_codes",
+        "type public.code asks audit.Entry_id_seq",
     ),
 }
 
@@ -291,3 +328,104 @@ def test_a_sequence_at_the_outermost_number_is_no_error(ground: Yard, start: int
 
     with made.service() as connection:
         assert value(connection, "SELECT nextval('outermost')") == start
+
+
+# Statements on both sides, on the monolith, and in the service; what the next numbers are there, and back here.
+STEPS = {
+    "odd numbers behind an even row": (
+        "ALTER SEQUENCE ticket_id_seq INCREMENT 2 RESTART 101",
+        "SELECT nextval('ticket_id_seq'); "
+        'INSERT INTO ticket (id, number, crate) SELECT 110, 7, id FROM "Crate" LIMIT 1',
+        "",
+        [111, 113],
+        [115],
+    ),
+    "odd numbers that were never asked for": (
+        "ALTER SEQUENCE ticket_id_seq INCREMENT 2",
+        "ALTER SEQUENCE ticket_id_seq START 101 RESTART",
+        "ALTER SEQUENCE ticket_id_seq START 2 RESTART",
+        [101, 103],
+        [105],
+    ),
+    "odd numbers where even ones were given out": (
+        "ALTER SEQUENCE ticket_id_seq INCREMENT 2",
+        "SELECT setval('ticket_id_seq', 101)",
+        "SELECT setval('ticket_id_seq', 120)",
+        [121, 123],
+        [125],
+    ),
+    "negative steps": (
+        "ALTER SEQUENCE ticket_id_seq INCREMENT -3 MINVALUE -1000 MAXVALUE 0 START 0 RESTART; DELETE FROM ticket",
+        "SELECT nextval('ticket_id_seq'), nextval('ticket_id_seq'); "
+        'INSERT INTO ticket (id, number, crate) SELECT -10, 7, id FROM "Crate" LIMIT 1',
+        "",
+        [-12, -15],
+        [-18],
+    ),
+    "a least number between the steps": (
+        "ALTER SEQUENCE ticket_id_seq INCREMENT 10 MINVALUE 4 START 7 RESTART; DELETE FROM ticket",
+        "",
+        "SELECT setval('ticket_id_seq', 5)",
+        [7, 17],
+        [27],
+    ),
+    "a first number below a step": (
+        "ALTER SEQUENCE ticket_id_seq INCREMENT 100 START 50 RESTART; DELETE FROM ticket",
+        "",
+        "SELECT setval('ticket_id_seq', 1)",
+        [50, 150],
+        [250],
+    ),
+    "steps over the whole range": (
+        "ALTER SEQUENCE visit_codes INCREMENT 7 MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807",
+        "SELECT setval('visit_codes', -9223372036854775806)",
+        "SELECT setval('visit_codes', 9223372036854775000)",
+        [],
+        [],
+    ),
+    "a cycle that has not begun": (
+        "ALTER SEQUENCE visit_codes INCREMENT 2 MINVALUE 1 MAXVALUE 10 START 1 RESTART CYCLE",
+        "",
+        "SELECT setval('visit_codes', 8)",
+        [1, 3, 5],
+        [7],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_sequence_goes_on_in_its_own_steps(ground: Yard, name: str) -> None:
+    both, here, there, next_there, next_here = STEPS[name]
+    sequence = "visit_codes" if "visit_codes" in both else "ticket_id_seq"
+    execute(ground, both)
+    execute(ground, here or "SELECT", ("monolith",))
+    execute(ground, there or "SELECT", ("service",))
+
+    made = moved(ground)
+
+    with made.service() as connection:
+        assert [value(connection, f"SELECT nextval('{sequence}')") for _ in next_there] == next_there
+        if not next_there:
+            wide = value(connection, "SELECT nextval('visit_codes')")
+            assert wide > 9223372036854775000
+            assert (wide + 9223372036854775806) % 7 == 0
+    made.verify()
+    made.switch("reverse")
+    with made.monolith() as connection:
+        assert [value(connection, f"SELECT nextval('{sequence}')") for _ in next_here] == next_here
+
+
+def test_a_row_behind_which_there_are_no_numbers_of_the_same_steps_shuts_a_gate(ground: Yard) -> None:
+    execute(ground, "ALTER SEQUENCE ticket_id_seq INCREMENT 10 MAXVALUE 50")
+    with ground.monolith() as connection:
+        connection.execute("SELECT setval('ticket_id_seq', 38)")
+        connection.execute('INSERT INTO ticket (id, number, crate) SELECT 49, 9, id FROM "Crate" LIMIT 1')
+
+    assert "a row has the number 49, behind which the sequence there has none left" in told(ground)
+
+
+def test_a_sequence_that_begins_where_the_other_one_has_no_numbers(ground: Yard) -> None:
+    execute(ground, "DELETE FROM visit; ALTER SEQUENCE visit_codes RESTART", ("monolith",))
+    execute(ground, "ALTER SEQUENCE visit_codes MINVALUE 1 MAXVALUE 500 START 1 RESTART", ("service",))
+
+    assert "it begins at 1000 here, which the sequence there cannot give out" in told(ground)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from strangler.adapters.postgres import acting
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin, scalar, wait_until
 from strangler.domain.errors import MoveError, RefusedError, StranglerError
@@ -88,7 +89,7 @@ def empty(connection: Connection, tables: Sequence[Table]) -> None:
         connection.execute("SET LOCAL session_replication_role = replica")
         for table in tables:
             if not table.partitioned:
-                connection.execute(sql.SQL("DELETE FROM {}").format(table.sql()))
+                acting.act(connection, table, sql.SQL("DELETE FROM {}").format(table.sql()))
 
 
 def empty_closed(connection: Connection, capability: str, tables: Sequence[Table]) -> None:
@@ -111,7 +112,7 @@ def empty_closed(connection: Connection, capability: str, tables: Sequence[Table
 
 
 class Copy:
-    """Copies ``work`` with ``workers`` threads, a session on each side for each.
+    """Copies ``work`` into the target's ``tables`` with ``workers`` threads, a session on each side for each.
 
     Raises:
         StranglerError: the first error of any worker; the others stop at their next range.
@@ -125,6 +126,7 @@ class Copy:
         target: str,
         snapshot: str,
         work: Sequence[Range],
+        tables: Sequence[Table],
         progress: Progress,
     ) -> None:
         self.capability = capability
@@ -132,6 +134,7 @@ class Copy:
         self.expected = sum({item.table.name: item.table.estimate for item in work}.values())
         self.rows = 0
         self.progress = progress
+        self.tables = {table.name: table for table in tables}
         self._work: queue.SimpleQueue[Range] = queue.SimpleQueue()
         for item in work:
             self._work.put(item)
@@ -185,12 +188,17 @@ class Copy:
         select = sql.SQL("COPY (SELECT {} FROM ONLY {} WHERE {}{}) TO STDOUT").format(
             columns, item.table.sql(), low, high
         )
-        insert = sql.SQL("COPY {} ({}) FROM STDIN").format(item.table.sql(), columns)
-        with reader.cursor() as source, writer.cursor() as target:
+        with reader.cursor() as source, writer.transaction(), writer.cursor() as target:
+            table = self.tables[item.table.name]
+            foreign = acting.runs_foreign(writer, table)
+            into = acting.stage(writer, table) if foreign else table.sql()
+            insert = sql.SQL("COPY {} ({}) FROM STDIN").format(into, columns)
             with source.copy(select) as rows, target.copy(insert) as sink:
                 for block in rows:
                     sink.write(block)
             copied = target.rowcount
+            if foreign:
+                acting.unstage(writer, table)
         with self._lock:
             self.rows += copied
 

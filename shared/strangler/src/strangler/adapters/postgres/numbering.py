@@ -9,7 +9,7 @@ from psycopg import sql
 from strangler.adapters.postgres.connection import Connection, scalar
 from strangler.adapters.postgres.sequences import Numbering
 
-POSITION = sql.SQL("SELECT CASE WHEN is_called THEN last_value END FROM {}")
+POSITION = sql.SQL("SELECT last_value, is_called FROM {}")
 FURTHEST = sql.SQL("SELECT {}({}) FROM {} WHERE {} BETWEEN {} AND {}")
 
 
@@ -40,17 +40,22 @@ def _unlike(mine: Numbering, peer: Numbering) -> Iterator[str]:
 
 def _room(here: Connection, mine: Numbering, there: Connection, peer: Numbering) -> Iterator[str]:
     """Numbers that are left there, once it stands where this side has come to."""
-    position = scalar(here, POSITION.format(sql.SQL(mine.qualified)))
     if mine.cycling:
         return
-    end = peer.most if mine.rising else peer.least
+    position, called = here.execute(POSITION.format(sql.SQL(mine.qualified))).fetchall()[0]
     span = f"{peer.type}, {peer.least} to {peer.most}"
-    if position is not None and not peer.least <= position <= peer.most:
-        yield f"it has come to {position} here, which the sequence there cannot give out ({span})"
+    if not peer.least <= position <= peer.most:
+        what = "has come to" if called else "begins at"
+        yield f"it {what} {position} here, which the sequence there cannot give out ({span})"
         return
+    following = position + mine.increment if called else position
     for connection, each in ((here, mine), (there, peer)):
         row = _furthest(connection, each, peer)
-        if row == end and position != end:
+        if row is None or not peer.least <= following <= peer.most:
+            continue
+        # In the same steps, which another may share by giving out the numbers between.
+        behind = following + max(0, (row - following) // mine.increment + 1) * mine.increment
+        if not peer.least <= behind <= peer.most:
             yield f"a row has the number {row}, behind which the sequence there has none left ({span})"
             return
 

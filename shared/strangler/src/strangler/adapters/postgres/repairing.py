@@ -9,6 +9,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
+from strangler.adapters.postgres import acting
 from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
 from strangler.adapters.postgres.differing import LOCK_MS, ONLY_THERE, Difference, Settle
@@ -139,7 +140,7 @@ def repair(
         settle()
         where = matching(table, [difference.key])
         if not rows:
-            copy.execute(sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
+            acting.act(copy, table, sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
         else:
             _place(copy, table, columns, rows[0], where)
 
@@ -159,14 +160,20 @@ def _place(
         # The key too: what is one key to its index (citext, numeric) can be written in more ways than one.
         if not column.always
     ]
-    update = sql.SQL("UPDATE ONLY {} SET {} WHERE {}").format(table.sql(), sql.SQL(", ").join(changes), where)
-    select = sql.SQL("SELECT FROM ONLY {} WHERE {}").format(table.sql(), where)
-    if copy.execute(update if changes else select).rowcount:
+    found = sql.SQL("SELECT FROM ONLY {} WHERE {}").format(table.sql(), where)
+    if changes:
+        found = sql.SQL("UPDATE ONLY {} SET {} WHERE {} RETURNING true").format(
+            table.sql(), sql.SQL(", ").join(changes), where
+        )
+    counted = sql.SQL("WITH found AS ({}) SELECT count(*)::text FROM found").format(found)
+    if acting.act(copy, table, counted, asks=True) != "0":
         return
-    copy.execute(
+    acting.act(
+        copy,
+        table,
         sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
             table.sql(),
             sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
             sql.SQL(", ").join(values),
-        )
+        ),
     )

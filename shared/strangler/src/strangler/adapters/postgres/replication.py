@@ -261,6 +261,7 @@ class PostgresReplication:
                 target=self.dsns[SERVICE],
                 snapshot=snapshot,
                 work=copying.ranges(monolith, self.tables(MONOLITH)),
+                tables=self.tables(SERVICE),
                 progress=progress,
             )
             return copy.run(workers=min(4, max(2, os.cpu_count() or 2)))

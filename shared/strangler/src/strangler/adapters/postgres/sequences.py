@@ -20,6 +20,23 @@ UNION
 SELECT f.adrelid, f.adnum, d.refobjid FROM pg_attrdef f
 JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
 """
+# What runs when a row of a table is written: by object of the catalog, on whose expression or function it depends.
+RUNS = """
+SELECT f.adrelid AS relation, 'pg_attrdef'::regclass AS catalog, f.oid AS object FROM pg_attrdef f
+UNION ALL SELECT g.tgrelid, 'pg_trigger'::regclass, g.oid FROM pg_trigger g WHERE NOT g.tgisinternal
+UNION ALL SELECT k.conrelid, 'pg_constraint'::regclass, k.oid FROM pg_constraint k
+    WHERE k.contype = 'c' AND k.conrelid <> 0
+UNION ALL SELECT w.ev_class, 'pg_rewrite'::regclass, w.oid FROM pg_rewrite w WHERE w.rulename <> '_RETURN'
+UNION ALL (
+    WITH RECURSIVE domain AS (
+        SELECT a.attrelid AS relation, a.atttypid AS type FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped
+        UNION SELECT d.relation, t.typbasetype FROM domain d JOIN pg_type t ON t.oid = d.type AND t.typtype = 'd'
+    )
+    SELECT d.relation, 'pg_type'::regclass, d.type FROM domain d JOIN pg_type t ON t.oid = d.type AND t.typtype = 'd'
+    UNION ALL SELECT d.relation, 'pg_constraint'::regclass, k.oid
+    FROM domain d JOIN pg_constraint k ON k.contypid = d.type
+)
+"""
 # A sequence `s` is not the system's, nor the tool's, nor an extension's.
 OTHERS = """
 n.nspname NOT IN ('information_schema', 'strangler') AND NOT starts_with(n.nspname, 'pg_') AND NOT EXISTS (
@@ -38,7 +55,7 @@ def _filled(query: str) -> str:
     """Puts in what several queries ask of a sequence ``s`` in the namespace ``n``; NAME is as strangler.toml spells
     it."""
     name = "CASE WHEN n.nspname = 'public' THEN s.relname ELSE n.nspname || '.' || s.relname END"
-    for word, text in {"USES": USES, "OTHERS": OTHERS, "ASKS": ASKS, "NAME": name}.items():
+    for word, text in {"USES": USES, "RUNS": RUNS, "OTHERS": OTHERS, "ASKS": ASKS, "NAME": name}.items():
         query = query.replace(f"<{word}>", text)
     return query
 
@@ -86,18 +103,36 @@ ours AS (
 SELECT DISTINCT <NAME>, u.relation::regclass || '.' || a.attname
 FROM ours JOIN uses u USING (sequence) JOIN pg_class s ON s.oid = u.sequence AND s.relkind = 'S'
 JOIN pg_namespace n ON n.oid = s.relnamespace JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = u.attribute
-WHERE u.relation <> ALL (%(tables)s::oid[]) ORDER BY 1, 2
+WHERE u.relation <> ALL (%(tables)s::oid[])
+UNION
+SELECT <NAME>, format('%%s, by %%s', r.relation::regclass, pg_describe_object(r.catalog, r.object, 0))
+FROM ours JOIN pg_class s ON s.oid = ours.sequence JOIN pg_namespace n ON n.oid = s.relnamespace
+JOIN (<RUNS>) r ON r.relation <> ALL (%(tables)s::oid[]) AND r.catalog <> 'pg_attrdef'::regclass
+JOIN pg_depend d ON d.classid = r.catalog AND d.objid = r.object
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = s.oid
+UNION
+SELECT <NAME>, format('%%s, by the function %%s', r.relation::regclass, p.oid::regproc)
+FROM ours JOIN pg_class s ON s.oid = ours.sequence JOIN pg_namespace n ON n.oid = s.relnamespace
+JOIN pg_proc p ON <ASKS>
+JOIN pg_depend d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
+JOIN (<RUNS>) r ON r.catalog = d.classid AND r.object = d.objid AND r.relation <> ALL (%(tables)s::oid[])
+ORDER BY 1, 2
 """)
-# Functions that run when a row is written or a default is made, and what their text names.
+# What is asked when a moved table is written, by name of the function or of what asks itself.
 ASKED = _filled("""
-SELECT DISTINCT <NAME>, p.oid::regproc::text FROM (
-    SELECT g.tgfoid AS function FROM pg_trigger g WHERE g.tgrelid = ANY (%(tables)s::oid[]) AND NOT g.tgisinternal
-    UNION SELECT d.refobjid FROM pg_attrdef f
-    JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_proc'::regclass
-    WHERE f.adrelid = ANY (%(tables)s::oid[])
-) asking JOIN pg_proc p ON p.oid = asking.function JOIN pg_class s ON s.relkind = 'S' AND <ASKS>
-JOIN pg_namespace n ON n.oid = s.relnamespace AND <OTHERS>
-WHERE NOT EXISTS (SELECT FROM (<USES>) u WHERE u.sequence = s.oid AND u.relation = ANY (%(tables)s::oid[]))
+WITH runs AS (<RUNS>), asking AS (
+    SELECT r.catalog, r.object FROM runs r WHERE r.relation = ANY (%(tables)s::oid[])
+)
+SELECT DISTINCT <NAME>, found.who FROM (
+    SELECT s.oid AS sequence, p.oid::regproc::text AS who FROM asking a
+    JOIN pg_depend d ON d.classid = a.catalog AND d.objid = a.object AND d.refclassid = 'pg_proc'::regclass
+    JOIN pg_proc p ON p.oid = d.refobjid JOIN pg_class s ON s.relkind = 'S' AND <ASKS>
+    UNION
+    SELECT d.refobjid, pg_describe_object(a.catalog, a.object, 0) FROM asking a
+    JOIN pg_depend d ON d.classid = a.catalog AND d.objid = a.object AND d.refclassid = 'pg_class'::regclass
+    WHERE a.catalog <> 'pg_attrdef'::regclass
+) found JOIN pg_class s ON s.oid = found.sequence AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
+WHERE <OTHERS> AND NOT EXISTS (SELECT FROM (<USES>) u WHERE u.sequence = s.oid AND u.relation = ANY (%(tables)s::oid[]))
   AND NOT <NAME> = ANY (%(named)s::text[]) ORDER BY 1, 2
 """)
 UNKNOWN = """
@@ -196,14 +231,14 @@ def lacking(connection: Connection, capability: Capability) -> list[str]:
 
 
 def shared(connection: Connection, capability: Capability, tables: Sequence[Table]) -> list[str]:
-    """Sequences of the capability that number columns of other tables, too."""
+    """Sequences of the capability that are asked for rows of other tables, too."""
     values = {"tables": [table.oid for table in tables], "named": list(capability.sequences)}
     rows = connection.execute(SHARED.encode(), values).fetchall()
     return [f"{name} also numbers {column}" for name, column in rows]
 
 
 def asked(connection: Connection, project: Project, capability: Capability, tables: Sequence[Table]) -> list[str]:
-    """Sequences that do not move, asked by functions that run when a moved table is written."""
+    """Sequences that do not move, asked by what runs when a moved table is written."""
     values = {"tables": [table.oid for table in tables], "named": list(capability.sequences)}
     rows = connection.execute(ASKED.encode(), values).fetchall()
     return [f"{function} asks {name}" for name, function in rows if not _stays(name, project)]
@@ -225,8 +260,7 @@ def own(connection: Connection, project: Project, capability: Capability, tables
         )
     if found := asked(connection, project, capability, tables):
         raise PreflightError(
-            "a function that runs when a moved table is written asks a sequence that does not move: "
-            + ", ".join(found),
+            "what runs when a moved table is written asks a sequence that does not move: " + ", ".join(found),
             place=place,
             remedy=f"give it a sequence of its own, named at capabilities.{capability.name}.sequences; "
             "list it at stays.sequences where the text only looks so",

@@ -24,6 +24,11 @@ SELECT capability, side, epoch, open, prepared, bounce_to,
        coalesce((to_jsonb(s) ->> 'events_held')::boolean, false), to_jsonb(s) ->> 'ledger'
 FROM strangler.side s WHERE capability = %s
 """
+UNUSED = """
+WITH free AS (SELECT FROM strangler.used WHERE capability = %s FOR SHARE SKIP LOCKED)
+SELECT CASE WHEN EXISTS (SELECT FROM free) THEN extract(epoch FROM clock_timestamp() - used_at)::float8 ELSE 0 END
+FROM strangler.used WHERE capability = %s
+"""
 BACKLOG_MS = 2000
 STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
 
@@ -206,9 +211,11 @@ class PostgresSide:
             self.connection.execute("SELECT strangler.note_use(%s)", (self.capability,))
 
     def unused(self) -> float | None:
-        """Seconds since a request last came to this closed side's routes, or since it was closed; None: not known."""
-        age = "SELECT extract(epoch FROM clock_timestamp() - used_at)::float8 FROM strangler.used WHERE capability = %s"
-        found: float | None = scalar(self.connection, age, self.capability)
+        """Seconds since a request last came to this closed side's routes, or since it was closed; None: not known.
+
+        0 while somebody is noting one, and has not committed that.
+        """
+        found: float | None = scalar(self.connection, UNUSED, self.capability, self.capability)
         return found
 
     def holders(self) -> list[Holder | Prepared]:

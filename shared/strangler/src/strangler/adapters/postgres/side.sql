@@ -126,24 +126,39 @@ BEGIN
 END $$;
 
 -- Notes a request to the routes of a side that has given the capability away. Applications call it, and have no other
--- rights in this schema.
-CREATE OR REPLACE FUNCTION strangler.note_use(which text) RETURNS void LANGUAGE sql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO strangler.used (capability)
-    SELECT s.capability FROM strangler.side s WHERE s.capability = which AND NOT s.open
-    ON CONFLICT (capability) DO UPDATE SET used_at = clock_timestamp()
-$$;
+-- rights in this schema. Everybody may, and keep what he has noted from being committed: so nobody waits for that, and
+-- who asks since when there was none takes it for a request of now.
+CREATE OR REPLACE FUNCTION strangler.note_use(which text) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM strangler.side s WHERE s.capability = which AND NOT s.open) THEN
+        RETURN;
+    END IF;
+    PERFORM FROM strangler.used u WHERE u.capability = which FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE strangler.used SET used_at = clock_timestamp() WHERE capability = which;
+    ELSIF NOT EXISTS (SELECT FROM strangler.used u WHERE u.capability = which) THEN
+        INSERT INTO strangler.used (capability) VALUES (which) ON CONFLICT DO NOTHING;
+    END IF;
+EXCEPTION WHEN lock_not_available THEN
+    NULL;
+END $$;
 
 -- Fires only for rows that a stream deletes; the clean-up itself runs in an ordinary session (see the sweep).
 -- A stream applies as the table's owner, who may have no rights in this schema. What the trigger's arguments say is
 -- anybody's word, who may make one on a table of his own: the side's row says whose table it is, and what to note.
+-- So that nothing of that owner's runs with other rights, values are written by their types' output functions: a cast, to
+-- text or to json, can be anybody's.
 CREATE OR REPLACE FUNCTION strangler.queue_orphan() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET bytea_output = 'hex'
+SET extra_float_digits = 1 AS $$
 DECLARE
     root CONSTANT oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
     which text;
     plain text;
     wanted jsonb;
+    written text;
     gone jsonb;
 BEGIN
     SELECT s.capability, CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
@@ -167,7 +182,10 @@ BEGIN
             OR EXISTS (SELECT FROM pg_constraint k
                        WHERE k.contype = 'f' AND k.confrelid = root AND a.attnum = ANY (k.confkey)));
     END IF;
-    SELECT jsonb_object_agg(name, to_jsonb(OLD) ->> name) INTO gone FROM jsonb_array_elements_text(wanted) name;
+    SELECT string_agg(format('%1$L, CASE WHEN num_nonnulls(($1).%1$I) = 1 THEN format(''%%s'', ($1).%1$I) END', a.attname), ', ')
+    INTO written
+    FROM pg_attribute a WHERE a.attrelid = TG_RELID AND NOT a.attisdropped AND wanted ? a.attname;
+    EXECUTE format('SELECT jsonb_build_object(%s)', written) INTO gone USING OLD;
     INSERT INTO strangler.orphan (capability, table_name, key, columns, relation)
     VALUES (which, plain,
             CASE WHEN jsonb_array_length(wanted) = 1 THEN gone ->> (wanted ->> 0) END,
@@ -341,14 +359,13 @@ END $$;
 CREATE OR REPLACE FUNCTION strangler.reached(sequence regclass) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    step CONSTANT integer := (SELECT CASE WHEN seqincrement > 0 THEN 1 ELSE -1 END FROM pg_sequence WHERE seqrelid = sequence);
-    value bigint;
+    step CONSTANT bigint := (SELECT seqincrement FROM pg_sequence WHERE seqrelid = sequence);
+    value numeric;
 BEGIN
-    -- There is no number before the outermost one.
-    EXECUTE format(
-        'SELECT CASE WHEN is_called OR last_value = %L THEN last_value ELSE last_value - %s END FROM %s',
-        CASE WHEN step > 0 THEN -9223372036854775808 ELSE 9223372036854775807 END, step, sequence) INTO value;
-    RETURN value;
+    EXECUTE format('SELECT CASE WHEN is_called THEN last_value ELSE last_value::numeric - %s END FROM %s', step, sequence)
+    INTO value;
+    -- There is no number before the outermost ones.
+    RETURN CASE WHEN value BETWEEN -9223372036854775808 AND 9223372036854775807 THEN value ELSE value + step END;
 END $$;
 
 -- How far each sequence has come, by its place ("schema.table.column"): what the next owner must not fall behind.
@@ -367,32 +384,40 @@ BEGIN
     RETURN strangler.sequence_positions(which);
 END $$;
 
--- Sequences past everything that either side has given out, in the direction in which each counts. One that cycles comes
--- by its numbers again: it goes on where the other side has left it, whatever the rows say.
+-- Sequences past everything that either side has given out, in the direction in which each counts, and in its owner's
+-- steps: who counts by two, so that somebody else has the numbers between, never gives out one of those. One that cycles
+-- comes by its numbers again: it goes on where the other side has left it, whatever the rows say.
 CREATE OR REPLACE FUNCTION strangler.advance_sequences(which text, positions jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     numbered record;
-    wanted bigint;
     present bigint;
+    base bigint;
+    furthest bigint;
+    wanted numeric;
 BEGIN
     FOR numbered IN
-        SELECT n.*, q.seqincrement > 0 AS rising, q.seqcycle AS cycling, q.seqmin AS least, q.seqmax AS most
+        SELECT n.*, q.seqincrement AS step, q.seqcycle AS cycling, q.seqmin AS least, q.seqmax AS most
         FROM strangler.sequences(which) n JOIN pg_sequence q ON q.seqrelid = n.sequence
     LOOP
-        wanted := (positions ->> numbered.place)::bigint;
         present := strangler.reached(numbered.sequence);
+        base := coalesce((positions ->> numbered.place)::bigint, present);
+        furthest := CASE WHEN numbered.cycling THEN base WHEN numbered.step > 0 THEN greatest(base, present)
+                         ELSE least(base, present) END;
         IF numbered.whole AND NOT numbered.cycling THEN
             -- A row beyond the range is none that the sequence could come by.
             EXECUTE format('SELECT %s(%L::bigint, %s(%I)) FROM %s WHERE %I BETWEEN %s AND %s',
-                CASE WHEN numbered.rising THEN 'greatest' ELSE 'least' END, wanted,
-                CASE WHEN numbered.rising THEN 'max' ELSE 'min' END, numbered.attribute, numbered.relation,
-                numbered.attribute, numbered.least, numbered.most) INTO wanted;
+                CASE WHEN numbered.step > 0 THEN 'greatest' ELSE 'least' END, furthest,
+                CASE WHEN numbered.step > 0 THEN 'max' ELSE 'min' END, numbered.attribute, numbered.relation,
+                numbered.attribute, numbered.least, numbered.most) INTO furthest;
         END IF;
-        IF (numbered.cycling AND wanted <> present)
-            OR (NOT numbered.cycling AND (wanted > present) = numbered.rising AND wanted <> present)
-        THEN
-            PERFORM setval(numbered.sequence, wanted);
+        wanted := base + div(furthest::numeric - base, numbered.step) * numbered.step;
+        IF wanted = present THEN
+            CONTINUE;
+        ELSIF wanted BETWEEN numbered.least AND numbered.most THEN
+            PERFORM setval(numbered.sequence, wanted::bigint);
+        ELSE
+            PERFORM setval(numbered.sequence, (wanted + numbered.step)::bigint, false);
         END IF;
     END LOOP;
 END $$;

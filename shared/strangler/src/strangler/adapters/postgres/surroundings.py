@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from strangler.adapters.postgres import composition
+from strangler.adapters.postgres import acting, composition
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.composition import DOMAIN
 from strangler.adapters.postgres.connection import Connection, describe, scalar
@@ -180,8 +180,8 @@ def _is_null(column: str) -> sql.Composed:
 
 
 def _any(connection: Connection, table: Table, where: sql.Composed) -> bool:
-    query = sql.SQL("SELECT EXISTS (SELECT FROM ONLY {} WHERE {})").format(table.sql(), where)
-    return bool(scalar(connection, query))
+    query = sql.SQL("SELECT EXISTS (SELECT FROM ONLY {} WHERE {})::pg_catalog.text").format(table.sql(), where)
+    return bool(acting.act(connection, table, query, asks=True) == "true")
 
 
 def _no_prepared(connection: Connection) -> None:
