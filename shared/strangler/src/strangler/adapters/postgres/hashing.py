@@ -32,14 +32,16 @@ def compare(
     settle: Settle,
     progress: Callable[[int], None],
     by_bytes: bool = False,
+    still: bool = False,
 ) -> Proof:
     """Compares all rows of all tables, each given as the owner's and the copy's, while writes go on.
 
     Whatever the rows' width, only hashes and keys are read: of a range at a time, and where it differs of its parts.
-    ``by_bytes`` where the two databases sort differently.
+    ``by_bytes`` where the two databases sort differently, ``still`` where neither side changes meanwhile.
     """
     proof = Proof()
     judge = Judge(settle, lambda: progress(proof.rows))
+    judged = judge.still if still else judge.judge
     for here, there in tables:
         if here.partitioned:
             continue
@@ -50,7 +52,7 @@ def compare(
             count, other = theirs.total(within)
             if (rows, total) != (count, other):
                 for keys in _suspects(mine, theirs, within, max(rows, count)):
-                    proof.differences += judge.judge(mine, theirs, keys)
+                    proof.differences += judged(mine, theirs, keys)
             proof.rows += rows
             progress(proof.rows)
     return proof

@@ -11,7 +11,7 @@ from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
 from strangler.adapters.postgres.differing import LOCK_MS, ONLY_THERE, Difference, Settle
 from strangler.adapters.postgres.locks import NOT_FREE
-from strangler.adapters.postgres.reading import matching
+from strangler.adapters.postgres.reading import Key, matching
 from strangler.domain.errors import MoveError
 
 
@@ -68,10 +68,7 @@ def repair(
         psycopg.errors.QueryCanceled: when the owner's lock is not to be had in half a second.
     """
     columns = [column for column in table.columns if not column.generated]
-    as_text = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in columns)
-    select = sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
-        as_text, source.sql(), matching(source, [difference.key])
-    )
+    select = reading(source, columns, difference.key)
     with owner.transaction():
         owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
         row = owner.execute(select + sql.SQL(" FOR UPDATE")).fetchone()
@@ -83,10 +80,17 @@ def repair(
             where = matching(table, [difference.key])
             copy.execute(sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
         else:
-            copy.execute(_placing(table, columns, row))
+            copy.execute(placing(table, columns, row))
 
 
-def _placing(table: Table, columns: Sequence[Column], row: Sequence[str | None]) -> sql.Composed:
+def reading(table: Table, columns: Sequence[Column], key: Key) -> sql.Composed:
+    """Selects a row's columns as text."""
+    as_text = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column.name)) for column in columns)
+    return sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(as_text, table.sql(), matching(table, [key]))
+
+
+def placing(table: Table, columns: Sequence[Column], row: Sequence[str | None]) -> sql.Composed:
+    """Puts a row that was read so in its place, whether there is one of its key or not."""
     # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after.
     values = sql.SQL(", ").join(
         sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))

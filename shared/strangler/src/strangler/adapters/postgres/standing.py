@@ -65,7 +65,8 @@ SELECT jsonb_build_object(
         FROM pg_publication p WHERE p.pubname = %(publication)s),
     'slot', (SELECT jsonb_build_object('plugin', plugin, 'temporary', temporary, 'two_phase', two_phase)
         FROM pg_replication_slots WHERE slot_name = %(publication)s AND database = current_database()),
-    'subscription', (SELECT jsonb_build_object('enabled', subenabled, 'slot', subslotname, 'origin', suborigin,
+    'subscription', (SELECT jsonb_build_object('enabled', subenabled,
+        'skips', subskiplsn <> '0/0', 'slot', subslotname, 'origin', suborigin,
         'publications', to_jsonb(subpublications),
         'tables', (SELECT jsonb_object_agg(r.srrelid::bigint, r.srrelid::regclass::text)
             FROM pg_subscription_rel r WHERE r.srsubid = s.oid))
