@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from moves import Coordinator, at_rest, moving, run_recovery, run_switch
+from moves import Coordinator, at_rest, moving, relay, run_recovery, run_switch
 from strangler.application.sides import Parts
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
@@ -65,6 +65,7 @@ def test_undisturbed(owner: str) -> None:
 
     assert coordinator.failure is None
     assert world.moves["crates"].owner != owner
+    relay(world)
     at_rest(world, rounds=0)
 
 

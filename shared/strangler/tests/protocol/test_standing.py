@@ -15,7 +15,7 @@ from envoys import free_port
 from servers import eventually
 from strangler.adapters.postgres import installed
 from strangler.application import gates
-from strangler.application.ending import complete
+from strangler.application.ending import cancel, complete
 from strangler.application.status import status
 from strangler.application.watch import patrol
 from strangler.domain.errors import RefusedError
@@ -153,6 +153,64 @@ def test_a_fence_of_the_owner_that_was_changed_is_turned_right_and_the_proof_hol
 
     assert triggers(moving) == before
     moving.switch()
+
+
+REFUSE = "EXECUTE FUNCTION strangler.refuse('crates', 'write')"
+
+
+@pytest.mark.parametrize("owner", SIDES)
+def test_a_fence_that_was_renamed_refuses_nothing_once_its_side_is_open(moving: Yard, owner: str) -> None:
+    made, before = owned_by(moving, owner), triggers(moving)
+    copy = peer(owner)
+    execute(made, copy, "ALTER TRIGGER strangler_fence ON visit RENAME TO keep_out")
+    assert any("keep_out is one more" in each.message for each in made.doctor())
+
+    patrolled(made)
+    assert made.doctor() == []
+    assert triggers(made) == before
+    made.verify()
+    made.switch("reverse" if owner == "service" else "switch")
+
+    with made.side(copy) as connection:
+        assert refused(connection, WRITE) is None
+        # As a restore does.
+        connection.execute("ALTER TABLE visit ENABLE TRIGGER keep_out")
+        assert any("keep_out is one more" in each.message for each in made.doctor())
+        patrolled(made)
+        assert refused(connection, WRITE) is None
+    assert made.doctor() == []
+
+
+def test_fences_that_somebody_has_made_besides_refuse_nothing_and_go_with_the_move(moving: Yard) -> None:
+    execute(moving, "monolith", f"CREATE TRIGGER mine BEFORE INSERT ON visit FOR EACH STATEMENT {REFUSE}")
+    execute(moving, "monolith", f"CREATE TRIGGER mine BEFORE INSERT ON reading FOR EACH ROW {REFUSE}")
+    execute(moving, "monolith", 'ALTER TRIGGER strangler_orphan ON "Crate" RENAME TO mine')
+    with moving.monolith() as connection:
+        assert refused(connection, WRITE) == "SF001"
+        assert any("mine is one more, and fires for local writes" in each.message for each in moving.doctor())
+
+        patrolled(moving)
+
+        assert refused(connection, WRITE) is None
+        assert refused(connection, "INSERT INTO reading (sensor, at, value) VALUES (1, now(), 0)") is None
+        assert moving.doctor() == []
+        with moving.working() as parts:
+            cancel(parts)
+        assert connection.execute("SELECT 1 FROM pg_trigger WHERE tgname = 'mine'").fetchall() == []
+
+
+def test_a_fence_on_a_table_that_does_not_move_is_named(moving: Yard) -> None:
+    execute(moving, "monolith", f"CREATE TRIGGER mine BEFORE INSERT ON yard_setting FOR EACH STATEMENT {REFUSE}")
+
+    assert [(each.message, each.hint) for each in moving.doctor()] == [
+        (
+            "monolith: public.yard_setting is none of its tables, and has its fences: mine",
+            "DROP TRIGGER mine ON public.yard_setting",
+        )
+    ]
+    ledger_is_lost = "DELETE FROM strangler.move"
+    execute(moving, "monolith", ledger_is_lost)
+    assert ("yard", "trigger mine on yard_setting") in {(each.place, each.message) for each in moving.doctor()}
 
 
 def test_a_queue_of_deletions_that_was_enabled_like_any_trigger(moving: Yard) -> None:
@@ -345,14 +403,30 @@ def test_what_cannot_be_turned_right_is_named_and_stops_every_step(
     assert row == (True, 1)
 
 
-def test_sessions_that_no_fence_stops_are_named(moving: Yard) -> None:
+@pytest.mark.parametrize("how", ["replica", "'REPLICA'"])
+def test_sessions_that_no_fence_stops_are_named(moving: Yard, how: str) -> None:
     with moving.service() as connection:
-        connection.execute("ALTER DATABASE depot SET session_replication_role = replica")
+        connection.execute(f"ALTER DATABASE depot SET session_replication_role = {how}".encode())
         try:
             assert any("sessions of everybody begin with" in finding.message for finding in moving.doctor())
         finally:
             connection.execute("ALTER DATABASE depot RESET session_replication_role")
     assert moving.doctor() == []
+
+
+def test_a_server_on_which_no_fence_stops_anybody_is_named(moving: Yard) -> None:
+    message = "service: all sessions of this server begin with session_replication_role = replica: no fence stops them"
+    with moving.service() as connection:
+        connection.execute("ALTER SYSTEM SET session_replication_role = 'Replica'")
+        try:
+            connection.execute("SELECT pg_reload_conf()")
+            eventually(lambda: message in {each.message for each in moving.doctor()})
+            with pytest.raises(RefusedError, match="gate fences: service: all sessions of this server"):
+                moving.switch()
+        finally:
+            connection.execute("ALTER SYSTEM RESET session_replication_role")
+            connection.execute("SELECT pg_reload_conf()")
+        eventually(lambda: message not in {each.message for each in moving.doctor()})
 
 
 def test_a_partition_that_is_dropped_while_nobody_serves_keeps_no_side_from_being_lifted(moving: Yard) -> None:
@@ -380,6 +454,73 @@ def test_a_function_that_was_replaced_is_put_back_by_verify(moving: Yard) -> Non
     with moving.service() as connection:
         assert refused(connection, WRITE) == "SF001"
     moving.switch()
+
+
+CHANGED = [
+    "ALTER FUNCTION strangler.refuse() SET search_path = public",
+    "ALTER FUNCTION strangler.refuse() RESET client_min_messages",
+    "ALTER FUNCTION strangler.queue_orphan() SECURITY INVOKER",
+    "ALTER FUNCTION strangler.close_side(text, bigint, bigint) STRICT",
+    "ALTER FUNCTION strangler.reached(regclass) STABLE",
+    "CREATE OR REPLACE FUNCTION strangler.open_side(which text, target bigint) RETURNS void LANGUAGE sql "
+    "SET search_path = pg_catalog, pg_temp AS ''",
+]
+
+
+@pytest.mark.parametrize("statement", CHANGED)
+def test_whatever_decides_what_a_function_does_is_compared_and_put_back(moving: Yard, statement: str) -> None:
+    execute(moving, "service", statement)
+
+    assert moving.doctor() != []
+    assert all("what the tool has installed" in each.message for each in moving.doctor())
+    with pytest.raises(RefusedError, match="gate verify"):
+        moving.switch()
+    moving.verify()
+    assert moving.doctor() == []
+
+
+GIVEN = [
+    ("GRANT UPDATE ON strangler.side TO PUBLIC", "PUBLIC has the right UPDATE ON strangler.side"),
+    ("GRANT UPDATE (open) ON strangler.side TO visitor", "visitor has the right UPDATE (open) ON strangler.side"),
+    ("GRANT SELECT ON strangler.orphan TO PUBLIC", "PUBLIC has the right SELECT ON strangler.orphan"),
+    ("GRANT DELETE ON strangler.orphan TO visitor", "visitor has the right DELETE ON strangler.orphan"),
+    ("GRANT INSERT ON strangler.marker TO visitor", "visitor has the right INSERT ON strangler.marker"),
+    (
+        "GRANT EXECUTE ON FUNCTION strangler.lift_side(text, bigint) TO PUBLIC",
+        "PUBLIC has the right EXECUTE ON FUNCTION strangler.lift_side(text,bigint)",
+    ),
+    ("ALTER TABLE strangler.side DISABLE TRIGGER strangler_tell", "strangler.side does not tell who waits"),
+    ("ALTER TABLE strangler.side ENABLE REPLICA TRIGGER strangler_tell", "strangler.side does not tell who waits"),
+    (
+        "CREATE TRIGGER more BEFORE UPDATE ON strangler.side FOR EACH ROW "
+        "EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "strangler.side has the trigger more besides",
+    ),
+    ("CREATE RULE more AS ON INSERT TO strangler.marker DO INSTEAD NOTHING", "strangler.marker has the rule more"),
+    ("ALTER TABLE strangler.side ENABLE ROW LEVEL SECURITY", "row-level security is on for strangler.side"),
+]
+
+
+def test_what_was_given_or_made_in_the_schema_is_named_with_what_takes_it_back(moving: Yard) -> None:
+    with moving.monolith() as connection:
+        connection.execute("CREATE ROLE visitor; GRANT SELECT ON strangler.move TO visitor")
+        try:
+            assert moving.doctor() == []
+            for statement, _ in GIVEN:
+                connection.execute(statement.encode())
+            found = moving.doctor()
+            for _, message in GIVEN:
+                assert any(each.message.startswith(f"monolith: {message}") for each in found), message
+            with pytest.raises(RefusedError, match="gate fences: "):
+                moving.switch()
+
+            for each in found:
+                connection.execute(each.hint.partition(", or ")[0].encode())
+
+            assert moving.doctor() == []
+            moving.switch()
+        finally:
+            connection.execute("DROP OWNED BY visitor; DROP ROLE visitor")
 
 
 def test_a_table_that_was_dropped_from_a_publication_is_mended_as_the_hint_says(moving: Yard) -> None:
@@ -456,7 +597,8 @@ def test_every_function_of_a_side_is_known_by_name(moving: Yard) -> None:
         rows = connection.execute(
             "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'strangler'::regnamespace"
         ).fetchall()
-    assert {name for name, _ in installed.shipped()} == {row[0] for row in rows}
+        noted = installed.notes(connection)
+    assert {name.partition("(")[0] for name in noted} == {f"strangler.{row[0]}" for row in rows}
 
 
 def test_an_owner_is_relieved_while_a_long_verb_holds_the_move(moving: Yard) -> None:

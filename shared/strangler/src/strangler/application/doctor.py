@@ -40,6 +40,8 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
         findings += _owners(parts)
         findings += _events(parts, move)
         findings += [Finding("standing", parts.name, str(one), one.remedy) for one in standing.look(parts, move)]
+        if passed := move.facts.get(standing.PASSED_OVER):
+            findings.append(Finding("unproven", parts.name, passed, f"run `strangler verify {parts.name} --repair`"))
         if move.state in {State.MOVING, State.COMPLETED}:
             copy = _copy(parts, move)
             findings += copy
@@ -109,7 +111,12 @@ def _streams(parts: Parts, *, completed: bool) -> list[Finding]:
             continue
         if not stream.exists or stream.lost:
             findings.append(
-                Finding("stream", parts.name, f"the {stream.direction} stream is lost", "cancel and start anew")
+                Finding(
+                    "stream",
+                    parts.name,
+                    f"the {stream.direction} stream is lost",
+                    f"run `strangler resync {parts.name}`",
+                )
             )
         elif not stream.active:
             findings.append(

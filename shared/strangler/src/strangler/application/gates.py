@@ -87,7 +87,7 @@ def _streams(parts: Parts, move: Move) -> list[Gate]:
                 f"{stream.direction} stream",
                 stream.active and stream.ready and not gone,
                 "lost" if gone else "runs" if stream.active else "does not run",
-                "start the move anew" if gone else "see the log of the subscribing server",
+                f"run `strangler resync {parts.name}`" if gone else "see the log of the subscribing server",
             )
         )
         fresh = stream.errors - errors.get(stream.direction, 0)

@@ -10,6 +10,8 @@ from strangler.domain.errors import RefusedError
 from strangler.domain.move import Deviation, Move
 from strangler.domain.phase import RETIRED, State
 
+SENTINELS = "sentinels"  # the fact that says for which markers streams that stood still are asked
+PASSED_OVER = "passed_over"  # the fact that says what one of them has not carried, until the copy is verified
 UNPROVEN = "unproven"  # the fact that says why the last verify no longer counts
 
 
@@ -33,15 +35,28 @@ def put_right(parts: Parts, move: Move) -> list[str]:
     if not _streams(parts, move):
         return relieve(parts, move)
     found = look(parts, move)
-    doubts = [str(each) for each in found if each.unproven]
     # Before anything is turned right: a process that ends in between must not leave a proof that nobody doubts.
-    done = [_forget_proof(parts, move, doubts)] if doubts and move.facts.get("verified_at") else []
+    done = _doubt(parts, move, found)
     if any(each.mendable for each in found):
         right = parts.replication.set_right(found, owner=move.owner, epoch=move.epoch)
         for each in right:
             parts.ledger.record(parts.name, each, epoch=move.epoch, found=[str(one) for one in found])
         done += right
     return done
+
+
+def doubt(parts: Parts, move: Move) -> bool:
+    """Forgets a proof that no longer holds, and turns nothing right: before what is wrong is installed anew.
+
+    Returns whether anything is not as it should be.
+    """
+    found = look(parts, move)
+    return bool(_doubt(parts, move, found) or found)
+
+
+def _doubt(parts: Parts, move: Move, found: Sequence[Deviation]) -> list[str]:
+    doubts = [*_passed_over(parts, move), *(str(each) for each in found if each.unproven)]
+    return [_forget_proof(parts, move, doubts)] if doubts and move.facts.get("verified_at") else []
 
 
 def relieve(parts: Parts, move: Move) -> list[str]:
@@ -82,6 +97,16 @@ def require(parts: Parts, move: Move) -> None:
 def remedies(found: Sequence[Deviation]) -> str:
     """What to do about all of them, each thing once."""
     return "; ".join(dict.fromkeys(each.remedy for each in found))
+
+
+def _passed_over(parts: Parts, move: Move) -> list[str]:
+    known = move.facts.get(SENTINELS) or {}
+    kept, passed = parts.replication.sentinels(known, completed=move.state is State.COMPLETED)
+    if passed:
+        parts.ledger.learn(parts.name, **{SENTINELS: kept, PASSED_OVER: passed[0]})
+    elif kept != known:
+        parts.ledger.learn(parts.name, **{SENTINELS: kept})
+    return passed
 
 
 def _forget_proof(parts: Parts, move: Move, doubts: Sequence[str]) -> str:

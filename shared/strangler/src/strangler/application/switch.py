@@ -87,10 +87,12 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
     with parts.ledger.coordinating(parts.name):
         recover(parts)
         move, _ = plan(parts, verb, ready)
+        doubtful = standing.doubt(parts, move)
         # What an older version of the tool has installed may lack something.
         parts.ledger.install()
         parts.replication.install()
-        if standing.put_right(parts, move):
+        if doubtful:
+            standing.put_right(parts, move)
             move, _ = plan(parts, verb, ready)
         gating.pass_all(parts, move, ready, deadline=started + timeout)
         run_switch = Switch(

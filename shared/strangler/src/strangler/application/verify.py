@@ -77,7 +77,7 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
             verified_rows=proof.rows,
             differing=proof.differing,
             errors=errors,
-            **{standing.UNPROVEN: None},
+            **{standing.UNPROVEN: None, standing.PASSED_OVER: None},
         )
         parts.ledger.record(parts.name, "verified", took_ms=seconds * 1000, rows=proof.rows, differing=proof.differing)
     return Verified(

@@ -23,6 +23,7 @@ VERBS = (
     "verify",
     "switch",
     "reverse",
+    "resync",
     "complete",
     "cancel",
     "retire",

@@ -13,6 +13,10 @@ REPLICA_TRUNCATE = "strangler_replica_truncate"
 TRUNCATE = "strangler_truncate"
 ORPHAN = "strangler_orphan"
 TRIGGERS = (FENCE, REPLICA_FENCE, REPLICA_TRUNCATE, TRUNCATE, ORPHAN)
+QUEUEING = "queue_orphan"
+# What the triggers call, by which they are known whatever somebody calls them.
+REFUSING = ("refuse", "refuse_truncate")
+FENCING = (*REFUSING, QUEUEING)
 LEDGER_CHANNEL = "strangler_ledger"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from strangler.domain.move import Deviation, SideRow, StreamState, other
 from strangler.domain.names import FORWARD, REVERSE
@@ -30,6 +31,7 @@ class MemoryReplication:
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
         self.differing: list[str] = []
+        self.passed: list[str] = []
         self.queued: dict[str, int] = {}
         self.running = {
             FORWARD: StreamState(FORWARD, exists=True, active=True, ready=True, lag_bytes=0, lag_seconds=0.0),
@@ -112,6 +114,18 @@ class MemoryReplication:
 
     def stream_reverse(self, *, within: float) -> None:
         self._call("stream reverse")
+
+    def lost(self, *, completed: bool) -> list[str]:
+        return [name for name, stream in self.running.items() if stream.lost and not (completed and name == FORWARD)]
+
+    def renew(self, direction: str, owner: str, progress: Progress) -> int:
+        self._call(f"renew {direction}")
+        self.running[direction] = replace(self.running[direction], exists=True, active=True, lost=False)
+        return len(self.differing)
+
+    def sentinels(self, known: Mapping[str, str], *, completed: bool) -> tuple[dict[str, str], list[str]]:
+        passed, self.passed = self.passed, []
+        return dict(known), passed
 
     def streams(self) -> Sequence[StreamState]:
         return list(self.running.values())

@@ -17,7 +17,7 @@ def deviations(
     """What somebody has changed of the streams by hand; ``found`` is what `standing.LOOK` gives."""
     leaves = {str(table["oid"]): table["name"] for table in found["tables"] or [] if table["leaf"]}
     again = f"then run `strangler verify {capability} --repair`"
-    anew = "cancel the move and start it anew"
+    anew = f"run `strangler resync {capability}`"
     if publication:
         for what, remedy in _publication(publication, leaves, found):
             yield Deviation(side, what, f"{remedy}, {again}" if remedy else anew)
@@ -77,6 +77,8 @@ def _subscription(name: str, leaves: Mapping[str, str], found: Mapping[str, Any]
             f"then ALTER SUBSCRIPTION {name} ENABLE",
             True,
         )
+    if present["skips"]:
+        yield f"the subscription {name} is to skip a transaction", f"ALTER SUBSCRIPTION {name} SKIP (lsn = NONE)", False
     if present["origin"] != "none":
         yield (
             f"the subscription {name} takes rows of origin {present['origin']}: they would go round in circles",

@@ -78,6 +78,13 @@ class Judge:
             gone = []
         return found + self._at_rest(owner, copy, [key for key in open_keys if key not in absent], gone)
 
+    def still(self, owner: Reader, copy: Reader, keys: Sequence[Key]) -> list[Difference]:
+        """The same where neither side changes meanwhile."""
+        here, there = owner.prints(keys), copy.prints(keys)
+        unlike = [key for key in keys if hash_of(here, key) != hash_of(there, key)]
+        extra = [Difference(copy.table.name, key, ONLY_THERE) for key in unlike if key not in here]
+        return extra + self._named(owner, copy, [key for key in unlike if key in here], there)
+
     def _named(self, owner: Reader, copy: Reader, keys: Sequence[Key], there: dict[Key, Print]) -> list[Difference]:
         missing = [key for key in keys if key not in there]
         both = [key for key in keys if key in there]

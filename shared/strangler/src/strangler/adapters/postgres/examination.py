@@ -23,8 +23,9 @@ UNION ALL SELECT 'subscription ' || subname, subname, NULL FROM pg_subscription 
 UNION ALL SELECT 'origin ' || roname, roname, NULL FROM pg_replication_origin WHERE roname LIKE 'strangler\_%%'
 UNION ALL SELECT 'trigger ' || tgname || ' on ' || regexp_replace(tgrelid::regclass::text, '^public[.]', ''), tgname,
         split_part(encode(tgargs, 'escape'), '\000', 1)
-    FROM pg_trigger
-    WHERE tgname = ANY (%s) AND tgrelid IS DISTINCT FROM to_regclass('strangler.drill')
+    FROM pg_trigger JOIN pg_proc p ON p.oid = tgfoid JOIN pg_class c ON c.oid = tgrelid
+    WHERE (tgname = ANY (%s) OR p.pronamespace = to_regnamespace('strangler'))
+      AND c.relnamespace IS DISTINCT FROM to_regnamespace('strangler')
 """
 SIDES = "SELECT capability FROM strangler.side"
 SEQUENCES = """

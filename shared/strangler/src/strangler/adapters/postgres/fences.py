@@ -109,12 +109,19 @@ def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
                 )
 
 
+# By function, for somebody may have given one another name; a partition's go with its table's.
+OURS = """
+SELECT g.tgname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+WHERE g.tgrelid = %s AND g.tgparentid = 0 AND (g.tgname = ANY (%s) OR p.pronamespace = 'strangler'::regnamespace)
+"""
+
+
 def remove(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
     """Takes both fences and the side's row away, in one transaction."""
     with locked(connection, tables, "ACCESS EXCLUSIVE"):
         for table in tables:
-            for name in names.TRIGGERS:
-                connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(name), table.sql()))
+            for (name,) in connection.execute(OURS, (table.oid, list(names.TRIGGERS))).fetchall():
+                connection.execute(sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(name), table.sql()))
         for table_name in ("side", "marker", "orphan", "deferred", "swept", "used"):
             connection.execute(
                 sql.SQL("DELETE FROM strangler.{} WHERE capability = %s").format(sql.Identifier(table_name)),

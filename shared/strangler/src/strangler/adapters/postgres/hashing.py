@@ -39,15 +39,18 @@ def compare(
     settle: Settle,
     progress: Callable[[int], None],
     by_bytes: bool = False,
+    still: bool = False,
     found: Callable[[Sequence[Difference]], None] = lambda _: None,
 ) -> Proof:
     """Compares all rows of all tables, each given as the owner's and the copy's, while writes go on.
 
     Whatever the rows' width, only hashes and keys are read: of a range at a time, and where it differs of its parts.
-    ``by_bytes`` where the two databases sort differently. All that differs is given to ``found``, few at a time.
+    ``by_bytes`` where the two databases sort differently, ``still`` where neither side changes meanwhile. All that
+    differs is given to ``found``, few at a time.
     """
     proof = Proof()
     judge = Judge(settle, lambda: progress(proof.rows))
+    judged = judge.still if still else judge.judge
     for here, there in tables:
         if here.partitioned:
             continue
@@ -58,7 +61,7 @@ def compare(
             count, other = theirs.total(within)
             if (rows, total) != (count, other):
                 for keys in _suspects(mine, theirs, within, max(rows, count)):
-                    unlike = judge.judge(mine, theirs, keys)
+                    unlike = judged(mine, theirs, keys)
                     proof.add(unlike)
                     found(unlike)
             proof.rows += rows

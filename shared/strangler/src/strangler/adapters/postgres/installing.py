@@ -84,13 +84,14 @@ def _run(connection: Connection, scripts: Sequence[str]) -> None:
         return
     for name in scripts:
         connection.execute(script(name).encode())
-    found = _found(connection)
-    comment = " ".join(f"{name}={version}" for name, version in {**found, **missing}.items())
+    found = {name: value for name, value in _found(connection).items() if not name.startswith(installed.SCHEMA)}
+    noted = {**found, **missing, **installed.notes(connection)}
+    comment = " ".join(f"{name}={value}" for name, value in noted.items())
     connection.execute(sql.SQL("COMMENT ON SCHEMA strangler IS {}").format(sql.Literal(comment)))
 
 
 def _found(connection: Connection) -> dict[str, str]:
-    return dict(one.split("=") for one in (scalar(connection, INSTALLED) or "").split() if "=" in one)
+    return installed.read(scalar(connection, INSTALLED) or "")
 
 
 def _missing(connection: Connection, scripts: Sequence[str]) -> dict[str, str]:

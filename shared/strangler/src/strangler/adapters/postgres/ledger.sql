@@ -69,13 +69,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'strangler_tell' AND tgrelid = 'strangler.move'::regclass) THEN
-        CREATE TRIGGER strangler_tell AFTER INSERT OR UPDATE OR DELETE ON strangler.move
-            FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell();
-    END IF;
-END $$;
+CREATE OR REPLACE TRIGGER strangler_tell AFTER INSERT OR UPDATE OR DELETE ON strangler.move
+    FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell();
 
 -- For gateways' agents that are nothing else: whoever is a member reads what to route by, and says what is live.
 DO $$

@@ -17,7 +17,7 @@ from strangler.domain import names
 
 TRIES = 3
 PRESENT = "SELECT to_regclass('strangler.side')"
-REPLICA = "strangler_replica_"
+REPLICA = (names.REPLICA_FENCE, names.REPLICA_TRUNCATE)
 # Locked against a fence or a lift for as long as the triggers are being turned.
 STATE = """
 SELECT true FROM strangler.side
@@ -27,11 +27,16 @@ FORGET = """
 UPDATE strangler.side SET tables = array_remove(tables, %(table)s)
 WHERE capability = %(capability)s AND %(table)s = ANY (tables) AND to_regclass(%(table)s) IS NULL
 """
-QUEUE = "SELECT tgname FROM pg_trigger WHERE tgrelid = %s AND starts_with(tgname, %s) AND tgenabled <> 'R'"
+# The triggers of a table that are the tool's by their function, however they are called.
+OURS = """
+SELECT g.tgname, p.proname, g.tgenabled FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+WHERE g.tgrelid = %s AND p.pronamespace = 'strangler'::regnamespace
+"""
 # Fences that refuse an owner's own writes. Asked without the rest, where nothing else can be compared.
 FIRING = """
 SELECT t, array_agg(g.tgname::text ORDER BY g.tgname) FROM strangler.side, unnest(tables) t
-JOIN pg_trigger g ON g.tgrelid = to_regclass(t) AND g.tgenabled IN ('O', 'A') AND g.tgname = ANY (%(names)s)
+JOIN pg_trigger g ON g.tgrelid = to_regclass(t) AND g.tgenabled IN ('O', 'A')
+JOIN pg_proc p ON p.oid = g.tgfoid AND p.pronamespace = 'strangler'::regnamespace AND p.proname = ANY (%(functions)s)
 WHERE capability = %(capability)s AND open AND epoch = %(epoch)s GROUP BY t ORDER BY t
 """
 
@@ -69,8 +74,8 @@ def firing(connection: Connection, state: State) -> dict[str, list[str]]:
     """The fences of an open side that refuse its own writes, by table; none where no move has begun."""
     if not state.opened or scalar(connection, PRESENT) is None:
         return {}
-    fences_of_owner = [names.FENCE, names.REPLICA_FENCE, names.REPLICA_TRUNCATE, *([names.TRUNCATE] * state.ended)]
-    values = {"capability": state.capability, "epoch": state.epoch, "names": fences_of_owner}
+    refusing = names.REFUSING if state.ended else names.REFUSING[:1]
+    values = {"capability": state.capability, "epoch": state.epoch, "functions": list(refusing)}
     return dict(connection.execute(FIRING, values).fetchall())
 
 
@@ -89,7 +94,7 @@ def _off(connection: Connection, state: State, table: str) -> bool:
     if not _is(connection, state):
         return False
     for name in firing(connection, state).get(table, []):
-        how = "ENABLE REPLICA" if name.startswith(REPLICA) and not state.ended else "DISABLE"
+        how = "ENABLE REPLICA" if name in REPLICA and not state.ended else "DISABLE"
         connection.execute(
             sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(sql.SQL(table), sql.SQL(how), sql.Identifier(name))
         )
@@ -128,13 +133,28 @@ def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool
         # Made anew, not only enabled: one that is missing or was replaced is right again, too.
         fences.create(connection, table, state.capability)
         connection.execute("SELECT strangler.turn_fence(%s, %s)", (table.qualified, state.opened))
+        _turn_others(connection, table)
         deletions.queue(connection, state.capability, table)
-        _turn_queue(connection, table)
     return True
 
 
-def _turn_queue(connection: Connection, table: Table) -> None:
-    for (name,) in connection.execute(QUEUE, (table.oid, names.ORPHAN)).fetchall():
+def _turn_others(connection: Connection, table: Table) -> None:
+    """The queue of deletions; and what is one more is disabled: to drop it would have to wait for every reader, too."""
+    present = connection.execute(OURS, (table.oid,)).fetchall()
+    queues = [name for name, _, _ in present if name.startswith(names.ORPHAN)]
+    for name in [name for name, function, _ in present if function == names.QUEUEING and not queues][:1]:
         connection.execute(
-            sql.SQL("ALTER TABLE {} ENABLE REPLICA TRIGGER {}").format(table.sql(), sql.Identifier(name))
+            sql.SQL("ALTER TRIGGER {} ON {} RENAME TO {}").format(
+                sql.Identifier(name), table.sql(), sql.Identifier(names.ORPHAN)
+            )
         )
+        present, queues = connection.execute(OURS, (table.oid,)).fetchall(), [names.ORPHAN]
+    due = set(names.TRIGGERS) - ({names.REPLICA_FENCE} if table.partitioned else set())
+    for name, function, letter in present:
+        if name not in queues and (name in due or function not in names.FENCING):
+            continue
+        how, wanted = ("ENABLE REPLICA", "R") if name in queues else ("DISABLE", "D")
+        if letter != wanted:
+            connection.execute(
+                sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(table.sql(), sql.SQL(how), sql.Identifier(name))
+            )

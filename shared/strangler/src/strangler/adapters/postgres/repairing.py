@@ -14,7 +14,7 @@ from strangler.adapters.postgres.catalog import Column, Table
 from strangler.adapters.postgres.connection import Connection, connect, describe, own_origin
 from strangler.adapters.postgres.differing import LOCK_MS, ONLY_THERE, Difference, Settle
 from strangler.adapters.postgres.locks import NOT_FREE
-from strangler.adapters.postgres.reading import as_written, matching
+from strangler.adapters.postgres.reading import Key, as_written, matching
 from strangler.domain.errors import MoveError
 
 BATCH = 10_000  # differences that are held at a time
@@ -126,11 +126,7 @@ def repair(
         psycopg.errors.QueryCanceled: when the owner's lock is not to be had in half a second.
     """
     columns = [column for column in table.columns if not column.generated]
-    select = sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
-        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
-        source.sql(),
-        matching(source, [difference.key]),
-    )
+    select = reading(source, columns, difference.key)
     with owner.transaction():
         owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
         rows = as_written(owner.execute(select + sql.SQL(" FOR UPDATE")))
@@ -142,12 +138,20 @@ def repair(
         if not rows:
             acting.act(copy, table, sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
         else:
-            _place(copy, table, columns, rows[0], where)
+            place(copy, table, columns, rows[0], where)
 
 
-def _place(
+def reading(table: Table, columns: Sequence[Column], key: Key) -> sql.Composed:
+    """Selects a row's columns, to be taken ``as_written``."""
+    return sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns), table.sql(), matching(table, [key])
+    )
+
+
+def place(
     copy: Connection, table: Table, columns: Sequence[Column], row: Sequence[str | None], where: sql.Composable
 ) -> None:
+    """Puts a row that was read so in its place, whether there is one ``where`` it should be or not."""
     # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after. Nor by ON
     # CONFLICT: a key WITHOUT OVERLAPS has none.
     values = [

@@ -25,7 +25,9 @@ from strangler.adapters.postgres import (
     references,
     removing,
     repairing,
+    resyncing,
     rules,
+    sentinels,
     sequences,
     standing,
     surroundings,
@@ -295,6 +297,62 @@ class PostgresReplication:
         self.reverse.subscribe(self.session(MONOLITH))
         self._settled(SERVICE, within=within)
 
+    def lost(self, *, completed: bool) -> list[str]:
+        """The directions that cannot go on: slot, publication or subscription is gone, or the slot was invalidated."""
+        return [
+            stream.direction
+            for stream, sender, receiver in self._ends(completed=completed)
+            if stream.broken(self.session(sender), self.session(receiver))
+        ]
+
+    def renew(self, direction: str, owner: str, progress: Progress) -> int:
+        """Makes one of them anew; returns how many rows of the copy were changed. Only the owner's has any to carry.
+
+        Raises:
+            MoveError: it did not catch up, or the slot could not be made; to be run again.
+        """
+        stream, sender, receiver = next(one for one in self._ends(completed=False) if one[0].direction == direction)
+        here, there = self.session(sender), self.session(receiver)
+        stream.unsubscribe(there)
+        stream.withdraw(here)
+        stream.publish(here, self.tables(sender))
+        rows = 0
+        if sender == owner:
+            mine = {table.name: table for table in self.tables(sender)}
+            pairs = [(mine[table.name], table) for table in self.tables(receiver)]
+            expected = sum(table.estimate for _, table in pairs)
+            with stream.exported_slot(here) as snapshot:
+                rows = resyncing.level(
+                    self.capability.name,
+                    self.dsns[sender],
+                    self.dsns[receiver],
+                    pairs,
+                    snapshot=snapshot,
+                    by_bytes=not rules.sort_alike(here, there),
+                    progress=lambda rows: progress(rows, expected),
+                )
+        else:
+            stream.create_slot(here, self.session(sender, "watch"))
+        stream.subscribe(there)
+        self._settled(sender, within=SETTLE_SECONDS)
+        return rows
+
+    def sentinels(self, known: Mapping[str, str], *, completed: bool) -> tuple[dict[str, str], list[str]]:
+        """Looks at each stream by `adapters.postgres.sentinels`; what to give it the next time, and what was found."""
+        kept, passed = {}, []
+        for stream, sender, receiver in self._ends(completed=completed):
+            mark, over = sentinels.look(
+                stream, self.session(sender), self.session(receiver), known.get(stream.direction)
+            )
+            if mark is not None:
+                kept[stream.direction] = mark
+            if over:
+                passed.append(
+                    f"the {stream.direction} stream has passed over what was written while it stood still: "
+                    "its slot or origin was moved, or made anew"
+                )
+        return kept, passed
+
     def streams(self) -> Sequence[StreamState]:
         """Both directions as their ends report them."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
@@ -472,6 +530,10 @@ class PostgresReplication:
             publication=leaving,
             subscription=coming,
         )
+
+    def _ends(self, *, completed: bool) -> list[tuple[Stream, str, str]]:
+        forward = [] if completed else [(self.forward, MONOLITH, SERVICE)]
+        return [*forward, (self.reverse, SERVICE, MONOLITH)]
 
     def _settled(self, frm: str, *, within: float) -> None:
         if not self.settle(frm, within=within):

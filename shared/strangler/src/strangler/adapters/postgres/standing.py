@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strangler.adapters.postgres import channels, deletions, installed
+from strangler.adapters.postgres import channels, deletions, installed, rights
 from strangler.adapters.postgres.connection import Connection, scalar
 from strangler.domain import names
 from strangler.domain.move import Deviation
@@ -38,21 +38,30 @@ SELECT jsonb_build_object(
                 'function', p.proname, 'ours', p.pronamespace = to_regnamespace('strangler'),
                 'plain', g.tgqual IS NULL AND g.tgattr::text = '' AND g.tgconstraint = 0))
             FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
-            WHERE g.tgrelid = l.oid AND starts_with(g.tgname, 'strangler_'))
+            WHERE g.tgrelid = l.oid
+              AND (starts_with(g.tgname, 'strangler_') OR p.pronamespace = to_regnamespace('strangler')))
         ) ORDER BY l.position) FROM listed l LEFT JOIN pg_class c ON c.oid = l.oid),
     'unlisted', (SELECT jsonb_agg(tree.relid::text) FROM listed l JOIN pg_class c ON c.oid = l.oid AND c.relkind = 'p'
         AND NOT c.relispartition, pg_partition_tree(l.oid) tree
         WHERE tree.relid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)),
-    'strays', (SELECT jsonb_agg(g.tgrelid::regclass::text) FROM pg_trigger g
-        WHERE g.tgname = %(fence)s AND g.tgrelid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)
-          AND g.tgrelid <> to_regclass('strangler.drill')
-          AND starts_with(encode(g.tgargs, 'escape'), %(capability)s || '\000')),
+    'strays', (SELECT jsonb_object_agg(relation::oid::bigint,
+                                       jsonb_build_object('name', relation::text, 'triggers', names))
+        FROM (SELECT g.tgrelid::regclass AS relation, jsonb_agg(quote_ident(g.tgname) ORDER BY g.tgname) AS names
+              FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid AND p.pronamespace = to_regnamespace('strangler')
+              WHERE g.tgrelid NOT IN (SELECT oid FROM listed WHERE oid IS NOT NULL)
+                AND p.proname = ANY (%(fencing)s) AND g.tgrelid <> to_regclass('strangler.drill')
+                AND starts_with(encode(g.tgargs, 'escape'), %(capability)s || '\000') GROUP BY g.tgrelid) s),
     'bypasses', (SELECT jsonb_agg(coalesce(quote_ident(rolname), 'everybody')) FROM pg_db_role_setting s
         LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
         WHERE (s.setdatabase = 0 OR d.datname = current_database()) AND r.rolname IS DISTINCT FROM current_user
-          AND setconfig && ARRAY['session_replication_role=replica']),
-    'functions', (SELECT jsonb_agg(jsonb_build_array(p.proname, md5(p.prosrc))) FROM pg_proc p
-        WHERE p.pronamespace = to_regnamespace('strangler')),
+          AND EXISTS (SELECT FROM unnest(setconfig) c WHERE lower(c) = 'session_replication_role=replica')),
+    -- What this session would have begun with, where that is nothing that its role or database says: the server's own.
+    'bypassed', (SELECT reset_val = 'replica' FROM pg_settings WHERE name = 'session_replication_role')
+        AND NOT EXISTS (SELECT FROM pg_db_role_setting s, unnest(setconfig) c
+            WHERE lower(c) = 'session_replication_role=replica'
+              AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+              AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))),
+    'functions', FUNCTIONS,
     'installed', obj_description(to_regnamespace('strangler'), 'pg_namespace'),
     'marker', to_regclass('strangler.marker')::oid::bigint,
     'publication', (SELECT jsonb_build_object(
@@ -64,13 +73,14 @@ SELECT jsonb_build_object(
         FROM pg_publication p WHERE p.pubname = %(publication)s),
     'slot', (SELECT jsonb_build_object('plugin', plugin, 'temporary', temporary, 'two_phase', two_phase)
         FROM pg_replication_slots WHERE slot_name = %(publication)s AND database = current_database()),
-    'subscription', (SELECT jsonb_build_object('enabled', subenabled, 'slot', subslotname, 'origin', suborigin,
+    'subscription', (SELECT jsonb_build_object('enabled', subenabled,
+        'skips', subskiplsn <> '0/0', 'slot', subslotname, 'origin', suborigin,
         'publications', to_jsonb(subpublications),
         'tables', (SELECT jsonb_object_agg(r.srrelid::bigint, r.srrelid::regclass::text)
             FROM pg_subscription_rel r WHERE r.srsubid = s.oid))
         FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
         WHERE s.subname = %(subscription)s))::text
-"""
+""".replace("FUNCTIONS", installed.FUNCTIONS)
 PRESENT = "SELECT to_regclass('strangler.side')"
 ROW_BEFORE_ALL = 31  # tgtype: BEFORE INSERT OR UPDATE OR DELETE … FOR EACH ROW
 BEFORE_ALL = 62  # BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE … FOR EACH STATEMENT
@@ -136,16 +146,17 @@ def look(connection: Connection, expected: Expected) -> list[Deviation]:
         return []
     values = {
         "capability": expected.capability,
-        "fence": names.FENCE,
+        "fencing": list(names.FENCING),
         "publication": expected.publication,
         "subscription": expected.subscription,
     }
-    row = connection.execute(LOOK, values).fetchone()
+    row = connection.execute(LOOK.encode(), values).fetchone()
     assert row is not None
     found: dict[str, Any] = json.loads(row[0])
     if found["row"] is None:
         return []
-    return [*_functions(expected, found), *_tables(expected, found), *_channels(expected, found)]
+    besides = [Deviation(expected.side, what, remedy, unproven=False) for what, remedy in rights.besides(connection)]
+    return [*_functions(expected, found), *besides, *_tables(expected, found), *_channels(expected, found)]
 
 
 def _channels(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]:
@@ -172,10 +183,11 @@ def _functions(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviati
 def _tables(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]:
     opened: bool = found["row"]["open"]
     known = _streamed(found)
-    strays: Sequence[str] = found["strays"] or []
+    strays: Mapping[str, Any] = found["strays"] or {}
+    renamed = [stray["name"] for oid, stray in strays.items() if oid in known]
     for table in found["tables"] or []:
         if table["oid"] is None:
-            yield _gone(expected, table, strays)
+            yield _gone(expected, table, renamed)
             continue
         present: Mapping[str, Any] = table["triggers"] or {}
         if table["leaf"] and known and str(table["oid"]) not in known:
@@ -200,12 +212,26 @@ def _tables(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]
             f"sessions of {who} begin with session_replication_role = replica: no fence stops them",
             "ALTER ROLE … or ALTER DATABASE … RESET session_replication_role",
         )
-    for stray in strays:
+    if found["bypassed"]:
         yield Deviation(
             expected.side,
-            f"{stray} has this capability's fences, and the move does not know it",
+            "all sessions of this server begin with session_replication_role = replica: no fence stops them",
+            "ALTER SYSTEM RESET session_replication_role (or postgresql.conf says it), then SELECT pg_reload_conf()",
+        )
+    for name in renamed:
+        yield Deviation(
+            expected.side,
+            f"{name} has this capability's fences, and the move does not know it",
             "give it its old name",
         )
+    for oid, stray in strays.items():
+        if oid not in known:
+            yield Deviation(
+                expected.side,
+                f"{stray['name']} is none of its tables, and has its fences: {', '.join(stray['triggers'])}",
+                "; ".join(f"DROP TRIGGER {each} ON {stray['name']}" for each in stray["triggers"]),
+                unproven=False,
+            )
 
 
 def _streamed(found: Mapping[str, Any]) -> set[str]:
@@ -214,11 +240,11 @@ def _streamed(found: Mapping[str, Any]) -> set[str]:
     return {oid for part in parts for oid in part}
 
 
-def _gone(expected: Expected, table: Mapping[str, Any], strays: Sequence[str]) -> Deviation:
+def _gone(expected: Expected, table: Mapping[str, Any], renamed: Sequence[str]) -> Deviation:
     """A partition that was dropped, or a table that was dropped or renamed."""
     name: str = table["name"]
     lost = table["written"] in expected.tables
-    if strays:
+    if renamed:
         remedy = "give it its old name back"
     elif lost:
         remedy = "cancel the move and start it anew, once the table is there again"
@@ -228,8 +254,8 @@ def _gone(expected: Expected, table: Mapping[str, Any], strays: Sequence[str]) -
         expected.side,
         f"{name} is no longer there",
         remedy,
-        mendable=not strays and not lost,
-        unproven=bool(strays) or lost,
+        mendable=not renamed and not lost,
+        unproven=bool(renamed) or lost,
         mark=name,
     )
 
@@ -237,10 +263,15 @@ def _gone(expected: Expected, table: Mapping[str, Any], strays: Sequence[str]) -
 def _fences(
     expected: Expected, table: Mapping[str, Any], present: Mapping[str, Any], *, opened: bool
 ) -> Iterator[Deviation]:
-    wrong = [
-        sentence
-        for trigger in triggers(expected, opened=opened, leaf=table["leaf"])
-        if (sentence := _wrong(trigger, present.get(trigger.name)))
+    due = triggers(expected, opened=opened, leaf=table["leaf"])
+    queues = _queues(present)
+    wrong = [sentence for trigger in due if (sentence := _wrong(trigger, present.get(trigger.name)))]
+    # Also under a name that somebody has given it: whatever it is called, it refuses.
+    wrong += [
+        f"{name} is one more, and {LETTERS[each['letter']]}"
+        for name, each in present.items()
+        if each["ours"] and each["function"] in names.FENCING and each["letter"] != "D"
+        if name not in queues and name not in {trigger.name for trigger in due}
     ]
     if wrong:
         yield Deviation(
@@ -258,11 +289,10 @@ def _queue(
     expected: Expected, table: Mapping[str, Any], present: Mapping[str, Any], columns: Sequence[str] | None
 ) -> Iterator[Deviation]:
     """The triggers that queue deletions; ``columns`` are those of the side's row, where it has any for this table."""
-    wrong = [
-        f"{name} {LETTERS[each['letter']]}"
-        for name, each in present.items()
-        if name.startswith(names.ORPHAN) and each["letter"] != "R"
-    ]
+    queues = _queues(present)
+    wrong = [f"{name} {LETTERS[present[name]['letter']]}" for name in queues if present[name]["letter"] != "R"]
+    renamed = [name for name in queues if not name.startswith(names.ORPHAN)]
+    wrong += [f"{name} is {names.ORPHAN} under another name" for name in renamed]
     if columns is not None:
         # With one argument or the other an older version has made it; the present function asks the side's row.
         made = [
@@ -271,7 +301,8 @@ def _queue(
             )
             for column in dict.fromkeys([deletions.argument(columns), *columns, ""])
         ]
-        said = [_wrong(trigger, present.get(names.ORPHAN)) for trigger in made]
+        there = present.get(renamed[0] if renamed else names.ORPHAN)
+        said = [_wrong(trigger, there) for trigger in made]
         wrong += [said[0]] if said[0] and all(said) else []
     if wrong:
         yield Deviation(
@@ -283,6 +314,12 @@ def _queue(
             unproven=False,
             mark=table["name"],
         )
+
+
+def _queues(present: Mapping[str, Any]) -> list[str]:
+    """The triggers that queue deletions; one that was renamed only where there is no other."""
+    named = [name for name in present if name.startswith(names.ORPHAN)]
+    return named or [name for name, each in present.items() if each["ours"] and each["function"] == names.QUEUEING]
 
 
 LETTERS = {

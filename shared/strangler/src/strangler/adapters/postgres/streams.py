@@ -36,6 +36,11 @@ FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid AND d.datname = c
 LEFT JOIN pg_subscription_rel r ON r.srsubid = s.oid LEFT JOIN pg_stat_subscription_stats t ON t.subid = s.oid
 WHERE s.subname = %s AND s.subenabled GROUP BY s.oid
 """
+READS = PRESENT.replace("SELECT 1", "SELECT s.subslotname")
+MADE = """
+SELECT 1 FROM pg_publication WHERE pubname = %s
+AND EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s AND plugin = 'pgoutput' AND NOT temporary)
+"""
 ELSEWHERE = """
 SELECT coalesce('the database ' || database || '''s', 'a physical one') FROM pg_replication_slots
 WHERE slot_name = %s AND database IS DISTINCT FROM current_database()
@@ -68,6 +73,14 @@ class Stream:
     def subscribed_as(self, subscriber: Connection) -> str | None:
         """The subscription's name, if there is one."""
         return next((name for name in self.known_as if scalar(subscriber, PRESENT, name)), None)
+
+    def broken(self, publisher: Connection, subscriber: Connection) -> bool:
+        """Whether the subscription, the slot that it should read or its publication is gone, or is another one."""
+        name = self.subscribed_as(subscriber)
+        if name is None or scalar(subscriber, READS, name) != name:
+            return True
+        slot = publisher.execute(self._slot(publisher), (name,)).fetchone()
+        return slot is None or bool(slot[1]) or scalar(publisher, MADE, name, name) is None
 
     def require_free(self, publisher: Connection) -> None:
         """No other database of the server has a slot of this name.
@@ -173,14 +186,18 @@ class Stream:
         connection.execute(f"SELECT pg_drop_replication_slot(slot_name) {slot}", (name,))
         connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))
 
-    def state(self, publisher: Connection, subscriber: Connection) -> StreamState:
-        """What both ends say of it now."""
+    @staticmethod
+    def _slot(publisher: Connection) -> bytes:
         # From 17 on a slot can also be invalidated for other reasons than missing WAL.
         lost = "s.wal_status = 'lost'"
         if publisher.info.server_version >= 170000:
             lost += " OR s.invalidation_reason IS NOT NULL"
+        return SLOT.replace("{lost}", lost).encode()
+
+    def state(self, publisher: Connection, subscriber: Connection) -> StreamState:
+        """What both ends say of it now."""
         name = self.subscribed_as(subscriber) or self.name
-        slot = publisher.execute(SLOT.replace("{lost}", lost).encode(), (name,)).fetchone()
+        slot = publisher.execute(self._slot(publisher), (name,)).fetchone()
         subscription = subscriber.execute(SUBSCRIPTION, (name,)).fetchone()
         if slot is None or subscription is None:
             # A subscription whose slot is gone, or another database's by now, gets nothing any more.

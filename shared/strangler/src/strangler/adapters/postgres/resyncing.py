@@ -1,0 +1,69 @@
+"""Brings a copy to the snapshot from which a new stream goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from psycopg import sql
+
+from strangler.adapters.postgres import acting, hashing, repairing
+from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.connection import Connection, connect, own_origin
+from strangler.adapters.postgres.differing import MISSING, ONLY_THERE, Difference
+from strangler.adapters.postgres.reading import as_written, matching
+
+
+def level(
+    capability: str,
+    owner_dsn: str,
+    copy_dsn: str,
+    pairs: Sequence[tuple[Table, Table]],
+    *,
+    snapshot: str,
+    by_bytes: bool,
+    progress: Callable[[int], None],
+) -> int:
+    """Makes the copy, which nothing else writes, what the owner is in the exported ``snapshot``; returns how many rows
+    it has changed.
+
+    In one transaction, which deletes first: in between there are only rows of the owner's, so that no unique key is in
+    the way, and whoever reads the copy sees no gap. Deletions are queued as by a stream; of a row that is there again
+    the sweep leaves everything alone.
+    """
+    by_name = {there.name: (here, there) for here, there in pairs}
+    with (
+        connect(owner_dsn, purpose=f"resync {capability}", idle_ms=0) as owner,
+        connect(copy_dsn, purpose=f"resync {capability}", idle_ms=0) as copy,
+        own_origin(copy, capability, "repair"),
+    ):
+        owner.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        owner.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+        found: list[Difference] = []
+        hashing.compare(
+            owner,
+            copy,
+            pairs,
+            settle=lambda: None,
+            progress=progress,
+            by_bytes=by_bytes,
+            still=True,
+            found=found.extend,
+        )
+        copy.execute("SET session_replication_role = replica")
+        with copy.transaction():
+            for one in found:
+                if one.kind != MISSING:
+                    table = by_name[one.table][1]
+                    where = matching(table, [one.key])
+                    acting.act(copy, table, sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
+            for one in found:
+                if one.kind != ONLY_THERE:
+                    _place(owner, copy, *by_name[one.table], one)
+        owner.execute("COMMIT")
+    return len(found)
+
+
+def _place(owner: Connection, copy: Connection, source: Table, table: Table, one: Difference) -> None:
+    columns = [column for column in table.columns if not column.generated]
+    (row,) = as_written(owner.execute(repairing.reading(source, columns, one.key)))
+    repairing.place(copy, table, columns, row, matching(table, [one.key]))

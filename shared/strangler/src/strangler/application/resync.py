@@ -1,0 +1,68 @@
+"""``resync``: streams that were lost are made anew, and the copy is brought to where they begin."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from strangler.application import standing
+from strangler.application.gates import FILTERED
+from strangler.application.recovery import recover
+from strangler.application.sides import Parts
+from strangler.domain.errors import RefusedError
+from strangler.domain.phase import NEXT, State
+from strangler.ports.replication import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Resynced:
+    """Which streams were made anew, and how many rows of the copy were changed for it."""
+
+    capability: str
+    streams: list[str]
+    rows: int
+    seconds: float
+
+
+def resync(parts: Parts, *, progress: Progress) -> Resynced:
+    """Makes lost streams anew while the owner writes; one that was killed is run again.
+
+    Raises:
+        RefusedError: no stream is lost, there is no copy, its columns are others, or something hides rows.
+    """
+    began = time.monotonic()
+    with parts.ledger.coordinating(parts.name):
+        recover(parts)
+        move = parts.ledger.move(parts.name)
+        dropped = move is not None and move.state is State.COMPLETED and parts.replication.dropped()
+        if move is None or move.state not in {State.MOVING, State.COMPLETED} or dropped:
+            raise RefusedError(
+                "there is no copy to resync",
+                place=parts.name,
+                remedy=NEXT[move.state if move else None].format(capability=parts.name),
+            )
+        lost = parts.replication.lost(completed=move.state is State.COMPLETED)
+        if not lost:
+            raise RefusedError(
+                "no stream is lost",
+                place=parts.name,
+                remedy=f"see `strangler doctor`; rows are mended by `strangler verify {parts.name} --repair`",
+            )
+        for found, remedy in (
+            (parts.replication.drift(), "migrate the side that is behind"),
+            (parts.replication.filters(), FILTERED),
+        ):
+            if found:
+                raise RefusedError(
+                    "the copy cannot be made equal:" + "".join(f"\n    {one}" for one in found),
+                    place=parts.name,
+                    remedy=remedy,
+                )
+        parts.ledger.install()
+        parts.replication.install()
+        why = f"the {' and the '.join(lost)} stream was lost"
+        parts.ledger.learn(parts.name, verified_at=None, **{standing.UNPROVEN: why, standing.SENTINELS: {}})
+        standing.put_right(parts, move)
+        rows = sum(parts.replication.renew(each, move.owner, progress) for each in lost)
+        parts.ledger.record(parts.name, "resynced", epoch=move.epoch, streams=lost, rows=rows)
+    return Resynced(parts.name, lost, rows, round(time.monotonic() - began, 3))

@@ -1,0 +1,34 @@
+"""``strangler resync``: makes lost streams anew."""
+
+from __future__ import annotations
+
+import click
+
+from strangler import configuration
+from strangler.application.resync import resync
+from strangler.cli.console import Meter, as_json, told
+
+EPILOG = """\b
+Example:
+  strangler resync CAPABILITY
+
+Can be killed and run again. The owner goes on as before; the copy is verified afterwards.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("capability")
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
+def command(*, capability: str, json_wanted: bool) -> None:
+    """Makes streams of CAPABILITY anew whose slot, publication or subscription is gone."""
+    say = told(json_wanted)
+    with configuration.parts(capability) as parts:
+        meter = Meter(f"comparing {capability}")
+        done = resync(parts, progress=meter)
+        meter.end()
+    say(
+        f"{capability}: the {' and the '.join(done.streams)} stream runs again, {done.rows:,} rows of the copy were "
+        f"changed ({done.seconds:.1f} s). Next: strangler verify {capability}"
+    )
+    if json_wanted:
+        click.echo(as_json(done, verb="resync"))
