@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from strangler.adapters.postgres import (
     addresses,
@@ -146,8 +145,7 @@ class PostgresReplication:
             if marks:
                 connection = self.session(side)
                 if side == MONOLITH:
-                    with suppress(ConfigurationError):  # `deviations` has named it; fences do not wait for its cure
-                        done += self._queue_more()
+                    done += self._queue_more()
                 state = mending.State(self.capability.name, opened=side == owner, epoch=epoch)
                 tables = self._present(side)
                 done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, tables)]
@@ -568,7 +566,10 @@ class PostgresReplication:
         tables = self._present(MONOLITH)
         if not tables:
             return []
-        pointers = references.pointers(self.session(MONOLITH), self.project, self.capability, tables)
+        try:
+            pointers = references.pointers(self.session(MONOLITH), self.project, self.capability, tables)
+        except ConfigurationError:
+            return []  # `deviations` names it; fences do not wait for its cure
         keys = references.keys(pointers, tables)
         return deletions.note(self.session(MONOLITH), self.capability.name, tables, keys)
 
