@@ -84,9 +84,12 @@ class Running:
         self.process.send_signal(number)
 
     def end(self) -> int:
-        """Its exit code after SIGTERM."""
+        """Its exit code after SIGTERM; where that is not 0, its log is printed."""
         self.signal()
-        return self.process.wait(60)
+        code = self.process.wait(60)
+        if code:
+            print(self.said)
+        return code
 
     def _environment(self) -> dict[str, str]:
         port = str(self.port)
