@@ -5,6 +5,8 @@ import importlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -47,6 +49,12 @@ def test_workers_are_told_how_many_threads_they_have(configuration):
     read = configuration()
 
     assert read.raw_env == [f"WEB_THREADS={read.threads}"]
+
+
+def test_samples_are_not_begun_before_it_is_said_where_they_are_kept():
+    told = "import sys, chassis.gunicorn, chassis.web; sys.exit('prometheus_client' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
 
 
 def test_starting_forgets_the_samples_of_an_earlier_run(monkeypatch, tmp_path):

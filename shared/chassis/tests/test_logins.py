@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -141,3 +142,20 @@ def test_what_is_taken_back_can_be_tried_again() -> None:
     assert tries.begin({"ada": 1, "here": 1})
     tries.forget("ada")
     assert tries.begin({"ada": 1})
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_a_try_without_a_password_gives_nobody_his_tries_again(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    def clean(form: Any) -> dict[str, Any]:
+        return wrong(form) if form.cleaned_data["password"] == "x" else form.cleaned_data
+
+    monkeypatch.setattr(AdminAuthenticationForm, "clean", clean)
+    said = []
+    for number in range(12):
+        said.append(enter("ada", f"10.2.{number}.1"))
+        form = LoginForm(RequestFactory().post("/admin/login/", headers={"x-forwarded-for": f"10.3.{number}.1"}))
+        form.cleaned_data = {"username": "ada", "password": empty}
+        with suppress(ValidationError):
+            form.clean()
+
+    assert said[-1] == "throttled"

@@ -38,7 +38,7 @@ class Worker:
 
     def start(self, pool: str = "threads", **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "celery", "-A", "library.worker", "worker", "--pool", pool]
-        command += ["--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+        command += ["--concurrency", "2", "--loglevel", "INFO"]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=TESTS, env={**self._environment, **environment}, stdout=log, stderr=log
@@ -129,6 +129,18 @@ def test_a_worker_starts_though_tasks_wait_already(tasks, worker):
 
     until(lambda: titles() == [f"{number:02}" for number in range(20)])
     assert process.poll() is None
+
+
+def test_a_worker_that_is_asked_to_end_as_soon_as_it_is_ready_ends_well_though_tasks_wait(tasks, worker):
+    for number in range(20):
+        tasks.shelve.delay(f"{number:02}")
+    process = worker.start()
+
+    until(lambda: "Connected to amqp" in worker.log.read_text())
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(60) == 0
+    assert "cannot schedule" not in worker.log.read_text()
 
 
 def test_tasks_of_a_closed_capability_wait_until_it_is_opened(tasks, worker, post, side):

@@ -97,7 +97,9 @@ class LoginForm(AdminAuthenticationForm):
             process.take_back(keys)
             raise
         process.take_back(keys)
-        process.forget(keys[0])
+        # Without a name or a password Django looks at nobody, and refuses nobody.
+        if self.get_user() is not None:
+            process.forget(keys[0])
         return cleaned
 
 

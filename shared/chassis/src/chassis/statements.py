@@ -26,7 +26,8 @@ _BRACE = re.compile(rb"/\*|\*/")
 _NAME = b"\x01"  # stands for a name in quotes
 _UNFINISHED = re.compile(rb"['\"]|/\*|(?<![\w$])\$\w*\$")
 _WORD = re.compile(rb"[A-Za-z_]\w*")
-_CALLED = re.compile(rb"(\x01|\w+)\s*\(")
+# What is named there is no call: the columns of an alias or of a common table expression.
+_CALLED = re.compile(rb"(?<![\w\x01])(?P<named>(?:AS|WITH|RECURSIVE)\s+)?(?P<name>\x01|\w+)\s*\(", re.IGNORECASE)
 _LONGEST = 10_000  # bytes of a text that is remembered
 
 _READS = frozenset(
@@ -50,33 +51,56 @@ READING = frozenset(
     union using values when where window with within
     bigint bit char character date decimal float int integer interval numeric real text time timestamp timestamptz
     timetz varbit varchar varying
-    abs acos age array_agg array_append array_cat array_length array_position array_prepend array_remove array_replace
-    array_to_string array_upper ascii asin atan atan2 avg bit_and bit_count bit_length bit_or bit_xor bool_and bool_or
-    btrim cardinality cbrt ceil ceiling char_length character_length chr clock_timestamp coalesce col_description concat
-    concat_ws convert_from convert_to corr cos cosd cot count covar_pop covar_samp cume_dist current_database
-    current_schema current_schemas current_setting current_timestamp currval date_bin date_part date_trunc
-    daterange decode degrees dense_rank div encode every exp extract first_value floor format format_type
-    gen_random_uuid generate_series get_bit get_byte greatest has_schema_privilege has_table_privilege
-    hashtext hashtextextended host initcap int4range int8range isempty isfinite json_agg json_array_length
-    json_build_array json_build_object json_object json_object_agg json_typeof jsonb_agg jsonb_array_elements
-    jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
-    jsonb_exists jsonb_extract_path jsonb_extract_path_text jsonb_object_agg jsonb_object_keys jsonb_path_exists
-    jsonb_path_query jsonb_set jsonb_strip_nulls jsonb_typeof justify_days justify_hours justify_interval lag last_value
-    lastval lead least left length ln localtimestamp log lower lower_inc lower_inf lpad ltrim make_date make_interval
-    make_time make_timestamp make_timestamptz masklen max md5 min mod mode netmask nextval now nth_value ntile
-    nullif num_nonnulls num_nulls numrange octet_length percent_rank percentile_cont percentile_disc
-    pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock pg_backend_pid pg_get_constraintdef pg_get_expr
-    pg_get_indexdef pg_get_serial_sequence pg_is_in_recovery pg_relation_size pg_size_pretty pg_sleep
-    pg_table_is_visible pg_total_relation_size pg_try_advisory_lock pg_try_advisory_xact_lock pg_typeof phraseto_tsquery
-    pi plainto_tsquery position power radians random range_merge rank regexp_count regexp_match regexp_matches
-    regexp_replace regexp_split_to_array regexp_substr regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope
-    regr_sxx regr_sxy regr_syy repeat replace reverse round row_number row_to_json rpad rtrim set_config setweight
-    sha224 sha256 sha384 sha512 sign similarity sin split_part sqrt starts_with statement_timestamp stddev stddev_pop
-    stddev_samp strict_word_similarity string_agg string_to_array strpos substr substring sum tan timezone to_char
-    to_date to_json to_jsonb to_number to_regclass to_regprocedure to_timestamp to_tsquery to_tsvector
-    transaction_timestamp translate trigram_similarity trigram_word_similarity trim trunc ts_headline ts_rank ts_rank_cd
-    tsrange tstzrange unaccent unnest upper upper_inc upper_inf uuidv7 var_pop var_samp variance version
-    websearch_to_tsquery width_bucket word_similarity xmlagg
+    abbrev abs acos age akeys any_value array_agg array_append array_cat array_dims array_length array_lower
+    array_ndims array_position array_positions array_prepend array_remove array_replace array_reverse array_sample
+    array_shuffle array_sort array_to_json array_to_string array_to_tsvector array_upper ascii asin atan atan2 avals
+    avg bit_and bit_count bit_length bit_or bit_xor bool_and bool_or broadcast btrim cardinality casefold cbrt ceil
+    ceiling char_length character_length chr clock_timestamp coalesce col_description concat concat_ws convert_from
+    convert_to corr cos cosd cosh cot count covar_pop covar_samp crc32 cube_distance cume_dist current_database
+    current_schema current_schemas current_setting current_timestamp currval date_add date_bin date_part
+    date_subtract date_trunc datemultirange daterange decode degrees dense_rank difference digest div dmetaphone
+    dmetaphone_alt earth_box earth_distance encode erf erfc every exp extract factorial family first_value floor
+    format format_type gamma gcd gen_random_uuid generate_series get_bit get_byte get_current_ts_config greatest
+    has_column_privilege has_schema_privilege has_table_privilege hashtext hashtextextended hmac host hostmask
+    hstore inet_client_addr inet_merge inet_server_addr initcap int4multirange int4range int8multirange int8range
+    isempty isfinite json_agg json_array json_array_elements json_array_elements_text json_array_length
+    json_arrayagg json_build_array json_build_object json_each json_each_text json_exists json_extract_path
+    json_extract_path_text json_object json_object_agg json_object_keys json_objectagg json_populate_record
+    json_populate_recordset json_query json_scalar json_serialize json_strip_nulls json_table json_to_record
+    json_to_recordset json_typeof json_value jsonb_agg jsonb_array_elements jsonb_array_elements_text
+    jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_exists
+    jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg jsonb_object_keys
+    jsonb_path_exists jsonb_path_exists_tz jsonb_path_match jsonb_path_query jsonb_path_query_array
+    jsonb_path_query_first jsonb_path_query_tz jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set
+    jsonb_set_lax jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_typeof justify_days justify_hours
+    justify_interval lag last_value lastval lca lcm lead least left length levenshtein levenshtein_less_equal
+    ll_to_earth ln localtimestamp log log10 lower lower_inc lower_inf lpad ltree2text ltrim make_date make_interval
+    make_time make_timestamp make_timestamptz masklen max md5 metaphone min min_scale mod mode multirange netmask
+    network nextval nlevel normalize now nth_value ntile nullif num_nonnulls num_nulls nummultirange numnode
+    numrange obj_description octet_length operator overlay parse_ident percent_rank percentile_cont percentile_disc
+    pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
+    pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_backend_pid pg_blocking_pids pg_column_size
+    pg_conf_load_time pg_current_snapshot pg_current_wal_lsn pg_current_xact_id_if_assigned pg_database_size
+    pg_get_constraintdef pg_get_expr pg_get_functiondef pg_get_indexdef pg_get_serial_sequence pg_get_triggerdef
+    pg_get_userbyid pg_get_viewdef pg_indexes_size pg_input_error_info pg_input_is_valid pg_is_in_recovery
+    pg_last_wal_replay_lsn pg_postmaster_start_time pg_relation_size pg_size_pretty pg_sleep pg_snapshot_xmin
+    pg_table_is_visible pg_table_size pg_total_relation_size pg_try_advisory_lock pg_try_advisory_lock_shared
+    pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared pg_typeof phraseto_tsquery pi plainto_tsquery
+    position power querytree quote_ident quote_literal quote_nullable radians random range_agg range_intersect_agg
+    range_merge rank regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace
+    regexp_split_to_array regexp_split_to_table regexp_substr regr_avgx regr_avgy regr_count regr_intercept regr_r2
+    regr_slope regr_sxx regr_sxy regr_syy repeat replace reverse round row_number row_to_json rpad rtrim scale
+    set_bit set_byte set_config set_masklen setweight sha1 sha224 sha256 sha384 sha512 shobj_description show_trgm
+    sign similarity sin sinh skeys slice soundex split_part sqrt starts_with statement_timestamp stddev stddev_pop
+    stddev_samp strict_word_similarity string_agg string_to_array string_to_table strip strpos subarray subltree
+    subpath substr substring sum svals tan tanh text2ltree timezone to_ascii to_bin to_char to_date to_hex to_json
+    to_jsonb to_number to_oct to_regclass to_regnamespace to_regproc to_regprocedure to_regrole to_regtype
+    to_timestamp to_tsquery to_tsvector transaction_timestamp translate trigram_similarity trigram_word_similarity
+    trim trim_array trim_scale trunc ts_delete ts_filter ts_headline ts_rank ts_rank_cd tsmultirange tsrange
+    tstzmultirange tstzrange tsvector_to_array txid_current_if_assigned unaccent unistr unnest upper upper_inc
+    upper_inf uuid_extract_timestamp uuid_extract_version uuid_generate_v1 uuid_generate_v4 uuidv4 uuidv7 var_pop
+    var_samp variance version websearch_to_tsquery width_bucket word_similarity xmlagg xmlconcat xmlelement
+    xmlforest xmlparse xmlserialize xpath xpath_exists
     """.split()
 )
 
@@ -197,7 +221,7 @@ def _may_write(part: bytes, words: list[bytes]) -> bool:
     if not _WRITES.isdisjoint(_without_locks(words)):
         return True
     # A name in quotes may be any function's; before a list of columns it is no call, and counts as one.
-    return any(not _reads_only(called.lower()) for called in _CALLED.findall(part))
+    return any(not found["named"] and not _reads_only(found["name"].lower()) for found in _CALLED.finditer(part))
 
 
 def _without_locks(words: list[bytes]) -> list[bytes]:

@@ -12,17 +12,25 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
-
-import prometheus_client
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from chassis import options
 
+if TYPE_CHECKING:
+    from prometheus_client import Counter as PrometheusCounter
+
 Kind = Literal["bodies", "answers", "owners", "peers", "passwords"]
 
-REFUSED = prometheus_client.Counter(
-    "chassis_waiting_refused_total", "Waits that were not begun, as too many threads waited already.", ["kind"]
-)
+
+@cache
+def refused() -> PrometheusCounter:
+    """Not made with the module, which gunicorn's master imports before it says where samples are kept."""
+    from prometheus_client import Counter
+
+    return Counter(
+        "chassis_waiting_refused_total", "Waits that were not begun, as too many threads waited already.", ["kind"]
+    )
 
 
 class Full(Exception):  # noqa: N818  a state of the process, not a fault
@@ -43,7 +51,7 @@ class Waiting:
             return True
         with self._lock:
             if self._counts[kind] >= options.hold_limit() or self._counts.total() >= options.wait_limit():
-                REFUSED.labels(kind).inc()
+                refused().labels(kind).inc()
                 return False
             self._counts[kind] += 1
         self._mine.kind = kind

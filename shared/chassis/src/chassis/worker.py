@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery import Task, bootsteps  # type: ignore[import-untyped]
 from celery.exceptions import Ignore, ImproperlyConfigured, Reject, Retry, TaskPredicate  # type: ignore[import-untyped]
+from celery.worker import state  # type: ignore[import-untyped]
 from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
 from django.core.checks import ERROR, run_checks
 from prometheus_client import Counter
@@ -66,6 +67,8 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         wrong = [str(found) for found in run_checks(tags=["chassis"]) if found.level >= ERROR]
         if wrong:
             raise ImproperlyConfigured("\n".join(wrong))
+        # Remote control is off, so there is nobody to greet; and a service's broker user may not.
+        worker.options |= {"without_gossip": True, "without_mingle": True}
         _await_database()
 
     def start(self, worker: Any) -> None:
@@ -168,7 +171,8 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
             self._consumer.call_soon(self._turn)
 
     def _turn(self) -> None:
-        if self._consumer.task_consumer is None:
+        # What was asked for before the worker's end is run behind it, where what is delivered would meet a closed pool.
+        if self._consumer.task_consumer is None or self._consumer.blueprint.state != bootsteps.RUN:
             return
         for name in self._wrong():
             if self._watch.is_open(self._queues[name]):
@@ -239,6 +243,17 @@ class FencedTask(Task):  # type: ignore[misc]
                     raise Reject(error, requeue=True) from error
                 # It has been, and is nowhere but here.
                 complaint.make(str(error), exc_info=False, task=self.name, task_id=request.id)
+                if state.should_stop is not None or state.should_terminate is not None:
+                    logger.critical(
+                        "task_lost",
+                        extra={
+                            "task": self.name,
+                            "task_id": request.id,
+                            "queue": queue,
+                            "arguments": repr((request.args, request.kwargs)),
+                        },
+                    )
+                    raise
                 tries += 1
                 time.sleep(backoff(tries))
             else:
