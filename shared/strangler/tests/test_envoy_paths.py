@@ -26,7 +26,10 @@ PATHS = [
     "/things/a/*",
     "/th*",
     "/a:b/{c}",
+    "/shops/{shop}/orders/{order}/lines/{line}/notes/{note}/people/{who}/times/{when}",
+    f"/things/{'a-long-name/' * 20}",
 ]
+LONG_CLOSED = "/administration-of-all-that-there-is-to-administer"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,10 @@ def _write(directory: Path, port: int, admin_port: int, sides: dict[str, Side]) 
     routes = [Route(frozenset(), path) for path in PATHS]
     clusters = {MONOLITH: "monolith", SERVICE: "things"}
     table = RouteTable(
-        "v", [CapabilityRoutes("things", routes, clusters, *[ALL_TO_SERVICE] * 2)], default="monolith", closed=CLOSED
+        "v",
+        [CapabilityRoutes("things", routes, clusters, *[ALL_TO_SERVICE] * 2)],
+        default="monolith",
+        closed=(*CLOSED, LONG_CLOSED),
     )
     envoy.write_bootstrap(directory, port=port, admin_port=admin_port, access_log=None)
     envoy.publish_clusters(directory, {name: side.address for name, side in sides.items()})
@@ -94,3 +100,12 @@ def test_what_is_no_path_is_refused(gateway: HTTPConnection, sides: dict[str, Si
     assert connection.sock.recv(1000).startswith(b"HTTP/1.1 400")
     connection.close()
     assert [len(side.requests) for side in sides.values()] == before
+
+
+def test_paths_of_any_length_are_led(gateway: HTTPConnection) -> None:
+    longest = "/shops/1/orders/2/lines/3/notes/4/people/5/times/6"
+
+    assert _ask(gateway, longest) == (200, "things")
+    assert _ask(gateway, f"/things/{'a-long-name/' * 20}") == (200, "things")
+    assert _ask(gateway, "/shops/1/orders/2/lines/3/notes/4/people/5") == (200, "monolith")
+    assert _ask(gateway, LONG_CLOSED)[0] == 404

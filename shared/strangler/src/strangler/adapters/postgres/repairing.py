@@ -126,7 +126,7 @@ def repair(
         psycopg.errors.QueryCanceled: when the owner's lock is not to be had in half a second.
     """
     columns = [column for column in table.columns if not column.generated]
-    select = reading(source, columns, difference.key)
+    select = reading(source, columns, [difference.key])
     with owner.transaction():
         owner.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
         rows = as_written(owner.execute(select + sql.SQL(" FOR UPDATE")))
@@ -138,26 +138,38 @@ def repair(
         if not rows:
             acting.act(copy, table, sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
         else:
-            place(copy, table, columns, rows[0], where)
+            _place(copy, table, columns, rows[0], where)
 
 
-def reading(table: Table, columns: Sequence[Column], key: Key) -> sql.Composed:
-    """Selects a row's columns, to be taken ``as_written``."""
+def reading(table: Table, columns: Sequence[Column], keys: Sequence[Key]) -> sql.Composed:
+    """Selects columns of the rows with these keys, to be taken ``as_written``."""
     return sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
-        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns), table.sql(), matching(table, [key])
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns), table.sql(), matching(table, keys)
     )
 
 
-def place(
-    copy: Connection, table: Table, columns: Sequence[Column], row: Sequence[str | None], where: sql.Composable
-) -> None:
-    """Puts a row that was read so in its place, whether there is one ``where`` it should be or not."""
-    # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after. Nor by ON
-    # CONFLICT: a key WITHOUT OVERLAPS has none.
-    values = [
+def inserting(table: Table, columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> sql.Composed:
+    """Inserts rows that were read so."""
+    return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES {}").format(
+        table.sql(),
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+        sql.SQL(", ").join(sql.SQL("({})").format(sql.SQL(", ").join(_values(columns, row))) for row in rows),
+    )
+
+
+def _values(columns: Sequence[Column], row: Sequence[str | None]) -> list[sql.Composed]:
+    return [
         sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))
         for column, value in zip(columns, row, strict=True)
     ]
+
+
+def _place(
+    copy: Connection, table: Table, columns: Sequence[Column], row: Sequence[str | None], where: sql.Composable
+) -> None:
+    # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after. Nor by ON
+    # CONFLICT: a key WITHOUT OVERLAPS has none.
+    values = _values(columns, row)
     changes = [
         sql.SQL("{} = {}").format(sql.Identifier(column.name), value)
         for column, value in zip(columns, values, strict=True)
@@ -172,12 +184,4 @@ def place(
     counted = sql.SQL("WITH found AS ({}) SELECT count(*)::text FROM found").format(found)
     if acting.act(copy, table, counted, asks=True) != "0":
         return
-    acting.act(
-        copy,
-        table,
-        sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
-            table.sql(),
-            sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
-            sql.SQL(", ").join(values),
-        ),
-    )
+    acting.act(copy, table, inserting(table, columns, [row]))

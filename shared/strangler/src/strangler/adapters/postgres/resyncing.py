@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 from psycopg import sql
 
@@ -10,7 +11,9 @@ from strangler.adapters.postgres import acting, hashing, repairing
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, connect, own_origin
 from strangler.adapters.postgres.differing import MISSING, ONLY_THERE, Difference
-from strangler.adapters.postgres.reading import as_written, matching
+from strangler.adapters.postgres.reading import Key, as_written, matching
+
+BATCH_ROWS = 500  # that one statement changes
 
 
 def level(
@@ -51,19 +54,26 @@ def level(
         )
         copy.execute("SET session_replication_role = replica")
         with copy.transaction():
-            for one in found:
-                if one.kind != MISSING:
-                    table = by_name[one.table][1]
-                    where = matching(table, [one.key])
-                    acting.act(copy, table, sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
-            for one in found:
-                if one.kind != ONLY_THERE:
-                    _place(owner, copy, *by_name[one.table], one)
+            for name, keys in _batches([one for one in found if one.kind != MISSING]):
+                table = by_name[name][1]
+                where = matching(table, keys)
+                acting.act(copy, table, sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))
+            for name, keys in _batches([one for one in found if one.kind != ONLY_THERE]):
+                _insert(owner, copy, *by_name[name], keys)
         owner.execute("COMMIT")
     return len(found)
 
 
-def _place(owner: Connection, copy: Connection, source: Table, table: Table, one: Difference) -> None:
+def _batches(found: Sequence[Difference]) -> Iterator[tuple[str, list[Key]]]:
+    # They come table by table.
+    for name, group in groupby(found, lambda one: one.table):
+        keys = [one.key for one in group]
+        for start in range(0, len(keys), BATCH_ROWS):
+            yield name, keys[start : start + BATCH_ROWS]
+
+
+def _insert(owner: Connection, copy: Connection, source: Table, table: Table, keys: Sequence[Key]) -> None:
     columns = [column for column in table.columns if not column.generated]
-    (row,) = as_written(owner.execute(repairing.reading(source, columns, one.key)))
-    repairing.place(copy, table, columns, row, matching(table, [one.key]))
+    rows = as_written(owner.execute(repairing.reading(source, columns, keys)))
+    assert len(rows) == len(keys)
+    acting.act(copy, table, repairing.inserting(table, columns, rows))
