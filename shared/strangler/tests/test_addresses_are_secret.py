@@ -118,7 +118,7 @@ GOOD = {
     "GATEWAY": "http://127.0.0.1:1",
 }
 WORDS = {
-    **{verb: [verb, "shelf"] for verb in ("start", "verify", "switch", "reverse", "complete", "cancel")},
+    **{verb: [verb, "shelf"] for verb in ("start", "verify", "switch", "reverse", "resync", "complete", "cancel")},
     "secrets": ["secrets", "--to", "{folder}/secrets"],
     "render": ["render", "k8s", "--kind", "ingress", "--host", "h.example"],
     "rehearse": ["rehearse", "--clients", "1"],

@@ -10,7 +10,7 @@ from strangler.application.recovery import recover
 from strangler.application.status import status
 from strangler.application.switch import switch
 from strangler.domain.errors import ConfigurationError, PreflightError
-from yard import Yard, refused
+from yard import Yard, refused, routed
 
 OUTBOX = 'CREATE TABLE "yard_Outgoing" (id bigserial PRIMARY KEY, capability text NOT NULL)'
 OTHER = {"monolith": "service", "service": "monolith"}
@@ -54,7 +54,7 @@ def held(connection: Connection) -> bool:
 def switched(made: Yard, verb: str, *, timeout: float) -> bool:
     """Whether events are held when the command ends."""
     with made.working() as parts:
-        parts.ledger.agent_seen("test", {"crates": 10**6})
+        routed(parts)
         return switch(parts, verb, ready=lambda _: None, timeout=timeout, boundary=lambda _: None).events_held
 
 

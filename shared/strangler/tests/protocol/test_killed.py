@@ -9,7 +9,7 @@ from strangler.application.recovery import recover
 from strangler.application.switch import STEPS, switch
 from strangler.domain.phase import State
 from strangler.testing import Crashed
-from yard import Yard, contents, refused
+from yard import Yard, contents, refused, routed
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere"
 BOUNDARIES = [f"{moment}:{step.name}" for step in STEPS for moment in ("before", "after")]
@@ -26,7 +26,7 @@ def die(parts: Parts) -> None:
 
 def killed_at(made: Yard, verb: str, boundary: str) -> None:
     with made.working() as parts:
-        parts.ledger.agent_seen("test", {"crates": 10**6})
+        routed(parts)
 
         def kill(name: str) -> None:
             if name == boundary:
