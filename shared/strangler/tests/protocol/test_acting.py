@@ -88,6 +88,37 @@ def test_nothing_of_the_tables_owner_runs_with_the_tool_s_rights(written: Yard) 
     assert {who: what for who, what in caught(written).items() if who != "postgres"} == {"clerk": set(WHAT)}
 
 
+TAKEN = [
+    "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, clerk; GRANT TEMPORARY ON DATABASE {database} TO mover",
+    "REVOKE SET OPTION FOR clerk FROM mover",
+]
+
+
+@pytest.mark.parametrize("taken", TAKEN)
+def test_a_move_that_was_begun_without_these_rights_names_them(written: Yard, taken: str) -> None:
+    written.start()
+    with written.service() as there:
+        spoil(there, "DELETE FROM ticket WHERE id = 7")
+        spoil(there, """UPDATE "Crate" SET weight = 0""")
+        take = taken.format(database=written.databases[1]).encode()
+
+        there.execute(take)
+        with pytest.raises(PreflightError, match=r"cannot run as its owner clerk") as repairing:
+            written.verify(repair=True)
+        there.execute(repairing.value.remedy.encode())
+        assert written.verify(repair=True).differing == 0
+
+        there.execute(take)
+        with (
+            pytest.raises(PreflightError, match=r"cannot run as its owner clerk") as emptying,
+            written.working() as parts,
+        ):
+            cancel(parts)
+        there.execute(emptying.value.remedy.encode())
+        with written.working() as parts:
+            cancel(parts)
+
+
 def test_an_owner_as_whom_nothing_can_run_is_refused(clusters: tuple[Cluster, Cluster], owned: Yard) -> None:
     grant_all(owned)
     with owned.service() as connection:

@@ -54,6 +54,22 @@ def test_a_policy_that_filters_the_tool_is_named_before_anything_is_copied(owned
     assert owned.verify().differing == 0
 
 
+@pytest.mark.parametrize("alike", ["other side", "this side"])
+def test_a_move_with_a_policy_on_one_side_goes_on_once_both_are_alike(owned: Yard, alike: str) -> None:
+    grant_all(owned)
+    owned.start()
+    on(owned, "monolith", *FORCED[:1], *FORCED[2:])
+    assert "in the monolith only" in refusal(owned, owned.verify, RefusedError).message
+
+    if alike == "other side":
+        on(owned, "service", *FORCED[:1], *FORCED[2:])
+    else:
+        on(owned, "monolith", 'ALTER TABLE "Crate" DISABLE ROW LEVEL SECURITY')
+
+    assert owned.verify().differing == 0
+    owned.switch()
+
+
 def test_row_level_security_without_any_policy_shows_nothing(owned: Yard) -> None:
     grant_all(owned)
     on(owned, "monolith", *FORCED[:2])

@@ -32,6 +32,7 @@ DIGEST = """
 SELECT string_agg(concat_ws(' ', tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid)), chr(10) ORDER BY 1, 2)
 FROM (SELECT * FROM pg_trigger ORDER BY tgrelid::regclass::text, tgname) t WHERE starts_with(tgname, 'strangler_')
 """
+COMMENT = "SELECT obj_description('strangler'::regnamespace, 'pg_namespace')"
 
 
 def execute(made: Yard, side: str, *statements: str) -> None:
@@ -510,7 +511,10 @@ def test_what_was_given_or_made_in_the_schema_is_named_with_what_takes_it_back(m
                 connection.execute(statement.encode())
             found = moving.doctor()
             for _, message in GIVEN:
-                assert any(each.message.startswith(f"monolith: {message}") for each in found), message
+                who, has, what = message.partition(" has the right ")
+                begins = f"monolith: {who}{has}"
+                assert any(each.message.startswith(begins) and what in each.message for each in found), message
+            assert len([each for each in found if " has the right " in each.message]) == len(["PUBLIC", "visitor"])
             with pytest.raises(RefusedError, match="gate fences: "):
                 moving.switch()
 
@@ -521,6 +525,78 @@ def test_what_was_given_or_made_in_the_schema_is_named_with_what_takes_it_back(m
             moving.switch()
         finally:
             connection.execute("DROP OWNED BY visitor; DROP ROLE visitor")
+
+
+@pytest.fixture
+def visitor(ground: Yard) -> Iterator[str]:
+    """A role to which somebody gives rights."""
+    with ground.monolith() as connection:
+        connection.execute("CREATE ROLE visitor")
+    with ground.service() as connection:
+        connection.execute("CREATE ROLE visitor")
+    yield "visitor"
+    for side in SIDES:
+        with ground.side(side) as connection:
+            connection.execute("DROP OWNED BY visitor; DROP ROLE visitor")
+
+
+GENEROUS = [
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES",
+    "GRANT ALL ON SEQUENCES",
+    "GRANT EXECUTE ON FUNCTIONS",
+    "GRANT ALL ON SCHEMAS",
+]
+
+
+def test_what_default_privileges_give_away_is_taken_back_when_the_schema_is_made(ground: Yard, visitor: str) -> None:
+    for side in SIDES:
+        execute(ground, side, *(f"ALTER DEFAULT PRIVILEGES {each} TO {visitor}" for each in GENEROUS))
+
+    ground.start()
+
+    assert ground.doctor() == []
+    ground.verify()
+    ground.switch()
+
+
+def test_what_an_older_version_has_let_default_privileges_give_stops_no_move(moving: Yard, visitor: str) -> None:
+    for side in SIDES:
+        with moving.side(side) as connection:
+            noted = installed.read(connection.execute(COMMENT).fetchone()[0])  # type: ignore[index]
+            noted.pop("given", None)
+            older = " ".join(f"{name}={value}" for name, value in noted.items())
+            connection.execute(f"COMMENT ON SCHEMA strangler IS '{older}'".encode())
+            connection.execute(
+                f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA strangler TO {visitor};"
+                f"GRANT UPDATE (open) ON strangler.side TO {visitor} WITH GRANT OPTION;"
+                f"GRANT ALL ON ALL SEQUENCES IN SCHEMA strangler TO {visitor}".encode()
+            )
+
+    moving.switch()
+
+    assert moving.doctor() == []
+    for side in SIDES:
+        with moving.side(side) as connection:
+            held = "SELECT has_table_privilege('visitor', 'strangler.move', 'SELECT')"
+            assert side == "service" or connection.execute(held).fetchone() == (True,)
+
+
+def test_rights_on_all_of_the_schema_are_one_sentence_and_its_statements_take_them_back(
+    moving: Yard, visitor: str
+) -> None:
+    execute(
+        moving,
+        "monolith",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA strangler TO {visitor}",
+        f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA strangler TO {visitor} WITH GRANT OPTION",
+    )
+
+    (found,) = moving.doctor()
+
+    assert found.message.startswith("monolith: visitor has the right ")
+    execute(moving, "monolith", found.hint)
+    assert moving.doctor() == []
+    moving.switch()
 
 
 def test_a_table_that_was_dropped_from_a_publication_is_mended_as_the_hint_says(moving: Yard) -> None:

@@ -15,12 +15,16 @@ from psycopg import sql
 
 from strangler.adapters.postgres.catalog import Table
 from strangler.adapters.postgres.connection import Connection, describe, scalar
-from strangler.domain.errors import MoveError
+from strangler.domain.errors import MoveError, PreflightError
 
 # Whoever can do as he likes already, and this session's own role, may run anything in it.
 OWNER = """
 SELECT CASE WHEN NOT r.rolsuper AND r.rolname <> session_user THEN r.rolname::text END
 FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = %s
+"""
+MAY_ACT = """
+SELECT pg_has_role(session_user, %s, 'SET') AND has_database_privilege(%s, current_database(), 'TEMPORARY')
+   AND has_database_privilege(current_user, current_database(), 'TEMPORARY')
 """
 # What a write calls, by the trees of its expressions: only what is immutable and a superuser's is known to do nothing
 # else. The system's own are a superuser's, and some that are not immutable run any query that they are told.
@@ -89,6 +93,25 @@ def stranger(connection: Connection, table: Table) -> str | None:
     return owner
 
 
+def require(connection: Connection, table: Table) -> str | None:
+    """The same owner, once this session can run statements as him.
+
+    Raises:
+        PreflightError: naming the rights that are missing, of one of the two roles.
+    """
+    owner = stranger(connection, table)
+    if owner is not None and not scalar(connection, MAY_ACT, owner, owner):
+        mine, theirs = (sql.Identifier(one).as_string(connection) for one in (connection.info.user, owner))
+        database = sql.Identifier(connection.info.dbname).as_string(connection)
+        raise PreflightError(
+            f"what writes {table.name} cannot run as its owner {owner}, and would run with the tool's rights",
+            place=describe(connection.info.dsn),
+            remedy=f"GRANT {theirs} TO {mine} WITH SET TRUE; "
+            f"GRANT TEMPORARY ON DATABASE {database} TO {theirs}, {mine}",
+        )
+    return owner
+
+
 def runs_foreign(connection: Connection, table: Table) -> bool:
     """Whether a write of the table runs what its owner has written.
 
@@ -115,8 +138,11 @@ def act(connection: Connection, table: Table, statement: sql.Composed, *, asks: 
     """Runs a statement as the owner of the table that it is about; see the note "no way back".
 
     Returns the one text that it answers, where it ``asks``.
+
+    Raises:
+        PreflightError: see `require`; an older version has begun the move without these rights.
     """
-    owner = stranger(connection, table)
+    owner = require(connection, table)
     if owner is None:
         answered = connection.execute(statement)
         row = answered.fetchone() if asks else None
@@ -137,7 +163,7 @@ def act(connection: Connection, table: Table, statement: sql.Composed, *, asks: 
 
 def stage(connection: Connection, table: Table) -> sql.Composed:
     """A temporary table for rows of the transaction, whose columns are of types that only parse; its name."""
-    owner = stranger(connection, table)
+    owner = require(connection, table)
     assert owner is not None
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import psycopg
 from psycopg import sql
 
-from strangler.adapters.postgres import installed, owners
+from strangler.adapters.postgres import installed, owners, rights
 from strangler.adapters.postgres.connection import Connection, describe, scalar, script
 from strangler.adapters.postgres.locks import NOT_FREE, TRY_SECONDS
 from strangler.domain.errors import MoveError
@@ -21,6 +21,12 @@ from strangler.domain.errors import MoveError
 LOCK_MS = 200
 AT_ONCE_SECONDS = 0.02
 INSTALLED = "SELECT obj_description(to_regnamespace('strangler'), 'pg_namespace')"
+CREATORS = """
+SELECT DISTINCT format('REVOKE CREATE ON SCHEMA strangler FROM %s CASCADE',
+                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+FROM pg_namespace n, aclexplode(n.nspacl) a
+WHERE n.nspname = 'strangler' AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+"""
 # Another install was making the same thing.
 AT_ONCE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable)
 
@@ -32,12 +38,12 @@ def install(connection: Connection) -> None:
         MoveError: when the tables of the schema did not become free for a change.
         PreflightError: the schema, or something in it, is another's; nothing in it has been called or changed.
     """
-    _bring_up_to_date(connection, ("side", "rights"))
+    _bring_up_to_date(connection, ("side", "rights", "given"))
 
 
 def install_ledger(connection: Connection) -> None:
     """The same, and the ledger's tables beside it, in the monolith's database."""
-    _bring_up_to_date(connection, ("side", "ledger", "rights"))
+    _bring_up_to_date(connection, ("side", "ledger", "rights", "given"))
 
 
 def _bring_up_to_date(connection: Connection, scripts: Sequence[str]) -> None:
@@ -71,6 +77,9 @@ def _tried_again(connection: Connection, act: Callable[[], None]) -> None:
 def _make_room(connection: Connection) -> None:
     if scalar(connection, "SELECT to_regnamespace('strangler')") is None:
         connection.execute("CREATE SCHEMA strangler")
+        # Default privileges may have let others create in it; nobody sees it yet.
+        for (statement,) in connection.execute(CREATORS).fetchall():
+            connection.execute(statement.encode())
         # At once: every request asks whether there is a side here, and one that may not look would fail.
         connection.execute("GRANT USAGE ON SCHEMA strangler TO PUBLIC")
     connection.execute("CREATE TABLE IF NOT EXISTS strangler.installing ()")
@@ -84,6 +93,7 @@ def _run(connection: Connection, scripts: Sequence[str]) -> None:
         return
     for name in scripts:
         connection.execute(script(name).encode())
+    rights.take_back(connection)
     found = {name: value for name, value in _found(connection).items() if not name.startswith(installed.SCHEMA)}
     noted = {**found, **missing, **installed.notes(connection)}
     comment = " ".join(f"{name}={value}" for name, value in noted.items())

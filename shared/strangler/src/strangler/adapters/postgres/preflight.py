@@ -98,12 +98,6 @@ def rights(connection: Connection) -> None:
         )
 
 
-MAY_ACT = """
-SELECT pg_has_role(session_user, %s, 'SET') AND has_database_privilege(%s, current_database(), 'TEMPORARY')
-   AND has_database_privilege(current_user, current_database(), 'TEMPORARY')
-"""
-
-
 def tables(connection: Connection, found: Sequence[Table]) -> None:
     """Every table can be streamed and proved: it has a primary key and a usable replica identity, and is ours.
 
@@ -119,14 +113,7 @@ def tables(connection: Connection, found: Sequence[Table]) -> None:
                 place=describe(connection.info.dsn),
                 remedy="make it a member of the owner's role: a fence is a change of the table",
             )
-        owner = acting.stranger(connection, table)
-        if owner is not None and not scalar(connection, MAY_ACT, owner, owner):
-            raise PreflightError(
-                f"what writes {table.name} cannot run as its owner {owner}, and would run with the tool's rights",
-                place=describe(connection.info.dsn),
-                remedy=f"GRANT {owner} TO {connection.info.user} WITH SET TRUE; "
-                f"GRANT TEMPORARY ON DATABASE {connection.info.dbname} TO {owner}, {connection.info.user}",
-            )
+        acting.require(connection, table)
 
 
 def _fit(table: Table, place: str) -> None:

@@ -4,37 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from strangler.adapters.postgres.connection import Connection
+from strangler.adapters.postgres.connection import Connection, script
 
-# Whoever owns tables may have them swept; an agent says what its gateway has live; all may read whose a table is.
 BESIDES = """
 WITH place AS (SELECT oid FROM pg_namespace WHERE nspname = 'strangler'),
-safe AS (SELECT oid FROM pg_roles WHERE rolsuper OR rolname = current_user),
-sweeping AS (
-    SELECT DISTINCT relowner AS oid FROM pg_class
-    WHERE relkind IN ('r', 'p') AND relnamespace NOT IN (SELECT oid FROM place)
-),
-relation AS (SELECT c.* FROM pg_class c JOIN place ON c.relnamespace = place.oid WHERE c.relkind IN ('r', 'S')),
-given AS (
-    SELECT concat(a.privilege_type, ' ON ', CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' END, c.oid::regclass) AS what,
-           c.relname AS name, a.*, c.relowner AS owner
-    FROM relation c, aclexplode(c.relacl) a
-    UNION ALL
-    SELECT format('%s (%I) ON %s', a.privilege_type, t.attname, c.oid::regclass), c.relname, a.*, c.relowner
-    FROM relation c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
-    UNION ALL
-    SELECT 'EXECUTE ON FUNCTION ' || p.oid::regprocedure, p.proname, a.*, p.proowner
-    FROM pg_proc p JOIN place ON p.pronamespace = place.oid,
-         aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-)
-SELECT format('%s has the right %s', who, what), format('REVOKE %s FROM %s', what, who)
-FROM given, LATERAL (SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS who) w
-WHERE grantee <> owner AND grantee NOT IN (SELECT oid FROM safe)
-  AND NOT (grantee <> 0 AND privilege_type = 'SELECT')
-  AND NOT (grantee = 0 AND privilege_type = 'SELECT' AND name IN ('side', 'marker', 'swept'))
-  AND NOT (grantee = 0 AND privilege_type = 'EXECUTE' AND name = 'note_use')
-  AND NOT (name IN ('orphan', 'swept', 'queue_orphan') AND grantee IN (SELECT oid FROM sweeping))
-  AND NOT (name = 'gateway' AND grantee = (SELECT oid FROM pg_roles WHERE rolname = 'strangler_agent'))
+relation AS (SELECT c.* FROM pg_class c JOIN place ON c.relnamespace = place.oid WHERE c.relkind IN ('r', 'S'))
+SELECT * FROM (GIVEN) given
 UNION ALL
 SELECT format('%s does not tell who waits for it that it has changed', c.oid::regclass),
        format('ALTER TABLE %s ENABLE TRIGGER strangler_tell, or `strangler verify` where it is gone', c.oid::regclass)
@@ -63,4 +38,10 @@ FROM relation c WHERE c.relpersistence = 'u' AND c.relkind = 'r'
 
 def besides(connection: Connection) -> Iterator[tuple[str, str]]:
     """What somebody has given, taken or made there by hand, and the statement that takes it back."""
-    yield from connection.execute(BESIDES).fetchall()
+    yield from connection.execute(BESIDES.replace("GIVEN", script("given")).encode()).fetchall()
+
+
+def take_back(connection: Connection) -> None:
+    """What default privileges have given away with whatever an install has made."""
+    for _, statement in connection.execute(script("given").encode()).fetchall():
+        connection.execute(statement.encode())
