@@ -162,6 +162,22 @@ def test_a_database_made_from_a_template_is_another_place(moving: Yard) -> None:
     moving.switch()
 
 
+def test_a_ledger_is_the_same_after_an_upgrade_once_that_is_said(moving: Yard) -> None:
+    before = state(moving)
+    with moving.monolith() as here:
+        # As pg_upgrade leaves it: the server has another identifier, the database its number.
+        here.execute("UPDATE strangler.ledger SET place = '1/' || split_part(place, '/', 2)")
+        with pytest.raises(RefusedError, match="was made in another database") as refusal:
+            patrolled(moving)
+        statement = re.search(r"SELECT strangler.ledger_upgraded\(\)", refusal.value.remedy)
+        assert statement is not None
+        here.execute(statement[0].encode())
+    patrolled(moving)
+    assert state(moving) == before
+    assert moving.doctor() == []
+    moving.switch()
+
+
 def without_names(made: Yard) -> None:
     """As an older version of the tool has left it."""
     for side in ("monolith", "service"):

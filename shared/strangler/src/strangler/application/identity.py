@@ -19,11 +19,15 @@ from strangler.domain.project import MONOLITH, SERVICE
 ADOPT_SECONDS = 3.0
 # The move of a side that an older version of the tool has named no ledger in is told by what arrives there.
 SENDERS = {
+    State.STARTING: MONOLITH,
     State.MOVING: MONOLITH,
     State.SWITCHING: MONOLITH,
     State.SETTLING: MONOLITH,
     State.COMPLETED: SERVICE,
+    State.CANCELLING: MONOLITH,
 }
+# In these it may have no stream yet, or no longer.
+UNSTREAMED = frozenset({State.STARTING, State.CANCELLING})
 
 
 def require(parts: Parts, move: Move | None) -> None:
@@ -74,7 +78,8 @@ def _compare(parts: Parts, move: Move | None, identity: Identity, rows: dict[str
                 "this ledger was made in another database: it has been copied, or put back from a backup, and nothing "
                 f"is done by it ({identity.place})",
                 "where it is a copy: give its strangler.toml databases of its own; then, or where it is the one that "
-                "goes on: SELECT strangler.claim_ledger() in that database",
+                "goes on: SELECT strangler.claim_ledger() in that database; where it is no copy, but its server has "
+                "been through pg_upgrade: SELECT strangler.ledger_upgraded()",
                 unproven=False,
             )
         ]
@@ -84,15 +89,16 @@ def _compare(parts: Parts, move: Move | None, identity: Identity, rows: dict[str
             continue
         whose = f"the ledger {row.ledger}" if row.ledger else "no ledger by name"
         ask = (
-            "see first whose it is: another environment's must keep it; where that ledger is gone for good"
+            "see first whose it is: another environment's must keep it; where that ledger is gone for good, "
             if row.ledger
-            else f"`strangler serve` names it once the {_direction(move)} stream runs; where none will"
+            else f"`strangler serve` names it once the {_direction(move)} stream runs; where none will, and it is this "
+            "one's: ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS ledger uuid; "
         )
         found.append(
             Deviation(
                 name,
                 f"the row of {parts.name} is that of {whose}, and this one is {identity.id}: nothing is done there",
-                f"{ask}, UPDATE strangler.side SET ledger = '{identity.id}' "  # noqa: S608  for somebody to read
+                f"{ask}UPDATE strangler.side SET ledger = '{identity.id}' "  # noqa: S608  for somebody to read
                 f"WHERE capability = '{parts.name}' in the {name}'s database",
                 unproven=False,
             )
@@ -101,19 +107,30 @@ def _compare(parts: Parts, move: Move | None, identity: Identity, rows: dict[str
 
 
 def _adopted(parts: Parts, move: Move | None, identity: Identity, rows: dict[str, SideRow]) -> bool:
-    """Names the ledger in rows of an older version: the own database's, and one to which a marker of ours gets through.
-
-    A copy of a ledger has no stream to another's service.
-    """
+    """Names the ledger in rows of an older version: the own database's, and the service's where it shows to be ours."""
     unnamed = [name for name, row in rows.items() if row.ledger is None]
     if MONOLITH in unnamed:
         parts.monolith.adopt(identity.id)
-    if SERVICE in unnamed and move is not None and move.state in SENDERS and not _ended(parts, move):
-        frm = SENDERS[move.state]
-        runs = any(each.active and each.direction == direction_from(frm) for each in parts.replication.streams())
-        if runs and parts.replication.settle(frm, within=ADOPT_SECONDS):
-            parts.service.adopt(identity.id)
+    if SERVICE in unnamed and move is not None and _reached(parts, move):
+        # That version's schema has no room for the name. Not before: nothing is changed in what may be another's.
+        parts.replication.install()
+        parts.service.adopt(identity.id)
     return bool(unnamed)
+
+
+def _reached(parts: Parts, move: Move) -> bool:
+    """Whether the service's side is this ledger's: a marker gets through to it, or a start of ours has left it so.
+
+    A copy of a ledger has no stream to another's service. One that was taken in the midst of a start can take the
+    place of that start: it finds a closed side, which nothing streams to, and a copy that is made anew in any case.
+    """
+    if move.state not in SENDERS or _ended(parts, move):
+        return False
+    frm = SENDERS[move.state]
+    runs = any(each.active and each.direction == direction_from(frm) for each in parts.replication.streams())
+    if runs and parts.replication.settle(frm, within=ADOPT_SECONDS):
+        return True
+    return move.state in UNSTREAMED and parts.replication.left_by_start(epoch=move.epoch)
 
 
 def _direction(move: Move | None) -> str:

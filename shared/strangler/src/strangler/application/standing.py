@@ -20,6 +20,10 @@ def look(parts: Parts, move: Move) -> list[Deviation]:
     # Nothing that could be said of another's streams may be done about them.
     if foreign := identity.look(parts, move):
         return foreign
+    return _deviations(parts, move)
+
+
+def _deviations(parts: Parts, move: Move) -> list[Deviation]:
     if _streams(parts, move):
         return parts.replication.deviations(completed=move.state is State.COMPLETED)
     if move.state in {State.STARTING, State.COMPLETED}:
@@ -34,7 +38,7 @@ def put_right(parts: Parts, move: Move) -> list[str]:
     """
     if not _streams(parts, move):
         return relieve(parts, move)
-    found = look(parts, move)
+    found = _deviations(parts, move)  # whose the sides are, `recover` has asked
     # Before anything is turned right: a process that ends in between must not leave a proof that nobody doubts.
     done = _doubt(parts, move, found)
     if any(each.mendable for each in found):

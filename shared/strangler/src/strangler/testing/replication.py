@@ -78,6 +78,10 @@ class MemoryReplication:
     def filters(self) -> list[str]:
         return self.filtering
 
+    def left_by_start(self, *, epoch: int) -> bool:
+        row = self._world.databases[SERVICE].row
+        return row is not None and not row.open and row.epoch <= epoch and not self.running[FORWARD].exists
+
     def clear(self, *, epoch: int) -> None:
         self._call("clear")
         database = self._world.databases[SERVICE]

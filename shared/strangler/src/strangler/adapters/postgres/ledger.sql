@@ -36,6 +36,12 @@ BEGIN
     RETURN new;
 END $$;
 
+-- The same ledger where the same database is elsewhere now: after pg_upgrade, by hand. Never in a copy: both would act.
+CREATE OR REPLACE FUNCTION strangler.ledger_upgraded() RETURNS uuid LANGUAGE sql
+SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE strangler.ledger SET place = strangler.place() RETURNING id
+$$;
+
 CREATE TABLE IF NOT EXISTS strangler.history (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),

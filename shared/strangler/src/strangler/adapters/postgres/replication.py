@@ -43,6 +43,13 @@ from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
 from strangler.ports.replication import Progress, Proof
 
 SETTLE_SECONDS = 30.0
+# A stream by whatever name: another's is called otherwise.
+LEFT_BY_START = """
+SELECT EXISTS (
+    SELECT FROM strangler.side s WHERE capability = %s AND NOT open AND epoch <= %s AND peer_url = %s
+    AND NOT EXISTS (SELECT FROM pg_subscription_rel r JOIN unnest(s.tables) t ON r.srrelid = to_regclass(t))
+)
+"""
 
 
 class PostgresReplication:
@@ -226,6 +233,11 @@ class PostgresReplication:
                 ledger=ledger,
             )
         self._name_sequences()
+
+    def left_by_start(self, *, epoch: int) -> bool:
+        """Whether the service's row is as a start of this project leaves it: closed, and nothing streams to it yet."""
+        values = (self.capability.name, epoch, self.urls[MONOLITH])
+        return bool(scalar(self.session(SERVICE), LEFT_BY_START, *values))
 
     def clear(self, *, epoch: int) -> None:
         """Removes both streams and empties the copy: a rerun takes a new slot and a new snapshot.
