@@ -57,6 +57,8 @@ SUITES: Mapping[str, Suite] = {
 # Those that take longest first, so that both lanes end at about the same time.
 EVERYDAY = ("protocol", "chassis", "strangler", "contract", "monolith", "orders", "products", "users", "manifests")
 LANES = 2
+# So that each run says where its time goes.
+SLOWEST = ("--durations=15", "--durations-min=5")
 OUTCOMES = ("passed", "failed", "skipped")
 # No test kills this server, so nothing needs to outlive it.
 FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
@@ -118,7 +120,7 @@ def run(name: str, extra: Sequence[str], *, keep: bool) -> Outcome:
     suite, began = SUITES[name], time.monotonic()
     with tempfile.TemporaryDirectory() as folder, _database(suite) as environment:
         report, said = Path(folder) / "report.xml", Path(folder) / "output"
-        command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *suite.arguments, *extra]
+        command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *SLOWEST, *suite.arguments, *extra]
         with said.open("wb") as output:
             code = subprocess.run(
                 command,
