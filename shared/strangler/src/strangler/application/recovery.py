@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from strangler.application import identity
 from strangler.application.sides import Parts
-from strangler.domain.errors import MoveError
+from strangler.domain.errors import MoveError, RefusedError
 from strangler.domain.move import Move, other
-from strangler.domain.phase import State
+from strangler.domain.phase import NEXT, State
 from strangler.steps import unwinding
 from strangler.steps.release_events import release
 from strangler.steps.step import Boundary
@@ -37,6 +37,24 @@ def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
     if move.state in {State.MOVING, State.COMPLETED}:
         return (_reconcile(parts, move) if move.state is State.MOVING else None) or _release_events(parts, move)
     return None
+
+
+def require_copy(parts: Parts, *, verb: str) -> Move:
+    """The move, brought to rest, for a ``verb`` that needs its copy; the caller holds its lock.
+
+    Raises:
+        RefusedError: there is no copy, or see `recover`.
+    """
+    recover(parts)
+    move = parts.ledger.move(parts.name)
+    dropped = move is not None and move.state is State.COMPLETED and parts.replication.dropped()
+    if move is None or move.state not in {State.MOVING, State.COMPLETED} or dropped:
+        raise RefusedError(
+            f"there is no copy to {verb}",
+            place=parts.name,
+            remedy=NEXT[move.state if move else None].format(capability=parts.name),
+        )
+    return move
 
 
 def _finish(parts: Parts, move: Move) -> str:

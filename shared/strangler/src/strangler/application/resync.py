@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from strangler.application import standing
 from strangler.application.gates import FILTERED
-from strangler.application.recovery import recover
+from strangler.application.recovery import require_copy
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
-from strangler.domain.phase import NEXT, State
+from strangler.domain.phase import State
 from strangler.ports.replication import Progress
 
 
@@ -32,15 +32,7 @@ def resync(parts: Parts, *, progress: Progress) -> Resynced:
     """
     began = time.monotonic()
     with parts.ledger.coordinating(parts.name):
-        recover(parts)
-        move = parts.ledger.move(parts.name)
-        dropped = move is not None and move.state is State.COMPLETED and parts.replication.dropped()
-        if move is None or move.state not in {State.MOVING, State.COMPLETED} or dropped:
-            raise RefusedError(
-                "there is no copy to resync",
-                place=parts.name,
-                remedy=NEXT[move.state if move else None].format(capability=parts.name),
-            )
+        move = require_copy(parts, verb="resync")
         lost = parts.replication.lost(completed=move.state is State.COMPLETED)
         if not lost:
             raise RefusedError(

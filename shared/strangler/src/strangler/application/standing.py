@@ -54,7 +54,7 @@ def doubt(parts: Parts, move: Move) -> bool:
 
     Returns whether anything is not as it should be.
     """
-    found = look(parts, move)
+    found = _deviations(parts, move)  # whose the sides are, `recover` has asked
     return bool(_doubt(parts, move, found) or found)
 
 

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 
 from strangler.application import standing
 from strangler.application.gates import FILTERED
-from strangler.application.recovery import recover
+from strangler.application.recovery import require_copy
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
-from strangler.domain.phase import NEXT, State
 from strangler.ports.replication import Progress
 
 
@@ -36,15 +35,7 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
     """
     began = time.monotonic()
     with parts.ledger.coordinating(parts.name):
-        recover(parts)
-        move = parts.ledger.move(parts.name)
-        dropped = move is not None and move.state is State.COMPLETED and parts.replication.dropped()
-        if move is None or move.state not in {State.MOVING, State.COMPLETED} or dropped:
-            raise RefusedError(
-                "there is no copy to verify",
-                place=parts.name,
-                remedy=NEXT[move.state if move else None].format(capability=parts.name),
-            )
+        move = require_copy(parts, verb="verify")
         filters = parts.replication.filters()
         if filters:
             raise RefusedError(
