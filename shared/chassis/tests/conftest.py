@@ -6,7 +6,8 @@ from pathlib import Path
 import broker_node
 import postgres_node
 import pytest
-from chassis import ownership
+from chassis import fence, ownership
+from chassis.holding import Holding
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
@@ -41,6 +42,14 @@ def service_key(tmp_path: Path, settings) -> Path:
     path.write_bytes(pem(Ed25519PrivateKey.generate()))
     settings.SERVICE_KEY_FILE = str(path)
     return path
+
+
+@pytest.fixture
+def holding(monkeypatch: pytest.MonkeyPatch) -> Holding:
+    """Those who wait in the middleware that the test makes."""
+    found = Holding()
+    monkeypatch.setattr(fence, "Holding", lambda: found)
+    return found
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from chassis import fence, ownership
+from chassis import ownership
 from chassis.holding import Holding
 from django.db import connection, connections
 from django.http import HttpResponse
@@ -44,14 +44,6 @@ def side(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch,
     found = Side(peer.url)
     yield found
     found.remove()
-
-
-@pytest.fixture
-def holding(monkeypatch: pytest.MonkeyPatch) -> Holding:
-    """Those who wait in the middleware through which `ask` sends."""
-    found = Holding()
-    monkeypatch.setattr(fence, "Holding", lambda: found)
-    return found
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chassis import fence, ownership
+from chassis import ownership
 from chassis.holding import Holding
 from django.db import connection
 from django.test import override_settings
@@ -31,13 +31,6 @@ REQUESTS, AGAIN = 200, 15
 ADMISSION, FENCE = "chassis.admission.AdmissionMiddleware", "chassis.fence.FenceMiddleware"
 
 Answer = tuple[int, Any]
-
-
-@pytest.fixture
-def holding(monkeypatch: pytest.MonkeyPatch) -> Holding:
-    found = Holding()
-    monkeypatch.setattr(fence, "Holding", lambda: found)
-    return found
 
 
 @pytest.fixture

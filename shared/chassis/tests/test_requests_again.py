@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from chassis import fence, ownership
+from chassis import ownership
 from chassis.holding import Holding
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -106,13 +106,6 @@ WRITING = {name: raw for name, raw in REQUESTS.items() if raw.startswith(b"POST"
 
 def each(requests: dict[str, bytes]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("raw", requests.values(), ids=requests.keys())
-
-
-@pytest.fixture
-def holding(monkeypatch: pytest.MonkeyPatch) -> Holding:
-    found = Holding()
-    monkeypatch.setattr(fence, "Holding", lambda: found)
-    return found
 
 
 @pytest.fixture
