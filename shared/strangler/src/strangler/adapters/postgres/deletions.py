@@ -30,11 +30,8 @@ def argument(columns: Sequence[str]) -> str:
     return columns[0] if len(columns) == 1 else ""
 
 
-def queue(connection: Connection, capability: str, table: Table) -> None:
-    """Makes the table's trigger, if the side's row has columns for it; in place of another of its name."""
-    columns = noted(connection, capability).get(table.qualified)
-    if columns is None:
-        return
+def queue(connection: Connection, capability: str, table: Table, columns: Sequence[str]) -> None:
+    """Makes the trigger of a table for which the side's row has these columns; in place of another of its name."""
     name = sql.Identifier(names.ORPHAN)
     arguments = map(sql.Literal, (capability, argument(columns), table.name))
     connection.execute(

@@ -52,8 +52,9 @@ def raise_fences(
         for table in tables:
             create(connection, table, capability)
         deletions.note(connection, capability, tables, keys or {})
-        for table in tables:
-            deletions.queue(connection, capability, table)
+        queued = deletions.noted(connection, capability)
+        for table in (table for table in tables if table.qualified in queued):
+            deletions.queue(connection, capability, table, queued[table.qualified])
         connection.execute("SELECT strangler.turn_fences(%s, %s)", (capability, opened))
 
 

@@ -134,7 +134,8 @@ def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool
         fences.create(connection, table, state.capability)
         connection.execute("SELECT strangler.turn_fence(%s, %s)", (table.qualified, state.opened))
         _turn_others(connection, table)
-        deletions.queue(connection, state.capability, table)
+        if table.qualified in queued:
+            deletions.queue(connection, state.capability, table, queued[table.qualified])
     return True
 
 
@@ -142,10 +143,11 @@ def _turn_others(connection: Connection, table: Table) -> None:
     """The queue of deletions; and what is one more is disabled: to drop it would have to wait for every reader, too."""
     present = connection.execute(OURS, (table.oid,)).fetchall()
     queues = [name for name, _, _ in present if name.startswith(names.ORPHAN)]
-    for name in [name for name, function, _ in present if function == names.QUEUEING and not queues][:1]:
+    renamed = None if queues else next((name for name, called, _ in present if called == names.QUEUEING), None)
+    if renamed is not None:
         connection.execute(
             sql.SQL("ALTER TRIGGER {} ON {} RENAME TO {}").format(
-                sql.Identifier(name), table.sql(), sql.Identifier(names.ORPHAN)
+                sql.Identifier(renamed), table.sql(), sql.Identifier(names.ORPHAN)
             )
         )
         present, queues = connection.execute(OURS, (table.oid,)).fetchall(), [names.ORPHAN]
