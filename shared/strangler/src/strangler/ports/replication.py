@@ -30,7 +30,8 @@ class Proof:
 
 
 class Replication(Protocol):
-    """Both databases of one capability; see ``adapters.postgres.replication`` for what each call promises."""
+    """Both databases of one capability; what each call promises is said in ``adapters.postgres.replication``, and in
+    ``adapters.postgres.inspection`` for what only looks."""
 
     def preflight(self, *, rerun: bool) -> list[str]: ...
     def install(self) -> None: ...

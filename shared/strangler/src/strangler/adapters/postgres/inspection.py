@@ -1,0 +1,289 @@
+"""What both databases of one capability are, beside what a move needs them to be; and what of it is put right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from strangler.adapters.postgres import (
+    addresses,
+    catalog,
+    comparing,
+    copying,
+    deletions,
+    mending,
+    numbering,
+    preflight,
+    probing,
+    readers,
+    references,
+    rules,
+    sentinels,
+    sequences,
+    standing,
+    surroundings,
+)
+from strangler.adapters.postgres.catalog import Table
+from strangler.adapters.postgres.connection import describe, scalar
+from strangler.adapters.postgres.ends import Ends
+from strangler.adapters.postgres.outbox import Outbox
+from strangler.adapters.postgres.references import Pointer
+from strangler.domain.errors import ConfigurationError, PreflightError
+from strangler.domain.move import Deviation
+from strangler.domain.project import MONOLITH, SERVICE
+
+# A stream by whatever name: another's is called otherwise.
+LEFT_BY_START = """
+SELECT EXISTS (
+    SELECT FROM strangler.side s WHERE capability = %s AND NOT open AND epoch <= %s AND peer_url = %s
+    AND NOT EXISTS (SELECT FROM pg_subscription_rel r JOIN unnest(s.tables) t ON r.srrelid = to_regclass(t))
+)
+"""
+
+
+class Inspection(Ends):
+    """Changes no row of a moved table: fences, notes and addresses alone."""
+
+    def drift(self) -> list[str]:
+        """What is unequal between the two sides' tables."""
+        here, there = self.tables(MONOLITH), self.tables(SERVICE)
+        both = self._rules(here, there)
+        # While rows are copied, unique keys and exclusions are off the copy; they are compared when they are back.
+        whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
+        return catalog.differences(here, there) + comparing.differences(*both, uniques=whole)
+
+    def misnumbered(self, owner: str) -> list[str]:
+        """What would go wrong with numbers if the side that is not ``owner`` took over now."""
+        peer = SERVICE if owner == MONOLITH else MONOLITH
+        here, tables = self.session(owner), self.tables(owner)
+        found = sequences.asked(here, self.project, self.capability, tables)
+        if owner == MONOLITH:
+            found += [f"nothing says where {name} belongs" for name in sequences.unplaced(here, self.project)]
+            found += sequences.shared(here, self.capability, tables)
+        lacking = sequences.lacking(self.session(peer), self.capability)
+        found += [f"there is no sequence {name} in the {peer}" for name in lacking]
+        ours, theirs = (
+            sequences.read(self.session(side), self.tables(side), self.capability.sequences) for side in (owner, peer)
+        )
+        return found + numbering.misfits(self.session(owner), ours, self.session(peer), theirs)
+
+    def deviations(self, *, completed: bool) -> list[Deviation]:
+        """What is not as the sides' rows say: fences, their functions, publications, slots and subscriptions.
+
+        Once ``completed``, no stream goes to the service.
+        """
+        forward = None if completed else self.forward.subscribed_as(self.session(SERVICE)) or self.forward.name
+        reverse = self.reverse.subscribed_as(self.session(MONOLITH)) or self.reverse.name
+        return [
+            *standing.look(self.session(MONOLITH), self._expected(MONOLITH, leaving=forward, coming=reverse)),
+            *standing.look(self.session(SERVICE), self._expected(SERVICE, leaving=reverse, coming=forward)),
+            *self._unqueued(),
+        ]
+
+    def set_right(self, found: Sequence[Deviation], *, owner: str, epoch: int) -> list[str]:
+        """Turns right what can be, on each side that is what the ledger says of it; returns what was done."""
+        done = []
+        for side in (MONOLITH, SERVICE):
+            marks = [each.mark for each in found if each.side == side and each.mendable]
+            if marks:
+                connection = self.session(side)
+                if side == MONOLITH:
+                    done += self._queue_more()
+                state = mending.State(self.capability.name, opened=side == owner, epoch=epoch)
+                tables = self._present(side)
+                done += [f"{each} in the {side}" for each in mending.mend(connection, state, marks, tables)]
+        return done
+
+    def obstacles(self) -> list[str]:
+        """What has come to stand at a moved table since the move began, and what to do about it."""
+        ours = [*self.forward.known_as, *self.reverse.known_as]
+        return [
+            f"{message} ({side}): {remedy}"
+            for side in (MONOLITH, SERVICE)
+            for message, remedy in surroundings.obstacles(self.session(side), self.tables(side), ours=ours)
+        ]
+
+    def filters(self) -> list[str]:
+        """What shows the tool, or lets a stream write, less than there is: policies, rules, missing rights."""
+        return [
+            f"in the {side} {one}"
+            for side in (MONOLITH, SERVICE)
+            for one in readers.filters(self.session(side), self.tables(side))
+        ]
+
+    def preflight(self, *, rerun: bool) -> list[str]:
+        """Everything that can be known before anything is changed; returns warnings.
+
+        Raises:
+            ConfigurationError, PreflightError: see ``adapters.postgres.preflight``.
+        """
+        monolith, service = self.session(MONOLITH), self.session(SERVICE)
+        preflight.every_table_placed(monolith, self.project)
+        for connection in (monolith, service):
+            preflight.server(connection, [name for stream in (self.forward, self.reverse) for name in stream.known_as])
+        self.forward.require_free(monolith)
+        self.reverse.require_free(service)
+        here, there = self.tables(MONOLITH), self.tables(SERVICE)
+        preflight.tables(monolith, here)
+        preflight.tables(service, there)
+        readers.fit(monolith, here, self.capability.tables, database=self.project.ledger)
+        readers.fit(service, there, self.capability.tables, database=self.capability.database)
+        for connection, tables in ((monolith, here), (service, there)):
+            probing.writable_when_published(connection, tables)
+        for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
+            if table := self.project.databases[database].outbox:
+                Outbox(database, table).require(connection)
+        warnings = preflight.seams(monolith, self.capability, here)
+        ours = [*self.forward.known_as, *self.reverse.known_as]
+        warnings += surroundings.fit(monolith, here, ours=ours)
+        surroundings.fit(service, there, ours=ours)
+        warnings += surroundings.rows_fit(monolith, here)
+        warnings += [one.describe() for one in self._pointers() if not one.constrained]
+        self._look_at_sequences()
+        if not rerun:
+            preflight.target_empty(service, there)
+        for stream, sender, receiver in ((self.forward, monolith, service), (self.reverse, service, monolith)):
+            with preflight.announced(sender, stream.name):
+                preflight.reachable(receiver, stream.publisher, stream.name)
+        return warnings + comparing.notes(*self._rules(here, there))
+
+    def left_by_start(self, *, epoch: int) -> bool:
+        """Whether the service's row is as a start of this project leaves it: closed, and nothing streams to it yet."""
+        values = (self.capability.name, epoch, self.urls[MONOLITH])
+        return bool(scalar(self.session(SERVICE), LEFT_BY_START, *values))
+
+    def lost(self, *, completed: bool) -> list[str]:
+        """The directions that cannot go on: slot, publication or subscription is gone, or the slot was invalidated."""
+        return [
+            stream.direction
+            for stream, sender, receiver in self._ends(completed=completed)
+            if stream.broken(self.session(sender), self.session(receiver))
+        ]
+
+    def sentinels(self, known: Mapping[str, str], *, completed: bool) -> tuple[dict[str, str], list[str]]:
+        """Looks at each stream by `adapters.postgres.sentinels`; what to give it the next time, and what was found."""
+        kept, passed = {}, []
+        for stream, sender, receiver in self._ends(completed=completed):
+            mark, over = sentinels.look(
+                stream, self.session(sender), self.session(receiver), known.get(stream.direction)
+            )
+            if mark is not None:
+                kept[stream.direction] = mark
+            if over:
+                passed.append(
+                    f"the {stream.direction} stream has passed over what was written while it stood still: "
+                    "its slot or origin was moved, or made anew"
+                )
+        return kept, passed
+
+    def readdress(self) -> list[str]:
+        """Brings the addresses, routes and references that the move has written down to what is configured now.
+
+        Returns what was changed.
+
+        Raises:
+            PreflightError: one server cannot reach the other at its present address.
+        """
+        changed = []
+        for stream, sender, receiver in ((self.forward, MONOLITH, SERVICE), (self.reverse, SERVICE, MONOLITH)):
+            first = stream.direction not in self._looked_at
+            if addresses.lead_to_publisher(self.session(receiver), self.session(sender), stream, first=first):
+                changed.append(f"the {stream.direction} stream now comes from {describe(stream.publisher)}")
+            self._looked_at.add(stream.direction)
+        for side, peer in ((MONOLITH, SERVICE), (SERVICE, MONOLITH)):
+            known = addresses.Known(self.capability.name, self.urls[peer], self._routes())
+            if addresses.lead_to_peer(self.session(side), known):
+                changed.append(f"the {side} now knows the {peer} at {known.peer_url}, and the present routes")
+        if "keys" not in self._looked_at:
+            self._looked_at.add("keys")
+            changed += self._queue_more()
+        return changed + [f"the {side} now knows the present sequences" for side in self._name_sequences()]
+
+    def orphans(self) -> dict[str, int]:
+        """Deletions that came by the stream: how many wait for their clean-up, have failed, and are done."""
+        return deletions.waiting(self.session(MONOLITH), self.capability.name)
+
+    def seams(self) -> list[str]:
+        """What in the monolith still points into the capability."""
+        if self.dropped():
+            return []
+        into = catalog.references_into(self.session(MONOLITH), self.tables(MONOLITH))
+        return [f"{key.table}.{key.column}" for key in into]
+
+    def stopped(self, owner: str, *, epoch: int, ended: bool) -> list[Deviation]:
+        """Fences that refuse the owner's own writes; all that is compared while there are no streams."""
+        state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
+        return [
+            Deviation(
+                owner,
+                f"fences of {table}: {', '.join(fences)} would refuse every write",
+                "`strangler serve` turns them right within seconds; see the log of who runs ALTER TABLE … TRIGGER",
+                mendable=True,
+                unproven=False,
+                mark=table,
+            )
+            for table, fences in mending.firing(self.session(owner), state).items()
+        ]
+
+    def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
+        """Has them refuse no more, if the side is open at ``epoch``; may be called beside a coordinator."""
+        state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
+        return [f"{each} in the {owner}" for each in mending.relieve(self.session(owner), state)]
+
+    def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[rules.Database, rules.Database]:
+        return rules.read(self.session(MONOLITH), here), rules.read(self.session(SERVICE), there)
+
+    def _look_at_sequences(self) -> None:
+        monolith, service = self.session(MONOLITH), self.session(SERVICE)
+        for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
+            sequences.present(connection, self.capability, database=database)
+        sequences.every_sequence_placed(monolith, self.project)
+        sequences.own(monolith, self.project, self.capability, self.tables(MONOLITH))
+        misfits = self.misnumbered(MONOLITH)
+        if misfits:
+            raise PreflightError(
+                "numbers could not go on in the service:" + "".join(f"\n    {each}" for each in misfits),
+                place=describe(self.dsns[SERVICE]),
+                remedy="make the sequences there what they are in the monolith (ALTER SEQUENCE)",
+            )
+
+    def _name_sequences(self) -> list[str]:
+        """Both sides' rows know the sequences that the configuration names; the sides that knew others."""
+        return [side for side in (MONOLITH, SERVICE) if sequences.name_in_side(self.session(side), self.capability)]
+
+    def _expected(self, side: str, *, leaving: str | None, coming: str | None) -> standing.Expected:
+        return standing.Expected(
+            capability=self.capability.name,
+            side=side,
+            tables=self.capability.tables,
+            publication=leaving,
+            subscription=coming,
+        )
+
+    def _routes(self) -> list[dict[str, object]]:
+        return [{"methods": sorted(route.methods), "pattern": route.pattern} for route in self.capability.routes]
+
+    def _pointers(self) -> list[Pointer]:
+        return references.pointers(self.session(MONOLITH), self.project, self.capability, self.tables(MONOLITH))
+
+    def _unqueued(self) -> list[Deviation]:
+        connection = self.session(MONOLITH)
+        print_of_it = deletions.fingerprint(connection, self.capability.name)
+        if print_of_it == self._queued:
+            return []
+        found = deletions.unqueued(connection, self.project, self.capability, self._present(MONOLITH))
+        self._queued = "" if found else print_of_it
+        return found
+
+    def _queue_more(self) -> list[str]:
+        tables = self._present(MONOLITH)
+        if not tables:
+            return []
+        try:
+            pointers = references.pointers(self.session(MONOLITH), self.project, self.capability, tables)
+        except ConfigurationError:
+            return []  # `deviations` names it; fences do not wait for its cure
+        keys = references.keys(pointers, tables)
+        return deletions.note(self.session(MONOLITH), self.capability.name, tables, keys)
+
+    def _keys(self) -> dict[str, list[str]]:
+        return references.keys(self._pointers(), self.tables(MONOLITH))
