@@ -97,6 +97,8 @@ class Cluster:
             connection.execute(
                 "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE 'strangler%'"
             )
+            # Without it the catalogs of a session's hundreds of tests would make each one slower than the one before.
+            connection.execute("VACUUM")
 
 
 OTHERS = """

@@ -380,10 +380,14 @@ def test_a_blocked_hold_leaves_a_usable_session(moving: Yard) -> None:
 
 def test_the_new_owner_that_cannot_be_locked_gives_the_old_one_back(moving: Yard) -> None:
     with moving.service() as connection:
-        connection.execute("BEGIN")
-        connection.execute("LOCK TABLE visit IN SHARE MODE")
+
+        def lock(boundary: str) -> None:
+            if boundary == "before:hold owner":
+                connection.execute("BEGIN")
+                connection.execute("LOCK TABLE visit IN SHARE MODE")
+
         with pytest.raises(MoveError):
-            moving.switch(timeout=0.5)
+            moving.switch(boundary=lock)
 
     assert opened(moving)["monolith"] == (True, 3)
     with moving.monolith() as here:
@@ -392,12 +396,16 @@ def test_the_new_owner_that_cannot_be_locked_gives_the_old_one_back(moving: Yard
 
 def test_a_step_that_fails_in_the_pause_gives_the_old_owner_back(moving: Yard) -> None:
     with moving.monolith() as connection:
-        connection.execute(
-            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE division_by_zero; END'"
-        )
-        connection.execute("CREATE TRIGGER broken BEFORE INSERT ON strangler.marker EXECUTE FUNCTION broken()")
-        with pytest.raises(psycopg.Error):
-            moving.switch()
+
+        def break_marker(boundary: str) -> None:
+            if boundary == "before:fence owner":
+                connection.execute(
+                    "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE division_by_zero; END'"
+                )
+                connection.execute("CREATE TRIGGER broken BEFORE INSERT ON strangler.marker EXECUTE FUNCTION broken()")
+
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            moving.switch(boundary=break_marker)
 
         assert opened(moving) == {"monolith": (True, 3), "service": (False, 1)}
         assert refused(connection, "UPDATE visit SET code = 'x'") is None

@@ -23,9 +23,13 @@ from strangler.application.sides import Parts
 from strangler.application.start import Started, start
 from strangler.application.switch import Switched, switch
 from strangler.application.verify import Verified, verify
+from strangler.application.watch import patrol
 from strangler.domain.errors import PreflightError
 from strangler.domain.project import Endpoints, Project
+from strangler.steps.step import Boundary
 
+SIDES = ("monolith", "service")
+WRITE = "INSERT INTO visit (took) VALUES ('1 day')"
 FILE = """
 [project]
 name = "yard"
@@ -122,8 +126,6 @@ ALTER TABLE ticket REPLICA IDENTITY FULL;
 """
 LEAVES = ('"Crate"', 'bays."Bay slot"', "reading_old", 'bays."reading 2024"', "reading_rest", "ticket", "visit")
 ROOTS = ('"Crate"', 'bays."Bay slot"', "reading", "ticket", "visit")
-
-SIDES = ("monolith", "service")
 
 WAITING = """
 SELECT 1 FROM pg_stat_activity
@@ -223,10 +225,10 @@ class Yard:
         with self.working() as parts:
             return verify(parts, repair=repair, progress=lambda *_: None)
 
-    def switch(self, verb: str = "switch", *, timeout: float = 20.0) -> Switched:
+    def switch(self, verb: str = "switch", *, timeout: float = 20.0, boundary: Boundary = lambda _: None) -> Switched:
         with self.working() as parts:
             routed(parts)
-            return switch(parts, verb, ready=lambda _: None, timeout=timeout, boundary=lambda _: None)
+            return switch(parts, verb, ready=lambda _: None, timeout=timeout, boundary=boundary)
 
     def move_to_service(self) -> None:
         """Started, verified and switched."""
@@ -342,6 +344,20 @@ def grant_all(made: Yard) -> None:
         with made.side(side) as connection:
             for statement in caught.value.remedy.split("; "):
                 connection.execute(statement.encode())
+
+
+def execute(made: Yard, side: str, *statements: str) -> None:
+    with made.side(side) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def patrolled(made: Yard) -> list[str]:
+    """What one round of `strangler serve` does."""
+    told: list[str] = []
+    with made.working() as parts:
+        patrol(parts, lambda _, what: told.append(what))
+    return told
 
 
 def routed(parts: Parts) -> None:
