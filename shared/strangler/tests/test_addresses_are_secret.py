@@ -168,10 +168,14 @@ def test_a_process_has_no_password_in_its_address(text: str) -> None:
     assert CANARY not in found + shown(text)
 
 
-@pytest.mark.parametrize("text", ["http://h", "https://h:8443", "http://[::1]:80", "http://h:80/under"])
+@pytest.mark.parametrize("text", ["http://h", "https://h:8443", "http://[::1]:80", "http://h:80/"])
 def test_a_good_address_of_a_process_is_taken_and_shown_as_it_is(text: str) -> None:
     assert flaw_of_web(text) is None
     assert str(Address(text)) == text
+
+
+def test_a_process_has_no_path_in_its_address() -> None:
+    assert flaw_of_web("http://h:80/under") == "has a path, which no request would be sent with"
 
 
 def test_an_address_is_whole_to_libraries() -> None:

@@ -142,6 +142,12 @@ def test_a_gateway_elsewhere_need_not_show_its_admin(file: Path, monkeypatch: py
     assert toml.load(file).gateway == Gateway(port=8080, address="http://gateway")
 
 
+def test_paths_are_written_behind_an_address(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY", "http://gateway:80/")
+
+    assert toml.load(file).gateway.address == "http://gateway:80"
+
+
 @pytest.mark.parametrize(
     ("variables", "message"),
     [

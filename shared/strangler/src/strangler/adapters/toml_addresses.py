@@ -40,8 +40,9 @@ class Addresses:
         return self._checked(part, key, dsn.flaw, required=required)
 
     def web(self, part: Section, key: str, *, required: bool = True) -> Address | None:
-        """The same for a process or a gateway."""
-        return self._checked(part, key, lambda text: _with_remedy(flaw_of_web(text), _PLAIN), required=required)
+        """The same for a process or a gateway; paths of requests are written behind it as they are."""
+        found = self._checked(part, key, lambda text: _with_remedy(flaw_of_web(text), _PLAIN), required=required)
+        return found and Address(found.secret.rstrip("/"))
 
     def broker(self, part: Section, key: str, *, required: bool = True) -> Address | None:
         """The same for a broker."""

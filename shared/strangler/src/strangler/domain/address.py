@@ -64,7 +64,10 @@ def flaw_of_web(text: str) -> str | None:
         return "is no address: http://host:port, or https://"
     if "@" in text:
         return "has a user or a password in it, which nothing here would send"
-    return "has a ? or a #, which no address of a server has" if parts.query or parts.fragment else None
+    if parts.query or parts.fragment:
+        return "has a ? or a #, which no address of a server has"
+    # A request goes on with the path that it came with, through the gateway and past it.
+    return "has a path, which no request would be sent with" if parts.path.strip("/") else None
 
 
 def flaw_of_broker(text: str) -> str | None:
