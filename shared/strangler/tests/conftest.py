@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from depot import Depot, gone_at_the_end
+from limited import Gateway, limited, renew
 from servers import Cluster, running
 
 
@@ -34,3 +35,17 @@ def depot(tmp_path: Path) -> Iterator[Depot]:
 def brokered(tmp_path: Path) -> Iterator[Depot]:
     with gone_at_the_end(Depot(tmp_path, broker=True)) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway for a file's tests."""
+    with limited(tmp_path_factory.mktemp("gateway")) as made:
+        yield made
+
+
+@pytest.fixture
+def gateway(stage: Gateway) -> Gateway:
+    """The same, as if it were new."""
+    renew(stage)
+    return stage

@@ -7,113 +7,17 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
-from http.client import HTTPResponse
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 import urllib3
 from envoys import Request, Side, eventually, free_port, running, says
+from limited import MIB, ROUTE_TIMEOUT, Gateway, bounce, table
 from strangler.adapters import envoy
-from strangler.adapters.envoy import bootstrap, routes
-from strangler.domain.project import CLOSED, MONOLITH, SERVICE
-from strangler.domain.route import Route
-from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
+from strangler.adapters.envoy import bootstrap
 
 pytest.importorskip("envoy")
-
-MIB = 1 << 20
-ROUTE_TIMEOUT = 1.0
-THINGS = [
-    Route(frozenset({"GET", "POST"}), "/things"),
-    Route(frozenset({"POST"}), "/things/small", max_body=1000),
-    Route(frozenset({"POST"}), "/things/large", max_body=20 * MIB),
-    Route(frozenset({"GET"}), "/things/slow", timeout=20),
-    Route(frozenset({"GET"}), "/things/endless", timeout=0),
-    Route(frozenset(), "/caf\u00e9"),
-    Route(frozenset(), "/things/*"),
-]
-OTHERS = [Route(frozenset({"GET"}), "/reports/brief", timeout=1)]
-
-
-@dataclass
-class Gateway:
-    port: int
-    admin: str
-    directory: Path
-    monolith: Side
-    service: Side
-
-    def request(self, method: str, path: str, **rest: object) -> urllib3.BaseHTTPResponse:
-        # Not by the address alone: urllib3 would write some paths anew.
-        pool = urllib3.HTTPConnectionPool("127.0.0.1", self.port, retries=False)
-        with closing(pool):
-            return pool.urlopen(method, path, redirect=False, **rest)  # type: ignore[arg-type]
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), 60)
-
-    def send(self, raw: bytes) -> tuple[HTTPResponse, bytes]:
-        """The answer to exactly these bytes."""
-        with self.connect() as client:
-            client.sendall(raw)
-            answer = HTTPResponse(client, method=raw.partition(b" ")[0].decode())
-            answer.begin()
-            return answer, answer.read()
-
-    def switch(self) -> None:
-        """Everything of the capability to its service."""
-        envoy.publish(self.directory, table("switched", ALL_TO_SERVICE))
-        eventually(lambda: envoy.live_version(self.admin) == "switched")
-
-
-def table(version: str, shares: dict[str, int] = dict(ALL_TO_MONOLITH)) -> RouteTable:  # noqa: B006  never changed
-    things = CapabilityRoutes("things", THINGS, {MONOLITH: "monolith", SERVICE: "things"}, shares, shares)
-    return RouteTable(version, [things], default="monolith", others=OTHERS, closed=CLOSED)
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    directory = tmp_path_factory.mktemp("gateway")
-    monolith, service = Side("monolith", says("monolith")), Side("things", says("service"))
-    monolith.start()
-    service.start()
-    port, admin_port = free_port(), free_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bootstrap, "HEADERS_TIMEOUT", "1s")
-        patch.setattr(bootstrap, "LEAST_REQUEST_TIMEOUT", 2)
-        patch.setattr(bootstrap, "SLOWEST", 20 * MIB)
-        patch.setattr(bootstrap, "CONNECTIONS", 100)
-        patch.setattr(routes, "ROUTE_TIMEOUT", ROUTE_TIMEOUT)
-        envoy.write_bootstrap(directory, port=port, admin_port=admin_port, access_log=directory / "access.log")
-        envoy.publish_clusters(directory, {"monolith": monolith.address, "things": service.address})
-        envoy.publish(directory, table("first"))
-        try:
-            with running(directory, admin_port):
-                yield Gateway(port, f"http://127.0.0.1:{admin_port}", directory, monolith, service)
-        finally:
-            monolith.stop()
-            service.stop()
-
-
-@pytest.fixture
-def gateway(stage: Gateway) -> Gateway:
-    for side, name in ((stage.monolith, "monolith"), (stage.service, "service")):
-        side.reply = says(name)
-        side.requests.clear()
-    version = f"first-{time.monotonic_ns()}"
-    envoy.publish(stage.directory, table(version))
-    eventually(lambda: envoy.live_version(stage.admin) == version)
-    return stage
-
-
-def bounce(request: Request) -> tuple[int, dict[str, str], bytes]:
-    """As the fence does it, for a path that it has decoded."""
-    address = f"{request.headers['x-forwarded-proto']}://{request.headers['host']}{request.path}"
-    return 307, {"location": address, "x-strangler-to": SERVICE, "x-strangler-capability": "things"}, b""
-
 
 # ------------------------------------------------------------------------------------------------------ slow, and large
 
@@ -405,103 +309,6 @@ def test_an_upgrade_that_is_none_of_the_gateway_s_waits_for_its_body(gateway: Ga
         client.recv(1000)
 
     assert [request.body for request in gateway.monolith.requests if request.body != b"{}"] == [b"[]"]
-
-
-# ------------------------------------------------------------------------------------------------ old, and odd requests
-
-
-@pytest.mark.parametrize("host", [b"", b"Host: shop\r\n"])
-def test_http_1_0_is_answered(gateway: Gateway, host: bytes) -> None:
-    answer, content = gateway.send(b"GET /things HTTP/1.0\r\n" + host + b"\r\n")
-
-    assert (answer.status, content) == (200, b"monolith")
-    assert gateway.monolith.requests[0].headers["host"] == ("shop" if host else "localhost")
-
-
-def test_http_1_0_is_bounced(gateway: Gateway) -> None:
-    gateway.monolith.reply = bounce
-
-    answer, content = gateway.send(b"POST /things HTTP/1.0\r\nHost: shop\r\nContent-Length: 2\r\n\r\n{}")
-
-    assert (answer.status, content) == (200, b"service")
-    assert gateway.service.requests[0].body == b"{}"
-
-
-PATHS = [
-    "/things%2F1", "/things/a%2Fb", "/th%69ngs%2f1", "/%74hings", "/things/%E5%95%86", "/caf%C3%A9", "/caf%c3%a9",
-    "/things/%5C", "/things//a", "/things%3Bv=1", "/things/100%25", "/things/a;b?c=%2F&d=%E9",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("switched", [False, True])
-def test_a_bounce_finds_its_way_however_the_path_is_written(gateway: Gateway, path: str, switched: bool) -> None:
-    if switched:
-        gateway.switch()
-    gateway.monolith.reply = bounce
-
-    answer = gateway.request("POST", path, body=b"{}")
-
-    assert (answer.status, answer.data) == (200, b"service")
-    assert gateway.service.requests[0].body == b"{}"
-    if gateway.monolith.requests:
-        assert gateway.service.requests[0].path == gateway.monolith.requests[0].path
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_a_path_reaches_its_process_with_the_same_meaning(gateway: Gateway, path: str) -> None:
-    gateway.request("GET", path)
-
-    [arrived] = gateway.monolith.requests
-    assert _meaning(arrived.path) == _meaning(path)
-
-
-def _meaning(path: str) -> str:
-    return unquote(path, errors="surrogateescape")
-
-
-def test_a_client_cannot_name_the_capability(gateway: Gateway) -> None:
-    headers = {"x-strangler-to": SERVICE, "x-strangler-capability": "things"}
-
-    assert gateway.request("GET", "/elsewhere", headers=headers).data == b"monolith"
-    assert not set(headers) & set(gateway.monolith.requests[0].headers)
-
-
-# --------------------------------------------------------------------------------------------------------------- closed
-
-CLOSED_PATHS = [
-    "/admin", "/admin/",
-    "/admin/login/?next=/", "/ADMIN/", "/Admin/login/", "/%61dmin/", "/%41dmin/", "/adm%69n/login/",
-    "//admin/", "/./admin/", "/x/../admin/", "/%2e/admin/", "/%2Fadmin/", "/admin%2Flogin/", "/admin;x/", "/admin%3Bx",
-    "/admin//", "/admin%20", "/admin%00/", "/\\admin/", "/%5Cadmin/", "/admin?x",
-    "/metrics", "/metrics/", "/%6Detrics", "//metrics", "/METRICS", "/metrics?name=x", "/metrics;",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("path", CLOSED_PATHS)
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
-def test_a_closed_path_is_closed_however_it_is_written(gateway: Gateway, path: str, method: str) -> None:
-    answer, _ = gateway.send(f"{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-
-    assert answer.status in (404, 400)
-    assert gateway.monolith.requests == []
-
-
-@pytest.mark.parametrize(
-    "path", ["/administration", "/admin-guide", "/things/admin", "/healthz", "/static/admin/a.css", "/metrics2"]
-)
-def test_what_only_looks_like_it_is_open(gateway: Gateway, path: str) -> None:
-    assert gateway.request("GET", path).status == 200
-
-
-def test_an_answer_for_what_is_closed_is_json(gateway: Gateway) -> None:
-    answer = gateway.request("GET", "/metrics")
-
-    assert (answer.status, answer.headers["content-type"], answer.json()) == (
-        404,
-        "application/json",
-        {"detail": "Not found."},
-    )
 
 
 def test_a_gateway_under_load_still_bounces(gateway: Gateway) -> None:
