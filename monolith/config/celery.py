@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from chassis import settings
+from chassis import environment
+from chassis.servers import celery_app
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = settings.consuming(Celery("monolith"))
+app = celery_app.consuming(Celery("monolith"))
 app.conf.update(
-    settings.celery(queue="orders.tasks"),
+    environment.celery(queue="orders.tasks"),
     beat_schedule={
         name: {"task": f"orders.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}
         for name, seconds in (

@@ -7,9 +7,10 @@ import json
 import re
 from typing import Any, ClassVar
 
-from chassis import idempotency, seam
-from chassis.errors import Conflict, Unprocessable
-from chassis.pagination import CursorPagination
+from chassis.ownership import seam
+from chassis.rest import idempotency
+from chassis.rest.errors import Conflict, Unprocessable
+from chassis.rest.pagination import CursorPagination
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.decorators import method_decorator

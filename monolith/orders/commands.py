@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from chassis import events
-from chassis.saga import Command
+from chassis.messages import events
+from chassis.sagas.saga import Command
 
 from orders import selectors
 from orders.models import Order

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
-from chassis import saga
-from chassis.events import Message
-from chassis.saga import Command, End, State, Step
+from chassis.messages.events import Message
+from chassis.sagas import saga
+from chassis.sagas.saga import Command, End, State, Step
 
 from orders import commands, provider, selectors, services
 from orders.models import Order, Payment, Status

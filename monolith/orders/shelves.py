@@ -1,7 +1,7 @@
 """Where the stock is: the port through which orders speak to products, and its two adapters.
 
 Which of them serves is asked when a request begins. A checkout that has begun with the shelves here and finds them
-fenced is rolled back, and run again with those elsewhere (see chassis.fence).
+fenced is rolled back, and run again with those elsewhere (see chassis.ownership.fence).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from chassis import ownership
+from chassis.ownership import owners
 from products import selectors as catalogue
 from products import services as products
 from products.models import Reservation
@@ -93,7 +93,7 @@ class RemoteShelves(Catalogue):
 
 def present() -> Shelves:
     """Those of whoever owns products now."""
-    return LocalShelves() if ownership.is_open("products") else RemoteShelves()
+    return LocalShelves() if owners.is_open("products") else RemoteShelves()
 
 
 def _reject(order: Order, note: str) -> None:

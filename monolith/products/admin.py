@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis.admin import OwnedAdmin
+from chassis.ownership.admin import OwnedAdmin
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chassis import tokens
-from chassis.errors import Conflict
-from chassis.idempotency import Idempotent
+from chassis.identity import tokens
+from chassis.rest.errors import Conflict
+from chassis.rest.idempotency import Idempotent
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema

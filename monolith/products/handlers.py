@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis import events
-from chassis.events import Message
-from chassis.inbox import handles
+from chassis.messages import events
+from chassis.messages.events import Message
+from chassis.messages.inbox import handles
 
 from products import services
 from products.models import Reservation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.admin import OwnedAdmin
+from chassis.ownership.admin import OwnedAdmin
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chassis import tokens
-from chassis.throttles import ClientThrottle
+from chassis.identity import tokens
+from chassis.rest.throttles import ClientThrottle
 from django.contrib.auth import authenticate
 from django.db import transaction
 from django.db.models import QuerySet
@@ -25,7 +25,7 @@ class ServicesOnly(tokens.ServiceTokenAuthentication):
     audience = "users"
 
 
-# Hashes a password before the one transaction that writes: see chassis.hashing, "hash outside".
+# Hashes a password before the one transaction that writes: see chassis.identity.hashing, "hash outside".
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class RegistrationApi(generics.CreateAPIView):
     """Open an account."""
@@ -83,7 +83,7 @@ class InternalUserApi(generics.RetrieveAPIView):
     queryset = User.objects.all()
 
 
-# Hashes a password before the one transaction that writes: see chassis.hashing, "hash outside".
+# Hashes a password before the one transaction that writes: see chassis.identity.hashing, "hash outside".
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class TokenApi(APIView):
     """Exchange email and password for a pair of tokens."""

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from chassis.principals import Principal
+from chassis.identity.principals import Principal
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from orders.tests.neighbours import Neighbours

@@ -12,8 +12,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from chassis import tokens
-from chassis.principals import Principal
+from chassis.identity import tokens
+from chassis.identity.principals import Principal
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import override_settings

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from chassis import tokens
+from chassis.identity import tokens
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.cache import cache

@@ -11,7 +11,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 import pytest
-from chassis import hostile
+from chassis.testing import hostile
 
 from tests.contract.sides import CAPABILITIES
 from tests.contract.test_openapi import document

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from chassis import health
+from chassis.servers import health
 from conftest import client_of
 from django.conf import settings
 from django.contrib.auth import authenticate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from chassis import inbox
-from chassis.events import Message
+from chassis.messages import inbox
+from chassis.messages.events import Message
 from chassis.models import OutboxMessage
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from chassis import ownership
+from chassis.ownership import owners
 from django.db import connection
 
 SIDE_SQL = Path(__file__).resolve().parents[3] / "shared/strangler/src/strangler/adapters/postgres/side.sql"
@@ -79,7 +79,7 @@ class Sides:
             connection.connection.info.backend_pid if connection.connection else 0,
         )
         self._session.close()
-        ownership._present.clear()
+        owners._present.clear()
 
     def _do(self, statement: str, *values: Any) -> None:
         # In a thread of its own: what a view's own thread commits would be the view's.

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chassis import hostile, tokens
-from chassis.doorstep import guarded
+from chassis.identity import tokens
+from chassis.rest.doorstep import guarded
+from chassis.testing import hostile
 from conftest import new_user
 from django.core.wsgi import get_wsgi_application
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from chassis import inbox
-from chassis.events import Message
+from chassis.messages import inbox
+from chassis.messages.events import Message
 
 from orders.models import ForgottenCustomer, Order, PaymentMethod
 from orders.tests.pump import Pump

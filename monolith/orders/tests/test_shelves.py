@@ -10,8 +10,10 @@ from threading import Thread
 from unittest.mock import Mock
 
 import pytest
-from chassis import inbox, ownership, saga
-from chassis.events import Message
+from chassis.messages import inbox
+from chassis.messages.events import Message
+from chassis.ownership import owners
+from chassis.sagas import saga
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from products import handlers as products_handlers
@@ -52,7 +54,7 @@ def pump(settings) -> Pump:
 
 def the_owner_of_products(message: Message) -> None:
     """This process's consumer, or the service: what that does arrives here by the stream, past the fence."""
-    if ownership.is_open("products"):
+    if owners.is_open("products"):
         inbox.handle(message, "products")
         return
     with transaction.atomic(), connection.cursor() as cursor:
@@ -239,7 +241,7 @@ class TestFence:
             patch.setattr(shelves, "present", shelves.LocalShelves)
             with pytest.raises(DatabaseError) as met:
                 tasks.expire_unpaid_orders()
-        assert ownership.refused_capability(met.value) == "products"
+        assert owners.refused_capability(met.value) == "products"
         assert status(order) == "pending"
 
         tasks.expire_unpaid_orders()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chassis import logins, ownership
+from chassis.identity import logins
+from chassis.ownership import owners
 from conftest import PASSWORD, new_user
 from django.contrib.auth import hashers
 
@@ -49,7 +50,7 @@ def test_a_user_is_deleted_with_what_hangs_on_the_account(admin, customer):
 
 def test_users_are_read_only_while_they_are_owned_elsewhere(admin, monkeypatch):
     other = new_user()
-    monkeypatch.setattr(ownership, "is_open", lambda capability, using="default": capability != "users")
+    monkeypatch.setattr(owners, "is_open", lambda capability, using="default": capability != "users")
 
     assert admin.get(f"/admin/users/user/{other.pk}/change/").status_code == 200
     assert admin.post("/admin/users/user/add/", FORM).status_code == 403

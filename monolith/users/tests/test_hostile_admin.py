@@ -6,7 +6,7 @@ import os
 import random
 
 import pytest
-from chassis import hostile
+from chassis.testing import hostile
 from conftest import PASSWORD
 from django.contrib.admin import site
 from django.test import Client

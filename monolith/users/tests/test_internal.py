@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chassis import tokens
-from chassis.events import Message
+from chassis.identity import tokens
+from chassis.messages.events import Message
 from chassis.models import OutboxMessage
 from conftest import new_user, with_token
 from django.db import connection, transaction

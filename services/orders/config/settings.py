@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from chassis import logs
-from chassis import settings as environment
+from chassis import environment
+from chassis.process import logs
 
 SECRET_KEY = environment.secret("SECRET_KEY")
 DEBUG = environment.flag("DEBUG", default=False)
@@ -27,14 +27,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "chassis.health.HealthMiddleware",
+    "chassis.servers.health.HealthMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "chassis.logs.RequestIdMiddleware",
-    "chassis.tracing.TraceMiddleware",
-    "chassis.answers.AnswersMiddleware",
-    "chassis.admission.AdmissionMiddleware",
+    "chassis.process.logs.RequestIdMiddleware",
+    "chassis.process.tracing.TraceMiddleware",
+    "chassis.rest.answers.AnswersMiddleware",
+    "chassis.process.admission.AdmissionMiddleware",
     # Outermost of all that may touch the database: what it bounces must have left no trace.
-    "chassis.fence.FenceMiddleware",
+    "chassis.ownership.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -49,7 +49,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False
-CSRF_FAILURE_VIEW = "chassis.answers.csrf_failure"
+CSRF_FAILURE_VIEW = "chassis.rest.answers.csrf_failure"
 
 TEMPLATES = [
     {
@@ -75,7 +75,7 @@ CHASSIS_ACCOUNTS = "remote"
 GATEWAY_URL = environment.gateway()
 CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
 CHASSIS_AUDIENCE = "shop"
-PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
 PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
 # Signs what the service says of itself to others.
 SERVICE_KEY_FILE = environment.secret("SERVICE_KEY_FILE")

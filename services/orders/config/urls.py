@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.answers import handler400, handler403, handler404, handler500
+from chassis.rest.answers import handler400, handler403, handler404, handler500
 from django.contrib import admin
 from django.urls import include, path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chassis.admin import OwnedAdmin
+from chassis.ownership.admin import OwnedAdmin
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet

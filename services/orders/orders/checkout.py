@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from chassis import admission, waiting
+from chassis.process import admission, waiting
 from django.db import transaction
 
 from orders import commands, customers, selectors, services, shelves

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 
-from chassis.client import CallError, Client, RefusedError
+from chassis.calls.client import CallError, Client, RefusedError
 from django.conf import settings
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from chassis import saga
-from chassis.events import Message
-from chassis.inbox import handles
+from chassis.messages.events import Message
+from chassis.messages.inbox import handles
+from chassis.sagas import saga
 from prometheus_client import Counter
 
 from orders import provider, sagas, services

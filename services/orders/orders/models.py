@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chassis.inbox import InboxRow
-from chassis.saga import SagaRow
+from chassis.messages.inbox import InboxRow
+from chassis.sagas.saga import SagaRow
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone

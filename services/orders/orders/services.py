@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from chassis import events, leases
+from chassis.database import leases
+from chassis.messages import events
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 

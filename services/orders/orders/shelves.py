@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from chassis.client import CallError, Client
+from chassis.calls.client import CallError, Client
 from django.conf import settings
 
 from orders import commands, sagas

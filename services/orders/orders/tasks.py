@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from functools import wraps
 
 from celery import shared_task
-from chassis import leases, ownership
+from chassis.database import leases
+from chassis.ownership import owners
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection
@@ -32,7 +33,7 @@ def owners_task(work: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(work)
     def run() -> None:
-        if not ownership.is_open("orders") or not _take(work.__name__):
+        if not owners.is_open("orders") or not _take(work.__name__):
             return
         try:
             work()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from chassis import settings
+from chassis import environment
+from chassis.servers import celery_app
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = settings.consuming(Celery("products"))
-app.conf.update(settings.celery(queue="products.tasks"))
+app = celery_app.consuming(Celery("products"))
+app.conf.update(environment.celery(queue="products.tasks"))
 app.autodiscover_tasks()

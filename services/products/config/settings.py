@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from chassis import logs
-from chassis import settings as environment
+from chassis import environment
+from chassis.process import logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -28,14 +28,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "chassis.health.HealthMiddleware",
+    "chassis.servers.health.HealthMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "chassis.logs.RequestIdMiddleware",
-    "chassis.tracing.TraceMiddleware",
-    "chassis.answers.AnswersMiddleware",
-    "chassis.admission.AdmissionMiddleware",
+    "chassis.process.logs.RequestIdMiddleware",
+    "chassis.process.tracing.TraceMiddleware",
+    "chassis.rest.answers.AnswersMiddleware",
+    "chassis.process.admission.AdmissionMiddleware",
     # Outermost of all that may touch the database: what it bounces must have left no trace.
-    "chassis.fence.FenceMiddleware",
+    "chassis.ownership.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from chassis.idempotency import IdempotencyRow
-from chassis.inbox import InboxRow
+from chassis.messages.inbox import InboxRow
+from chassis.rest.idempotency import IdempotencyRow
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chassis import pagination
+from chassis.rest import pagination
 from django.db.models import QuerySet
 from rest_framework.request import Request
 

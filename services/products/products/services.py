@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chassis import events
-from chassis.principals import Principal
+from chassis.identity.principals import Principal
+from chassis.messages import events
 from django.conf import settings
 from django.db import transaction
 from django.db.models import BigIntegerField, Case, F, Value, When

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from chassis import settings
+from chassis import environment
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("users")
-app.conf.update(settings.celery(queue="users"))
+app.conf.update(environment.celery(queue="users"))
 app.autodiscover_tasks()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from chassis import logs
-from chassis import settings as environment
+from chassis import environment
+from chassis.process import logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -29,14 +29,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "chassis.health.HealthMiddleware",
+    "chassis.servers.health.HealthMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "chassis.logs.RequestIdMiddleware",
-    "chassis.tracing.TraceMiddleware",
-    "chassis.answers.AnswersMiddleware",
-    "chassis.admission.AdmissionMiddleware",
+    "chassis.process.logs.RequestIdMiddleware",
+    "chassis.process.tracing.TraceMiddleware",
+    "chassis.rest.answers.AnswersMiddleware",
+    "chassis.process.admission.AdmissionMiddleware",
     # Outermost of all that may touch the database: what it bounces must have left no trace.
-    "chassis.fence.FenceMiddleware",
+    "chassis.ownership.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -51,7 +51,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False
-CSRF_FAILURE_VIEW = "chassis.answers.csrf_failure"
+CSRF_FAILURE_VIEW = "chassis.rest.answers.csrf_failure"
 
 TEMPLATES = [
     {
@@ -73,7 +73,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # The same as the monolith's, hasher and rounds: a login on either side then changes nothing but last_login.
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.EmailBackend"]
-PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
 PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis.ownership import is_open
+from chassis.ownership.owners import is_open
 from django.contrib.auth.models import update_last_login
 from django.contrib.auth.signals import user_logged_in
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis import events
+from chassis.messages import events
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import broker_node
 import postgres_node
 import pytest
-from chassis import fence, ownership
-from chassis.holding import Holding
+from chassis.ownership import fence, owners
+from chassis.ownership.holding import Holding
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
@@ -111,7 +111,7 @@ def post(rabbitmq: str, settings) -> Iterator[Post]:
 @pytest.fixture
 def side(db, monkeypatch: pytest.MonkeyPatch) -> Iterator[Side]:
     """The library's side of a move, open."""
-    monkeypatch.setattr(ownership, "_present", set())
+    monkeypatch.setattr(owners, "_present", set())
     side = Side("http://127.0.0.1:1")
     yield side
     side.remove()

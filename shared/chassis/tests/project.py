@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from chassis import settings as chassis
+from chassis import environment as chassis
 
 SECRET_KEY = "a-key-for-tests-of-more-than-thirty-two-bytes"
 ALLOWED_HOSTS = ["library.example"]
 USE_TZ = True
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "chassis", "library", "ties"]
-MIDDLEWARE = ["chassis.health.HealthMiddleware", "chassis.logs.RequestIdMiddleware"]
+MIDDLEWARE = ["chassis.servers.health.HealthMiddleware", "chassis.process.logs.RequestIdMiddleware"]
 ROOT_URLCONF = "project"
 urlpatterns: list[object] = []
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
@@ -21,7 +21,7 @@ if "DATABASE_URL" in os.environ:
     DATABASES["second"] = DATABASES["default"] | {"ATOMIC_REQUESTS": False, "TEST": {"MIRROR": "default"}}
 
 REST_FRAMEWORK = chassis.rest_framework(token="20/min")
-PASSWORD_HASHERS = ["chassis.passwords.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
 PASSWORD_ITERATIONS = 1000
 CHASSIS_AUDIENCE = "library"
 TOKEN_KEY_FILE = str(Path(__file__).with_name("no-such-key.pem"))

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from chassis import acknowledgements
-from chassis.acknowledgements import Acknowledgements
+from chassis.messages import acknowledgements
+from chassis.messages.acknowledgements import Acknowledgements
 
 
 class Channel:

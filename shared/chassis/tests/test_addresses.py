@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chassis import options
-from chassis import settings as environment
+from chassis import environment
+from chassis import settings as chassis_settings
 from django.core.exceptions import ImproperlyConfigured
 
 CANARY = "canary"
@@ -48,7 +48,7 @@ BROKEN_GATEWAYS = [CANARY, f"http://u:{CANARY}@h", f"http://h:{CANARY}", f"http:
     [
         *(("DATABASE_URL", text, lambda: environment.database(application="x")) for text in BROKEN_DATABASES),
         *(("BROKER_URL", text, lambda: environment.celery(queue="x")) for text in BROKEN_BROKERS),
-        *(("BROKER_URL", text, options.broker_url) for text in BROKEN_BROKERS),
+        *(("BROKER_URL", text, chassis_settings.broker_url) for text in BROKEN_BROKERS),
         *(("GATEWAY_URL", text, environment.gateway) for text in BROKEN_GATEWAYS),
     ],
 )

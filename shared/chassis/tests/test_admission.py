@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from chassis import admission
-from chassis.admission import Admission, AdmissionMiddleware
+from chassis.process import admission
+from chassis.process.admission import Admission, AdmissionMiddleware
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import REGISTRY

@@ -11,8 +11,9 @@ from urllib.parse import unquote
 
 import psycopg
 import pytest
-from chassis import answers, doorstep, hostile
-from chassis.errors import Busy
+from chassis.rest import answers, doorstep
+from chassis.rest.errors import Busy
+from chassis.testing import hostile
 from django.contrib.auth.models import User
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig, TooManyFieldsSent
 from django.core.wsgi import get_wsgi_application
@@ -29,7 +30,7 @@ from rest_framework.views import APIView
 handler400, handler403 = answers.handler400, answers.handler403
 handler404, handler500 = answers.handler404, answers.handler500
 
-MIDDLEWARE = ["chassis.answers.AnswersMiddleware", "django.middleware.common.CommonMiddleware"]
+MIDDLEWARE = ["chassis.rest.answers.AnswersMiddleware", "django.middleware.common.CommonMiddleware"]
 
 
 def store(number: object) -> None:
@@ -285,7 +286,7 @@ def test_an_accept_header_that_cannot_be_read_accepts_nothing(client, accept):
 
 
 def test_the_doorstep_is_there_before_django_is_set_up():
-    code = "from chassis.doorstep import guarded; guarded(lambda environ, start_response: [])"
+    code = "from chassis.rest.doorstep import guarded; guarded(lambda environ, start_response: [])"
 
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "DJANGO_SETTINGS_MODULE": ""}, check=True)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chassis import admission, body, patience, waiting
-from chassis.admission import Admission, AdmissionMiddleware
-from chassis.patience import PatientSocket, Slow
+from chassis.process import admission, body, patience, waiting
+from chassis.process.admission import Admission, AdmissionMiddleware
+from chassis.process.patience import PatientSocket, Slow
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 from library.programs import MIGRATE, WEB, Running, run
@@ -32,7 +32,7 @@ def head(length: str) -> bytes:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    with override_settings(MIDDLEWARE=["chassis.admission.AdmissionMiddleware"], ALLOWED_HOSTS=["*"]):
+    with override_settings(MIDDLEWARE=["chassis.process.admission.AdmissionMiddleware"], ALLOWED_HOSTS=["*"]):
         served = Wire()
     with served:
         yield served

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from celery import Celery
-from chassis import checks
+from chassis.servers import checks
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-from chassis.circuit import Circuit, OpenError
+from chassis.calls.circuit import Circuit, OpenError
 
 DEADLINE = 20.0
 

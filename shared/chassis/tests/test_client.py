@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from chassis import client, logs, tokens, tracing
-from chassis.client import Client
+from chassis.calls import client
+from chassis.calls.client import Client
+from chassis.identity import tokens
+from chassis.process import logs, tracing
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from library.shelf import Answer, Shelf

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from chassis.consumer import Consumer
-from chassis.lanes import RETRIES
-from chassis.watch import Watch
+from chassis.messages.consumer import Consumer
+from chassis.messages.lanes import RETRIES
+from chassis.ownership.watch import Watch
 from django.db import connection
 from library.handlers import moment
 from library.models import Book, Inbox
@@ -244,7 +244,7 @@ def test_a_pause_holds_messages_at_the_door(post, side, consumer, watch):
 
 
 def test_of_two_consumers_one_is_active_and_the_other_takes_over(post, watch, consumer, caplog):
-    caplog.set_level(logging.INFO, "chassis.consumer")
+    caplog.set_level(logging.INFO, "chassis.messages.consumer")
     post.put(message("books.thread", key="1", number=1))
     handled(1)
     caplog.clear()  # the first one has said it, too

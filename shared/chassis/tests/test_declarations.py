@@ -9,11 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from chassis import broker, declarations, events, health
-from chassis.consumer import Consumer
+from chassis.messages import broker, declarations, events
+from chassis.messages.consumer import Consumer
+from chassis.messages.relay import Relay
 from chassis.models import OutboxMessage
-from chassis.relay import Relay
-from chassis.watch import Watch
+from chassis.ownership.watch import Watch
+from chassis.servers import health
 from django.db import connection, transaction
 from library.models import Book
 from library.post import message

@@ -6,10 +6,11 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from chassis import events, outbox, tracing
-from chassis.contracts import ContractError
-from chassis.events import MalformedError, Message
+from chassis.messages import events, outbox
+from chassis.messages.contracts import ContractError
+from chassis.messages.events import MalformedError, Message
 from chassis.models import OutboxMessage
+from chassis.process import tracing
 from django.db import transaction
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from chassis import broker, deadletters, events, inbox
+from chassis.messages import broker, deadletters, events, inbox
 from chassis.models import OutboxMessage, PublishedMessage
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from chassis import ownership
-from chassis.holding import Holding
+from chassis.ownership import owners
+from chassis.ownership.holding import Holding
 from django.db import connection, connections
 from django.http import HttpResponse
 from django.test import Client
@@ -36,10 +36,10 @@ def peer() -> Iterator[Peer]:
 
 @pytest.fixture
 def side(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch, peer: Peer) -> Iterator[Side]:
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.ownership.fence.FenceMiddleware"]
     settings.CHASSIS_HOLD_LIMIT = 8
-    monkeypatch.setattr(ownership, "_present", set())
-    monkeypatch.setattr(ownership, "_noted", {})
+    monkeypatch.setattr(owners, "_present", set())
+    monkeypatch.setattr(owners, "_noted", {})
     moment.passed, moment.planned = 0, None
     found = Side(peer.url)
     yield found
@@ -121,7 +121,7 @@ def test_what_has_not_moved_takes_no_writes_though_another_capability_has(
 def test_what_a_move_is_to_fill_takes_no_writes_before_it(
     transactional_db: None, settings: Any, client: Client, method: str, headers: dict[str, str], status: int
 ) -> None:
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.ownership.fence.FenceMiddleware"]
     settings.CHASSIS_OPEN_WITHOUT_MOVE = False
 
     answer = client.generic(method, "/books/none", headers={"host": "library.example", **headers})
@@ -131,7 +131,7 @@ def test_what_a_move_is_to_fill_takes_no_writes_before_it(
 
 
 def test_what_belongs_to_no_move_writes_without_one(transactional_db: None, settings: Any, client: Client) -> None:
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.ownership.fence.FenceMiddleware"]
 
     assert client.post("/books", headers={"host": "library.example", "x-strangler-to": "monolith"}).status_code == 201
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chassis import forwarding
+from chassis.ownership import forwarding
 from django.test import RequestFactory
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chassis import ownership
-from chassis.holding import Holding
+from chassis.ownership import owners
+from chassis.ownership.holding import Holding
 from django.db import connection
 from django.test import override_settings
 from library import fuzzing
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 REQUESTS, AGAIN = 200, 15
-ADMISSION, FENCE = "chassis.admission.AdmissionMiddleware", "chassis.fence.FenceMiddleware"
+ADMISSION, FENCE = "chassis.process.admission.AdmissionMiddleware", "chassis.ownership.fence.FenceMiddleware"
 
 Answer = tuple[int, Any]
 
@@ -38,7 +38,7 @@ def stage(
     transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch, holding: Holding, tmp_path: Path
 ) -> Iterator[tuple[Gateway, Side]]:
     settings.ALLOWED_HOSTS = ["library.example"]
-    monkeypatch.setattr(ownership, "_present", set())
+    monkeypatch.setattr(owners, "_present", set())
     moment.passed, moment.planned, moment.writes = 0, None, False
     with override_settings(MIDDLEWARE=[ADMISSION]):
         other = Wire()

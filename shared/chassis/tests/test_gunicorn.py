@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from chassis import gunicorn
+from chassis.servers import gunicorn
 from library.programs import MIGRATE, WEB, Running, run
 from library.waiting import until
 
@@ -52,7 +52,7 @@ def test_workers_are_told_how_many_threads_they_have(configuration):
 
 
 def test_samples_are_not_begun_before_it_is_said_where_they_are_kept():
-    told = "import sys, chassis.gunicorn, chassis.web; sys.exit('prometheus_client' in sys.modules)"
+    told = "import sys, chassis.servers.gunicorn, chassis.servers.web; sys.exit('prometheus_client' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
 

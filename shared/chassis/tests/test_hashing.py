@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from chassis import admission, clients, hashing
-from chassis.admission import Admission, AdmissionMiddleware
-from chassis.errors import Busy
-from chassis.hashing import Hashing
+from chassis.identity import hashing
+from chassis.identity.hashing import Hashing
+from chassis.process import admission, clients
+from chassis.process.admission import Admission, AdmissionMiddleware
+from chassis.rest.errors import Busy
 from django.contrib.auth import hashers
 from django.db import transaction
 from django.http import HttpResponse

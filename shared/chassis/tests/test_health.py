@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from chassis import declarations, health, vitals
+from chassis.messages import declarations
+from chassis.process import vitals
+from chassis.servers import health
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import OperationalError

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from chassis import idempotency
-from chassis.principals import Principal, ServicePrincipal
+from chassis.identity.principals import Principal, ServicePrincipal
+from chassis.rest import idempotency
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections, transaction
 from django.utils import timezone

@@ -4,8 +4,8 @@ import threading
 from uuid import uuid4
 
 import pytest
-from chassis import inbox
-from chassis.inbox import FencedError
+from chassis.messages import inbox
+from chassis.messages.inbox import FencedError
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, transaction
 from library.handlers import moment

@@ -9,9 +9,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from chassis import inbox, isolation, saga
-from chassis.isolation import read_committed
-from chassis.principals import Principal
+from chassis.database import isolation
+from chassis.database.isolation import read_committed
+from chassis.identity.principals import Principal
+from chassis.messages import inbox
+from chassis.sagas import saga
 from django.db import OperationalError, connection, connections, transaction
 from library import answers, desk
 from library.handlers import moment as handled
@@ -141,7 +143,7 @@ def test_of_two_deliveries_of_one_message_at_once_one_is_handled(strict, no_mome
 
 
 def test_a_key_that_is_being_answered_ends_in_an_answer_or_a_conflict_and_never_in_500(strict, settings):
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.ownership.fence.FenceMiddleware"]
     answers.pause.reached.clear()
     answers.pause.over.clear()
     answers.pause.wanted = True
@@ -162,7 +164,7 @@ def test_a_key_that_is_being_answered_ends_in_an_answer_or_a_conflict_and_never_
 
 
 def test_many_requests_with_their_own_keys_are_never_answered_with_500(strict, settings):
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.ownership.fence.FenceMiddleware"]
 
     with ThreadPoolExecutor(8) as pool:
         codes = {answer.status_code for answer in pool.map(lambda n: send(f"k{n % 20}"), range(100))}

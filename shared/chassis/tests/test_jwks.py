@@ -5,7 +5,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from chassis import jwks, keys, tokens, warmth
+from chassis.identity import jwks, keys, tokens
+from chassis.servers import warmth
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
 from library.shelf import Answer, Shelf

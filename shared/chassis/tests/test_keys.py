@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from chassis import keys, tokens
+from chassis.identity import keys, tokens
 from conftest import pem
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -8,10 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from chassis import leases, shares
+from chassis.database import leases
+from chassis.messages import shares
+from chassis.messages.outbox import LANES
+from chassis.messages.shares import Share
 from chassis.models import Lease, OutboxMessage
-from chassis.outbox import LANES
-from chassis.shares import Share
 from django.db import connection, connections, transaction
 from library.relays import Ear, RelayProcess, tell
 from library.waiting import until

@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from chassis import logins
-from chassis.errors import Busy
-from chassis.logins import PERIOD, LoginForm, Tries
+from chassis.identity import logins
+from chassis.identity.logins import PERIOD, LoginForm, Tries
+from chassis.rest.errors import Busy
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
 from django.test import RequestFactory

@@ -6,7 +6,7 @@ import logging.config
 import sys
 
 import pytest
-from chassis import logs
+from chassis.process import logs
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from chassis import outage, ownership
+from chassis.ownership import outage, owners
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.http import HttpResponse
 from django.test import Client
@@ -24,9 +24,9 @@ Ask = Callable[[str], HttpResponse]
 @pytest.fixture(params=["before a move", "in a move"])
 def ask(request: pytest.FixtureRequest, transactional_db, settings, monkeypatch) -> Iterator[Ask]:
     """Posts in a thread of its own, whose session the test may end."""
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.ownership.fence.FenceMiddleware"]
     settings.ROOT_URLCONF = "library.urls"
-    monkeypatch.setattr(ownership, "_present", set())
+    monkeypatch.setattr(owners, "_present", set())
     moment.passed, moment.planned = 0, None
     side = Side("http://127.0.0.1:1") if request.param == "in a move" else None
     client = Client(headers={"host": "library.example"})

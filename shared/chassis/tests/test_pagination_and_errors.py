@@ -4,8 +4,8 @@ from base64 import b64encode
 from urllib.parse import urlencode
 
 import pytest
-from chassis.errors import Conflict, Unprocessable
-from chassis.pagination import CursorPagination
+from chassis.rest.errors import Conflict, Unprocessable
+from chassis.rest.pagination import CursorPagination
 from django.contrib.auth.models import Group, User
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import ListAPIView

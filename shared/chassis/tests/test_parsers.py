@@ -5,8 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
-from chassis.errors import TooLarge
-from chassis.parsers import DEEPEST, JSONParser
+from chassis.rest.errors import TooLarge
+from chassis.rest.parsers import DEEPEST, JSONParser
 from rest_framework.exceptions import ParseError, UnsupportedMediaType, ValidationError
 
 

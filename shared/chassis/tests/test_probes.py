@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from chassis import health, probes, vitals
+from chassis.process import vitals
+from chassis.servers import health, probes
 from library.programs import MIGRATE, RELAY, SWEEPER, WORKER, Running, run
 from library.waiting import until
 from server_node import ServerNode
@@ -131,7 +132,7 @@ def test_metrics_are_in_the_text_format_and_other_addresses_are_not_there(addres
 
 
 def test_it_is_asked_for_by_the_environment(monkeypatch, caplog):
-    caplog.set_level(logging.INFO, "chassis.probes")
+    caplog.set_level(logging.INFO, "chassis.servers.probes")
     monkeypatch.delenv("METRICS_PORT", raising=False)
 
     probes.serve_if_asked()

@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from chassis import orphans, ownership, references
+from chassis.ownership import owners
+from chassis.references import orphans, sweeping
 from django.db import connection, connections, transaction
 from library.side import SIDE_SQL
 from library.waiting import until
@@ -68,7 +69,7 @@ class Stream:
 
 @pytest.fixture
 def stream(transactional_db, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
-    monkeypatch.setattr(ownership, "_present", set())
+    monkeypatch.setattr(owners, "_present", set())
     made = Stream()
     yield made
     made.close()
@@ -92,7 +93,7 @@ def test_dependants_are_those_that_point_at_the_row_by_whatever_column(stream: S
 
     stream.delete(1)
 
-    assert references.sweep() == 1
+    assert sweeping.sweep() == 1
     assert list(Fine.objects.values_list("member_id", flat=True)) == [2]
     assert list(Swipe.objects.values_list("card_id", flat=True)) == [1]
     assert set(Locker.objects.values_list("card_id", flat=True)) == {None, 1}
@@ -108,7 +109,7 @@ def test_what_is_deleted_and_put_back_in_one_transaction_keeps_its_dependants(st
         stream.delete(1)
         stream.insert(1, 2)
 
-    assert references.sweep() == 0
+    assert sweeping.sweep() == 0
     assert (Fine.objects.count(), Locker.objects.get().card_id) == (1, 2)
     assert stream.queued() == []
 
@@ -124,7 +125,7 @@ def test_a_row_that_comes_back_with_another_card_keeps_what_points_at_its_key_al
         stream.delete(1)
         stream.insert(1, 77)
 
-    assert references.sweep() == 1
+    assert sweeping.sweep() == 1
     assert (Fine.objects.count(), Remark.objects.count(), Locker.objects.get().card_id) == (1, 1, None)
 
 
@@ -135,11 +136,11 @@ def test_a_row_that_is_being_put_back_meanwhile_keeps_its_dependants(stream: Str
     with stream.session.transaction():
         stream.insert(1, 2)
         # Not to be seen yet; but somebody writes the table, so nothing is decided.
-        assert references.sweep() == 0
+        assert sweeping.sweep() == 0
         assert Fine.objects.count() == 1
 
     stream.do("UPDATE strangler.orphan SET retry_at = '-infinity'")
-    assert references.sweep() == 0
+    assert sweeping.sweep() == 0
     assert Fine.objects.count() == 1
     assert stream.queued() == []
 
@@ -153,14 +154,14 @@ def test_a_row_that_arrives_between_the_clean_up_and_its_commit_keeps_its_depend
     stream.do("BEGIN")
     stream.insert(1, 2)
 
-    sweeping = threading.Thread(target=lambda: (references.sweep(), connections.close_all()))
-    sweeping.start()
+    running = threading.Thread(target=lambda: (sweeping.sweep(), connections.close_all()))
+    running.start()
     # It has deleted the fine, and waits.
     until(lambda: _holds("ties_fine", "RowExclusiveLock"))
     stream.do("COMMIT")
-    sweeping.join(60)
+    running.join(60)
 
-    assert not sweeping.is_alive()
+    assert not running.is_alive()
     assert Fine.objects.count() == 1
     assert stream.queued() == []
 
@@ -181,7 +182,7 @@ def test_a_project_whose_isolation_is_repeatable_read_sees_the_row_that_came_bac
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_isolation = 'repeatable read'")
     try:
-        assert references.sweep() == 1
+        assert sweeping.sweep() == 1
     finally:
         connection.close()
 
@@ -202,7 +203,7 @@ def test_a_policy_that_hides_rows_hides_none_from_the_sweep(stream: Stream, memb
             stream.insert(1, 2)
         cursor.execute("SET ROLE filtered")
         try:
-            assert references.sweep() == 0
+            assert sweeping.sweep() == 0
         finally:
             for statement in ("RESET ROLE", "ALTER TABLE ties_member DISABLE ROW LEVEL SECURITY"):
                 cursor.execute(statement)
@@ -220,7 +221,7 @@ def test_models_that_share_the_table_are_all_asked(stream: Stream, member: Membe
 
     stream.delete(1)
 
-    assert references.sweep() == 1
+    assert sweeping.sweep() == 1
     assert list(Gift.objects.values_list("patron_id", "old_id")) == [(2, None)]
 
 
@@ -230,7 +231,7 @@ def test_a_child_in_a_table_of_its_own_goes_with_what_points_at_it(stream: Strea
 
     stream.delete(donor.pk)
 
-    assert references.sweep() == 1
+    assert sweeping.sweep() == 1
     with connection.cursor() as cursor:
         cursor.execute("SELECT (SELECT count(*) FROM ties_donor), (SELECT count(*) FROM ties_receipt)")
         assert cursor.fetchone() == (0, 0)
@@ -241,7 +242,7 @@ def test_what_points_by_content_type_goes_too(stream: Stream, member: Member) ->
 
     stream.delete(1)
 
-    assert references.sweep() == 1
+    assert sweeping.sweep() == 1
     assert not Remark.objects.exists()
 
 
@@ -260,7 +261,7 @@ def test_what_the_database_would_have_done_is_done(
         Audit.objects.create(member_id=2)
         stream.delete(1)
 
-        assert references.sweep() == 1
+        assert sweeping.sweep() == 1
         assert sorted(Audit.objects.values_list("member_id", flat=True), key=str, reverse=True) == sorted(
             left, key=str, reverse=True
         )
@@ -277,7 +278,7 @@ def test_what_the_database_would_have_refused_stays_queued_and_says_so(stream: S
         Audit.objects.create(member_id=1)
         stream.delete(1)
 
-        assert references.sweep() == 0
+        assert sweeping.sweep() == 0
         assert "rows of public.ties_audit point at it by said" in stream.queued()[0][4]
     finally:
         Audit.objects.all().delete()
@@ -291,7 +292,7 @@ def test_what_restricts_the_deletion_stays_queued_and_says_so(stream: Stream, me
 
     stream.delete(1)
 
-    assert references.sweep() == 0
+    assert sweeping.sweep() == 0
     assert "RestrictedError" in stream.queued()[0][4]
     assert (Pledge.objects.count(), Fine.objects.count()) == (1, 1)
     Pledge.objects.all().delete()
@@ -302,7 +303,7 @@ def test_a_column_that_something_points_at_but_is_not_queued_is_named(stream: St
     Fine.objects.create(member=member)
     stream.delete(1)
 
-    assert references.sweep() == 0
+    assert sweeping.sweep() == 0
 
     table, key, columns, attempts, error = stream.queued()[0]
     assert (table, key, columns, attempts) == ("ties_member", "1", {"id": "1"}, 1)
@@ -320,7 +321,7 @@ def test_a_row_that_an_older_version_has_queued_is_swept_where_its_column_is_kno
     for key in ("30", "31"):
         stream.do("INSERT INTO strangler.orphan (capability, table_name, key) VALUES ('donors', 'ties_donor', %s)", key)
 
-    assert references.sweep() == 1
+    assert sweeping.sweep() == 1
     assert list(Receipt.objects.values_list("donor_id", flat=True)) == [31]
     assert stream.queued() == []
     stream.do("DELETE FROM ties_receipt; DELETE FROM ties_donor")
@@ -334,7 +335,7 @@ def test_a_row_that_an_older_version_has_queued_is_left_where_its_column_is_not_
     stream.do("SET session_replication_role = replica; DELETE FROM ties_member WHERE id = 1")
     stream.do("UPDATE strangler.orphan SET key = '2', columns = NULL, relation = NULL")
 
-    assert references.sweep() == 0
+    assert sweeping.sweep() == 0
     assert "an older version queued '2', which may be of any of card, id" in stream.queued()[0][4]
     assert (Fine.objects.count(), Locker.objects.get().card_id) == (1, 2)
 
@@ -344,7 +345,7 @@ def test_a_queued_row_of_a_table_that_is_not_the_capability_s_is_left(stream: St
     stream.do("INSERT INTO strangler.orphan (capability, table_name, key) VALUES ('members', 'ties_fine', '1')")
     stream.do("INSERT INTO strangler.orphan (capability, table_name, key) VALUES ('others', 'ties_member', '1')")
 
-    assert references.sweep() == 0
+    assert sweeping.sweep() == 0
     assert [row[4] for row in stream.queued()] == [
         "LookupError: ties_fine is no table of members here",
         "LookupError: ties_member is no table of others here",
@@ -363,7 +364,7 @@ def test_a_clean_up_that_a_deferred_constraint_refuses_holds_up_no_other(stream:
     stream.delete(donor.pk)
     stream.delete(1)
 
-    assert references.sweep() == 1
+    assert sweeping.sweep() == 1
     assert [row[3] for row in stream.queued()] == [1]
     assert "ForeignKeyViolation" in stream.queued()[0][4] or "IntegrityError" in stream.queued()[0][4]
     assert not Fine.objects.exists()
@@ -379,9 +380,9 @@ def test_the_sweep_s_tables_are_the_tool_s_and_not_those_of_another_schema(strea
         with stream.session.transaction():
             stream.delete(1)
             stream.insert(1, 2)
-        assert references.sweep() == 0
+        assert sweeping.sweep() == 0
         stream.delete(1)
-        assert references.sweep() == 0
+        assert sweeping.sweep() == 0
     finally:
         connection.close()
         with connection.cursor() as cursor:

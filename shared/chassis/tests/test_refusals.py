@@ -10,9 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from chassis import inbox, ownership, refusals
-from chassis.inbox import FencedError
-from chassis.refusals import SwallowedError
+from chassis.messages import inbox
+from chassis.messages.inbox import FencedError
+from chassis.ownership import owners, refusals
+from chassis.ownership.refusals import SwallowedError
 from django.db import DatabaseError, connection, connections, transaction
 from django.http import HttpResponse
 from django.test import Client
@@ -40,7 +41,7 @@ INSERT INTO library_book (title) VALUES ('Emma'); EXCEPTION WHEN OTHERS THEN NUL
 @pytest.fixture(autouse=True)
 def quiet(side: Side, settings: Any) -> Iterator[None]:
     """A function in the database that swallows errors."""
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.ownership.fence.FenceMiddleware"]
     settings.CHASSIS_HOLD_SECONDS = 0.1
     settings.CHASSIS_INBOXES = {"books": "library.Inbox", "visits": "library.VisitsInbox"}
     moment.passed, moment.planned = 0, None
@@ -228,7 +229,7 @@ def test_a_transaction_that_met_a_fence_is_not_committed_whoever_swallows_that(s
     with pytest.raises(DatabaseError) as refused:
         work()
 
-    assert ownership.refused_capability(refused.value) == "books"
+    assert owners.refused_capability(refused.value) == "books"
     assert written() == (0, 0)
     Visit.objects.create(note="the next")
     assert written() == (1, 0)

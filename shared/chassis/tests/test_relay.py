@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from chassis import events, outbox, publishers
-from chassis import relay as module
-from chassis.broker import BrokerLostError
+from chassis.messages import events, outbox, publishers
+from chassis.messages import relay as module
+from chassis.messages.broker import BrokerLostError
 from chassis.models import OutboxMessage, PublishedMessage
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext

@@ -8,9 +8,9 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from chassis import shares
+from chassis.messages import shares
+from chassis.messages.outbox import LANES
 from chassis.models import OutboxMessage, PublishedMessage
-from chassis.outbox import LANES
 from django.db import connection, connections
 from library.programs import free_port
 from library.relays import Ear, RelayProcess, fill, tell

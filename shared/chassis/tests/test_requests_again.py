@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from chassis import ownership
-from chassis.holding import Holding
+from chassis.ownership import owners
+from chassis.ownership.holding import Holding
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
@@ -25,11 +25,11 @@ pytestmark = [
 ]
 
 WITHOUT = [
-    "chassis.health.HealthMiddleware",
+    "chassis.servers.health.HealthMiddleware",
     "test_requests_again.tenant",
-    "chassis.admission.AdmissionMiddleware",
+    "chassis.process.admission.AdmissionMiddleware",
 ]
-WITH = [*WITHOUT, "chassis.fence.FenceMiddleware"]
+WITH = [*WITHOUT, "chassis.ownership.fence.FenceMiddleware"]
 JSON = "Content-Type: application/json"
 FORM = "Content-Type: application/x-www-form-urlencoded"
 MULTIPART = (
@@ -122,7 +122,7 @@ def side(
     transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch, other: Wire, holding: Holding
 ) -> Iterator[Side]:
     settings.ALLOWED_HOSTS = ["library.example"]
-    monkeypatch.setattr(ownership, "_present", set())
+    monkeypatch.setattr(owners, "_present", set())
     moment.passed, moment.planned, moment.writes = 0, None, False
     found = Side(other.url, methods=[])
     yield found

@@ -9,10 +9,10 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from chassis import saga, turn
-from chassis.events import Message
+from chassis.messages.events import Message
 from chassis.models import OutboxMessage
-from chassis.saga import Command, Saga, SagaError, State, Step, UndecidedError, UnknownSagaError
+from chassis.sagas import saga, turn
+from chassis.sagas.saga import Command, Saga, SagaError, State, Step, UndecidedError, UnknownSagaError
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.utils import timezone

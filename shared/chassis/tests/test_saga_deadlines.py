@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from chassis import ownership, saga
 from chassis.models import OutboxMessage
-from chassis.saga import State, UnknownSagaError
+from chassis.ownership import owners
+from chassis.sagas import saga
+from chassis.sagas.saga import State, UnknownSagaError
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.utils import timezone
 from library.desk import begin, hear, ids, in_thread, reply, sent, undoing_the_till
@@ -136,7 +137,7 @@ class TestDeadlines:
 
     def test_what_another_side_owns_is_left_alone(self, monkeypatch: pytest.MonkeyPatch, pump: Pump) -> None:
         begin()
-        monkeypatch.setattr(ownership, "is_open", lambda capability: capability != "desk")
+        monkeypatch.setattr(owners, "is_open", lambda capability: capability != "desk")
 
         assert pump.overrun() == 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from chassis import saga
+from chassis.sagas import saga
 from django.db import connection
 from library.lending import Lending, plan
 from library.models import Deed, Loan

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from chassis.models import OutboxMessage
-from chassis.saga import State
+from chassis.sagas.saga import State
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone

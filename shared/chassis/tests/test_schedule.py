@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler
-from chassis import schedule
+from chassis.servers import schedule
 from django.db import connection
 from library.cable import Cable
 from library.programs import MIGRATE, Running, run

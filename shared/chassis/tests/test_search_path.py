@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chassis import events, inbox, ownership
-from chassis.inbox import FencedError
+from chassis.messages import events, inbox
+from chassis.messages.inbox import FencedError
 from chassis.models import OutboxMessage
+from chassis.ownership import owners
 from django.db import connection, connections, transaction
 from django.test import Client
 from library.handlers import moment as handled
@@ -30,7 +31,7 @@ pytestmark = [
 @pytest.fixture(params=["database", "options"])
 def elsewhere(side: Side, request: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Side]:
     """All tables are in a schema that needs quotes; the database's default leads there, or the project's options."""
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.fence.FenceMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "chassis.ownership.fence.FenceMiddleware"]
     settings.CHASSIS_HOLD_SECONDS = 0.1
     moment.passed, moment.planned = 0, None
     handled.clear()
@@ -60,11 +61,11 @@ def test_a_table_is_known_by_the_name_that_django_has_for_it(elsewhere):
     elsewhere.hand_over()
 
     for name in ("library_book", "App.library_book", 'App"."library_book'):
-        state = ownership.closed_by_table(name)
+        state = owners.closed_by_table(name)
         assert state is not None, name
         assert state.capability == "books"
-    assert ownership.closed_by_table("library_visit") is None
-    assert ownership.closed_by_table("public.library_book") is None
+    assert owners.closed_by_table("library_visit") is None
+    assert owners.closed_by_table("public.library_book") is None
 
 
 def test_a_request_that_meets_the_fence_is_sent_on(elsewhere):

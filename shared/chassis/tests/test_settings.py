@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 from celery import Celery
-from chassis import options
-from chassis import settings as environment
-from chassis.passwords import PBKDF2PasswordHasher
+from chassis import environment
+from chassis import settings as chassis_settings
+from chassis.identity.passwords import PBKDF2PasswordHasher
 from django.contrib.auth.hashers import identify_hasher, make_password
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Producer
@@ -62,7 +62,7 @@ def test_the_broker_s_address_may_be_in_a_file_too(environ, monkeypatch, tmp_pat
     environ("BROKER_URL_FILE", str(tmp_path / "url"))
 
     assert environment.celery(queue="catalogue")["broker_url"] == "amqp://localhost"
-    assert options.broker_url() == "amqp://localhost"
+    assert chassis_settings.broker_url() == "amqp://localhost"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("", True), ("0", False), ("1", True), ("False", False)])
@@ -157,7 +157,7 @@ def test_a_wait_for_a_confirm_has_an_end(environ, monkeypatch):
     app = Celery("catalogue")
     app.conf.update(environment.celery(queue="catalogue"), broker_url="memory://", broker_transport_options={})
     published = []
-    monkeypatch.setattr(Producer, "publish", lambda self, *_, **options: published.append(options))
+    monkeypatch.setattr(Producer, "publish", lambda self, *_, **settings: published.append(settings))
 
     app.send_task("catalogue.index")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chassis.statements import Statement
+from chassis.database.statements import Statement
 
 
 def text(query: str):

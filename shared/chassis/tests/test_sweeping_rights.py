@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chassis import references
+from chassis.references import sweeping
 from django.db import ProgrammingError, connection
 
 pytestmark = [
@@ -27,7 +27,7 @@ def as_clerk():
 
 @pytest.mark.usefixtures("as_clerk")
 def test_where_nothing_can_have_been_queued_it_is_no_error_to_have_no_right():
-    assert references.sweep() == 0
+    assert sweeping.sweep() == 0
 
 
 def test_what_is_queued_and_may_not_be_swept_is_an_error(as_clerk):
@@ -36,4 +36,4 @@ def test_what_is_queued_and_may_not_be_swept_is_an_error(as_clerk):
     )
 
     with pytest.raises(ProgrammingError, match="permission denied"):
-        references.sweep()
+        sweeping.sweep()

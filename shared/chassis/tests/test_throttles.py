@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from chassis.throttles import ClientThrottle
+from chassis.rest.throttles import ClientThrottle
 from django.core.cache import cache
 from django.test import RequestFactory
 from rest_framework.request import Request

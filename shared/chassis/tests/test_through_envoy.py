@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis import ownership
+from chassis.ownership import owners
 from django.db import connection
 from django.test import override_settings
 from library.gateway import Gateway
@@ -33,7 +33,9 @@ SENDERS = 12  # more than the process behind has threads
 @pytest.fixture
 def other() -> Iterator[Wire]:
     """The owner."""
-    with override_settings(MIDDLEWARE=["chassis.admission.AdmissionMiddleware"], ALLOWED_HOSTS=["library.example"]):
+    with override_settings(
+        MIDDLEWARE=["chassis.process.admission.AdmissionMiddleware"], ALLOWED_HOSTS=["library.example"]
+    ):
         wire = Wire()
     with wire:
         yield wire
@@ -44,10 +46,10 @@ def here(
     transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch, other: Wire
 ) -> Iterator[tuple[Wire, Side]]:
     settings.ALLOWED_HOSTS = ["library.example"]
-    monkeypatch.setattr(ownership, "_present", set())
+    monkeypatch.setattr(owners, "_present", set())
     moment.passed, moment.planned, moment.writes = 0, None, False
     side = Side(other.url, methods=[])
-    middleware = ["chassis.admission.AdmissionMiddleware", "chassis.fence.FenceMiddleware"]
+    middleware = ["chassis.process.admission.AdmissionMiddleware", "chassis.ownership.fence.FenceMiddleware"]
     with override_settings(MIDDLEWARE=middleware):
         wire = Wire()
     with wire:

@@ -7,9 +7,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from chassis import options, saga, timers
+from chassis import settings
 from chassis.models import PublishedMessage
-from chassis.timers import Timers
+from chassis.sagas import saga
+from chassis.servers import timers
+from chassis.servers.timers import Timers
 from django.db import OperationalError, connection
 from django.utils import timezone
 from library.models import Answer
@@ -78,7 +80,7 @@ def test_deadlines_are_among_the_chores(monkeypatch):
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL: DATABASE_URL names none")
 def test_what_is_old_is_forgotten_and_what_is_not_is_kept():
-    old = timezone.now() - timedelta(days=options.idempotency_days() + 1)
+    old = timezone.now() - timedelta(days=settings.idempotency_days() + 1)
     for key, at in (("old", old), ("new", timezone.now())):
         Answer.objects.create(caller="account:1", key=key, digest="", status=200, body=b"", created_at=at)
 
@@ -90,7 +92,7 @@ def test_what_is_old_is_forgotten_and_what_is_not_is_kept():
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL: DATABASE_URL names none")
 def test_published_events_are_forgotten_when_they_are_past_replaying():
-    old = timezone.now() - timedelta(days=options.replay_days() + 1)
+    old = timezone.now() - timedelta(days=settings.replay_days() + 1)
     for number, at in enumerate((old, timezone.now())):
         PublishedMessage.objects.create(
             id=number, message_id=uuid4(), capability="books", type="books.lent", key="1", lane=0, body=b"",

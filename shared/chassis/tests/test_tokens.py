@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import jwt
 import pytest
-from chassis import keys, tokens
+from chassis.identity import keys, tokens
 from conftest import pem
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from chassis import tracing
-from chassis.tracing import TraceMiddleware
+from chassis.process import tracing
+from chassis.process.tracing import TraceMiddleware
 from django.http import HttpResponse
 from django.test import RequestFactory
 

@@ -4,9 +4,9 @@ import multiprocessing
 import threading
 
 import pytest
-from chassis import vitals
-from chassis.vitals import Pulse
-from chassis.worker import Clock
+from chassis.process import vitals
+from chassis.process.vitals import Pulse
+from chassis.servers.worker import Clock
 from library.waiting import until
 
 

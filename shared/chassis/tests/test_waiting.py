@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from chassis import hashing, patience, waiting
-from chassis.patience import PatientSocket, Slow
-from chassis.waiting import Full, Kind, Waiting
+from chassis.identity import hashing
+from chassis.process import patience, waiting
+from chassis.process.patience import PatientSocket, Slow
+from chassis.process.waiting import Full, Kind, Waiting
 from library.programs import MIGRATE, WEB, Running, run
 from server_node import ServerNode
 

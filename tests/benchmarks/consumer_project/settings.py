@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chassis import logs
-from chassis import settings as environment
+from chassis import environment
+from chassis.process import logs
 
 SECRET_KEY = "only-for-a-benchmark"
 USE_TZ = True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from celery import Celery
-from chassis import settings
+from chassis import environment
+from chassis.servers import celery_app
 
-app = settings.consuming(Celery("benchmark"))
-app.conf.update(settings.celery(queue="counting.tasks"))
+app = celery_app.consuming(Celery("benchmark"))
+app.conf.update(environment.celery(queue="counting.tasks"))

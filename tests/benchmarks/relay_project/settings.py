@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis import settings as chassis
+from chassis import environment as chassis
 
 SECRET_KEY = "a-key-for-benchmarks-of-more-than-thirty-two-bytes"
 USE_TZ = True

@@ -8,9 +8,9 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from chassis import tokens
-from chassis.client import Client
-from chassis.principals import Principal
+from chassis.calls.client import Client
+from chassis.identity import tokens
+from chassis.identity.principals import Principal
 from django.test import override_settings
 
 

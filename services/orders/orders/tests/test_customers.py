@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from chassis import inbox
-from chassis.events import Message
+from chassis.messages import inbox
+from chassis.messages.events import Message
 from django.db import connection, transaction
 
 from orders import handlers, services

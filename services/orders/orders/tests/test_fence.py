@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from chassis import ownership
 from chassis.models import OutboxMessage
+from chassis.ownership import owners
 from django.db import connection
 
 from orders import checkout, customers
@@ -53,7 +53,7 @@ def side(warehouse):
             "WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
             [connection.connection.info.backend_pid if connection.connection else 0],
         )
-    ownership._present.clear()
+    owners._present.clear()
 
 
 def _fence(session, table):

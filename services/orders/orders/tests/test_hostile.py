@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chassis import hostile
+from chassis.testing import hostile
 from config.wsgi import application
 
 from orders import api

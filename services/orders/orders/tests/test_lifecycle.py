@@ -166,7 +166,7 @@ class TestConfirmations:
         assert mail.outbox == []
 
     def test_where_orders_are_owned_elsewhere_the_task_rests(self, confirmed, monkeypatch):
-        monkeypatch.setattr("chassis.ownership.is_open", lambda capability: False)
+        monkeypatch.setattr("chassis.ownership.owners.is_open", lambda capability: False)
 
         tasks.send_confirmations()
 

@@ -7,9 +7,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from chassis import inbox, saga
-from chassis.events import Message
+from chassis.messages import inbox
+from chassis.messages.events import Message
 from chassis.models import OutboxMessage
+from chassis.sagas import saga
 from django.db.models import Sum
 from django.utils import timezone
 
@@ -146,7 +147,7 @@ class TestCrashes:
         before = list(Saga.objects.values()), list(OutboxMessage.objects.values_list("pk", flat=True))
         with monkeypatch.context() as patch:
             if last_act == (sagas, "_authorise"):
-                patch.setattr("chassis.turn.Turn.write", _die)
+                patch.setattr("chassis.sagas.turn.Turn.write", _die)
             else:
                 _die_after(patch, *last_act)
             with pytest.raises(KilledError):

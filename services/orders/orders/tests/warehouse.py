@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from chassis import events
-from chassis.events import Message
+from chassis.messages import events
+from chassis.messages.events import Message
 from django.db import transaction
 
 from orders.tests.neighbours import Neighbours

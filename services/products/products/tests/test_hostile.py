@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chassis import hostile, tokens
+from chassis.identity import tokens
+from chassis.testing import hostile
 from config.wsgi import application
 
 DOCUMENT = yaml.safe_load((Path(__file__).parents[2] / "openapi.yaml").read_text())

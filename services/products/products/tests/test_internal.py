@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chassis import tokens
+from chassis.identity import tokens
 from conftest import with_token
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import jsonschema
 import pytest
-from chassis import events, inbox
-from chassis.events import Message
+from chassis.messages import events, inbox
+from chassis.messages.events import Message
 from chassis.models import OutboxMessage
 from django.conf import settings as project
 from django.db import connection

@@ -6,7 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from chassis.worker import FencedTask
+from chassis.servers.worker import FencedTask
 from config import celery_app
 from django.conf import settings
 from django.core.management import call_command
@@ -33,15 +33,15 @@ def test_the_openapi_file_is_current(tmp_path):
 
 
 def test_the_fence_stands_outside_everything_that_may_touch_the_database():
-    position = settings.MIDDLEWARE.index("chassis.fence.FenceMiddleware")
+    position = settings.MIDDLEWARE.index("chassis.ownership.fence.FenceMiddleware")
 
     assert settings.MIDDLEWARE[:position] == [
-        "chassis.health.HealthMiddleware",
+        "chassis.servers.health.HealthMiddleware",
         "django_prometheus.middleware.PrometheusBeforeMiddleware",
-        "chassis.logs.RequestIdMiddleware",
-        "chassis.tracing.TraceMiddleware",
-        "chassis.answers.AnswersMiddleware",
-        "chassis.admission.AdmissionMiddleware",
+        "chassis.process.logs.RequestIdMiddleware",
+        "chassis.process.tracing.TraceMiddleware",
+        "chassis.rest.answers.AnswersMiddleware",
+        "chassis.process.admission.AdmissionMiddleware",
     ]
 
 
@@ -54,7 +54,7 @@ def test_there_are_neither_accounts_nor_an_admin(client):
 def test_its_worker_takes_messages_in():
     steps = {name for steps in celery_app.steps.values() for name in steps}
 
-    assert {"chassis.worker:MessageStep", "chassis.worker:TaskGate"} <= steps
+    assert {"chassis.servers.worker:MessageStep", "chassis.servers.worker:TaskGate"} <= steps
     assert issubclass(celery_app.Task, FencedTask)
     assert celery_app.conf.task_default_queue == "products.tasks"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from chassis import hashing, ownership
+from chassis.identity import hashing
+from chassis.ownership import owners
 from conftest import PASSWORD
 from django.db import connection
 
@@ -57,7 +58,7 @@ def side(customer):
             "WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
             [connection.connection.info.backend_pid if connection.connection else 0],
         )
-    ownership._present.clear()
+    owners._present.clear()
 
 
 @pytest.fixture

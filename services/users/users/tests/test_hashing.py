@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import pytest
-from chassis import hashing
-from chassis.errors import Busy
+from chassis.identity import hashing
+from chassis.rest.errors import Busy
 from conftest import PASSWORD
 from django.db import connection
 

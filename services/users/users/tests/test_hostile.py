@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chassis import hostile, tokens
+from chassis.identity import tokens
+from chassis.testing import hostile
 from config.wsgi import application
 from conftest import new_user
 

@@ -30,15 +30,15 @@ def test_the_openapi_file_is_current(tmp_path):
 
 
 def test_the_fence_stands_outside_everything_that_may_touch_the_database():
-    position = settings.MIDDLEWARE.index("chassis.fence.FenceMiddleware")
+    position = settings.MIDDLEWARE.index("chassis.ownership.fence.FenceMiddleware")
 
     assert settings.MIDDLEWARE[:position] == [
-        "chassis.health.HealthMiddleware",
+        "chassis.servers.health.HealthMiddleware",
         "django_prometheus.middleware.PrometheusBeforeMiddleware",
-        "chassis.logs.RequestIdMiddleware",
-        "chassis.tracing.TraceMiddleware",
-        "chassis.answers.AnswersMiddleware",
-        "chassis.admission.AdmissionMiddleware",
+        "chassis.process.logs.RequestIdMiddleware",
+        "chassis.process.tracing.TraceMiddleware",
+        "chassis.rest.answers.AnswersMiddleware",
+        "chassis.process.admission.AdmissionMiddleware",
     ]
 
 

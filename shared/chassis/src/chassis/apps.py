@@ -22,8 +22,9 @@ class ChassisConfig(AppConfig):
     def ready(self) -> None:
         """Imports what registers itself, and begins to look at what the database refuses."""
         if find_spec("drf_spectacular"):
-            from chassis import openapi  # noqa: F401
-        from chassis import checks, refusals  # noqa: F401
+            from chassis.rest import openapi  # noqa: F401
+        from chassis.ownership import refusals
+        from chassis.servers import checks  # noqa: F401
 
         refusals.install()
 
@@ -35,6 +36,6 @@ class ChassisConfig(AppConfig):
 def _guard_the_admin() -> None:
     from django.contrib import admin
 
-    from chassis.logins import LoginForm
+    from chassis.identity.logins import LoginForm
 
     admin.site.login_form = admin.site.login_form or LoginForm

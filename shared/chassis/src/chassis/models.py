@@ -60,7 +60,9 @@ class PublishedMessage(MessageRow):
 
 
 class Lease(models.Model):
-    """What one session at a time may do; see `chassis.leases`. Rows whose name begins with ``turn`` have no holder."""
+    """What one session at a time may do; see `chassis.database.leases`. Rows whose name begins with ``turn`` have no
+    holder.
+    """
 
     name: models.TextField[str, str] = models.TextField(primary_key=True)
     pid: models.IntegerField[int | None, int | None] = models.IntegerField(null=True)

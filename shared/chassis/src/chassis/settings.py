@@ -1,196 +1,192 @@
-"""Settings read from the environment, the same way in every Django process.
-
-Each function raises ImproperlyConfigured with the variable's name and what to do about it.
-"""
+"""The chassis' own settings, each with the value it has where Django's settings are silent."""
 
 from __future__ import annotations
 
 import os
-import re
-import threading
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from psycopg import IsolationLevel
 
-from chassis import addresses
-
-_RATE = re.compile(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)")
-_SWITCH = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+from chassis import addresses, environment
 
 
-def text(name: str) -> str:
-    """The value of the variable, or what the file holds that ``<name>_FILE`` names; empty where neither is set.
+def hold_seconds() -> float:
+    """``CHASSIS_HOLD_SECONDS``: how long a request waits for an owner at most."""
+    return float(_setting("CHASSIS_HOLD_SECONDS", 5.0))
 
-    A line's end at the file's end is not part of it.
+
+def threads() -> int:
+    """``WEB_THREADS`` of the environment, which `chassis.servers.gunicorn` writes; its default where something else
+    serves.
     """
-    value, file = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
-    if not file:
-        return value
-    if value:
-        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: leave one")
-    try:
-        return Path(file).read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        # The file is not named: who gives the secret itself for a file's name must not find it in a log.
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ImproperlyConfigured(
-            f"the file that {name}_FILE names cannot be read: {reason}: see that it is there, and who may read it"
-        ) from None
+    return int(os.environ.get("WEB_THREADS") or 32)
 
 
-def secret(name: str) -> str:
-    """A value without which the process must not start, given as `text` says."""
-    value = text(name)
-    if not value:
-        raise ImproperlyConfigured(f"{name} is not set: give it in the environment, or name its file by {name}_FILE")
-    return value
+def hold_limit() -> int:
+    """``CHASSIS_HOLD_LIMIT``: how many threads of a process may wait for the same kind of thing; half of them."""
+    return int(_setting("CHASSIS_HOLD_LIMIT", max(1, threads() // 2)))
 
 
-def flag(name: str, *, default: bool) -> bool:
-    value = os.environ.get(name, "").lower()
-    if not value:
-        return default
-    if value not in _SWITCH:
-        raise ImproperlyConfigured(f"{name}={value!r} is neither 0 nor 1")
-    return _SWITCH[value]
+def wait_limit() -> int:
+    """``CHASSIS_WAIT_LIMIT``: how many threads of a process may wait in all; three quarters of them."""
+    return int(_setting("CHASSIS_WAIT_LIMIT", max(1, threads() - max(1, threads() // 4))))
 
 
-def number(name: str, *, default: int) -> int:
-    value = os.environ.get(name, "")
-    if not value:
-        return default
-    if not value.isdecimal():
-        raise ImproperlyConfigured(f"{name}={value!r} is not a whole number")
-    return int(value)
+def at_work() -> int:
+    """``CHASSIS_AT_WORK``: how many requests of a process are worked on at the same time; ``WEB_AT_WORK`` of the
+    environment where silent, else 4."""
+    return max(1, int(_setting("CHASSIS_AT_WORK", os.environ.get("WEB_AT_WORK") or 4)))
 
 
-def listing(name: str, *, default: str) -> list[str]:
-    """A comma list without blanks."""
-    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+def hashing_places() -> int:
+    """``CHASSIS_HASHING``: how many passwords a process hashes at the same time; ``WEB_HASHING`` of the environment
+    where silent, else 1."""
+    return max(1, int(_setting("CHASSIS_HASHING", os.environ.get("WEB_HASHING") or 1)))
 
 
-def rate(name: str, *, default: str) -> str:
-    """A REST framework rate such as ``20/min``."""
-    value = os.environ.get(name) or default
-    if not _RATE.fullmatch(value):
-        raise ImproperlyConfigured(f"{name}={value!r} is not a rate: write it like 20/min")
-    return value
+def hashing_queue() -> int:
+    """``CHASSIS_HASHING_QUEUE``: how many passwords of a process wait to be hashed; a quarter of its threads, at least
+    8, but never more than half of them."""
+    return int(_setting("CHASSIS_HASHING_QUEUE", min(max(8, threads() // 4), max(1, threads() // 2))))
 
 
-def database(*, application: str) -> dict[str, Any]:
-    """The database of ``DATABASE_URL``; ``application`` is what ``pg_stat_activity`` shows.
+def bounce_limit() -> int:
+    """``CHASSIS_BOUNCE_LIMIT``: the largest body in bytes that the gateway can repeat; larger ones are forwarded."""
+    return int(_setting("CHASSIS_BOUNCE_LIMIT", 900_000))
 
-    Every request of an HTTP process runs in one transaction. Connections are kept and are tried
-    before a request uses them, so that a server that was restarted costs no request. One that has
-    vanished without a word is noticed after 15 seconds, also by those who wait for its answer: before
-    the gateway gives the request up. Transactions are READ COMMITTED, whatever the server's default is.
+
+def max_body() -> int:
+    """``CHASSIS_MAX_BODY``: the largest body in bytes that is taken in at all; larger ones are answered with 413."""
+    return int(_setting("CHASSIS_MAX_BODY", 16 * 1024 * 1024))
+
+
+def seam_wait() -> float:
+    """``CHASSIS_SEAM_WAIT``: seconds for which a row that its owner has is waited for."""
+    return float(_setting("CHASSIS_SEAM_WAIT", 10.0))
+
+
+def owner_paths() -> Mapping[str, str]:
+    """``CHASSIS_OWNER_PATHS``: by model label, what to GET from the owner to learn whether a row is there.
+
+    ``{pk}`` in it stands for the row's primary key.
+
+    The request's own Authorization header goes with it, so the path is one that answers for the caller.
     """
-    url = secret("DATABASE_URL")
-    addresses.check_database("DATABASE_URL", url)
-    settings: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=600))
-    addresses.check_options("DATABASE_URL", settings.get("OPTIONS", {}))
-    defaults = {
-        "application_name": application,
-        "isolation_level": IsolationLevel.READ_COMMITTED,
-        "connect_timeout": 5,
-        "keepalives_idle": 5,
-        "keepalives_interval": 5,
-        "keepalives_count": 2,
-        "tcp_user_timeout": 15_000,
-    }
-    settings["CONN_HEALTH_CHECKS"] = True
-    settings["ATOMIC_REQUESTS"] = True
-    settings["OPTIONS"] = defaults | settings.get("OPTIONS", {})
-    return settings
+    paths: Mapping[str, str] = _setting("CHASSIS_OWNER_PATHS", {})
+    return paths
 
 
-def gateway() -> str:
-    """``GATEWAY_URL``: through it other services are asked, for it knows who owns what."""
-    url = secret("GATEWAY_URL")
-    addresses.check_web("GATEWAY_URL", url)
+def remote_accounts() -> bool:
+    """``CHASSIS_ACCOUNTS``: ``local`` where the accounts are a table of this database, ``remote`` where there is none.
+
+    Raises ImproperlyConfigured.
+    """
+    kind = _setting("CHASSIS_ACCOUNTS", "local")
+    if kind not in {"local", "remote"}:
+        raise ImproperlyConfigured(f"CHASSIS_ACCOUNTS={kind!r} is neither 'local' nor 'remote'")
+    return bool(kind == "remote")
+
+
+def jwks_url() -> str:
+    """``CHASSIS_JWKS_URL``: where a process without ``TOKEN_KEY_FILE`` gets the keys that verify accounts' tokens."""
+    return str(_setting("CHASSIS_JWKS_URL", ""))
+
+
+def jwks_age() -> float:
+    """``CHASSIS_JWKS_AGE``: seconds after which fetched keys are fetched anew."""
+    return float(_setting("CHASSIS_JWKS_AGE", 300.0))
+
+
+def service_keys() -> tuple[str, ...]:
+    """``CHASSIS_SERVICE_KEYS``: PEM files of the keys whose service tokens are trusted; ``SERVICE_KEY_FILE`` alone
+    where silent, as where all services share one."""
+    own = _setting("SERVICE_KEY_FILE", "")
+    return tuple(_setting("CHASSIS_SERVICE_KEYS", None) or ([own] if own else []))
+
+
+def calls_in_transactions() -> bool:
+    """``CHASSIS_CALLS_IN_TRANSACTIONS``: whether ``chassis.calls.client`` may be used while a transaction is open."""
+    return bool(_setting("CHASSIS_CALLS_IN_TRANSACTIONS", False))
+
+
+def open_without_move() -> bool:
+    """``CHASSIS_OPEN_WITHOUT_MOVE``: whether this side owns what no move concerns. False in a service that is filled by
+    a move: until then its queue and its tasks are the monolith's, and it takes no writes."""
+    return bool(_setting("CHASSIS_OPEN_WITHOUT_MOVE", True))
+
+
+def consumes() -> Mapping[str, Sequence[str]]:
+    """``CHASSIS_CONSUMES``: by capability that may be consumed here, the types of event bound to its queue."""
+    types: Mapping[str, Sequence[str]] = _setting("CHASSIS_CONSUMES", {})
+    return types
+
+
+def inboxes() -> Mapping[str, str]:
+    """``CHASSIS_INBOXES``: by capability, the label of its inbox model."""
+    labels: Mapping[str, str] = _setting("CHASSIS_INBOXES", {})
+    return labels
+
+
+def capabilities() -> Set[str]:
+    """Those that may be owned here, as far as ``CHASSIS_CONSUMES`` and ``CHASSIS_INBOXES`` name them."""
+    return consumes().keys() | inboxes().keys()
+
+
+def inbox_days() -> int:
+    """``CHASSIS_INBOX_DAYS``: how long it is remembered that a message has been handled."""
+    return int(_setting("CHASSIS_INBOX_DAYS", 30))
+
+
+def idempotency_days() -> int:
+    """``CHASSIS_IDEMPOTENCY_DAYS``: how long the answer to an idempotency key is kept."""
+    return int(_setting("CHASSIS_IDEMPOTENCY_DAYS", 30))
+
+
+def lanes() -> int:
+    """``CHASSIS_LANES``: how many messages of a capability a worker process handles at once."""
+    return int(_setting("CHASSIS_LANES", 8))
+
+
+def prefetch() -> int:
+    """``CHASSIS_PREFETCH``: how many messages of a capability a worker process takes before they are handled."""
+    return int(_setting("CHASSIS_PREFETCH", 200))
+
+
+def broker_url() -> str:
+    """``CHASSIS_BROKER_URL``: the broker of the messages; the environment's ``BROKER_URL`` where silent.
+
+    Raises ImproperlyConfigured.
+    """
+    own = str(_setting("CHASSIS_BROKER_URL", ""))
+    url = own or environment.secret("BROKER_URL")
+    addresses.check_broker("CHASSIS_BROKER_URL" if own else "BROKER_URL", url)
     return url
 
 
-def rest_framework(**rates: str) -> dict[str, Any]:
-    """``REST_FRAMEWORK`` of every service: JSON in and out, tokens, closed unless a view opens itself.
-
-    ``rates`` are the throttle rates by scope.
-    """
-    return {
-        "DEFAULT_AUTHENTICATION_CLASSES": ["chassis.tokens.TokenAuthentication"],
-        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-        "DEFAULT_PARSER_CLASSES": ["chassis.parsers.JSONParser"],
-        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-        "DEFAULT_PAGINATION_CLASS": "chassis.pagination.CursorPagination",
-        "DEFAULT_CONTENT_NEGOTIATION_CLASS": "chassis.negotiation.ContentNegotiation",
-        "DEFAULT_SCHEMA_CLASS": "chassis.openapi.AutoSchema",
-        "EXCEPTION_HANDLER": "chassis.answers.exception_handler",
-        # There is one format, and ``?format=`` chooses none.
-        "URL_FORMAT_OVERRIDE": None,
-        "DEFAULT_THROTTLE_RATES": rates,
-        # The client's address is the last in X-Forwarded-For, and from the kit's gateway the only one.
-        "NUM_PROXIES": 1,
-        "TEST_REQUEST_DEFAULT_FORMAT": "json",
-    }
+def unheard() -> Collection[str]:
+    """``CHASSIS_UNHEARD``: the types of event that count as published though nobody listens."""
+    types: Collection[str] = _setting("CHASSIS_UNHEARD", ())
+    return types
 
 
-def celery(*, queue: str) -> dict[str, Any]:
-    """Celery's configuration: one durable queue, acknowledged after the work, confirmed when published, and nothing by
-    which whoever may publish at all could control the workers.
-
-    Only a RabbitMQ broker (``amqp://``) knows quorum queues and confirms; others get neither.
-    """
-    broker = secret("BROKER_URL")
-    addresses.check_broker("BROKER_URL", broker)
-    common: dict[str, Any] = {
-        "broker_url": broker,
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_timeout": 3,
-        "broker_connection_max_retries": None,
-        "task_default_queue": queue,
-        "task_acks_late": True,
-        "task_reject_on_worker_lost": True,
-        "task_ignore_result": True,
-        "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.2},
-        "worker_prefetch_multiplier": 1,
-        # Its queue can be reached through the default exchange, which every service needs.
-        "worker_enable_remote_control": False,
-        "worker_soft_shutdown_timeout": 10,
-        "worker_hijack_root_logger": False,
-    }
-    if not broker.startswith(("amqp://", "amqps://")):
-        return common
-    return common | {
-        "broker_transport_options": {"confirm_publish": True},
-        # The only place from which Celery hands the limit on to every publication; without one, the
-        # wait for a confirm has no end.
-        "task_routes": {"*": {"confirm_timeout": 5}},
-        "task_default_queue_type": "quorum",
-    }
+def replay_days() -> int:
+    """``CHASSIS_REPLAY_DAYS``: how long published events are kept to be sent again."""
+    return int(_setting("CHASSIS_REPLAY_DAYS", 7))
 
 
-def consuming(app: Any) -> Any:
-    """The Celery app, whose workers now consume messages, and tasks only while their capability is open; its beat, of
-    whichever scheduler, publishes only the owner's.
-
-    Call it before the first task is defined. Everything is named, not imported: web processes read the app too, before
-    Django's models can be, and need none of it.
-    """
-    app.task_cls = "chassis.worker:FencedTask"
-    app.steps["worker"].add("chassis.worker:MessageStep")
-    app.steps["consumer"].add("chassis.worker:TaskGate")
-    from celery.signals import beat_init  # type: ignore[import-untyped]
-
-    beat_init.connect(_guard_schedule)
-    return app
+def contracts() -> Path | None:
+    """``CHASSIS_CONTRACTS``: the folder of the messages' schemas, ``<type>.json``."""
+    folder = _setting("CHASSIS_CONTRACTS", None)
+    return Path(folder) if folder else None
 
 
-def _guard_schedule(sender: Any, **_: Any) -> None:
-    from chassis import schedule
+def validate() -> bool:
+    """``CHASSIS_VALIDATE``: whether messages are checked against their schemas when they are written; for tests."""
+    return bool(_setting("CHASSIS_VALIDATE", False))
 
-    schedule.guard(sender.scheduler)
-    if threading.current_thread() is threading.main_thread():
-        sender.scheduler._ending.heed_signals()
+
+def _setting(name: str, default: Any) -> Any:
+    return getattr(settings, name, default)

@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.errors import Conflict
-from chassis.idempotency import Idempotent
+from chassis.rest.errors import Conflict
+from chassis.rest.idempotency import Idempotent
 from django.db import transaction
 from django.urls import path
 from rest_framework.authentication import BaseAuthentication

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from chassis import saga
-from chassis.events import Message
+from chassis.messages.events import Message
 from chassis.models import OutboxMessage
-from chassis.saga import Saga
+from chassis.sagas import saga
+from chassis.sagas.saga import Saga
 from django.db import connections, transaction
 
 from library.lending import Lending

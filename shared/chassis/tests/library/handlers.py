@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chassis.inbox import handles
+from chassis.messages.inbox import handles
 from django.db import DatabaseError, connection, transaction
 
 from library.models import Book, Visit

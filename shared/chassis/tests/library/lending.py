@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from chassis import events, saga
-from chassis.events import Message
-from chassis.inbox import handles
-from chassis.saga import Command, End, Saga, Step
+from chassis.messages import events
+from chassis.messages.events import Message
+from chassis.messages.inbox import handles
+from chassis.sagas import saga
+from chassis.sagas.saga import Command, End, Saga, Step
 
 from library.models import Deed, Loan
 

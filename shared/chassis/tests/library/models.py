@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from chassis.idempotency import IdempotencyRow
-from chassis.inbox import InboxRow
-from chassis.saga import SagaRow
+from chassis.messages.inbox import InboxRow
+from chassis.rest.idempotency import IdempotencyRow
+from chassis.sagas.saga import SagaRow
 from django.db import models
 
 

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import kombu
 from amqp.exceptions import ChannelError
-from chassis import broker
-from chassis.deadletters import Box, Letter, body_of
-from chassis.events import CONTENT_TYPE, Message
+from chassis.messages import broker
+from chassis.messages.deadletters import Box, Letter, body_of
+from chassis.messages.events import CONTENT_TYPE, Message
 
 
 def message(

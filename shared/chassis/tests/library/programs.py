@@ -24,7 +24,7 @@ MIGRATE = (sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosi
 WORKER = (sys.executable, "-m", "celery", "-A", "library.worker", "worker", "--pool", "threads", "--loglevel", "INFO")
 WEB = (
     *(sys.executable, "-m", "gunicorn", "django.core.wsgi:get_wsgi_application()"),
-    *("--config", "python:chassis.gunicorn", "--workers", "1"),
+    *("--config", "python:chassis.servers.gunicorn", "--workers", "1"),
 )
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
-from chassis import inbox, saga
-from chassis.events import Message
+from chassis.messages import inbox
+from chassis.messages.events import Message
 from chassis.models import OutboxMessage
+from chassis.sagas import saga
 from django.db import transaction
 from django.utils import timezone
 

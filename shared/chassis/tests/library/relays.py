@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from chassis import broker, events
-from chassis.events import Message
-from chassis.relay import Relay
+from chassis.messages import broker, events
+from chassis.messages.events import Message
+from chassis.messages.relay import Relay
 from django.db import connection, transaction
 
 from library.waiting import until

@@ -9,8 +9,8 @@ from http.client import HTTPResponse
 from types import TracebackType
 from typing import Any
 
-from chassis import waiting
-from chassis.patience import PatientSocket
+from chassis.process import waiting
+from chassis.process.patience import PatientSocket
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 from gunicorn import http

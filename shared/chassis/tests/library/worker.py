@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 from celery import Celery, Task, shared_task
-from chassis import settings
+from chassis import environment
+from chassis.servers import celery_app
 from django.db import transaction
 
 PERIOD = 0.5
 
-app = settings.consuming(Celery("library"))
-app.conf.update(settings.celery(queue="books.tasks"))
+app = celery_app.consuming(Celery("library"))
+app.conf.update(environment.celery(queue="books.tasks"))
 if "BEAT" in os.environ:
     # Of the books, by two ways of naming the queue; of nobody, and of a capability that no move concerns.
     app.conf.update(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from chassis.events import Message
-from chassis.inbox import handles
+from chassis.messages.events import Message
+from chassis.messages.inbox import handles
 
 from counting.models import Effect
 

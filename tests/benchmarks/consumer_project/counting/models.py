@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from chassis.inbox import InboxRow
+from chassis.messages.inbox import InboxRow
 from django.db import models
 
 

@@ -13,9 +13,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from chassis import archive
-from chassis.archive import Choice, Entry
-from chassis.broker import BrokerLostError
+from chassis.messages import archive
+from chassis.messages.archive import Choice, Entry
+from chassis.messages.broker import BrokerLostError
 
 SHOWN = 20  # messages of which a dry run tells each
 

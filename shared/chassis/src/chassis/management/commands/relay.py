@@ -9,11 +9,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from chassis import broker, health, options, probes
-from chassis.relay import Relay
-from chassis.timers import TIDYING, Timers, forget_published
+from chassis import settings
+from chassis.messages import broker
+from chassis.messages.relay import Relay
+from chassis.servers import health, probes
+from chassis.servers.timers import TIDYING, Timers, forget_published
 
-logger = logging.getLogger("chassis.relay")
+logger = logging.getLogger("chassis.messages.relay")
 
 
 class Command(BaseCommand):
@@ -33,7 +35,7 @@ class Command(BaseCommand):
 
         Raises ImproperlyConfigured when no broker is named.
         """
-        weakness = broker.shortcoming(options.broker_url())
+        weakness = broker.shortcoming(settings.broker_url())
         if weakness:
             logger.warning("broker_promises_less", extra={"reason": weakness})
         relay = Relay()

@@ -10,9 +10,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.utils import timezone
 
-from chassis import saga
-from chassis.saga import SagaError, State
-from chassis.steps import UNDECIDED
+from chassis.sagas import saga
+from chassis.sagas.saga import SagaError, State
+from chassis.sagas.steps import UNDECIDED
 
 COLUMNS = ("id", "kind", "key", "state", "step", "attempts", "deadline", "updated_at")
 STORED = (*COLUMNS, "reason", "error", "created_at", "trail", "data")

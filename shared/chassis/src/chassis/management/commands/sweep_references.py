@@ -7,8 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from chassis import health, probes, references
-from chassis.sweeper import Sweeper
+from chassis.references import sweeping
+from chassis.references.sweeper import Sweeper
+from chassis.servers import health, probes
 
 
 class Command(BaseCommand):
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """A database that is away, or not migrated yet, is waited for; not by --once, which raises its errors."""
         if options["once"]:
-            self.stdout.write(f"{references.sweep()} swept")
+            self.stdout.write(f"{sweeping.sweep()} swept")
             return
         sweeper = Sweeper()
         for number in (signal.SIGTERM, signal.SIGINT):

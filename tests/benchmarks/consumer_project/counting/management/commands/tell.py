@@ -1,7 +1,8 @@
 """``manage.py tell EVENTS RATE``: writes that many events, that many a second, each in a transaction of its own.
 
 The rows are those that ``events.publish`` writes, made beforehand and written without the ORM, which would take more of
-a processor than what is measured; whoever writes them wakes the relays no more often than ``chassis.outbox`` does.
+a processor than what is measured; whoever writes them wakes the relays no more often than ``chassis.messages.outbox``
+does.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
-from chassis import outbox
-from chassis.events import Message
+from chassis.messages import outbox
+from chassis.messages.events import Message
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 

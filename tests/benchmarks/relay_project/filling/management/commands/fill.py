@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis import events
+from chassis.messages import events
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 

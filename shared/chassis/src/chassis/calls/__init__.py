@@ -1,0 +1,4 @@
+"""Calls of one service to another: time limits, repetition where it does no harm, and a circuit per peer.
+
+Public: `client.Client`, `circuit.Circuit`.
+"""

@@ -1,0 +1,171 @@
+"""Settings read from the environment, the same way in every Django process.
+
+Each function raises ImproperlyConfigured with the variable's name and what to do about it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from psycopg import IsolationLevel
+
+from chassis import addresses
+
+_RATE = re.compile(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)")
+_SWITCH = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+
+
+def text(name: str) -> str:
+    """The value of the variable, or what the file holds that ``<name>_FILE`` names; empty where neither is set.
+
+    A line's end at the file's end is not part of it.
+    """
+    value, file = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
+    if not file:
+        return value
+    if value:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: leave one")
+    try:
+        return Path(file).read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        # The file is not named: who gives the secret itself for a file's name must not find it in a log.
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ImproperlyConfigured(
+            f"the file that {name}_FILE names cannot be read: {reason}: see that it is there, and who may read it"
+        ) from None
+
+
+def secret(name: str) -> str:
+    """A value without which the process must not start, given as `text` says."""
+    value = text(name)
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set: give it in the environment, or name its file by {name}_FILE")
+    return value
+
+
+def flag(name: str, *, default: bool) -> bool:
+    value = os.environ.get(name, "").lower()
+    if not value:
+        return default
+    if value not in _SWITCH:
+        raise ImproperlyConfigured(f"{name}={value!r} is neither 0 nor 1")
+    return _SWITCH[value]
+
+
+def number(name: str, *, default: int) -> int:
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    if not value.isdecimal():
+        raise ImproperlyConfigured(f"{name}={value!r} is not a whole number")
+    return int(value)
+
+
+def listing(name: str, *, default: str) -> list[str]:
+    """A comma list without blanks."""
+    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+def rate(name: str, *, default: str) -> str:
+    """A REST framework rate such as ``20/min``."""
+    value = os.environ.get(name) or default
+    if not _RATE.fullmatch(value):
+        raise ImproperlyConfigured(f"{name}={value!r} is not a rate: write it like 20/min")
+    return value
+
+
+def database(*, application: str) -> dict[str, Any]:
+    """The database of ``DATABASE_URL``; ``application`` is what ``pg_stat_activity`` shows.
+
+    Every request of an HTTP process runs in one transaction. Connections are kept and are tried
+    before a request uses them, so that a server that was restarted costs no request. One that has
+    vanished without a word is noticed after 15 seconds, also by those who wait for its answer: before
+    the gateway gives the request up. Transactions are READ COMMITTED, whatever the server's default is.
+    """
+    url = secret("DATABASE_URL")
+    addresses.check_database("DATABASE_URL", url)
+    settings: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=600))
+    addresses.check_options("DATABASE_URL", settings.get("OPTIONS", {}))
+    defaults = {
+        "application_name": application,
+        "isolation_level": IsolationLevel.READ_COMMITTED,
+        "connect_timeout": 5,
+        "keepalives_idle": 5,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 15_000,
+    }
+    settings["CONN_HEALTH_CHECKS"] = True
+    settings["ATOMIC_REQUESTS"] = True
+    settings["OPTIONS"] = defaults | settings.get("OPTIONS", {})
+    return settings
+
+
+def gateway() -> str:
+    """``GATEWAY_URL``: through it other services are asked, for it knows who owns what."""
+    url = secret("GATEWAY_URL")
+    addresses.check_web("GATEWAY_URL", url)
+    return url
+
+
+def rest_framework(**rates: str) -> dict[str, Any]:
+    """``REST_FRAMEWORK`` of every service: JSON in and out, tokens, closed unless a view opens itself.
+
+    ``rates`` are the throttle rates by scope.
+    """
+    return {
+        "DEFAULT_AUTHENTICATION_CLASSES": ["chassis.identity.tokens.TokenAuthentication"],
+        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+        "DEFAULT_PARSER_CLASSES": ["chassis.rest.parsers.JSONParser"],
+        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+        "DEFAULT_PAGINATION_CLASS": "chassis.rest.pagination.CursorPagination",
+        "DEFAULT_CONTENT_NEGOTIATION_CLASS": "chassis.rest.negotiation.ContentNegotiation",
+        "DEFAULT_SCHEMA_CLASS": "chassis.rest.openapi.AutoSchema",
+        "EXCEPTION_HANDLER": "chassis.rest.answers.exception_handler",
+        # There is one format, and ``?format=`` chooses none.
+        "URL_FORMAT_OVERRIDE": None,
+        "DEFAULT_THROTTLE_RATES": rates,
+        # The client's address is the last in X-Forwarded-For, and from the kit's gateway the only one.
+        "NUM_PROXIES": 1,
+        "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    }
+
+
+def celery(*, queue: str) -> dict[str, Any]:
+    """Celery's configuration: one durable queue, acknowledged after the work, confirmed when published, and nothing by
+    which whoever may publish at all could control the workers.
+
+    Only a RabbitMQ broker (``amqp://``) knows quorum queues and confirms; others get neither.
+    """
+    broker = secret("BROKER_URL")
+    addresses.check_broker("BROKER_URL", broker)
+    common: dict[str, Any] = {
+        "broker_url": broker,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_timeout": 3,
+        "broker_connection_max_retries": None,
+        "task_default_queue": queue,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.2},
+        "worker_prefetch_multiplier": 1,
+        # Its queue can be reached through the default exchange, which every service needs.
+        "worker_enable_remote_control": False,
+        "worker_soft_shutdown_timeout": 10,
+        "worker_hijack_root_logger": False,
+    }
+    if not broker.startswith(("amqp://", "amqps://")):
+        return common
+    return common | {
+        "broker_transport_options": {"confirm_publish": True},
+        # The only place from which Celery hands the limit on to every publication; without one, the
+        # wait for a confirm has no end.
+        "task_routes": {"*": {"confirm_timeout": 5}},
+        "task_default_queue_type": "quorum",
+    }

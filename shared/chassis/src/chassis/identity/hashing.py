@@ -1,0 +1,142 @@
+"""How many passwords a process hashes at a time.
+
+A hash of a million rounds computes for half a second and more. Sixteen logins at once would have every place at work,
+and every processor, for seconds, and whoever only reads would wait behind them. So hashing has places of its own: few,
+so that processors are left for others, and with a queue that has an end, for whoever stands in it keeps a thread.
+
+Note "hash outside": a request that hashes gives its place at work to another meanwhile. It cannot within a transaction
+(see chassis.process.admission), so views that hash do so before their transaction begins. Of those that cannot, one
+waits and the others are refused: more would keep all places at work.
+
+Note "one queue": one client with many logins would have all of the queue, and every login of others behind them. So
+each client (`chassis.process.clients`) has a turn after the other, and where the queue is full, who comes takes the
+place of the last of those that have the most. Alone, a client may have all of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+from prometheus_client import Counter, Gauge
+
+from chassis import settings
+from chassis.process import admission, clients, waiting
+from chassis.rest.errors import Busy
+
+WAITING = Gauge("chassis_hashing_waiting", "Passwords that wait to be hashed.", multiprocess_mode="livesum")
+REFUSED = Counter("chassis_hashing_refused_total", "Passwords that were not hashed: too many waited.")
+
+PATIENCE = 20.0  # seconds: less than the gateway waits for an answer
+RETRY_AFTER = 2  # seconds
+IN_TRANSACTIONS = 1
+
+
+class Turn:
+    """Of one who waits: the lock is let go of when it is his, or when he has to make room."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        self.displaced = False
+
+
+class Hashing:
+    """``places`` hashes at a time; up to ``queue`` wait for theirs, ``patience`` seconds, one of each client after the
+    other, and of a client first come, first served. See the note "one queue"."""
+
+    def __init__(self, places: int, queue: int, patience: float = PATIENCE) -> None:
+        self._lock = threading.Lock()
+        self._free = places
+        self._most = queue
+        self._patience = patience
+        self._queues: OrderedDict[str, deque[Turn]] = OrderedDict()  # whose turn is next stands first
+        self._bound = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Waits for a place and keeps it; others take this thread's place at work meanwhile. Raises Busy."""
+        with admission.aside():
+            self._enter(clients.present(), bound=connection.in_atomic_block)
+            try:
+                yield
+            finally:
+                self._leave()
+
+    def _enter(self, client: str, *, bound: bool) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+        try:
+            with waiting.process.one("passwords"):
+                turn = self._queue_up(client, bound=bound)
+                if turn is not None:
+                    self._await(client, turn, bound=bound)
+        except waiting.Full:
+            raise _refusal() from None
+
+    def _queue_up(self, client: str, *, bound: bool) -> Turn | None:
+        """None where a place is free by now. Raises Busy."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return None
+            if bound and self._bound >= IN_TRANSACTIONS:
+                raise _refusal()
+            if sum(map(len, self._queues.values())) >= self._most and not self._make_room(client):
+                raise _refusal()
+            turn = Turn()
+            self._queues.setdefault(client, deque()).append(turn)
+            self._bound += bound
+            return turn
+
+    def _make_room(self, client: str) -> bool:
+        """The one who came last of those who are most, where they stay no fewer than this client's."""
+        most = max(self._queues, key=lambda each: len(self._queues[each]), default=client)
+        if len(self._queues.get(most, ())) <= len(self._queues.get(client, ())) + 1:
+            return False
+        displaced = self._queues[most].pop()
+        displaced.displaced = True
+        displaced.lock.release()
+        return True
+
+    def _await(self, client: str, turn: Turn, *, bound: bool) -> None:
+        try:
+            with WAITING.track_inprogress():
+                in_time = turn.lock.acquire(timeout=self._patience)
+        finally:
+            with self._lock:
+                self._bound -= bound
+        if not in_time:
+            with self._lock:
+                queue = self._queues.get(client, deque())
+                if turn not in queue:
+                    in_time = True  # it has been given just now
+                else:
+                    queue.remove(turn)
+                    if not queue:
+                        del self._queues[client]
+        if turn.displaced or not in_time:
+            raise _refusal()
+
+    def _leave(self) -> None:
+        with self._lock:
+            if not self._queues:
+                self._free += 1
+                return
+            client, queue = self._queues.popitem(last=False)
+            queue.popleft().lock.release()
+            if queue:
+                self._queues[client] = queue
+
+
+def _refusal() -> Busy:
+    REFUSED.inc()
+    return Busy("Too many passwords are being checked; try again.", wait=RETRY_AFTER)
+
+
+process = Hashing(settings.hashing_places(), settings.hashing_queue())

@@ -1,0 +1,107 @@
+"""The admin's login, which nobody can try for long.
+
+Each process counts for itself, in a memory of its own: what others do drives no count out. A try counts from before its
+password is hashed, so that many at once are no more than one after the other, and is taken back where it was right or
+was not looked at. Whoever is kept out waits until nothing has failed for the whole of PERIOD.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+
+from chassis.process import clients
+
+PERIOD = 15 * 60  # seconds
+OF_AN_ACCOUNT = 10
+OF_AN_ADDRESS = 30
+# More than a process can hash in PERIOD: a count costs a hash, unless it was there already. Some 20 MB.
+MOST = 1 << 16
+
+logger = logging.getLogger(__name__)
+
+
+class Tries:
+    """Counts by key, each forgotten when it has not grown for PERIOD; at most ``most``, none of which makes room."""
+
+    def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._clock = most, clock
+        self._lock = threading.Lock()
+        # The one that has grown last stands last.
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def begin(self, limits: Mapping[str, int]) -> bool:
+        """Counts one for each key, or none where one of them has reached its limit or cannot be counted."""
+        with self._lock:
+            now = self._clock()
+            while self._counts and now - next(iter(self._counts.values()))[1] > PERIOD:
+                self._counts.popitem(last=False)
+            new = sum(key not in self._counts for key in limits)
+            if len(self._counts) + new > self._most or any(self._of(key) >= most for key, most in limits.items()):
+                return False
+            for key in limits:
+                self._counts[key] = (self._of(key) + 1, now)
+                self._counts.move_to_end(key)
+            return True
+
+    def take_back(self, keys: Collection[str]) -> None:
+        """One of each."""
+        with self._lock:
+            for key in keys:
+                count, last = self._counts.get(key, (0, 0.0))
+                if count > 1:
+                    self._counts[key] = (count - 1, last)
+                else:
+                    self._counts.pop(key, None)
+
+    def forget(self, key: str) -> None:
+        """All of it."""
+        with self._lock:
+            self._counts.pop(key, None)
+
+    def clear(self) -> None:
+        """All of all."""
+        with self._lock:
+            self._counts.clear()
+
+    def _of(self, key: str) -> int:
+        return self._counts.get(key, (0, 0.0))[0]
+
+
+process = Tries()
+
+
+class LoginForm(AdminAuthenticationForm):
+    """Django's, with an end to the tries of an account and of an address."""
+
+    def clean(self) -> dict[str, Any]:
+        """Raises ValidationError."""
+        account, address = str(self.cleaned_data.get("username") or "").casefold(), clients.of(self.request)
+        keys = _key("account", account), _key("address", address)
+        if not process.begin(dict(zip(keys, (OF_AN_ACCOUNT, OF_AN_ADDRESS), strict=True))):
+            logger.warning("login_refused", extra={"account": account, "address": address})
+            raise ValidationError("Too many tries. Wait a quarter of an hour.", code="throttled")
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            raise
+        except BaseException:
+            process.take_back(keys)
+            raise
+        process.take_back(keys)
+        # Without a name or a password Django looks at nobody, and refuses nobody.
+        if self.get_user() is not None:
+            process.forget(keys[0])
+        return cleaned
+
+
+def _key(kind: str, of: str) -> str:
+    return f"{kind}-{hashlib.sha256(of.encode(errors='replace')).hexdigest()}"

@@ -1,0 +1,202 @@
+"""Messages taken in: what handles them, and the row that says that one has been handled.
+
+The effects of a handler and the message's id are committed together, so a message that comes twice has one effect. The
+table belongs to the capability and moves with it: what one side has handled, the next owner knows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from uuid import UUID
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, models
+from django.utils import timezone
+
+from chassis import settings
+from chassis.database import isolation, leases
+from chassis.ownership import owners, refusals
+from chassis.ownership.refusals import Seen
+
+if TYPE_CHECKING:
+    from chassis.messages.events import Message
+
+logger = logging.getLogger("chassis.messages.inbox")
+
+F = TypeVar("F", bound=Callable[..., Any])
+Outcome = Literal["handled", "duplicate", "older", "ignored"]
+
+TAKE = """
+INSERT INTO {table} (message_id, type, subject, version, handled_at) VALUES (%s, %s, %s, %s, clock_timestamp())
+ON CONFLICT (message_id) DO NOTHING
+"""
+TAKE_NEWEST = """
+INSERT INTO {table} (message_id, type, subject, version, handled_at)
+SELECT %s, %s, %s, %s, clock_timestamp()
+WHERE NOT EXISTS (SELECT FROM {table} WHERE subject = %s AND type = %s AND version > %s)
+ON CONFLICT (message_id) DO NOTHING
+"""
+KNOWN = "SELECT EXISTS (SELECT FROM {table} WHERE message_id = %s)"
+
+
+class InboxRow(models.Model):
+    """A message that has been handled; each capability has a table of its own, ``<capability>_inbox``."""
+
+    message_id: models.UUIDField[UUID, UUID] = models.UUIDField(primary_key=True)
+    type: models.TextField[str, str] = models.TextField()
+    subject: models.TextField[str, str] = models.TextField()
+    version: models.BigIntegerField[int, int] = models.BigIntegerField(default=0)
+    handled_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        abstract = True
+        indexes = (models.Index(fields=["subject", "type", "version"], name="%(app_label)s_inbox_newest"),)
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.message_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What is called for one type of message, and how."""
+
+    type: str
+    capability: str
+    function: Callable[..., Any]
+    before: Callable[[Message], Any] | None = None
+    newest_only: bool = False
+
+
+class FencedError(Exception):
+    """The handler met a fence; nothing of it was committed. ``capability`` is the one that is closed here."""
+
+    def __init__(self, capability: str) -> None:
+        super().__init__(f"{capability} is not open here: the message is its owner's")
+        self.capability = capability
+
+
+_handlers: dict[tuple[str, str], Handler] = {}
+
+
+def handles(
+    type: str, *, capability: str, before: Callable[[Message], Any] | None = None, newest_only: bool = False
+) -> Callable[[F], F]:
+    """Registers what handles a type of message for a capability.
+
+    The function gets the message and runs in one transaction with the inbox row. ``before`` runs first and outside any
+    transaction, which is where a call over the network belongs; what it returns is the function's second argument. It
+    may run again for the same message, so it carries the message's id as its idempotency key. ``newest_only`` drops
+    messages that are older than the last one handled of their subject and type.
+
+    Raises:
+        ImproperlyConfigured: when another function handles the type for the capability already.
+    """
+
+    def register(function: F) -> F:
+        known = _handlers.get((capability, type))
+        if known is not None and _name(known.function) != _name(function):
+            raise ImproperlyConfigured(
+                f"{type} is handled for {capability} by {_name(known.function)} and by {_name(function)}: leave one"
+            )
+        _handlers[capability, type] = Handler(type, capability, function, before, newest_only)
+        return function
+
+    return register
+
+
+def handle(message: Message, capability: str) -> Outcome:
+    """Runs what the capability has for the message, at most once in effect; one transaction.
+
+    ``ignored`` says that nothing handles the type, ``older`` that a newer message of the subject was handled before.
+
+    Raises:
+        FencedError: when a statement met a fence, also where the handler swallowed the error. Nothing was committed.
+        OperationalError: when the session was lost, also where the handler swallowed that.
+    """
+    handler = _handlers.get((capability, message.type))
+    if handler is None:
+        return "ignored"
+    with refusals.watching() as seen:
+        try:
+            outcome = _handle(handler, message, seen)
+        except Exception as error:
+            refused = seen.refused or owners.refused_capability(error)
+            if refused is None:
+                raise
+            raise FencedError(refused) from error
+    if seen.refused is not None:
+        # By a callback after the commit, which takes no notice.
+        logger.error("fence met after a commit", extra={"capability": seen.refused, "type": message.type})
+    return outcome
+
+
+def _handle(handler: Handler, message: Message, seen: Seen) -> Outcome:
+    table = _table(handler.capability)
+    given: tuple[Any, ...] = ()
+    if handler.before is not None:
+        if _known(table, message):
+            return "duplicate"
+        given = (handler.before(message),)
+        seen.check()
+    with isolation.read_committed():
+        outcome = _take(table, message, newest_only=handler.newest_only)
+        if outcome == "handled":
+            handler.function(message, *given)
+        seen.check()
+    return outcome
+
+
+def handled_types(capability: str) -> Collection[str]:
+    """The types of message that the capability has a handler for."""
+    return {type for owner, type in _handlers if owner == capability}
+
+
+def model_of(capability: str) -> type[InboxRow]:
+    """The capability's inbox, as ``CHASSIS_INBOXES`` names it.
+
+    Raises:
+        ImproperlyConfigured: when it names none, or none that exists.
+    """
+    label = settings.inboxes().get(capability)
+    if label is None:
+        raise ImproperlyConfigured(f"CHASSIS_INBOXES names no inbox for {capability}: add its model's label")
+    try:
+        model = apps.get_model(label)
+    except LookupError as error:
+        raise ImproperlyConfigured(f"CHASSIS_INBOXES: there is no model {label}") from error
+    if not issubclass(model, InboxRow):
+        raise ImproperlyConfigured(f"CHASSIS_INBOXES: {label} is no InboxRow")
+    return model
+
+
+def _table(capability: str) -> str:
+    return connection.ops.quote_name(model_of(capability)._meta.db_table)
+
+
+def _known(table: str, message: Message) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(KNOWN.format(table=table), (message.id,))
+        return bool(cursor.fetchone()[0])
+
+
+def _take(table: str, message: Message, *, newest_only: bool) -> Outcome:
+    with connection.cursor() as cursor:
+        row = (message.id, message.type, message.subject, message.version)
+        if not newest_only:
+            cursor.execute(TAKE.format(table=table), row)
+            return "handled" if cursor.rowcount else "duplicate"
+        # Two messages of one subject must not both look before either has written; the rows of the newer are then seen.
+        leases.turn(f"{table} {message.type} {message.subject}")
+        cursor.execute(TAKE_NEWEST.format(table=table), (*row, message.subject, message.type, message.version))
+        if cursor.rowcount:
+            return "handled"
+    return "duplicate" if _known(table, message) else "older"
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"

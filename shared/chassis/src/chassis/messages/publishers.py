@@ -1,0 +1,238 @@
+"""Handing messages to the broker without waiting for each."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from amqp.basic_message import Message as AmqpMessage  # type: ignore[import-untyped]
+from kombu.messaging import Producer
+
+from chassis.messages import broker, declarations
+from chassis.messages.broker import BrokerLostError, losing
+from chassis.messages.events import CONTENT_TYPE
+
+WINDOW = 500  # messages on their way that the broker has not confirmed yet
+CONFIRM_SECONDS = 30.0  # without any progress; then the connection counts as lost
+GOODBYE_SECONDS = 1.0
+
+
+class Fate(Enum):
+    """What became of a message."""
+
+    CONFIRMED = "confirmed"
+    UNROUTABLE = "unroutable"  # no queue takes it
+    REFUSED = "refused"  # a queue does not take it now
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message on its way; ``exchange`` is empty for one that goes straight to the queue ``routing_key``."""
+
+    number: int
+    message_id: str
+    type: str
+    exchange: str
+    routing_key: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a parcel, and in the broker's words why."""
+
+    parcel: Parcel
+    fate: Fate
+    reason: str = ""
+
+
+class Publisher(Protocol):
+    """Hands parcels to the broker without waiting for each. `send` and `settle` raise ``BrokerLostError``."""
+
+    refused: Mapping[str, str]  # what could not be declared, and why
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker has asked for nothing to be sent now."""
+        ...
+
+    def send(self, parcel: Parcel) -> None: ...
+
+    def settle(self, wait: float) -> None:
+        """Hears what the broker has decided; waits at most so many seconds for it. Call it when idle, too."""
+        ...
+
+    def outcomes(self) -> list[Outcome]:
+        """What has been heard since the last call; raises nothing, also of a connection that is lost."""
+        ...
+
+    def close(self) -> None:
+        """Raises nothing."""
+        ...
+
+
+def open_publisher(url: str, consumes: Mapping[str, Iterable[str]]) -> Publisher:
+    """A connected publisher, after declaring what is consumed here. Raises ``BrokerLostError``.
+
+    It does without what the broker refuses to declare; where that is the exchange, events are refused and commands go.
+    """
+    connection = broker.connect(url)
+    try:
+        with losing(connection):
+            refused = declarations.declare(connection, consumes)
+            if broker.confirms(url):
+                return ConfirmingPublisher(connection, refused)
+            return PlainPublisher(connection, refused)
+    except BrokerLostError:
+        broker.close(connection)
+        raise
+
+
+class ConfirmingPublisher:
+    """Pipelined: the confirms come when they come and are matched by tag."""
+
+    def __init__(self, connection: Any, refused: Mapping[str, str]) -> None:
+        self._connection = connection
+        self.refused = refused
+        self._amqp: Any = connection.connection
+        self._channel: Any = connection.default_channel
+        # py-amqp would look for such a notice before every message; `settle` looks often enough.
+        self._amqp.client_properties.get("capabilities", {}).pop("connection.blocked", None)
+        self._channel.confirm_select()
+        self._channel.events["basic_return"].add(self._on_return)
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
+        self._amqp.on_blocked = lambda reason: self._block(True)
+        self._amqp.on_unblocked = lambda: self._block(False)
+        self._blocked = False
+        self._tag = 0
+        self._unconfirmed: OrderedDict[int, Parcel] = OrderedDict()
+        self._returned: dict[str, str] = {}
+        self._settled: list[Outcome] = []
+        self._progress = time.monotonic()
+
+    @property
+    def blocked(self) -> bool:
+        return self._blocked
+
+    def send(self, parcel: Parcel) -> None:
+        if parcel.exchange in self.refused:
+            self._settled.append(Outcome(parcel, Fate.REFUSED, self.refused[parcel.exchange]))
+            return
+        message = AmqpMessage(
+            parcel.body,
+            content_type=CONTENT_TYPE,
+            delivery_mode=2,
+            message_id=parcel.message_id,
+        )
+        if not self._unconfirmed:
+            self._progress = time.monotonic()
+        # Before it is sent: a confirm may be read while it is being written.
+        self._tag += 1
+        self._unconfirmed[self._tag] = parcel
+        with losing(self._connection):
+            self._channel.basic_publish(message, parcel.exchange, parcel.routing_key, mandatory=True)
+
+    def settle(self, wait: float) -> None:
+        with losing(self._connection):
+            while self._read(0.0 if self._settled else wait):
+                wait = 0.0
+            self._amqp.heartbeat_tick()
+        if self._unconfirmed and time.monotonic() - self._progress > CONFIRM_SECONDS:
+            raise BrokerLostError(f"{len(self._unconfirmed)} messages unconfirmed for {CONFIRM_SECONDS:.0f} s")
+
+    def outcomes(self) -> list[Outcome]:
+        settled, self._settled = self._settled, []
+        return settled
+
+    def close(self) -> None:
+        with suppress(*self._connection.connection_errors, *self._connection.channel_errors, OSError):
+            if self._amqp.connected:
+                self._amqp.sock.settimeout(GOODBYE_SECONDS)
+                self._amqp.close()
+        self._amqp.collect()
+
+    def _read(self, wait: float) -> bool:
+        try:
+            self._amqp.drain_events(timeout=wait)
+        except TimeoutError:
+            return False
+        return True
+
+    def _block(self, blocked: bool) -> None:
+        self._blocked = blocked
+        self._progress = time.monotonic()
+
+    def _on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
+        self._returned[message.properties.get("message_id", "")] = broker.words(error)
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        for parcel in self._take(tag, multiple):
+            # What was returned is confirmed, too, but afterwards.
+            reason = self._returned.pop(parcel.message_id, None)
+            fate = Fate.CONFIRMED if reason is None else Fate.UNROUTABLE
+            self._settled.append(Outcome(parcel, fate, reason or ""))
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        for parcel in self._take(tag, multiple):
+            self._settled.append(Outcome(parcel, Fate.REFUSED, "the broker refused it: the queue is full or fails"))
+
+    def _take(self, tag: int, multiple: bool) -> Iterator[Parcel]:
+        self._progress = time.monotonic()
+        if not multiple:
+            parcel = self._unconfirmed.pop(tag, None)
+            if parcel is not None:
+                yield parcel
+            return
+        while self._unconfirmed and next(iter(self._unconfirmed)) <= tag:
+            yield self._unconfirmed.popitem(last=False)[1]
+
+
+class PlainPublisher:
+    """Sends, and takes what raised no error for arrived."""
+
+    blocked = False
+
+    def __init__(self, connection: Any, refused: Mapping[str, str]) -> None:
+        self._connection = connection
+        self.refused = refused
+        self._channel: Any = connection.default_channel
+        self._producer: Any = Producer(self._channel)  # type: ignore[no-untyped-call]
+        self._settled: list[Outcome] = []
+
+    def send(self, parcel: Parcel) -> None:
+        with losing(self._connection):
+            if parcel.exchange and not self._routes(parcel):
+                self._settled.append(Outcome(parcel, Fate.UNROUTABLE, "no queue is bound to this type"))
+                return
+            self._producer.publish(
+                parcel.body,
+                exchange=parcel.exchange,
+                routing_key=parcel.routing_key,
+                content_type=CONTENT_TYPE,
+                content_encoding="utf-8",
+                delivery_mode=2,
+                message_id=parcel.message_id,
+                type=parcel.type,
+            )
+        self._settled.append(Outcome(parcel, Fate.CONFIRMED))
+
+    def settle(self, wait: float) -> None:
+        pass
+
+    def outcomes(self) -> list[Outcome]:
+        settled, self._settled = self._settled, []
+        return settled
+
+    def close(self) -> None:
+        broker.close(self._connection)
+
+    def _routes(self, parcel: Parcel) -> bool:
+        table = self._channel.get_table(parcel.exchange)
+        kind = self._channel.typeof(parcel.exchange)
+        return bool(kind.lookup(table, parcel.exchange, parcel.routing_key, None))

@@ -1,0 +1,280 @@
+"""Publishes what is in the outbox, in the order of each key, and takes away what the broker has confirmed.
+
+Note "one of a key at a time": a message is sent only when all before it of its key are confirmed. So the first copies
+of a key's messages are in order whatever is sent again: by this relay after a cut, or by two at once, one of which
+does not know yet that its session is gone. Whoever drops doubles by their id sees no other order.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter as Tally
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import psycopg
+from django.db import Error, connection
+from prometheus_client import Counter, Gauge
+
+from chassis import settings
+from chassis.messages import broker, declarations, outbox, publishers
+from chassis.messages.broker import BrokerLostError
+from chassis.messages.outbox import Waiting
+from chassis.messages.publishers import Fate, Outcome, Parcel, Publisher
+from chassis.messages.shares import Share
+from chassis.process import vitals
+from chassis.process.logs import Complaint
+
+logger = logging.getLogger("chassis.messages.relay")
+
+BATCH = 1000  # rows read at once
+PATROL = 0.5  # seconds between two looks where nothing was heard
+BURST = 100  # messages sent between two looks at what the broker says
+BREATH = 0.05  # seconds after which a wait for confirms looks whether to stop
+MEASURE_EVERY = 5.0
+CALM = 0.05  # seconds from hearing of a side to looking at it
+SIDES = "strangler_side"  # heard when a move holds events back, or lets them go
+# A relay that hangs must not keep its lanes; longer than a window takes that waits for its confirms.
+SESSION = (
+    f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
+    "SET default_transaction_isolation = 'read committed'",
+)
+
+ROWS = Gauge("chassis_outbox_rows", "Messages that wait in the outbox.", multiprocess_mode="mostrecent")
+AGE = Gauge("chassis_outbox_age_seconds", "Age of the oldest message in the outbox.", multiprocess_mode="mostrecent")
+PUBLISHED = Counter("chassis_relay_published_total", "Messages that the broker has confirmed.", ["capability"])
+PUT_OFF = Counter("chassis_relay_put_off_total", "Messages to be tried again later.", ["capability", "reason"])
+LOST = Counter("chassis_relay_broker_lost_total", "Times the broker was away, or hung up.")
+
+
+class Delivery:
+    """One batch on its way; see the note "one of a key at a time"."""
+
+    def __init__(self, rows: Iterable[Waiting], publisher: Publisher, window: int) -> None:
+        self.confirmed: list[int] = []
+        self.published: Tally[str] = Tally()
+        self.problems: dict[int, str] = {}
+        self.on_its_way: dict[int, Waiting] = {}
+        self._publisher = publisher
+        self._window = window
+        self._unheard = frozenset(settings.unheard())
+        self._behind: dict[tuple[str, str], deque[Waiting]] = {}
+        self._next: deque[Waiting] = deque()
+        for row in rows:
+            self._queue(row)
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Returns when all is decided, or when nothing is on its way and no more shall be.
+
+        Raises ``BrokerLostError``; what had been decided before counts.
+        """
+        try:
+            while self.on_its_way or (self._next and not self._publisher.blocked and not stopping()):
+                vitals.beat()
+                more = self._send(stopping)
+                self._publisher.settle(0 if more else BREATH)
+                self._take_outcomes()
+        finally:
+            self._take_outcomes()
+
+    def _queue(self, row: Waiting) -> None:
+        line = self._behind.setdefault((row.capability, row.key), deque())
+        line.append(row)
+        if len(line) == 1:
+            self._next.append(row)
+
+    def _send(self, stopping: Callable[[], bool]) -> bool:
+        """Sends some; whether more could be sent at once."""
+        if stopping() or self._publisher.blocked:
+            return False
+        room = self._window - len(self.on_its_way)
+        for _ in range(min(BURST, room, len(self._next))):
+            row = self._next.popleft()
+            self.on_its_way[row.id] = row
+            self._publisher.send(_parcel(row))
+        return bool(self._next) and room > BURST
+
+    def _take_outcomes(self) -> None:
+        for outcome in self._publisher.outcomes():
+            self._settle(outcome)
+
+    def _settle(self, outcome: Outcome) -> None:
+        row = self.on_its_way.pop(outcome.parcel.number)
+        unheard = outcome.fate is Fate.UNROUTABLE and not row.destination and row.type in self._unheard
+        if outcome.fate is not Fate.CONFIRMED and not unheard:
+            # Those behind it are left where they are, and wait with it.
+            self.problems[row.id] = outcome.reason
+            PUT_OFF.labels(row.capability, outcome.fate.value).inc()
+            return
+        self.confirmed.append(row.id)
+        self.published[row.capability] += 1
+        line = self._behind[row.capability, row.key]
+        line.popleft()
+        if line:
+            self._next.append(line[0])
+
+
+class Relay:
+    """Runs in one thread, over one session of the database and one connection to the broker."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self._broker_lost = Complaint(logger, "broker_lost")
+        self._database_lost = Complaint(logger, "database_lost")
+        self._share = Share()
+        self._publisher: Publisher | None = None
+        self._held: frozenset[str] = frozenset()
+        self._listening = False
+        self._echo = self._idle = False
+        self._window = publishers.WINDOW
+        self._failures = 0
+        self._measured = float("-inf")
+        self._opened = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits to be woken, with nothing left to do."""
+        return self._idle
+
+    def stop(self) -> None:
+        """What is on its way is still waited for; may be called from a signal handler."""
+        self.stopping.set()
+
+    def run(self) -> None:
+        """Until `stop`; a broker or a database that is away is waited for."""
+        with vitals.loop("relay"):
+            while not self.stopping.is_set():
+                vitals.beat()
+                try:
+                    published = self.turn()
+                    if not published:
+                        self._wait()
+                except BrokerLostError as error:
+                    self._lose_broker(error)
+                except (Error, psycopg.Error) as error:
+                    self._lose_database(error)
+        self._hang_up()
+
+    def turn(self) -> int:
+        """Publishes one batch of what is ready in this relay's lanes; how many messages are done with.
+
+        Raises ``BrokerLostError`` and the database's errors; nothing is lost, something may be published twice.
+        """
+        self._listen()
+        self._share.balance()
+        self._measure()
+        self._database_lost.settle()
+        self._look_again()
+        if self._publisher is None:
+            self._publisher = publishers.open_publisher(settings.broker_url(), settings.consumes())
+            self._opened = time.monotonic()
+            self._broker_lost.settle()
+            logger.info("broker_connected")
+        rows = self._ready()
+        if not rows:
+            self._publisher.settle(0)
+            self._failures = 0
+            return 0
+        return self._deliver(rows, self._publisher)
+
+    def _look_again(self) -> None:
+        """What the broker has refused to declare may have been mended."""
+        publisher = self._publisher
+        if publisher is not None and publisher.refused and time.monotonic() - self._opened > declarations.AGAIN:
+            self._drop_publisher()
+
+    def _ready(self) -> list[Waiting]:
+        rows = outbox.ready(self._share.lanes, self._held, BATCH) if self._share.lanes else []
+        # Read after the rows: a side is told to hold its events before it may write the first.
+        self._held = outbox.held()
+        return [row for row in rows if row.capability not in self._held]
+
+    def _deliver(self, rows: list[Waiting], publisher: Publisher) -> int:
+        delivery = Delivery(rows, publisher, self._window)
+        try:
+            delivery.run(self.stopping.is_set)
+            self._window, self._failures = publishers.WINDOW, 0
+        except BrokerLostError as error:
+            self._blame(error, delivery)
+            raise
+        finally:
+            outbox.done(delivery.confirmed)
+            outbox.put_off(delivery.problems)
+            for capability, count in delivery.published.items():
+                PUBLISHED.labels(capability).inc(count)
+        for number, reason in delivery.problems.items():
+            logger.warning("message_put_off", extra={"id": number, "reason": reason})
+        return len(delivery.confirmed)
+
+    def _blame(self, error: BrokerLostError, delivery: Delivery) -> None:
+        """A message at which the broker hangs up must not stop all others: it is looked for one by one."""
+        if not error.objected:
+            return
+        if len(delivery.on_its_way) == 1:
+            delivery.problems.update(dict.fromkeys(delivery.on_its_way, str(error)))
+        self._window = 1
+
+    def _listen(self) -> None:
+        if self._listening:
+            return
+        with connection.cursor() as cursor:
+            for setting in SESSION:
+                cursor.execute(setting)
+            cursor.execute(f"LISTEN {outbox.CHANNEL}")
+            cursor.execute(f"LISTEN {SIDES}")
+        self._listening = True
+
+    def _wait(self) -> None:
+        """Until something is heard, or should be looked for: see the note "the echo of a wake-up"."""
+        session: Any = connection.connection
+        timeout = outbox.ECHO if self._echo else PATROL
+        self._idle = not self._echo
+        heard = [notice.channel for notice in session.notifies(timeout=timeout, stop_after=1)]
+        if SIDES in heard:
+            # A switch turns a side several times in a row, and needs the processors more than its events need haste.
+            self.stopping.wait(CALM)
+        self._echo = outbox.CHANNEL in heard
+        self._idle = False
+
+    def _measure(self) -> None:
+        if time.monotonic() - self._measured >= MEASURE_EVERY:
+            rows, age = outbox.backlog()
+            ROWS.set(rows)
+            AGE.set(age)
+            self._measured = time.monotonic()
+
+    def _lose_broker(self, error: BrokerLostError) -> None:
+        LOST.inc()
+        self._broker_lost.make(str(error))
+        self._drop_publisher()
+        self._pause()
+
+    def _lose_database(self, error: Exception) -> None:
+        self._database_lost.make(str(error))
+        # Its messages are read again in another session, perhaps by another relay.
+        self._drop_publisher()
+        connection.close()
+        self._listening = False
+        self._share.forget()
+        self._pause()
+
+    def _pause(self) -> None:
+        self._failures += 1
+        self.stopping.wait(min(2.0, 0.05 * 2 ** min(self._failures, 8)))
+
+    def _drop_publisher(self) -> None:
+        if self._publisher is not None:
+            self._publisher.close()
+            self._publisher = None
+
+    def _hang_up(self) -> None:
+        self._drop_publisher()
+        connection.close()
+
+
+def _parcel(row: Waiting) -> Parcel:
+    exchange, routing_key = ("", row.destination) if row.destination else (broker.EXCHANGE, row.type)
+    return Parcel(row.id, row.message_id, row.type, exchange, routing_key, row.body)

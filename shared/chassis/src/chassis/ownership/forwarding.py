@@ -1,0 +1,155 @@
+"""Sends a request on to the other side: by an address that the gateway follows, or from here.
+
+Note "as it came": whatever leads a request on writes its target as the client wrote it, broken escapes and all, for the
+process there must read what this one has read. So `http.client` sends it and not a library that mends addresses; and on
+a connection of its own, for one that was kept may be closed by the other side just then, and nobody knows what it did.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from http.cookies import Morsel
+from urllib.parse import urlsplit
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from chassis.process import admission
+from chassis.process.body import Body
+
+FORWARDED = "x-strangler-forwarded"
+# What the gateway says of the time it allows for an answer, in milliseconds; silent where it allows any.
+ALLOWED = "x-envoy-expected-rq-timeout-ms"
+CONNECT = 2.0  # seconds
+SILENCE = 300.0  # seconds without a byte after which nobody waits any more
+PIECE = 1 << 16
+WHOLE = 1 << 20  # answers of that many bytes are passed on in one piece
+SCHEMES = ("http", "https")
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
+# Of an answer: each server writes its own.
+SIGNATURES = frozenset({"date", "server"})
+
+_NO_ADDRESS = re.compile(r"[^\x21-\x7e]")
+_AUTHORITY = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
+_HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+
+
+class _Cookie(Morsel):  # type: ignore[type-arg]
+    """A Set-Cookie header as it came."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__()
+        self._line = line
+
+    def OutputString(self, attrs: object = None) -> str:  # noqa: N802  the library's name
+        return self._line
+
+
+def own_address(request: WSGIRequest) -> str:
+    """The address the client asked for, as the gateway saw it."""
+    # Several proxies may have made a list of it: with that the gateway would take the whole for no address.
+    scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    if scheme not in SCHEMES:
+        scheme = request.scheme or "http"
+    return f"{scheme}://{_host(request)}{raw_path(request)}"
+
+
+def has_address(request: WSGIRequest) -> bool:
+    """Whether the gateway would follow that address to the same host: what clients name need not be one."""
+    host = _HOST.fullmatch(_host(request))
+    return host is not None and int(host["port"] or 0) < 1 << 16
+
+
+def _host(request: WSGIRequest) -> str:
+    # HTTP/1.0 does not demand that a client names the host that it asks.
+    return request.META.get("HTTP_HOST") or f"{request.META['SERVER_NAME']}:{request.META['SERVER_PORT']}"
+
+
+def raw_path(request: WSGIRequest) -> str:
+    """Path and query as they came over the wire, where the server tells; see the note "as it came".
+
+    Bytes that no address may have, which some servers let in, are written as escapes.
+    """
+    raw = _AUTHORITY.sub("", str(request.environ.get("RAW_URI") or ""), count=1)
+    if not raw.startswith("/"):
+        raw = request.get_full_path()
+    return _NO_ADDRESS.sub(lambda found: f"%{ord(found[0]):02X}", raw)
+
+
+def forward(request: WSGIRequest, body: Body, *, to: str, peer_url: str) -> HttpResponseBase:
+    """The other side's answer to this request, or 502 when it gives none."""
+    # Never a retry: the other side may have acted on a request whose answer was lost.
+    connection = _connection(peer_url)
+    try:
+        with admission.aside():
+            _send(connection, request, body, to=to)
+            answer = connection.getresponse()
+            response = _passed_on(answer)
+    except (OSError, HTTPException) as error:
+        connection.close()
+        return JsonResponse({"detail": f"The other side did not answer: {type(error).__name__}."}, status=502)
+    response._resource_closers.append(connection.close)  # type: ignore[attr-defined]
+    _take_headers(response, answer)
+    return response
+
+
+def _connection(peer_url: str) -> HTTPConnection:
+    parts = urlsplit(peer_url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=CONNECT)
+
+
+def _send(connection: HTTPConnection, request: WSGIRequest, body: Body, *, to: str) -> None:
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+    headers |= {"Host": _host(request), "X-Strangler-To": to, FORWARDED: "1"}
+    if body.length or "Content-Length" in headers:
+        headers["Content-Length"] = str(body.length)
+    connection.connect()
+    connection.sock.settimeout(_allowed(request))
+    connection.putrequest(request.method or "GET", raw_path(request), skip_host=True, skip_accept_encoding=True)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    # Who has answered before the end, with a refusal, may have gone: the answer is there all the same.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.endheaders()
+        source = body.open()
+        while piece := source.read(PIECE):
+            connection.send(piece)
+
+
+def _allowed(request: WSGIRequest) -> float:
+    text = request.headers.get(ALLOWED, "")
+    return min(int(text) / 1000, SILENCE) if text.isdecimal() and int(text) else SILENCE
+
+
+def _passed_on(answer: HTTPResponse) -> HttpResponseBase:
+    """Small answers whole; others as they come."""
+    length = answer.headers.get("content-length", "")
+    if (length.isdecimal() and int(length) <= WHOLE) or answer.status in (204, 304):
+        with closing(answer):
+            return HttpResponse(answer.read(), status=answer.status)
+    return StreamingHttpResponse(_pieces(answer), status=answer.status)
+
+
+def _pieces(answer: HTTPResponse) -> Iterator[bytes]:
+    with closing(answer):
+        while piece := answer.read1(PIECE):
+            yield piece
+        if answer.length:  # of which nothing else tells
+            raise IncompleteRead(b"", answer.length)
+
+
+def _take_headers(response: HttpResponseBase, answer: HTTPResponse) -> None:
+    if "content-type" not in answer.headers:
+        del response["Content-Type"]
+    taken: dict[str, str] = {}
+    for name, value in answer.getheaders():
+        if name.lower() == "set-cookie":
+            dict.__setitem__(response.cookies, str(len(response.cookies)), _Cookie(value))
+        elif name.lower() not in HOP_BY_HOP | SIGNATURES:
+            taken[name.lower()] = f"{taken[name.lower()]}, {value}" if name.lower() in taken else value
+            response[name] = taken[name.lower()]

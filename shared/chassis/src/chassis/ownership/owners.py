@@ -1,0 +1,145 @@
+"""Which capabilities this database may write now, as the row in ``strangler.side`` says."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+
+from chassis import settings
+
+REFUSED = "SF001"  # SQLSTATE of a write that met the fence
+
+
+@dataclass(frozen=True, slots=True)
+class SideState:
+    """One capability as this database sees it.
+
+    While it is closed, ``bounce_to`` names the side that has it; None means that this is being decided.
+    """
+
+    capability: str
+    side: str
+    epoch: int
+    open: bool
+    bounce_to: str | None
+    peer_url: str
+    routes: str
+    tables: tuple[str, ...]
+    pausing: bool = False
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write may begin now."""
+        return self.open and not self.pausing
+
+    def concerns(self, method: str, path: str) -> bool:
+        """Whether a request with this method and path belongs to the capability."""
+        return any(
+            pattern.fullmatch(path) and (not methods or method in methods) for methods, pattern in _routes(self.routes)
+        )
+
+    def holds(self, table: str) -> bool:
+        """Whether the table is one of the capability's."""
+        return table.replace('"', "") in self.tables
+
+
+NOTED_EVERY = 1.0  # seconds
+_present: set[str] = set()
+_noted: dict[tuple[str, str], float] = {}
+
+
+def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
+    """Every capability that has a side here; empty where no move has ever begun.
+
+    One query. Does not disturb a transaction that is open.
+    """
+    with connections[using].cursor() as cursor:
+        if using not in _present:
+            # A missing table would end the caller's transaction, so it is looked up until it is there.
+            cursor.execute("SELECT to_regclass('strangler.side') IS NOT NULL")
+            if not cursor.fetchone()[0]:
+                return {}
+            _present.add(using)
+        cursor.execute(
+            "SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing, "
+            "pg_catalog.current_schemas(false)::text[] FROM strangler.side"
+        )
+        return {state.capability: state for state in map(_state, cursor.fetchall())}
+
+
+def is_open(capability: str, using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether this side owns the capability; where no move concerns it, ``CHASSIS_OPEN_WITHOUT_MOVE`` says so."""
+    return opened(sides(using).get(capability))
+
+
+def opened(state: SideState | None) -> bool:
+    """The same of a state that has been read."""
+    return settings.open_without_move() if state is None else state.open
+
+
+def note_use(capability: str, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Notes that a request came to routes that another side has: they cannot be dropped for a while.
+
+    At most once a second for each process. Not inside a transaction; a database that cannot take it takes nothing from
+    the request.
+    """
+    now = time.monotonic()
+    if now - _noted.get((using, capability), float("-inf")) < NOTED_EVERY:
+        return
+    _noted[using, capability] = now
+    with suppress(DatabaseError), connections[using].cursor() as cursor:
+        # An older version of the tool has not made it.
+        cursor.execute("SELECT to_regprocedure('strangler.note_use(text)') IS NOT NULL")
+        if cursor.fetchone()[0]:
+            cursor.execute("SELECT strangler.note_use(%s)", [capability])
+
+
+def closed_by_table(table: str, using: str = DEFAULT_DB_ALIAS) -> SideState | None:
+    """The state of the capability that the table belongs to, where another side owns it."""
+    for state in sides(using).values():
+        if not state.open and state.holds(table):
+            return state
+    return None
+
+
+def refused_capability(error: BaseException | None) -> str | None:
+    """The capability whose fence raised ``error``, looking through what wraps it; None for any other error."""
+    while error is not None:
+        swallowed = getattr(error, "capability", None)
+        if swallowed is not None and isinstance(error, psycopg.Error):
+            return str(swallowed)
+        diagnosis: Any = getattr(error, "diag", None)
+        if diagnosis is not None and diagnosis.sqlstate == REFUSED:
+            return str(diagnosis.message_detail)
+        error = error.__cause__
+    return None
+
+
+def _state(row: tuple[Any, ...]) -> SideState:
+    capability, side, epoch, opened, bounce_to, peer_url, routes, tables, pausing, schemas = row
+    return SideState(capability, side, epoch, opened, bounce_to, peer_url, routes, _names(tables, schemas), pausing)
+
+
+def _names(tables: Iterable[str], schemas: Collection[str]) -> tuple[str, ...]:
+    """Each with its schema, and as Django calls it where the search path leads there."""
+    names: list[str] = []
+    for table in tables:
+        # Quoting only stands where a name needs it.
+        name = table.replace('"', "")
+        names += [name.removeprefix(f"{schema}.") for schema in schemas if name.startswith(f"{schema}.")]
+        names.append(name)
+    return tuple(names)
+
+
+@lru_cache(maxsize=64)
+def _routes(text: str) -> tuple[tuple[frozenset[str], re.Pattern[str]], ...]:
+    return tuple((frozenset(route["methods"]), re.compile(route["pattern"], re.DOTALL)) for route in json.loads(text))

@@ -1,0 +1,245 @@
+"""Who has met a fence, or has lost the database, asked of the connections themselves.
+
+Whatever a program calls ends in ``wait`` of psycopg's ``Connection`` or ``AsyncConnection``: cursors of Django and
+others, COPY, pipelines, another alias, a connection that a view has made for itself. So that is where one looks, and
+not at what Django wraps.
+
+Note "no commit after a refusal": a transaction in which a statement met a fence is never committed, though a savepoint
+and an ``except`` have made it look whole. Its COMMIT becomes a ROLLBACK and raises. That holds for each connection of
+the process, in any thread, whether somebody watches or not. Where somebody watches, it holds for the other connections
+of the same request, message or task, too, until something of it has been committed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from prometheus_client import Counter
+from psycopg.pq import PipelineStatus, TransactionStatus
+
+from chassis.database.statements import Statement
+from chassis.ownership import owners
+from chassis.ownership.outage import is_outage
+
+logger = logging.getLogger("chassis.ownership.refusals")
+
+UNSEEN = Counter(
+    "chassis_refusals_unseen_total",
+    "Statements that met a fence where no request, message or task was watched: in threads, commands, streamed bodies.",
+)
+
+
+class SwallowedError(psycopg.InternalError):
+    """A transaction was to be committed in which a statement had met the fence of ``capability``."""
+
+    def __init__(self, capability: str) -> None:
+        super().__init__(
+            f"{capability} is not open here: a statement of this transaction was refused, and so all of it is "
+            "rolled back; let the error of the statement through, or write nothing of the capability here"
+        )
+        self.capability = capability
+
+
+class Seen:
+    """What the statements of one request, message or task have met, whatever its code made of the errors.
+
+    ``refused`` is the capability whose fence it was; ``lost`` the error by which Django's session went away;
+    ``committed`` says that something was written and can no longer be undone.
+    """
+
+    def __init__(self, outer: Seen | None) -> None:
+        self.refused: str | None = None
+        self.lost: psycopg.Error | None = None
+        self.committed = False
+        self.outer = outer
+
+    def check(self) -> None:
+        """Raises what was met, if anything: before the end of a transaction, so that all of it is rolled back."""
+        with connection.wrap_database_errors:
+            if self.refused is not None:
+                raise SwallowedError(self.refused)
+            if self.lost is not None:
+                raise self.lost
+
+
+_watching: ContextVar[Seen | None] = ContextVar("chassis_refusals", default=None)
+
+
+@contextmanager
+def watching(seen: Seen | None = None) -> Iterator[Seen]:
+    """What the calling thread's statements meet inside; a thread that is begun inside is not seen.
+
+    Several may watch at once, each around the next. With ``seen`` an earlier watch goes on.
+    """
+    outer = _watching.get()
+    found = seen or Seen(outer)
+    token = _watching.set(found)
+    try:
+        yield found
+    finally:
+        _watching.reset(token)
+
+
+@dataclass(slots=True)
+class _Session:
+    """What a connection has done since its transaction began."""
+
+    refused: str | None = None
+    wrote: bool = False
+
+
+Raw = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
+
+_sessions: WeakKeyDictionary[Raw, _Session] = WeakKeyDictionary()
+_wait = psycopg.Connection.wait
+_wait_async = psycopg.AsyncConnection.wait
+_NOTHING = Statement()
+
+
+def install() -> None:
+    """Looks at every connection of this process from now on; again is no error."""
+    psycopg.Connection.wait = _watched  # type: ignore[method-assign]
+    psycopg.AsyncConnection.wait = _watched_async  # type: ignore[method-assign]
+
+
+def _watched(self: psycopg.Connection[Any], gen: Any, *args: Any, **kwargs: Any) -> Any:
+    """In place of ``psycopg.Connection.wait``."""
+    look = _Look(self, gen)
+    if look.unwanted is not None:
+        if look.roll_back():
+            _wait(self, gen)
+        raise SwallowedError(look.unwanted)
+    with look:
+        return _wait(self, gen, *args, **kwargs)
+
+
+async def _watched_async(self: psycopg.AsyncConnection[Any], gen: Any, *args: Any, **kwargs: Any) -> Any:
+    """In place of ``psycopg.AsyncConnection.wait``."""
+    look = _Look(self, gen)
+    if look.unwanted is not None:
+        if look.roll_back():
+            await _wait_async(self, gen)
+        raise SwallowedError(look.unwanted)
+    with look:
+        return await _wait_async(self, gen, *args, **kwargs)
+
+
+class _Look:
+    """At one piece of work: whether it may run, and, around it, what became of it.
+
+    ``unwanted`` is the capability because of whose fence the transaction must not be committed, as the work would do:
+    see the note "no commit after a refusal".
+    """
+
+    def __init__(self, connection: Raw, work: Any) -> None:
+        self._connection = connection
+        self._session = session = _sessions.get(connection) or _meet(connection)
+        self._seen = seen = _watching.get()
+        self._known = known = _NOTHING if seen is None and session.refused is None else Statement.of(work)
+        self._before = before = connection.pgconn.transaction_status
+        self._pipelined = connection.pgconn.pipeline_status != PipelineStatus.OFF
+        self.unwanted: str | None = None
+        # ACTIVE is a pipeline's, whose errors may come later. Whoever has gone back to a savepoint in the same text
+        # commits what stands before it; a COMMIT alone of a transaction that has failed is a ROLLBACK.
+        ends = before in (TransactionStatus.INTRANS, TransactionStatus.ACTIVE)
+        if known.commits and (ends or (before == TransactionStatus.INERROR and known.several)):
+            self.unwanted = session.refused or _spoils(seen, session)
+
+    def roll_back(self) -> bool:
+        """In place of the work; whether it has to be run all the same."""
+        if self._connection.pgconn.pipeline_status != PipelineStatus.OFF:
+            return False
+        self._connection.pgconn.exec_(b"ROLLBACK")
+        self._session.refused, self._session.wrote = None, False
+        return self._known.has_to_run
+
+    def __enter__(self) -> None:
+        self._session.wrote = self._session.wrote or self._known.writes
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        known, session = self._known, self._session
+        # Before the books are closed: the error itself belongs to this transaction.
+        wrote = session.wrote or session.refused is not None
+        if isinstance(error, psycopg.Error):
+            self._meet(error)
+        idle = self._connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if error is not None:
+            done = self._may_be_done_in_part(idle)
+        else:
+            undone = known.rolls_back or (self._before == TransactionStatus.INERROR and not known.several)
+            done = (idle or known.commits) and not undone
+        if idle or (error is None and (known.commits or known.rolls_back)):
+            session.refused, session.wrote = None, False
+        if done and wrote:
+            _note(self._seen, committed=True)
+
+    def _may_be_done_in_part(self, idle: bool) -> bool:
+        """Whether something was committed before the error came."""
+        if self._known.several and self._known.commits:
+            return True
+        if not idle:
+            return False
+        return self._connection.autocommit and (self._pipelined or self._known.inside)
+
+    def _meet(self, error: psycopg.Error) -> None:
+        refused = owners.refused_capability(error)
+        if refused is not None:
+            _refuse(self._connection, self._session, refused)
+        elif is_outage(error) and _is_djangos(self._connection):
+            _note(self._seen, lost=error)
+
+
+def _meet(self: Raw) -> _Session:
+    """A fence also warns, for functions in the database that swallow its error: the notice comes all the same."""
+    session = _sessions[self] = _Session()
+    known = ref(self)
+
+    def hear(notice: psycopg.errors.Diagnostic) -> None:
+        connection = known()
+        if notice.sqlstate == owners.REFUSED and connection is not None:
+            _refuse(connection, session, str(notice.message_detail), warned=True)
+
+    self.add_notice_handler(hear)
+    return session
+
+
+def _refuse(connection: Raw, session: _Session, capability: str, *, warned: bool = False) -> None:
+    seen, told = _watching.get(), session.refused is not None
+    # A statement outside a transaction is refused alone: there is nothing else that could be committed.
+    if warned or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        session.refused = capability
+    if seen is None and not told:
+        UNSEEN.inc()
+        logger.warning("refusal_unseen", extra={"capability": capability})
+    _note(seen, refused=capability)
+
+
+def _spoils(seen: Seen | None, session: _Session) -> str | None:
+    """What another connection met, as long as all of the request, message or task can still be undone."""
+    return None if seen is None or seen.committed or not session.wrote else seen.refused
+
+
+def _note(
+    seen: Seen | None, *, refused: str | None = None, lost: psycopg.Error | None = None, committed: bool = False
+) -> None:
+    while seen is not None:
+        seen.refused = seen.refused or refused
+        seen.lost = seen.lost or lost
+        seen.committed = seen.committed or committed
+        seen = seen.outer
+
+
+def _is_djangos(raw: Raw) -> bool:
+    """Whether a lost session takes writes with it of which the view believes that they will be committed."""
+    for known in connections.all(initialized_only=True):
+        if known.connection is raw:
+            return known.alias == DEFAULT_DB_ALIAS or bool(known.in_atomic_block)
+    return False

@@ -1,0 +1,129 @@
+"""One thread of a process that knows which capabilities are open here, and tells those who ask or wait."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+
+import psycopg
+from django.db import Error, connection
+
+from chassis.ownership import owners
+from chassis.ownership.owners import SideState
+from chassis.process import vitals
+from chassis.process.logs import Complaint
+
+logger = logging.getLogger("chassis.ownership.watch")
+
+CHANNEL = "strangler_side"
+CALM = 0.02  # seconds from one look to the next at least
+PATROL = 0.25  # seconds after which the rows are looked at though nothing was heard
+
+
+class Watch:
+    """Nothing is open before the first look; while the database is away, what was seen last holds.
+
+    ``on_look`` is called after every look, in the watching thread.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._seen: Mapping[str, SideState] | None = None
+        self._doubted: set[str] = set()
+        self._stopping = threading.Event()
+        self._listeners: list[Callable[[], None]] = []
+        self._thread: threading.Thread | None = None
+        self._complaint = Complaint(logger, "sides_unknown")
+
+    def start(self) -> None:
+        """Begins to watch; again is no error."""
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="chassis-watch", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the thread has ended."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(PATROL * 20)
+
+    def on_look(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    def is_open(self, capability: str) -> bool:
+        """Whether the capability may be consumed here now."""
+        with self._changed:
+            return self._is_open(capability)
+
+    def is_pausing(self, capability: str) -> bool:
+        """Whether writes that have not begun should wait, for a fence is about to be put up."""
+        state = (self._seen or {}).get(capability)
+        return state is not None and state.pausing
+
+    def doubt(self, capability: str) -> None:
+        """A statement met the capability's fence: closed, until a look that begins after this says otherwise."""
+        with self._changed:
+            self._doubted.add(capability)
+            self._changed.notify_all()
+
+    def wait(self, ready: Callable[[], bool], seconds: float) -> bool:
+        """Waits until ``ready``, which is asked after every look; False when ``seconds`` pass first."""
+        with self._changed:
+            return self._changed.wait_for(ready, seconds)
+
+    def await_open(self, capability: str, seconds: float) -> bool:
+        """Waits until the capability is open; False when ``seconds`` pass first, or the watch is stopped."""
+        self.wait(lambda: self._stopping.is_set() or self._is_open(capability), seconds)
+        return self.is_open(capability)
+
+    def _is_open(self, capability: str) -> bool:
+        if self._seen is None or capability in self._doubted:
+            return False
+        return owners.opened(self._seen.get(capability))
+
+    def _run(self) -> None:
+        with vitals.loop("watch"):
+            while not self._stopping.is_set():
+                try:
+                    self._hear()
+                except Exception as error:  # noqa: BLE001
+                    # Whatever it was, this thread goes on: without it a process would consume nothing, or what is not
+                    # its.
+                    known = isinstance(error, (Error, psycopg.Error))
+                    self._complaint.make(str(error), exc_info=not known)
+                    connection.close()
+                    vitals.beat()
+                    self._stopping.wait(PATROL)
+        connection.close()
+
+    def _hear(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        while not self._stopping.is_set():
+            self._look()
+            # A switch turns a side several times in a row; what is missed meanwhile is heard at the next wait.
+            self._stopping.wait(CALM)
+            for _ in connection.connection.notifies(timeout=PATROL, stop_after=1):
+                pass
+
+    def _look(self) -> None:
+        with self._changed:
+            doubted = set(self._doubted)
+        seen = owners.sides()
+        self._complaint.settle()
+        vitals.beat()
+        with self._changed:
+            self._seen = seen
+            self._doubted -= doubted
+            self._changed.notify_all()
+        for listener in self._listeners:
+            listener()
+
+
+def backoff(tries: int, *, first: float = 0.05, most: float = 2.0) -> float:
+    """Seconds to wait after so many tries in vain."""
+    return min(most, first * 2.0 ** min(tries - 1, 16))

@@ -1,0 +1,143 @@
+"""How many requests a process works on at a time.
+
+The threads of a process share one interpreter. Where thirty work at once, each waits for the others between any two
+of its statements, with its rows locked and its transaction open; a fence, and every other transaction, then waits for
+all of that. So only a few work, and the others wait where they hold nothing yet. Who waits for something outside the
+process gives the place away meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import connection
+from django.http import FileResponse, HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from prometheus_client import Gauge
+
+from chassis import settings
+from chassis.process import body, clients, waiting
+
+# Of requests that change nothing, by RFC 9110, section 9.2.1.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+WAITING = Gauge(
+    "chassis_admission_waiting", "Requests that wait until another is done with.", multiprocess_mode="livesum"
+)
+
+
+class Admission:
+    """``places`` threads at work; the others wait their turn, first come, first served.
+
+    Not a semaphore: there a thread that leaves and comes again is mostly faster than the one it has woken, and
+    somebody waits for ever.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._lock = threading.Lock()
+        self._free = places
+        self._queue: deque[threading.Lock] = deque()
+        self._mine = threading.local()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Waits for a place and keeps it; a thread that has one already just goes on."""
+        if self._has_place:
+            yield
+            return
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Gives this thread's place away, if it has one, and takes one again at the end.
+
+        Within a transaction the place is kept: who has rows locked must not wait for a turn.
+        """
+        if not self._has_place or connection.in_atomic_block:
+            yield
+            return
+        self._leave()
+        try:
+            yield
+        finally:
+            self._enter()
+
+    def _enter(self) -> None:
+        self._await_turn()
+        self._mine.place = True
+
+    def _await_turn(self) -> None:
+        turn = threading.Lock()
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn.acquire()
+            self._queue.append(turn)
+        with WAITING.track_inprogress():
+            # Whoever leaves gives the place to this thread by letting go of its lock.
+            turn.acquire()
+
+    def _leave(self) -> None:
+        self._mine.place = False
+        with self._lock:
+            if self._queue:
+                self._queue.popleft().release()
+            else:
+                self._free += 1
+
+    @property
+    def _has_place(self) -> bool:
+        return getattr(self._mine, "place", False)
+
+
+_process = Admission(settings.at_work())
+
+
+class AdmissionMiddleware:
+    """Belongs before all that computes or touches the database, and after what must answer in any case.
+
+    A request takes its place when its body is there; see the note "received first" in `chassis.process.body`. What it
+    answers bit by bit comes when the place is free again, and keeps a thread for as long as the application likes: that
+    thread is one that only waits (`chassis.process.waiting`).
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            if isinstance(request, WSGIRequest):
+                body.of(request)
+        except body.RefusedBody as refused:
+            return refused.answer
+        with clients.asking(request), _process.at_work():
+            response = body.release(request, self.get_response(request))
+        return _streamed(request, response)
+
+
+def _streamed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Refused where too many are, unless something was done that a refusal would deny. A file has an end, and counts
+    where its reader is slow."""
+    if not response.streaming or isinstance(response, FileResponse):
+        return response
+    if waiting.process.begin("answers"):
+        response._resource_closers.append(waiting.process.end)  # type: ignore[attr-defined]
+    elif request.method in SAFE_METHODS:
+        response.close()
+        response = JsonResponse({"detail": "Too many long answers are on their way; try again."}, status=503)
+        response["Retry-After"] = "1"
+    return response
+
+
+def aside() -> AbstractContextManager[None]:
+    """For a wait on something outside the process: others work meanwhile."""
+    return _process.aside()

@@ -1,0 +1,173 @@
+"""A request's body: received whole before anything else is done, and kept for as often as it is needed.
+
+Note "received first": whoever sends slowly keeps nobody but himself waiting. So a body is received before the request
+takes a place at work, and where the server is `chassis.servers.web`'s in bounded time, by a bounded number of threads
+(see `chassis.process.patience`).
+"""
+
+from __future__ import annotations
+
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+from django.conf import settings as django_settings
+from django.core.handlers.wsgi import LimitedStream, WSGIRequest
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+
+from chassis import settings
+from chassis.process import waiting
+from chassis.process.patience import Crowded, Slow
+
+PIECE = 1 << 16
+TOLD = "HTTP_X_STRANGLER_MAX_BODY"
+KEPT = "chassis.process.body"  # in each request's environment, which its copies share
+# What a first run may have hung on a request; all else is what came, or what stands before the fence has added.
+TRACES = ("_body", "_post", "_files", "_post_parse_error", "resolver_match")
+
+
+class RefusedBody(Exception):  # noqa: N818  an answer, not a fault
+    """Nothing can be done with such a request; ``answer`` says so to the client."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.answer = JsonResponse({"detail": detail}, status=status)
+        if status == 503:
+            self.answer["Retry-After"] = "1"
+
+
+class Body:
+    """Large ones are kept in a file, so that no limit of Django's is taken away.
+
+    ``lost`` where somebody has read it before, so that it can neither be repeated nor sent on.
+
+    Raises:
+        RefusedBody: it is too large, comes too slowly, or ends in the middle.
+    """
+
+    def __init__(self, request: WSGIRequest) -> None:
+        held = vars(request).get("_body")
+        self.lost = held is None and bool(getattr(request, "_read_started", False))
+        self._file = SpooledTemporaryFile(max_size=django_settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115
+        try:
+            if held is not None:
+                self._file.write(held)
+            elif not self.lost:
+                self._receive(request.environ)
+        except BaseException:
+            self.close()
+            raise
+        self.length = self._file.tell()
+
+    def open(self) -> IO[bytes]:
+        """From its first byte; one reader at a time."""
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        """Gives its file up; again is no error."""
+        self._file.close()
+
+    def give_to(self, request: WSGIRequest) -> None:
+        """The request reads it as if it came just now, also where it came in pieces of unsaid length."""
+        if self.lost:
+            return
+        environ: dict[str, Any] = request.environ
+        chunked = environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if self.length or chunked:
+            environ["CONTENT_LENGTH"] = str(self.length)
+        if chunked:
+            vars(request).pop("headers", None)
+        # Django closes what it has read.
+        environ["wsgi.input"] = vars(request)["_stream"] = LimitedStream(self.open(), self.length)  # type: ignore[arg-type]
+        vars(request)["_read_started"] = False
+
+    def again(self, request: WSGIRequest) -> WSGIRequest:
+        """The request as it came: what an earlier run has hung on it is gone.
+
+        Not read from its environ once more: Django has decoded the path there, and would decode it twice.
+        """
+        fresh: WSGIRequest = WSGIRequest.__new__(type(request))
+        vars(fresh).update(vars(request))
+        environ = dict(request.environ)
+        vars(fresh).update(environ=environ, META=environ)
+        if "COOKIES" in vars(fresh):
+            vars(fresh)["COOKIES"] = dict(request.COOKIES)
+        if not self.lost:
+            for name in TRACES:
+                vars(fresh).pop(name, None)
+        fresh.resolver_match = None
+        self.give_to(fresh)
+        return fresh
+
+    def _receive(self, environ: dict[str, Any]) -> None:
+        source, declared = environ["wsgi.input"], _declared(environ)
+        limit = _limit(environ)
+        if (declared or 0) > limit:
+            raise _too_large(limit)
+        try:
+            self._take(source, declared, limit)
+        finally:
+            waiting.process.end()
+
+    def _take(self, source: Any, declared: int | None, limit: int) -> None:
+        """``declared`` bytes, or all there are where nobody has said how many."""
+        left = limit + 1 if declared is None else declared
+        while left and (piece := _piece(source, min(left, PIECE))):
+            self._file.write(piece)
+            left -= len(piece)
+        if declared is None and not left:
+            raise _too_large(limit)
+        if declared is not None and left:
+            raise RefusedBody(400, "The body ended before its length.")
+
+
+def of(request: WSGIRequest) -> Body:
+    """The request's body, received now where nobody has asked for it yet; the request reads it from its start.
+
+    Raises RefusedBody.
+    """
+    kept = request.environ.get(KEPT)
+    if isinstance(kept, Body):
+        return kept
+    body = request.environ[KEPT] = Body(request)
+    body.give_to(request)
+    return body
+
+
+def release(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """The response, with whose end the body is given up: what streams may read it until then."""
+    body = request.META.get(KEPT)
+    if isinstance(body, Body):
+        response._resource_closers.append(body.close)  # type: ignore[attr-defined]
+    return response
+
+
+def _limit(environ: dict[str, Any]) -> int:
+    """The project's, or that of the route, as the gateway says."""
+    told = str(environ.get(TOLD) or "")
+    # Whoever comes past the gateway may have written it: as many digits as one likes make no number.
+    return min(settings.max_body(), int(told)) if told.isdecimal() and len(told) < 20 else settings.max_body()
+
+
+def _declared(environ: dict[str, Any]) -> int | None:
+    """How many bytes there are; None where they come in chunks, the last of which the server knows."""
+    if environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
+        return None
+    text = str(environ.get("CONTENT_LENGTH") or "0")
+    return int(text) if text.isdecimal() else 0
+
+
+def _piece(source: Any, size: int) -> bytes:
+    try:
+        return bytes(source.read(size))
+    except Crowded as error:
+        raise RefusedBody(503, "Too many bodies are on their way here; try again.") from error
+    except Slow as error:
+        raise RefusedBody(408, "The body came too slowly.") from error
+    except Exception as error:  # each server has its own for a client who leaves, or chunks that are none
+        raise RefusedBody(400, "The body cannot be read to its end.") from error
+
+
+def _too_large(limit: int) -> RefusedBody:
+    return RefusedBody(413, f"The body is larger than {limit} bytes, the most that is taken here.")

@@ -1,0 +1,101 @@
+"""How long a thread waits for a client.
+
+Note "patience": a thread that reads from a client, or writes to one, can be kept by him. So there is a limit to the
+time that it waits altogether for one request: PATIENCE seconds, and one more for each RATE bytes that come, up to
+PATIENCE again. What the application does meanwhile does not count. An answer must move on within STALLED seconds.
+
+Note "grace": a thread that has waited longer than GRACE for one request is one that only waits
+(`chassis.process.waiting`), whatever it waits for: headers, a body of any size, a reader. Where too many do, one that
+reads waits no longer, and one that writes STALLED_IN_NEED seconds. What comes through a gateway that keeps bodies is
+there within the grace.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import time
+from typing import Any
+
+from chassis.process import waiting
+
+PATIENCE = 20.0
+RATE = 16 * 1024
+STALLED = 30.0
+STALLED_IN_NEED = 2.0
+GRACE = 0.1
+
+
+class Slow(ConnectionResetError):  # noqa: N818  a client's way, not a fault
+    """A client that has used up the thread's patience; gunicorn takes him for one who has left."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "the client was waited for too long")
+
+
+class Crowded(Slow):
+    """The client is slow, and too many are waited for already."""
+
+
+class PatientSocket(socket.socket):
+    """See the notes "patience" and "grace"."""
+
+    patience = PATIENCE
+    grace = GRACE
+
+    @classmethod
+    def around(cls, plain: socket.socket) -> PatientSocket:
+        """In place of it: the connection is this one's from now on."""
+        timeout = plain.gettimeout()
+        patient = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        patient.settimeout(timeout)
+        return patient
+
+    def begin(self) -> None:
+        """For a new request."""
+        self.patience, self.grace = PATIENCE, GRACE
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        """Raises Slow, besides what a socket does."""
+        if self.gettimeout() == 0:
+            return super().recv(bufsize, flags)
+        began = time.monotonic()
+        if not self._graced(select.POLLIN, self.patience):
+            if not waiting.process.begin("bodies"):
+                raise Crowded
+            if not self._ready(select.POLLIN, self.patience - (time.monotonic() - began)):
+                raise Slow
+        data = super().recv(bufsize, flags)
+        self.patience -= time.monotonic() - began
+        self.patience = min(self.patience + len(data) / RATE, PATIENCE)
+        return data
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Raises Slow, besides what a socket does."""
+        if self.gettimeout() == 0:
+            return super().sendall(data, flags)
+        left = memoryview(data).cast("B")
+        while left:
+            if not self._graced(select.POLLOUT, STALLED):
+                seconds = STALLED if waiting.process.begin("answers") else STALLED_IN_NEED
+                if not self._ready(select.POLLOUT, seconds):
+                    raise Slow
+            try:
+                left = left[super().send(left, flags | socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                continue
+        return None
+
+    def _graced(self, event: int, seconds: float) -> bool:
+        """Whether it is ready within what is left of the grace, which is then less."""
+        began = time.monotonic()
+        ready = self._ready(event, min(seconds, self.grace))
+        self.grace = max(0.0, self.grace - (time.monotonic() - began))
+        return ready
+
+    def _ready(self, event: int, seconds: float) -> bool:
+        limit = self.gettimeout()
+        poll = select.poll()
+        poll.register(self, event)
+        return bool(poll.poll(max(0.0, seconds if limit is None else min(seconds, limit)) * 1000))

@@ -1,0 +1,92 @@
+"""How many threads of a process only wait.
+
+Note "some remain": a thread that waits for somebody else (a client, an owner, a peer, its turn) works on nothing, and
+cannot be had by those who would be answered at once: health, reads, what does not move. So all who wait are counted in
+one place, whatever they wait for. Of each kind half of the threads wait at most, so that no kind takes what the others
+need; of all together three quarters. Who comes then is refused, which says when to come again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from chassis import settings
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter as PrometheusCounter
+
+Kind = Literal["bodies", "answers", "owners", "peers", "passwords"]
+
+
+@cache
+def refused() -> PrometheusCounter:
+    """Not made with the module, which gunicorn's master imports before it says where samples are kept."""
+    from prometheus_client import Counter
+
+    return Counter(
+        "chassis_waiting_refused_total", "Waits that were not begun, as too many threads waited already.", ["kind"]
+    )
+
+
+class Full(Exception):  # noqa: N818  a state of the process, not a fault
+    """So many threads wait that the rest is needed for others."""
+
+
+class Waiting:
+    """See the note "some remain". A thread that is counted already is not counted again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[Kind] = Counter()
+        self._mine = threading.local()
+
+    def begin(self, kind: Kind) -> bool:
+        """Whether this thread may wait; `end` says that it does so no more."""
+        if self._kind is not None:
+            return True
+        with self._lock:
+            if self._counts[kind] >= settings.hold_limit() or self._counts.total() >= settings.wait_limit():
+                refused().labels(kind).inc()
+                return False
+            self._counts[kind] += 1
+        self._mine.kind = kind
+        return True
+
+    def end(self) -> None:
+        """Also where it did not wait."""
+        kind = self._kind
+        if kind is not None:
+            self._mine.kind = None
+            with self._lock:
+                self._counts[kind] -= 1
+
+    @contextmanager
+    def one(self, kind: Kind) -> Iterator[None]:
+        """Waits inside. Raises Full."""
+        if self._kind is not None:
+            yield
+            return
+        if not self.begin(kind):
+            raise Full
+        try:
+            yield
+        finally:
+            self.end()
+
+    def count(self, kind: Kind) -> int:
+        """How many threads wait for that."""
+        with self._lock:
+            return self._counts[kind]
+
+    @property
+    def _kind(self) -> Kind | None:
+        kind: Kind | None = getattr(self._mine, "kind", None)
+        return kind
+
+
+process = Waiting()

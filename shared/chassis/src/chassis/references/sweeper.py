@@ -1,0 +1,63 @@
+"""Sweeps behind deleted rows for as long as it runs: woken when one is queued, looking now and then in any case."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import psycopg
+from django.db import Error, connection
+
+from chassis.ownership.watch import backoff
+from chassis.process import vitals
+from chassis.process.logs import Complaint
+from chassis.references import sweeping
+
+logger = logging.getLogger("chassis.references.sweeper")
+
+PATROL = 5.0  # seconds between two looks where no notification came
+BREATH = 0.5  # seconds after which a wait for a notification looks whether to stop
+
+
+class Sweeper:
+    """Runs in one thread, over one session of the database."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self._lost = Complaint(logger, "database_lost")
+        self._failures = 0
+
+    def stop(self) -> None:
+        """The row that is being swept is finished; may be called from a signal handler."""
+        self.stopping.set()
+
+    def run(self) -> None:
+        """Until `stop`; a database that is away is waited for."""
+        with vitals.loop("sweeper"):
+            while not self.stopping.is_set():
+                try:
+                    self._patrol()
+                except (Error, psycopg.Error) as error:
+                    self._failures += 1
+                    self._lost.make(str(error))
+                    connection.close()
+                    vitals.beat()
+                    self.stopping.wait(backoff(self._failures))
+        connection.close()
+
+    def _patrol(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {sweeping.CHANNEL}")
+        while not self.stopping.is_set():
+            sweeping.sweep(self.stopping.is_set)
+            self._failures = 0
+            self._lost.settle()
+            self._wait()
+
+    def _wait(self) -> None:
+        session: Any = connection.connection
+        for _ in range(int(PATROL / BREATH)):
+            vitals.beat()
+            if self.stopping.is_set() or list(session.notifies(timeout=BREATH, stop_after=1)):
+                return

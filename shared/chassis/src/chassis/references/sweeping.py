@@ -1,0 +1,103 @@
+"""Loose foreign keys: what the deletion of a row means here, after another side has deleted it.
+
+A stream deletes rows without running what Django would have run. The deletion is queued by a trigger; `sweep` then
+does in an ordinary session what ``on_delete`` says of every row that pointed there, if the row is still gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+from django.db import connection, transaction
+from prometheus_client import Counter
+
+from chassis.process import vitals
+from chassis.references import dependants
+from chassis.references.orphans import BusyError, Orphan, ReturnedError
+
+logger = logging.getLogger("chassis.references.sweeping")
+
+CHANNEL = "strangler_orphan"
+Outcome = Literal["done", "returned", "busy", "failed"]
+
+SWEPT = Counter("chassis_references_swept_total", "Deletions of another side that were cleaned up behind.", ["outcome"])
+
+# A snapshot that is older than the look would not show the row that has come back, and a policy might hide it.
+PREPARE = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL row_security = off")
+# Columns that came after the table are looked for in the row: an older version of the tool has not made them.
+DUE = """
+SELECT id, capability, table_name, key, to_jsonb(orphan) -> 'columns', to_jsonb(orphan) ->> 'relation'
+FROM strangler.orphan
+WHERE retry_at <= clock_timestamp() ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+FAILED = """
+UPDATE strangler.orphan SET attempts = attempts + 1, error = %s,
+       retry_at = clock_timestamp() + make_interval(secs => least(300, power(2, least(attempts, 12))))
+WHERE id = %s
+"""
+LATER = "UPDATE strangler.orphan SET retry_at = clock_timestamp() + interval '1 second' WHERE id = %s"
+DONE = """
+INSERT INTO strangler.swept (capability, rows) VALUES (%s, 1)
+ON CONFLICT (capability) DO UPDATE SET rows = swept.rows + 1
+"""
+
+
+def sweep(stopping: Callable[[], bool] = lambda: False) -> int:
+    """Cleans up behind every queued deletion that is due, until ``stopping``; how many were done.
+
+    One transaction each. A clean-up that fails stays queued with its error, and is tried again later; one whose row is
+    there again is taken out of the queue.
+    """
+    done = 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('strangler.orphan') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return done
+        # The first `start` gives the rights; until then nothing is queued.
+        cursor.execute(
+            "SELECT has_table_privilege('strangler.orphan', 'UPDATE') OR EXISTS (SELECT FROM strangler.orphan)"
+        )
+        if not cursor.fetchone()[0]:
+            return done
+    while not stopping() and (outcome := _sweep_one()) is not None:
+        vitals.beat()
+        SWEPT.labels(outcome).inc()
+        done += outcome == "done"
+    return done
+
+
+def _sweep_one() -> Outcome | None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in PREPARE:
+            cursor.execute(statement)
+        cursor.execute(DUE)
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        number, orphan = row[0], Orphan.of(*row[1:])
+        outcome = _forget(cursor, number, orphan)
+        if outcome in {"done", "returned"}:
+            cursor.execute("DELETE FROM strangler.orphan WHERE id = %s", (number,))
+        if outcome == "done":
+            cursor.execute(DONE, (orphan.capability,))
+        return outcome
+
+
+def _forget(cursor: Any, number: int, orphan: Orphan) -> Outcome:
+    try:
+        with transaction.atomic():
+            dependants.forget(orphan)
+            # What a deferred constraint has against it must be known here, not at the end.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except ReturnedError:
+        return "returned"
+    except BusyError:
+        cursor.execute(LATER, (number,))
+        return "busy"
+    except Exception as error:
+        logger.exception("clean-up failed", extra={"table": orphan.table})
+        cursor.execute(FAILED, (f"{type(error).__name__}: {error}"[:500], number))
+        return "failed"
+    return "done"

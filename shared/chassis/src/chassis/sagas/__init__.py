@@ -1,0 +1,5 @@
+"""What takes several services, and is undone when one of them refuses: steps, deadlines and compensation.
+
+Stands on messages alone.
+Public: `saga.Saga`, `steps.Step`.
+"""

@@ -1,0 +1,30 @@
+"""A project's Celery app, as its workers and its beat need it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+
+def consuming(app: Any) -> Any:
+    """The Celery app, whose workers now consume messages, and tasks only while their capability is open; its beat, of
+    whichever scheduler, publishes only the owner's.
+
+    Call it before the first task is defined. Everything is named, not imported: web processes read the app too, before
+    Django's models can be, and need none of it.
+    """
+    app.task_cls = "chassis.servers.worker:FencedTask"
+    app.steps["worker"].add("chassis.servers.worker:MessageStep")
+    app.steps["consumer"].add("chassis.servers.worker:TaskGate")
+    from celery.signals import beat_init  # type: ignore[import-untyped]
+
+    beat_init.connect(_guard_schedule)
+    return app
+
+
+def _guard_schedule(sender: Any, **_: Any) -> None:
+    from chassis.servers import schedule
+
+    schedule.guard(sender.scheduler)
+    if threading.current_thread() is threading.main_thread():
+        sender.scheduler._ending.heed_signals()

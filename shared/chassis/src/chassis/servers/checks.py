@@ -1,0 +1,96 @@
+"""What must not be wrong with the settings of messages, told before a process starts (``manage.py check``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from celery import current_app  # type: ignore[import-untyped]
+from django.apps import AppConfig
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from chassis import settings
+from chassis.messages import broker, inbox
+
+
+@register("chassis")
+def messages(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """All that can be said without a broker; nothing where the project has no messages."""
+    if not settings.consumes() and not settings.inboxes():
+        return []
+    return [*_inboxes(), *_days(), *_confirms(), *_production(), *_handlers()]
+
+
+@register("chassis")
+def drivers(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Refusals are seen where psycopg 3 waits for the server; of other drivers nothing is known."""
+    found: list[CheckMessage] = []
+    if find_spec("psycopg2"):
+        found.append(
+            Warning(
+                "psycopg2 is installed beside psycopg: a fence that is met on a connection of its is not seen, and a "
+                "request that swallows the error is answered as if it were done",
+                hint="make connections with psycopg (version 3), and uninstall psycopg2",
+                id="chassis.W006",
+            )
+        )
+    return found
+
+
+def _inboxes() -> Iterator[CheckMessage]:
+    for capability in settings.consumes():
+        try:
+            inbox.model_of(capability)
+        except ImproperlyConfigured as error:
+            yield Error(
+                f"{capability} is consumed without an inbox: a message that comes twice would have two effects",
+                hint=str(error),
+                id="chassis.E001",
+            )
+
+
+def _days() -> Iterator[CheckMessage]:
+    if settings.inbox_days() < settings.replay_days():
+        yield Error(
+            "the inbox forgets messages that can still be replayed",
+            hint=f"CHASSIS_INBOX_DAYS ({settings.inbox_days()}) must not be below CHASSIS_REPLAY_DAYS "
+            f"({settings.replay_days()})",
+            id="chassis.E002",
+        )
+
+
+def _confirms() -> Iterator[CheckMessage]:
+    """Messages are always published with confirms; it is the tasks' publications that are configured."""
+    configuration = current_app.conf
+    if not broker.confirms(str(configuration.broker_url or "")):
+        return
+    if not (configuration.broker_transport_options or {}).get("confirm_publish"):
+        yield Error(
+            "tasks are published without confirms: what the broker loses, nobody misses",
+            hint="take Celery's configuration from chassis.environment.celery, or set "
+            'broker_transport_options = {"confirm_publish": True}',
+            id="chassis.E003",
+        )
+
+
+def _production() -> Iterator[CheckMessage]:
+    if getattr(django_settings, "CHASSIS_PRODUCTION", False) and not broker.confirms(settings.broker_url()):
+        yield Error(
+            "the broker promises too little for production: no confirms, no dead-letter exchange, no delivery limit",
+            hint="give a RabbitMQ by BROKER_URL (amqp:// or amqps://), or take CHASSIS_PRODUCTION away",
+            id="chassis.E004",
+        )
+
+
+def _handlers() -> Iterator[CheckMessage]:
+    for capability, types in settings.consumes().items():
+        for type in sorted(set(types) - set(inbox.handled_types(capability))):
+            yield Error(
+                f"{capability} is sent {type}, which nothing handles: each would be a dead letter",
+                hint=f'write a handler (@handles("{type}", capability="{capability}") in an app\'s handlers.py), '
+                "or take the type out of CHASSIS_CONSUMES",
+                id="chassis.E005",
+            )

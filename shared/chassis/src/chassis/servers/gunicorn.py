@@ -1,0 +1,80 @@
+"""gunicorn's configuration: ``gunicorn config.wsgi:application --config python:chassis.servers.gunicorn``.
+
+The module is read by gunicorn's master before Django exists, so it imports no setting of Django.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from chassis.process import logs
+from chassis.servers import warmth
+
+SWITCH_SECONDS = 0.001
+
+bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT', '8000')}"
+worker_class = "chassis.servers.web.Worker"
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+threads = int(os.environ.get("WEB_THREADS", "32"))
+# The workers ask for it too: half of the threads may hold requests.
+raw_env = [f"WEB_THREADS={threads}"]
+warm_connections = int(os.environ.get("WEB_WARM_CONNECTIONS", "4"))
+
+# Longer than the gateway keeps an idle connection: the side that closes first must be the one that
+# knows whether it has just sent a request.
+keepalive = 75
+graceful_timeout = 30
+timeout = 60
+# Or a client could say where the application is mounted, and so pass the gateway's closed paths by; or contradict the
+# gateway, which says by one header how he came.
+forwarder_headers = ""
+header_map = "drop"
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+# Above what the kit's gateway lets in: what is too much is refused there, and not when a move has added some.
+limit_request_fields = 128
+limit_request_field_size = 64 * 1024
+limit_request_line = 8190
+# It would write past the limit to a wait for the client; see `chassis.process.patience`.
+sendfile = False
+
+preload_app = False
+control_socket_disable = True
+# Heartbeats are file times; on a disk that is busy a worker would look dead.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+logconfig_dict = logs.configuration("gunicorn")
+
+
+def on_starting(server: Any) -> None:
+    """Give the workers a folder for their samples; forget those of an earlier run, whose process ids may come again."""
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not directory:
+        # The workers inherit it; nothing has imported prometheus_client yet, which looks once.
+        server.own_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    Path(directory).mkdir(parents=True, exist_ok=True)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Do before the first request what it would otherwise wait for."""
+    # A thread that comes back from the database waits this long for one that computes, at each of its statements,
+    # and holds its locks meanwhile.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    warmth.warm(worker.tpool, connections=min(warm_connections, threads))
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Drop the gauges of a worker that is gone."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    """Leave no folder of one's own behind."""
+    shutil.rmtree(getattr(server, "own_metrics", ""), ignore_errors=True)

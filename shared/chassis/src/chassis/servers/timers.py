@@ -1,0 +1,88 @@
+"""What workers and relays do by the clock: deadlines of sagas every second, and forgetting what has been kept long
+enough."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from django.db import Error, connection
+
+from chassis import settings
+from chassis.messages import archive
+from chassis.process import vitals
+from chassis.process.logs import Complaint
+from chassis.rest import idempotency
+from chassis.sagas import saga
+
+logger = logging.getLogger("chassis.servers.timers")
+
+BATCH = 100  # deadlines at a time
+DEADLINES = 1.0  # seconds between two looks at them
+TIDYING = 600.0  # seconds between two looks at what is old
+# Where nothing was forgotten for long, one statement deletes a great deal.
+SLOW = TIDYING + 3600.0
+
+Chore = tuple[float, Callable[[], object]]
+
+
+class Timers:
+    """One thread of a process; without ``chores`` a worker's.
+
+    Several processes may do the same at once; what needs an owner only the owner does.
+    """
+
+    def __init__(self, chores: Sequence[Chore] | None = None) -> None:
+        self._chores = chores if chores is not None else [(DEADLINES, lambda: saga.expire(BATCH)), (TIDYING, tidy)]
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="chassis-timers", daemon=True)
+        self._complaint = Complaint(logger, "timer_put_off")
+
+    def start(self) -> None:
+        """Begins; the first of everything is due at once."""
+        self._thread.start()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Returns when what is under way is done."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        due = [time.monotonic()] * len(self._chores)
+        with vitals.loop("timers", SLOW):
+            while not self._stopping.wait(max(0.0, min(due) - time.monotonic())):
+                for place, (every, chore) in enumerate(self._chores):
+                    if due[place] <= time.monotonic():
+                        self._do(chore)
+                        vitals.beat()
+                        due[place] = time.monotonic() + every
+        connection.close()
+
+    def _do(self, chore: Callable[[], object]) -> None:
+        try:
+            chore()
+        except Error as error:
+            # A server that is away, or a fence that went up meanwhile: it is due again soon.
+            self._complaint.make(f"{type(error).__name__}: {error}")
+            connection.close()
+        except Exception:
+            # Without this thread no deadline would pass any more.
+            logger.exception("timer_failed")
+        else:
+            self._complaint.settle()
+
+
+def tidy() -> None:
+    """Forgets handled messages and stored answers that are older than they have to be kept."""
+    archive.forget_handled()
+    idempotency.purge(timedelta(days=settings.idempotency_days()))
+
+
+def forget_published() -> None:
+    """Forgets published events that are older than they have to be kept. A relay's chore: not every project that
+    publishes has a worker."""
+    archive.purge("published", archive.outdated())

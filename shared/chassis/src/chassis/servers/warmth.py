@@ -1,0 +1,56 @@
+"""Warms a worker before its first request: a service that takes over at once must not begin with imports."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Executor, wait
+
+logger = logging.getLogger("chassis.servers.warmth")
+
+TOGETHER_SECONDS = 10.0
+
+
+def warm(threads: Executor, *, connections: int) -> None:
+    """Imports the urls with all behind them, and opens ``connections`` database connections in the pool's threads.
+
+    A server that is away is no reason not to start: what is not warm now is made by the first request.
+    """
+    # Only when all are busy at once is each in a thread of its own.
+    together = threading.Barrier(max(connections, 1))
+
+    def one() -> None:
+        _read_sides()
+        together.wait(TOGETHER_SECONDS)
+
+    try:
+        _import_urls()
+        _fetch_keys()
+        done, _ = wait([threads.submit(one) for _ in range(connections)], timeout=TOGETHER_SECONDS)
+        for future in done:
+            future.result()
+    except Exception:
+        logger.exception("not warm")
+
+
+# Imported late: gunicorn reads its configuration, and so this module, before Django is set up.
+
+
+def _import_urls() -> None:
+    from django.urls import get_resolver
+
+    # Filled by going through every included module.
+    _ = get_resolver().reverse_dict
+
+
+def _fetch_keys() -> None:
+    from chassis.identity import tokens
+
+    if remote := tokens.remote_keys():
+        remote.warm()
+
+
+def _read_sides() -> None:
+    from chassis.ownership import owners
+
+    owners.sides()

@@ -1,0 +1,96 @@
+"""gunicorn's threaded worker, which stops so that nobody has connected in vain, and waits for nobody for ever."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.workers import gthread  # type: ignore[import-untyped]
+
+from chassis.process import waiting
+from chassis.process.patience import PatientSocket
+
+LINGER = 2.0  # seconds that somebody who is answered, and sends all the same, has to read the answer
+LEFT_OVER = 1 << 16
+
+
+class Worker(gthread.ThreadWorker):  # type: ignore[misc]
+    """Takes those who have connected when it is asked to end, and refuses whoever comes later.
+
+    gunicorn keeps its listeners open until the last request is answered: whoever connects meanwhile is not refused,
+    sends its request, and is cut off. Only a refusal tells a gateway that the request can go elsewhere.
+
+    Nobody who is silent has a thread, and nobody holds the one that accepts connections.
+    """
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Also called while it runs, when it has as many connections as it may."""
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            while select.select([listener], [], [], 0)[0]:
+                self.accept(listener)
+            listener.close()
+
+    def enqueue_req(self, conn: Any) -> None:
+        """With each request of a connection."""
+        if not conn.initialized and not self.cfg.is_ssl and not isinstance(conn.sock, PatientSocket):
+            conn.sock = PatientSocket.around(conn.sock)
+        if isinstance(conn.sock, PatientSocket):
+            conn.sock.begin()
+        silent = not conn.initialized and not conn.data_ready and not _has_come(conn.sock)
+        if silent and self.alive:
+            deferred: Future[object] = Future()
+            deferred.set_result(gthread._DEFER)
+            self.finish_request(conn, deferred)
+        else:
+            super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        """In a thread of the pool."""
+        try:
+            result = super().handle(conn)
+            if not result:
+                _take_leave(conn.sock)
+            return result
+        finally:
+            waiting.process.end()
+
+
+def _has_come(sock: Any) -> bool:
+    poll = select.poll()  # select knows no more than 1024 connections
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _take_leave(sock: Any) -> None:
+    """Reads what still comes, or the connection would be reset and its last answer lost.
+
+    gunicorn does so when it closes, in the one thread that also accepts all connections.
+    """
+    if isinstance(sock, PatientSocket):
+        sock.patience = min(sock.patience, LINGER)
+    with suppress(OSError, ValueError):
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(LINGER)
+        drained = 0
+        while drained < LEFT_OVER and (data := sock.recv(4096)):
+            drained += len(data)
+
+
+def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """What gunicorn cannot read never reaches Django: answered in the shape of all other errors."""
+    body = json.dumps({"detail": message or f"{reason}."})
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+
+# Its workers look them up there; there is no hook.
+util.write_error = write_error
+util.close_graceful = util.close

@@ -1,0 +1,4 @@
+"""What a project's own tests use.
+
+Public: `hostile`.
+"""
