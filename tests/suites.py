@@ -25,8 +25,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from strangler.adapters.stack import ports, secrets
-from strangler.adapters.stack.postgres import Server
+from strangler.stack import ports, secrets
+from strangler.stack.postgres import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from strangler.adapters.stack import ports, secrets
-from strangler.adapters.stack.broker import PORTS, RabbitMQ, choose
-from strangler.adapters.stack.postgres import Server
-from strangler.adapters.stack.program import Program, tail
+from strangler.stack import ports, secrets
+from strangler.stack.broker import PORTS, RabbitMQ, choose
+from strangler.stack.postgres import Server
+from strangler.stack.program import Program, tail
 
 START_SECONDS = 90.0
 SECONDS = 180.0  # for anything that is waited for

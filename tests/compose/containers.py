@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import httpx
 from psycopg import sql
-from strangler.adapters.stack import ports
+from strangler.stack import ports
 
 from tests.stack import ROOT
 from tests.waiting import eventually

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import psycopg
-from strangler.adapters.stack import secrets
+from strangler.stack import secrets
 
 from tests.contract import people
 from tests.contract.sides import CAPABILITIES

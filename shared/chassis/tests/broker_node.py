@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from server_node import ServerNode
-from strangler.adapters.stack import ports
-from strangler.adapters.stack.broker import PORTS, RabbitMQ, choose
+from strangler.stack import ports
+from strangler.stack.broker import PORTS, RabbitMQ, choose
 
 PASSWORD = "only-for-tests"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psycopg
 from server_node import ServerNode
-from strangler.adapters.stack import ports
-from strangler.adapters.stack.postgres import Server
+from strangler.stack import ports
+from strangler.stack.postgres import Server
 
 NAME = "own"
 

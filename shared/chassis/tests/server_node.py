@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from strangler.adapters.stack.program import Program, tail
+from strangler.stack.program import Program, tail
 
 START_SECONDS = 90.0
 

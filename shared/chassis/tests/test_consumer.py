@@ -22,9 +22,9 @@ from library.models import Book, Inbox
 from library.post import Post, message
 from library.waiting import until
 from prometheus_client import REGISTRY
-from strangler.adapters.stack import ports
-from strangler.adapters.stack.broker import PORTS as BROKER_PORTS
-from strangler.adapters.stack.broker import Valkey
+from strangler.stack import ports
+from strangler.stack.broker import PORTS as BROKER_PORTS
+from strangler.stack.broker import Valkey
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
 pytestmark = [postgresql, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_moment")]

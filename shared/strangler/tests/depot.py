@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 import urllib3
-from strangler.adapters.stack import identity
+from strangler.stack import identity
 
 PROJECT = """
 [project]

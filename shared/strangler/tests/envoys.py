@@ -17,7 +17,7 @@ from pathlib import Path
 
 import urllib3
 from strangler.adapters import envoy
-from strangler.adapters.stack import ports
+from strangler.stack import ports
 
 
 @dataclass

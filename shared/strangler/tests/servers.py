@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from strangler.adapters.stack import ports
-from strangler.adapters.stack.postgres import Server
+from strangler.stack import ports
+from strangler.stack.postgres import Server
 
 Connection = psycopg.Connection[Any]
 

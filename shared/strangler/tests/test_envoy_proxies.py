@@ -15,11 +15,11 @@ import pytest
 import urllib3
 from envoys import Request, Side, eventually, free_port, running, says
 from strangler.adapters import envoy
-from strangler.adapters.stack import gateway as stack
 from strangler.domain.project import MONOLITH, SERVICE, Process, Project
 from strangler.domain.project import Gateway as Configured
 from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
+from strangler.stack import gateway as stack
 
 pytest.importorskip("envoy")
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from strangler.adapters.stack import identity
+from strangler.stack import identity
 
 
 @pytest.fixture

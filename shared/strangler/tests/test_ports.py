@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from strangler.adapters.stack import ports
 from strangler.domain.errors import StackError
+from strangler.stack import ports
 
 # Assigns one port to itself, says which, and lives until its input ends.
 ANOTHER = """
 import sys
 from pathlib import Path
-from strangler.adapters.stack import ports
+from strangler.stack import ports
 print(ports.assign(["a"], {}, Path(sys.argv[1]))["a"], flush=True)
 sys.stdin.read()
 """

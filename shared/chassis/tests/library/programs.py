@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 import httpx
-from strangler.adapters.stack import ports
+from strangler.stack import ports
 
 from library.waiting import until
 

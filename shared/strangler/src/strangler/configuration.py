@@ -17,11 +17,11 @@ from strangler.adapters.postgres.ledger import PostgresLedger
 from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.replication import PostgresReplication
 from strangler.adapters.postgres.side import PostgresSide
-from strangler.adapters.stack import state
 from strangler.application.gates import Ready
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Endpoints, Project
+from strangler.stack import state
 
 AT = {"STRANGLER_KILL_AT": signal.SIGKILL, "STRANGLER_STOP_AT": signal.SIGSTOP}
 

@@ -15,9 +15,9 @@ from psycopg.conninfo import conninfo_to_dict
 from strangler.adapters import toml
 from strangler.adapters.secrets import folder as files
 from strangler.adapters.secrets import fresh
-from strangler.adapters.stack import secrets
 from strangler.domain.credentials import Hosts, credentials
 from strangler.domain.errors import ConfigurationError
+from strangler.stack import secrets
 from vault import NAMES, file, strangler
 
 

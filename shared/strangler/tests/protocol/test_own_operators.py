@@ -9,7 +9,7 @@ import pytest
 from servers import Cluster, eventually
 from strangler.adapters.postgres import hashing
 from strangler.adapters.postgres.connection import connect
-from strangler.adapters.rehearsal.rows import PostgresRows
+from strangler.rehearsal.adapters.rows import PostgresRows
 from test_verifying import spoil
 from yard import Yard, yard
 

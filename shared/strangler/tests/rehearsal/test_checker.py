@@ -3,11 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
-from strangler.application.rehearsal.checker import Fault, check
-from strangler.application.rehearsal.history import gather
-from strangler.application.rehearsal.journal import Attempt, Outcome
 from strangler.domain.traffic import Write, delete, insert, update
-from strangler.ports.rehearsal import Found, Text
+from strangler.rehearsal.checker import Fault, check
+from strangler.rehearsal.history import gather
+from strangler.rehearsal.journal import Attempt, Outcome
+from strangler.rehearsal.ports import Found, Text
 
 KEY = {"title": "a"}
 INSERT = insert("notes", "note", KEY, {"stars": 1, "pinned": True})

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from notes import Service
-from strangler.adapters.rehearsal.crew import Assignment
-from strangler.adapters.rehearsal.crews import Crews
-from strangler.application.rehearsal.conduct import RehearsalError
-from strangler.application.rehearsal.journal import read
+from strangler.rehearsal.adapters.crew import Assignment
+from strangler.rehearsal.adapters.crews import Crews
+from strangler.rehearsal.conduct import RehearsalError
+from strangler.rehearsal.journal import read
 
 HERE = Path(__file__).parent
 Start = Callable[[str], AbstractContextManager[Crews]]

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from strangler.application.rehearsal.journal import Journal, Outcome, read
 from strangler.domain.traffic import Operation, insert
+from strangler.rehearsal.journal import Journal, Outcome, read
 
 KEY = {"title": "a"}
 WRITE = insert("notes", "note", KEY, {"stars": 1, "pinned": True, "body": None})

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from strangler.adapters.rehearsal.bounces import EnvoyBounces
-from strangler.adapters.rehearsal.verbs import CommandLine
 from strangler.cli.main import main
 from strangler.cli.narrator import Narrator
 from strangler.domain.errors import StackError
-from strangler.ports.rehearsal import Totals
+from strangler.rehearsal.adapters.bounces import EnvoyBounces
+from strangler.rehearsal.adapters.verbs import CommandLine
+from strangler.rehearsal.ports import Totals
 
 
 class Admin(BaseHTTPRequestHandler):

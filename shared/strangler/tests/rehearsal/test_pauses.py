@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from strangler.application.rehearsal.journal import Attempt, Outcome
-from strangler.application.rehearsal.pauses import (
+from strangler.domain.traffic import update
+from strangler.rehearsal.journal import Attempt, Outcome
+from strangler.rehearsal.pauses import (
     Acknowledged,
     acknowledgements,
     all_served,
     longest_gap_ms,
     longest_gap_within_ms,
 )
-from strangler.domain.traffic import update
 
 MS = 1_000_000
 TIMES = [place * MS for place in (0, 10, 90, 100, 105, 300)]

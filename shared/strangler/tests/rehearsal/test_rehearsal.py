@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from notes import Service
 from servers import Connection
-from strangler.adapters.rehearsal.crew import Assignment
-from strangler.adapters.rehearsal.crews import Crews
-from strangler.adapters.rehearsal.rows import PostgresRows
-from strangler.application.rehearsal.proof import owner_of
-from strangler.application.rehearsal.rehearsal import Aim, Stage, rehearse
-from strangler.application.rehearsal.report import Evidence, details, problems, report, table
-from strangler.application.rehearsal.script import Step
 from strangler.domain.move import SideRow
-from strangler.ports.rehearsal import Ran
+from strangler.rehearsal.adapters.crew import Assignment
+from strangler.rehearsal.adapters.crews import Crews
+from strangler.rehearsal.adapters.rows import PostgresRows
+from strangler.rehearsal.ports import Ran
+from strangler.rehearsal.proof import owner_of
+from strangler.rehearsal.rehearsal import Aim, Stage, rehearse
+from strangler.rehearsal.report import Evidence, details, problems, report, table
+from strangler.rehearsal.script import Step
 
 HERE = Path(__file__).parent
 ANSWERS: Mapping[str, Mapping[str, Any]] = {

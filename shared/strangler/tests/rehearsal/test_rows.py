@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 from servers import Connection
-from strangler.adapters.rehearsal.rows import PostgresRows
 from strangler.domain.errors import ConfigurationError
+from strangler.rehearsal.adapters.rows import PostgresRows
 
 
 def test_rows_are_found_by_text_whatever_their_type(connection: Connection) -> None:

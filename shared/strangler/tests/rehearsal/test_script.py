@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from strangler.application.rehearsal.script import Step, default, parse
 from strangler.domain.errors import ConfigurationError
+from strangler.rehearsal.script import Step, default, parse
 
 
 def test_a_script_is_a_step_a_line() -> None:

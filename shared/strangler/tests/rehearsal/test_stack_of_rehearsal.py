@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from strangler.adapters.rehearsal import stack as module
-from strangler.adapters.rehearsal.stack import RehearsalStack
 from strangler.domain.errors import StackError
 from strangler.domain.project import Endpoints, Project
+from strangler.rehearsal.adapters import stack as module
+from strangler.rehearsal.adapters.stack import RehearsalStack
 
 WIPE = "down --wipe --yes"
 

@@ -6,14 +6,14 @@ from random import Random
 import pytest
 from notes import Readers, Service
 from servers import Connection
-from strangler.adapters.rehearsal.http import Connection as Http
-from strangler.adapters.rehearsal.rows import PostgresRows
-from strangler.application.rehearsal.checker import Fault, Finding, check
-from strangler.application.rehearsal.history import gather
-from strangler.application.rehearsal.journal import Journal, Records, read
-from strangler.application.rehearsal.selftest import self_test
-from strangler.application.rehearsal.traffic import Session, Tally
 from strangler.domain.traffic import Behaviour, Operation
+from strangler.rehearsal.adapters.http import Connection as Http
+from strangler.rehearsal.adapters.rows import PostgresRows
+from strangler.rehearsal.checker import Fault, Finding, check
+from strangler.rehearsal.history import gather
+from strangler.rehearsal.journal import Journal, Records, read
+from strangler.rehearsal.selftest import self_test
+from strangler.rehearsal.traffic import Session, Tally
 
 
 class Client:

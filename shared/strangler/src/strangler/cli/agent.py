@@ -10,11 +10,11 @@ import click
 from strangler import configuration
 from strangler.adapters import envoy, health
 from strangler.adapters.envoy.gateway import EnvoyGateway
-from strangler.adapters.stack import state
 from strangler.application.agent import DRAIN_SECONDS, Agent, prepare
 from strangler.cli.rounds import LAST_SECONDS, Rounds, own_name
 from strangler.domain.errors import StranglerError
 from strangler.domain.project import Endpoints
+from strangler.stack import state
 
 EPILOG = """\b
 Examples:

@@ -9,8 +9,8 @@ import click
 
 from strangler import configuration
 from strangler.adapters.postgres.examination import PostgresExamination
-from strangler.adapters.stack import state
 from strangler.application.doctor import examine
+from strangler.stack import state
 
 EPILOG = """\b
 Examples:

@@ -7,8 +7,8 @@ import sys
 import click
 
 from strangler.adapters import toml
-from strangler.adapters.stack import startup, teardown
-from strangler.adapters.stack.progress import Progress
+from strangler.stack import startup, teardown
+from strangler.stack.progress import Progress
 
 EPILOG = """\b
 Examples:

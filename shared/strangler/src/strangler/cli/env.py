@@ -7,7 +7,7 @@ import json
 import click
 
 from strangler.adapters import toml
-from strangler.adapters.stack import state
+from strangler.stack import state
 
 EPILOG = """\b
 Examples:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from strangler.ports.rehearsal import Totals
+from strangler.rehearsal.ports import Totals
 
 
 class Narrator:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from strangler import configuration
-from strangler.adapters.stack import state
 from strangler.application.gates import Gate
 from strangler.application.sides import Parts
 from strangler.application.switch import STEPS, TOWARDS, Switched, plan, switch
 from strangler.cli.console import as_json, confirm, told
 from strangler.cli.durations import Duration
+from strangler.stack import state
 
 EPILOG = """\b
 Examples:

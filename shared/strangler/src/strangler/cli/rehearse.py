@@ -15,14 +15,14 @@ from typing import Any
 import click
 
 from strangler.adapters import toml
-from strangler.adapters.rehearsal.stack import RehearsalStack
-from strangler.adapters.rehearsal.staging import Size, staged
-from strangler.adapters.stack import startup
-from strangler.application.rehearsal import report, script
-from strangler.application.rehearsal.rehearsal import Aim, rehearse
 from strangler.cli.narrator import Narrator
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Project
+from strangler.rehearsal import report, script
+from strangler.rehearsal.adapters.stack import RehearsalStack
+from strangler.rehearsal.adapters.staging import Size, staged
+from strangler.rehearsal.rehearsal import Aim, rehearse
+from strangler.stack import startup
 
 WRITERS = 8
 SHOWN = 10  # problems printed; the rest is in the details

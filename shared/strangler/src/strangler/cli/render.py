@@ -10,9 +10,9 @@ import click
 
 from strangler import configuration
 from strangler.adapters import kubernetes
-from strangler.adapters.stack import state
 from strangler.application import routes
 from strangler.domain.routing import RouteTable
+from strangler.stack import state
 
 HTTPROUTE, INGRESS = "httproute", "ingress"
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import click
 
 from strangler import configuration
-from strangler.adapters.stack import retirement, state
-from strangler.adapters.stack.processes import answers
 from strangler.application.retirement import Elsewhere, processes, retirable, retire
 from strangler.cli.console import as_json, confirm, told
 from strangler.domain.project import Endpoints, Project
+from strangler.stack import retirement, state
+from strangler.stack.processes import answers
 
 STOP_SECONDS = 40.0
 

@@ -12,7 +12,6 @@ from prometheus_client import Counter, Gauge
 from strangler import configuration
 from strangler.adapters import health
 from strangler.adapters.postgres.lease import PostgresLease
-from strangler.adapters.stack import state
 from strangler.application.agent import Agent
 from strangler.application.sides import Parts
 from strangler.application.status import Status, status
@@ -20,6 +19,7 @@ from strangler.application.watch import patrol
 from strangler.cli.rounds import Rounds, own_name
 from strangler.domain.errors import StranglerError
 from strangler.domain.project import SERVICE, Endpoints, Project
+from strangler.stack import state
 
 PATROL_SECONDS = 1.0
 ANSWER_SECONDS = 5.0

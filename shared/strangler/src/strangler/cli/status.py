@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from strangler import configuration
-from strangler.adapters.stack import state
 from strangler.application.sides import Parts
 from strangler.application.status import Status, status
+from strangler.stack import state
 
 EPILOG = """\b
 Examples:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from strangler.adapters import toml
-from strangler.adapters.stack import startup, state
-from strangler.adapters.stack.detach import daemon
-from strangler.adapters.stack.progress import Progress
-from strangler.adapters.stack.state import State
 from strangler.domain.project import Project
+from strangler.stack import startup, state
+from strangler.stack.detach import daemon
+from strangler.stack.progress import Progress
+from strangler.stack.state import State
 
 EPILOG = """\b
 Examples:

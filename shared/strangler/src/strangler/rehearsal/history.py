@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from strangler.application.rehearsal.journal import Attempt, Outcome
 from strangler.domain.traffic import Kind, Value, Write
+from strangler.rehearsal.journal import Attempt, Outcome
 
 State = dict[str, str | None]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from threading import Lock
 
-from strangler.application.rehearsal.journal import Journal, Outcome
 from strangler.domain.traffic import Answer, Behaviour, Operation, Unexpected
-from strangler.ports.rehearsal import Http, HttpError, Totals
+from strangler.rehearsal.journal import Journal, Outcome
+from strangler.rehearsal.ports import Http, HttpError, Totals
 
 # What a behaviour raises when it reads an answer that is not as it should be.
 MISREAD = (Unexpected, LookupError, TypeError, ValueError, AttributeError)

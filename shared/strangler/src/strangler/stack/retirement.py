@@ -8,10 +8,10 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from strangler.adapters.stack import identity, state
-from strangler.adapters.stack.state import Running
 from strangler.domain.errors import StackError
 from strangler.domain.project import Project
+from strangler.stack import identity, state
+from strangler.stack.state import Running
 
 SIGNAL = signal.SIGUSR1  # tells the supervisor to read the file again
 POLL_SECONDS = 0.05

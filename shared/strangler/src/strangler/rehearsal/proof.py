@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from strangler.application.rehearsal.checker import Finding, check
-from strangler.application.rehearsal.history import History, Place
-from strangler.application.rehearsal.selftest import SelfTest, self_test
 from strangler.domain.move import SideRow
 from strangler.domain.project import MONOLITH
-from strangler.ports.rehearsal import Damage, Ran, Sides
+from strangler.rehearsal.checker import Finding, check
+from strangler.rehearsal.history import History, Place
+from strangler.rehearsal.ports import Damage, Ran, Sides
+from strangler.rehearsal.selftest import SelfTest, self_test
 
 DRAINED_WITHIN = 30.0
 BETWEEN_LOOKS = 0.2

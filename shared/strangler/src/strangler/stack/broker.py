@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from strangler.adapters.stack.ports import LOOPBACK
-from strangler.adapters.stack.program import Program, Tier
-from strangler.adapters.stack.state import write_private
 from strangler.domain.errors import StackError
+from strangler.stack.ports import LOOPBACK
+from strangler.stack.program import Program, Tier
+from strangler.stack.state import write_private
 
 PORTS = ("broker", "broker-distribution", "epmd")
 USER = "strangler"

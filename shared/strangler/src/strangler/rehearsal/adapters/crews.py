@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import IO
 
-from strangler.adapters.rehearsal.crew import Assignment
-from strangler.application.rehearsal.conduct import RehearsalError
-from strangler.ports.rehearsal import Totals
+from strangler.rehearsal.adapters.crew import Assignment
+from strangler.rehearsal.conduct import RehearsalError
+from strangler.rehearsal.ports import Totals
 
 ENDED_WITHIN = 30.0  # a client's last request may take 20
 STALLED_AFTER = 30.0
@@ -97,7 +97,7 @@ class Crews:
 
 def _start(assignment: Assignment, errors: IO[bytes]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "strangler.adapters.rehearsal.crew", json.dumps(asdict(assignment))],
+        [sys.executable, "-m", "strangler.rehearsal.adapters.crew", json.dumps(asdict(assignment))],
         cwd=assignment.root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from strangler.adapters.stack.state import endpoints
 from strangler.domain.errors import StackError
 from strangler.domain.project import Endpoints, Project
+from strangler.stack.state import endpoints
 
 FOLDER = "rehearsal"
 

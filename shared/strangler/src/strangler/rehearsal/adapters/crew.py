@@ -1,6 +1,6 @@
 """The program of one process of the traffic: threads that play a scenario's behaviours.
 
-Started as ``python -m strangler.adapters.rehearsal.crew ASSIGNMENT``. Each line on standard input sets the
+Started as ``python -m strangler.rehearsal.adapters.crew ASSIGNMENT``. Each line on standard input sets the
 capability that the writers write to (empty: none); its end, which also comes when the rehearsal dies,
 ends the traffic. Each line on standard output is the totals so far.
 """
@@ -19,12 +19,12 @@ from pathlib import Path
 from random import Random
 from typing import Any, TextIO
 
-from strangler.adapters.rehearsal.http import Connection
-from strangler.application.rehearsal.journal import Journal
-from strangler.application.rehearsal.pauses import WRITER
-from strangler.application.rehearsal.traffic import Session, Tally
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.traffic import Behaviour, Scenario
+from strangler.rehearsal.adapters.http import Connection
+from strangler.rehearsal.journal import Journal
+from strangler.rehearsal.pauses import WRITER
+from strangler.rehearsal.traffic import Session, Tally
 
 NICENESS = 10
 TOLD_EVERY = 0.2

@@ -17,8 +17,8 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from strangler.adapters.stack.state import write_private
 from strangler.domain.errors import StackError
+from strangler.stack.state import write_private
 
 LOOPBACK = "127.0.0.1"
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from strangler.adapters.stack import identity, retirement, teardown
-from strangler.adapters.stack.program import Program, failure
-from strangler.adapters.stack.state import Running, State
 from strangler.domain.errors import StackError
+from strangler.stack import identity, retirement, teardown
+from strangler.stack.program import Program, failure
+from strangler.stack.state import Running, State
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 HEALTHY_AFTER_SECONDS = 10.0

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from strangler.adapters.secrets import fresh
-from strangler.adapters.stack.state import write_private
 from strangler.domain.credentials import EACH
 from strangler.domain.handing import holds
 from strangler.domain.project import Project
+from strangler.stack.state import write_private
 
 
 def environment(kinds: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from strangler.application.rehearsal.script import CHANGES_OWNER, TRAFFIC, Step
 from strangler.domain.errors import StranglerError
-from strangler.ports.rehearsal import Bounces, Ran, Totals, Traffic, Verbs
+from strangler.rehearsal.ports import Bounces, Ran, Totals, Traffic, Verbs
+from strangler.rehearsal.script import CHANGES_OWNER, TRAFFIC, Step
 
 CONFIRMED = CHANGES_OWNER | {"complete", "cancel", "retire"}
 ATTEMPTS = 3

@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 
 from strangler.adapters.postgres.connection import connect
 from strangler.adapters.postgres.side import PostgresSide
-from strangler.adapters.rehearsal.bounces import EnvoyBounces
-from strangler.adapters.rehearsal.crew import Assignment, load_scenario
-from strangler.adapters.rehearsal.crews import Crews
-from strangler.adapters.rehearsal.rows import PostgresRows
-from strangler.adapters.rehearsal.verbs import CommandLine
-from strangler.application.rehearsal.rehearsal import Stage
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.move import SideRow
 from strangler.domain.project import MONOLITH, SERVICE, Endpoints, Project
-from strangler.ports.rehearsal import Damage
+from strangler.rehearsal.adapters.bounces import EnvoyBounces
+from strangler.rehearsal.adapters.crew import Assignment, load_scenario
+from strangler.rehearsal.adapters.crews import Crews
+from strangler.rehearsal.adapters.rows import PostgresRows
+from strangler.rehearsal.adapters.verbs import CommandLine
+from strangler.rehearsal.ports import Damage
+from strangler.rehearsal.rehearsal import Stage
 
 BROKERS = {"amqp": "rabbitmq", "amqps": "rabbitmq", "redis": "valkey", "rediss": "valkey"}
 

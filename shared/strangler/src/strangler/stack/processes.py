@@ -12,10 +12,10 @@ from pathlib import Path
 
 import urllib3
 
-from strangler.adapters.stack.ports import LOOPBACK
-from strangler.adapters.stack.program import Program, Tier
 from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
+from strangler.stack.ports import LOOPBACK
+from strangler.stack.program import Program, Tier
 
 AGENT = "serve"
 GRACE_SECONDS = 40

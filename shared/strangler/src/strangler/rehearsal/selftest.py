@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from strangler.application.rehearsal.checker import Fault, check
-from strangler.application.rehearsal.history import History, Place
-from strangler.ports.rehearsal import Damage
+from strangler.rehearsal.checker import Fault, check
+from strangler.rehearsal.history import History, Place
+from strangler.rehearsal.ports import Damage
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from psycopg import sql
 from strangler.adapters.postgres.connection import Connection
 from strangler.adapters.postgres.ordering import EQUALITY
 from strangler.domain.errors import ConfigurationError
-from strangler.ports.rehearsal import Found, Text
+from strangler.rehearsal.ports import Found, Text
 
 BATCH = 5000
 SPOILT = "spoilt"

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from strangler.application.rehearsal.checker import Fault, Finding
-from strangler.application.rehearsal.conduct import Change
-from strangler.application.rehearsal.journal import Attempt, Outcome, Records
-from strangler.application.rehearsal.pauses import acknowledgements, all_served, longest_gap_ms, longest_gap_within_ms
-from strangler.application.rehearsal.selftest import SelfTest
+from strangler.rehearsal.checker import Fault, Finding
+from strangler.rehearsal.conduct import Change
+from strangler.rehearsal.journal import Attempt, Outcome, Records
+from strangler.rehearsal.pauses import acknowledgements, all_served, longest_gap_ms, longest_gap_within_ms
+from strangler.rehearsal.selftest import SelfTest
 
 LISTED = 200  # entries of a list in the details
 COLUMNS = {

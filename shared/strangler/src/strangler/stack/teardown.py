@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from strangler.adapters.stack import identity
-from strangler.adapters.stack.state import Running
 from strangler.domain.errors import StackError
+from strangler.stack import identity
+from strangler.stack.state import Running
 
 DATA = ("postgres", "broker", "gateway", "run", "secrets", "log", "data.json", "ports.json", "retired.json")
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from strangler.application.rehearsal import journal
-from strangler.application.rehearsal.conduct import Conductor
-from strangler.application.rehearsal.history import gather
-from strangler.application.rehearsal.proof import DRAINED_WITHIN, Drain, owners, settle, spoil
-from strangler.application.rehearsal.report import Evidence
-from strangler.application.rehearsal.script import Step
 from strangler.domain.errors import StranglerError
 from strangler.domain.project import MONOLITH
-from strangler.ports.rehearsal import Bounces, Damage, Sides, Traffic, Verbs
+from strangler.rehearsal import journal
+from strangler.rehearsal.conduct import Conductor
+from strangler.rehearsal.history import gather
+from strangler.rehearsal.ports import Bounces, Damage, Sides, Traffic, Verbs
+from strangler.rehearsal.proof import DRAINED_WITHIN, Drain, owners, settle, spoil
+from strangler.rehearsal.report import Evidence
+from strangler.rehearsal.script import Step
 
 LEAD_IN = 200  # requests before the first step
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from strangler.application.rehearsal.history import History, Place, State
 from strangler.domain.traffic import Kind
-from strangler.ports.rehearsal import Rows
+from strangler.rehearsal.history import History, Place, State
+from strangler.rehearsal.ports import Rows
 
 
 class Fault(StrEnum):

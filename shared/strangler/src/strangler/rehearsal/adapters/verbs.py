@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from strangler.ports.rehearsal import Ran
+from strangler.rehearsal.ports import Ran
 
 
 class CommandLine:

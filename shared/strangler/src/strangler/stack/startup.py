@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from strangler.adapters.stack import broker, gateway, identity, ports, retirement, secrets, state, teardown
-from strangler.adapters.stack.postgres import Server
-from strangler.adapters.stack.processes import AGENT, Programs
-from strangler.adapters.stack.program import Program
-from strangler.adapters.stack.progress import Progress
-from strangler.adapters.stack.state import State
-from strangler.adapters.stack.supervisor import Supervisor
 from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
+from strangler.stack import broker, gateway, identity, ports, retirement, secrets, state, teardown
+from strangler.stack.postgres import Server
+from strangler.stack.processes import AGENT, Programs
+from strangler.stack.program import Program
+from strangler.stack.progress import Progress
+from strangler.stack.state import State
+from strangler.stack.supervisor import Supervisor
 
 Emit = Callable[[str], None]
 

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from strangler.adapters.stack.identity import Identity, is_alive
 from strangler.domain.address import Address
 from strangler.domain.errors import StackError
 from strangler.domain.project import Endpoints, Project
+from strangler.stack.identity import Identity, is_alive
 
 FOLDERS = ("log", "run", "secrets")
 STARTING, READY, STOPPING = "starting", "ready", "stopping"
@@ -90,13 +90,17 @@ def endpoints(project: Project) -> Endpoints:
 
     Raises ``StackError`` when the stack would be needed and is not up.
     """
-    return _endpoints(project, _live(project) if _left_to_stack(project) else None)
+    return _resolved(project, _left_to_stack(project) + _gateway_left_to_stack(project))
 
 
 def endpoints_behind(project: Project) -> Endpoints:
     """The same for who keeps a gateway: the ledger and the processes. Of no other database need anything be known."""
-    ledger = {project.ledger: project.databases[project.ledger]}
-    return endpoints(replace(project, databases=ledger, gateway=replace(project.gateway, address="its own")))
+    behind = replace(project, databases={project.ledger: project.databases[project.ledger]})
+    return _resolved(behind, _left_to_stack(behind))
+
+
+def _resolved(project: Project, unknown: list[str]) -> Endpoints:
+    return _endpoints(project, _live(project, unknown) if unknown else None)
 
 
 def _endpoints(project: Project, state: State | None) -> Endpoints:
@@ -170,14 +174,17 @@ def _left_to_stack(project: Project) -> list[str]:
     return [
         *(f"database {name}" for name, each in project.databases.items() if each.embedded),
         *(f"process {name}" for name, each in project.processes.items() if each.http and not each.address),
-        *([] if project.gateway.address else ["the gateway"]),
     ]
 
 
-def _live(project: Project) -> State:
+def _gateway_left_to_stack(project: Project) -> list[str]:
+    return [] if project.gateway.address else ["the gateway"]
+
+
+def _live(project: Project, unknown: list[str]) -> State:
     state = read(project)
     if state is None or not state.is_alive():
-        raise _not_up(project)
+        raise _not_up(project, unknown)
     embedded = [name for name, each in project.databases.items() if each.embedded]
     web = [name for name, each in project.processes.items() if each.http and not each.address]
     missing = [name for name in embedded if name not in state.databases]
@@ -190,10 +197,10 @@ def _live(project: Project) -> State:
     return state
 
 
-def _not_up(project: Project) -> StackError:
+def _not_up(project: Project, unknown: list[str]) -> StackError:
     """Where some addresses are given it is another one that is missing, rather than a stack."""
     given = [*(each.url for each in project.databases.values()), *(each.address for each in project.processes.values())]
     if not any(given):
         return StackError(_NOT_UP, remedy=_REMEDY)
-    unknown = ", ".join(_left_to_stack(project))
-    return StackError(f"{_NOT_UP}, and nothing else says where to find: {unknown}", remedy=_REMEDY_ELSEWHERE)
+    missing = ", ".join(unknown)
+    return StackError(f"{_NOT_UP}, and nothing else says where to find: {missing}", remedy=_REMEDY_ELSEWHERE)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from strangler.application.rehearsal.journal import Attempt, Outcome
+from strangler.rehearsal.journal import Attempt, Outcome
 
 WRITER = "writer"
 

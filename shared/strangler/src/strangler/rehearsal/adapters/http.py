@@ -7,7 +7,7 @@ import json
 from urllib.parse import urlsplit
 
 from strangler.domain.traffic import Answer, Operation
-from strangler.ports.rehearsal import HttpError
+from strangler.rehearsal.ports import HttpError
 
 TIMEOUT = 20.0
 

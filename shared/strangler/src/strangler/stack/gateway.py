@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from strangler.adapters import envoy
-from strangler.adapters.stack.ports import LOOPBACK
-from strangler.adapters.stack.processes import is_healthy
-from strangler.adapters.stack.program import Program, Tier
 from strangler.domain.errors import StackError
 from strangler.domain.project import Project
 from strangler.domain.routing import untouched
+from strangler.stack.ports import LOOPBACK
+from strangler.stack.processes import is_healthy
+from strangler.stack.program import Program, Tier
 
 
 class Gateway:
