@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import yaml
-from strangler.adapters.postgres import roles
+from strangler.adapters.postgres.session import roles
 
 from tests.manifests.kustomize import ROOT, built, of_kind
 from tests.manifests.workloads import Workload, matches, workloads

@@ -14,7 +14,7 @@ from pathlib import Path
 import urllib3
 from envoys import Side, eventually, free_port, running
 from servers import Cluster
-from strangler.adapters.postgres.ledger import PostgresLedger
+from strangler.adapters.postgres.schema.ledger import PostgresLedger
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 from strangler.adapters import toml
-from strangler.adapters.postgres.connection import connect, describe
-from strangler.adapters.postgres.dsn import flaw, without_secrets
+from strangler.adapters.postgres.session.connection import connect, describe
+from strangler.adapters.postgres.session.dsn import flaw, without_secrets
 from strangler.cli.main import VERBS
 from strangler.domain.address import Address, flaw_of_broker, flaw_of_web, shown
 from strangler.domain.errors import StackError

@@ -12,11 +12,11 @@ import urllib3
 
 from strangler.adapters import toml
 from strangler.adapters.envoy.gateway import EnvoyGateway
-from strangler.adapters.postgres.lease import PostgresLease
-from strangler.adapters.postgres.ledger import PostgresLedger
-from strangler.adapters.postgres.outbox import Outbox
 from strangler.adapters.postgres.replication import PostgresReplication
-from strangler.adapters.postgres.side import PostgresSide
+from strangler.adapters.postgres.schema.lease import PostgresLease
+from strangler.adapters.postgres.schema.ledger import PostgresLedger
+from strangler.adapters.postgres.schema.outbox import Outbox
+from strangler.adapters.postgres.schema.side import PostgresSide
 from strangler.application.gates import Ready
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from strangler.adapters.postgres import catalog, fences, installing
-from strangler.adapters.postgres.connection import connect
-from strangler.adapters.postgres.ledger import PostgresLedger
-from strangler.adapters.postgres.outbox import Outbox
-from strangler.adapters.postgres.side import PostgresSide
+from strangler.adapters.postgres.fences import fences
+from strangler.adapters.postgres.schema import installing
+from strangler.adapters.postgres.schema.ledger import PostgresLedger
+from strangler.adapters.postgres.schema.outbox import Outbox
+from strangler.adapters.postgres.schema.side import PostgresSide
+from strangler.adapters.postgres.session.connection import connect
+from strangler.adapters.postgres.tables import catalog
 from strangler.domain.move import SideRow
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.testing import Client, MemoryLedger, MemorySide, World

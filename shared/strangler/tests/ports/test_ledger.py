@@ -152,7 +152,7 @@ def test_who_stands_still_in_a_swap_with_a_side_loses_it(bench: Bench, moving: L
 
 
 def test_one_coordinator_acts_at_a_time(bench: Bench, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strangler.adapters.postgres.ledger.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("strangler.adapters.postgres.schema.ledger.LOCK_SECONDS", 0.05)
     second = bench.ledger()
 
     with ledger.coordinating(NAME):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from strangler.adapters.postgres import hashing, rules
-from strangler.adapters.postgres.comparing import notes
-from strangler.adapters.postgres.expressions import bare, meaning
-from strangler.adapters.postgres.rules import Database
+from strangler.adapters.postgres.copies import hashing
+from strangler.adapters.postgres.tables import rules
+from strangler.adapters.postgres.tables.comparing import notes
+from strangler.adapters.postgres.tables.expressions import bare, meaning
+from strangler.adapters.postgres.tables.rules import Database
 from strangler.domain.errors import PreflightError, RefusedError
 from test_verifying import spoil
 from yard import Yard, footprint

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from servers import Cluster, eventually
-from strangler.adapters.postgres import installing
-from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.schema import installing
+from strangler.adapters.postgres.session.connection import connect
 from strangler.application.ending import cancel, complete
 from strangler.application.start import start
 from strangler.application.watch import patrol

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from servers import Connection
-from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.session.connection import connect
 from strangler.application.ending import cancel
 from strangler.domain.errors import PreflightError
 from test_verifying import spoil

@@ -226,7 +226,7 @@ def test_a_ledger_that_was_put_back_deletes_nothing_of_an_owner(moving: Yard) ->
 
 
 def test_cancel_waits_for_the_writers_of_the_owner(moving: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strangler.adapters.postgres.locks.TRY_SECONDS", 0.2)
+    monkeypatch.setattr("strangler.adapters.postgres.tables.locks.TRY_SECONDS", 0.2)
     with moving.monolith() as connection:
         connection.execute("BEGIN")
         connection.execute("UPDATE visit SET code = 'held'")

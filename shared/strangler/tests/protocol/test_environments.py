@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from servers import Cluster, eventually
-from strangler.adapters.postgres import copying
-from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.copies import copying
+from strangler.adapters.postgres.session.connection import connect
 from strangler.application.ending import cancel
 from strangler.application.status import status
 from strangler.domain import names

@@ -119,7 +119,7 @@ def test_an_outbox_that_nobody_may_read_now_is_asked_again(telling: Yard, monkey
     assert switched(telling, "switch", timeout=1.0)
     relay(telling, "monolith")
     with telling.monolith() as connection, monkeypatch.context() as impatient:
-        impatient.setattr("strangler.adapters.postgres.side.BACKLOG_MS", 500)
+        impatient.setattr("strangler.adapters.postgres.schema.side.BACKLOG_MS", 500)
         connection.execute("BEGIN")
         connection.execute('LOCK TABLE "yard_Outgoing"')
 

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from servers import Cluster, eventually
-from strangler.adapters.postgres import roles
-from strangler.adapters.postgres.ledger import PostgresLedger
+from strangler.adapters.postgres.schema.ledger import PostgresLedger
+from strangler.adapters.postgres.session import roles
 from strangler.application.ending import cancel, complete
 from strangler.domain.errors import StackError
 from yard import Yard, contents, yard

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from servers import Cluster, Connection, eventually
-from strangler.adapters.postgres import installing
-from strangler.adapters.postgres import ledger as ledgers
-from strangler.adapters.postgres.connection import connect
-from strangler.adapters.postgres.lease import PostgresLease
-from strangler.adapters.postgres.ledger import PostgresLedger
+from strangler.adapters.postgres.schema import installing
+from strangler.adapters.postgres.schema import ledger as ledgers
+from strangler.adapters.postgres.schema.lease import PostgresLease
+from strangler.adapters.postgres.schema.ledger import PostgresLedger
+from strangler.adapters.postgres.session.connection import connect
 from strangler.domain.errors import RefusedError
 from strangler.ports.side import LostError
 from yard import Yard

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from servers import Cluster, eventually
-from strangler.adapters.postgres import hashing
-from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.copies import hashing
+from strangler.adapters.postgres.session.connection import connect
 from strangler.rehearsal.adapters.rows import PostgresRows
 from test_verifying import spoil
 from yard import Yard, yard

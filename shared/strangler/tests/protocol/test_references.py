@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from servers import Cluster, Connection
-from strangler.adapters.postgres.connection import script
+from strangler.adapters.postgres.session.connection import script
 from strangler.application import gates
 from strangler.application.watch import patrol
 from strangler.domain.errors import ConfigurationError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from strangler.adapters.postgres import installed
+from strangler.adapters.postgres.schema import installed
 from strangler.domain.errors import RefusedError
 from yard import SIDES, WRITE, Yard, execute, patrolled, refused
 

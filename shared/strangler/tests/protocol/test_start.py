@@ -237,7 +237,7 @@ def test_fences_wait_for_the_writers_and_let_them_pass(ground: Yard) -> None:
 
 
 def test_fences_that_get_no_lock_name_who_holds_it(ground: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strangler.adapters.postgres.locks.TRY_SECONDS", 0.2)
+    monkeypatch.setattr("strangler.adapters.postgres.tables.locks.TRY_SECONDS", 0.2)
     with ground.monolith() as long:
         long.execute("BEGIN")
         long.execute("UPDATE visit SET code = 'held'")
@@ -297,7 +297,7 @@ def test_a_deletion_in_a_partition_is_queued_for_its_table(ground: Yard) -> None
 
 
 def test_ranges_cover_every_row_once(ground: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strangler.adapters.postgres.copying.RANGE_PAGES", 2)
+    monkeypatch.setattr("strangler.adapters.postgres.copies.copying.RANGE_PAGES", 2)
     with ground.monolith() as connection:
         connection.execute("INSERT INTO visit (took) SELECT '1 day' FROM generate_series(1, 3000)")
         connection.execute("DELETE FROM visit WHERE id % 7 = 0")

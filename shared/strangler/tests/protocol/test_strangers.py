@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from servers import Cluster, Connection
-from strangler.adapters.postgres import installing
-from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.schema import installing
+from strangler.adapters.postgres.session.connection import connect
 from strangler.application.ending import cancel
 from strangler.domain.errors import PreflightError
 from test_verifying import spoil

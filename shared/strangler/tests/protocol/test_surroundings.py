@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 from servers import Connection, eventually
-from strangler.adapters.postgres import locks, surroundings, waiting
+from strangler.adapters.postgres.preflight import surroundings
+from strangler.adapters.postgres.streams import waiting
+from strangler.adapters.postgres.tables import locks
 from strangler.application.gates import TRANSACTION_SECONDS
 from strangler.domain.errors import MoveError, RefusedError
 from test_preflight import on_both, refusal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from servers import Cluster
-from strangler.adapters.postgres import hashing
+from strangler.adapters.postgres.copies import hashing
 from test_verifying import spoil
 from yard import Yard, yard
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 from servers import Connection, eventually
-from strangler.adapters.postgres import hashing, repairing
-from strangler.adapters.postgres.catalog import read_tables
-from strangler.adapters.postgres.reading import Reader
+from strangler.adapters.postgres.copies import hashing, repairing
+from strangler.adapters.postgres.copies.reading import Reader
+from strangler.adapters.postgres.tables.catalog import read_tables
 from strangler.domain.errors import MoveError, RefusedError
 from yard import Yard, contents, identifier, refused
 
@@ -357,8 +357,9 @@ def test_a_generated_column_that_was_computed_otherwise_is_found(ground: Yard) -
 ROWS, WIDE = 1_000, 100_000
 MEASURED = """
 import resource, sys
-from strangler.adapters.postgres import catalog, hashing
-from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.tables import catalog
+from strangler.adapters.postgres.copies import hashing
+from strangler.adapters.postgres.session.connection import connect
 owner, copy = (connect(dsn, purpose="measure") for dsn in sys.argv[1:3])
 pair = tuple(catalog.read_tables(one, ["wide"], database="any")[0] for one in (owner, copy))
 found = hashing.compare(owner, copy, [pair], settle=lambda: None, progress=lambda rows: None)

@@ -31,7 +31,7 @@ def phase(made: Yard) -> tuple[str, str, list[str]]:
 
 
 def test_a_move_goes_there_and_back_and_away(place: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strangler.adapters.postgres.hashing.RANGE_ROWS", 7)
+    monkeypatch.setattr("strangler.adapters.postgres.copies.hashing.RANGE_ROWS", 7)
     assert phase(place) == ("not started", "monolith", ["start"])
 
     started = place.start()

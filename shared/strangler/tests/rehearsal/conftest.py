@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from notes import SCHEMA, Service, serving
 from servers import Cluster, Connection
-from strangler.adapters.postgres.connection import connect
+from strangler.adapters.postgres.session.connection import connect
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from strangler.adapters.postgres import dsn
+from strangler.adapters.postgres.session import dsn
 from strangler.adapters.toml_section import Section
 from strangler.domain.address import ENCODE, Address, flaw_of_broker, flaw_of_web
 from strangler.domain.errors import ConfigurationError

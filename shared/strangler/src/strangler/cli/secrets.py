@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from strangler.adapters import toml
-from strangler.adapters.postgres import roles
+from strangler.adapters.postgres.session import roles
 from strangler.adapters.secrets import cluster, folder, fresh
 from strangler.domain.credentials import Hosts, credentials
 from strangler.domain.handing import handed_out, withdrawn

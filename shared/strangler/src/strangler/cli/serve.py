@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge
 
 from strangler import configuration
 from strangler.adapters import health
-from strangler.adapters.postgres.lease import PostgresLease
+from strangler.adapters.postgres.schema.lease import PostgresLease
 from strangler.application.agent import Agent
 from strangler.application.sides import Parts
 from strangler.application.status import Status, status

@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from strangler.adapters.postgres import roles
+from strangler.adapters.postgres.session import roles
 from strangler.domain.errors import StackError
 from strangler.stack import identity
 from strangler.stack.ports import LOOPBACK

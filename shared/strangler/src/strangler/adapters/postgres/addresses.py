@@ -9,10 +9,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import Jsonb
 
-from strangler.adapters.postgres import preflight
-from strangler.adapters.postgres.connection import Connection, scalar
-from strangler.adapters.postgres.leading import lead
-from strangler.adapters.postgres.streams import Stream
+from strangler.adapters.postgres.preflight import preflight
+from strangler.adapters.postgres.session.connection import Connection, scalar
+from strangler.adapters.postgres.streams.leading import lead
+from strangler.adapters.postgres.streams.streams import Stream
 
 READABLE = "SELECT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')"
 WRITTEN = """

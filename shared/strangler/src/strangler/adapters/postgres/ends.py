@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from strangler.adapters.postgres import catalog, owners, readers
-from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import Connection, connect, database_of
-from strangler.adapters.postgres.streams import Stream
+from strangler.adapters.postgres.preflight import readers
+from strangler.adapters.postgres.schema import owners
+from strangler.adapters.postgres.session.connection import Connection, connect, database_of
+from strangler.adapters.postgres.streams.streams import Stream
+from strangler.adapters.postgres.tables import catalog
+from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Project

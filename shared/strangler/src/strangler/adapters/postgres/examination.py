@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 
 from psycopg import sql
 
-from strangler.adapters.postgres import catalog, owners, sequences
-from strangler.adapters.postgres.connection import Connection, connect, database_of, scalar
+from strangler.adapters.postgres.schema import owners
+from strangler.adapters.postgres.session.connection import Connection, connect, database_of, scalar
+from strangler.adapters.postgres.tables import catalog, sequences
 from strangler.domain import names
 from strangler.domain.project import MONOLITH, Project
 

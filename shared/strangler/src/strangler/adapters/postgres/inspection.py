@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from strangler.adapters.postgres import (
-    addresses,
-    catalog,
-    comparing,
-    copying,
-    deletions,
-    mending,
-    numbering,
-    preflight,
-    probing,
-    readers,
-    references,
-    rules,
-    sentinels,
-    sequences,
-    standing,
-    surroundings,
-)
-from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import describe, scalar
+from strangler.adapters.postgres import addresses
+from strangler.adapters.postgres.copies import copying
 from strangler.adapters.postgres.ends import Ends
-from strangler.adapters.postgres.outbox import Outbox
-from strangler.adapters.postgres.references import Pointer
+from strangler.adapters.postgres.fences import deletions, mending, standing
+from strangler.adapters.postgres.preflight import preflight, probing, readers, surroundings
+from strangler.adapters.postgres.schema.outbox import Outbox
+from strangler.adapters.postgres.session.connection import describe, scalar
+from strangler.adapters.postgres.streams import sentinels
+from strangler.adapters.postgres.tables import catalog, comparing, numbering, references, rules, sequences
+from strangler.adapters.postgres.tables.catalog import Table
+from strangler.adapters.postgres.tables.references import Pointer
 from strangler.domain.errors import ConfigurationError, PreflightError
 from strangler.domain.move import Deviation
 from strangler.domain.project import MONOLITH, SERVICE

@@ -5,20 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from strangler.adapters.postgres import (
-    copying,
-    fences,
-    hashing,
-    installing,
-    markers,
-    removing,
-    repairing,
-    resyncing,
-    rules,
-)
-from strangler.adapters.postgres.catalog import Table
-from strangler.adapters.postgres.connection import connect, describe, own_origin, scalar
+from strangler.adapters.postgres.copies import copying, hashing, repairing, resyncing
+from strangler.adapters.postgres.fences import fences, removing
 from strangler.adapters.postgres.inspection import Inspection
+from strangler.adapters.postgres.schema import installing
+from strangler.adapters.postgres.session.connection import connect, describe, own_origin, scalar
+from strangler.adapters.postgres.streams import markers
+from strangler.adapters.postgres.tables import rules
+from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
 from strangler.domain.move import StreamState
 from strangler.domain.project import MONOLITH, SERVICE

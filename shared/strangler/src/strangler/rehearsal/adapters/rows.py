@@ -9,8 +9,8 @@ from functools import cache
 import psycopg
 from psycopg import sql
 
-from strangler.adapters.postgres.connection import Connection
-from strangler.adapters.postgres.ordering import EQUALITY
+from strangler.adapters.postgres.session.connection import Connection
+from strangler.adapters.postgres.tables.ordering import EQUALITY
 from strangler.domain.errors import ConfigurationError
 from strangler.rehearsal.ports import Found, Text
 

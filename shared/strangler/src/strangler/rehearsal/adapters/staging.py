@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from strangler.adapters.postgres.connection import connect
-from strangler.adapters.postgres.side import PostgresSide
+from strangler.adapters.postgres.schema.side import PostgresSide
+from strangler.adapters.postgres.session.connection import connect
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.move import SideRow
 from strangler.domain.project import MONOLITH, SERVICE, Endpoints, Project

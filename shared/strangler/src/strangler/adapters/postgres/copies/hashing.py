@@ -1,0 +1,93 @@
+"""Proves a copy equal: both sides hash the same key ranges, and what differs is halved until it is a few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from strangler.adapters.postgres.copies.differing import Difference, Judge, Settle
+from strangler.adapters.postgres.copies.reading import Key, Range, Reader, hash_of
+from strangler.adapters.postgres.session.connection import Connection
+from strangler.adapters.postgres.tables.catalog import Table
+
+RANGE_ROWS = 20_000
+RANGE_BYTES = 64 * 1024 * 1024
+PARTS = 16  # into which a range is cut that differs
+FEW = 500  # rows that are asked for one by one
+KEPT = 10_000  # differences that are named; the others are counted
+
+
+@dataclass(slots=True)
+class Proof:
+    """What a verify has found; ``differences`` are the first of them."""
+
+    rows: int = 0
+    differing: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    def add(self, found: Sequence[Difference]) -> None:
+        """Counts them, and keeps those for which there is room."""
+        self.differing += len(found)
+        self.differences += found[: KEPT - len(self.differences)]
+
+
+def compare(
+    owner: Connection,
+    copy: Connection,
+    tables: Sequence[tuple[Table, Table]],
+    *,
+    settle: Settle,
+    progress: Callable[[int], None],
+    by_bytes: bool = False,
+    still: bool = False,
+    found: Callable[[Sequence[Difference]], None] = lambda _: None,
+) -> Proof:
+    """Compares all rows of all tables, each given as the owner's and the copy's, while writes go on.
+
+    Whatever the rows' width, only hashes and keys are read: of a range at a time, and where it differs of its parts.
+    ``by_bytes`` where the two databases sort differently, ``still`` where neither side changes meanwhile. All that
+    differs is given to ``found``, few at a time.
+    """
+    proof = Proof()
+    judge = Judge(settle, lambda: progress(proof.rows))
+    judged = judge.still if still else judge.judge
+    for here, there in tables:
+        if here.partitioned:
+            continue
+        columns = tuple(column.name for column in there.columns)
+        mine, theirs = Reader(owner, here, columns, by_bytes), Reader(copy, there, columns, by_bytes)
+        for within in Range().cut(mine.starts(Range(), _size(mine)) or [()]):
+            rows, total = mine.total(within)
+            count, other = theirs.total(within)
+            if (rows, total) != (count, other):
+                for keys in _suspects(mine, theirs, within, max(rows, count)):
+                    unlike = judged(mine, theirs, keys)
+                    proof.add(unlike)
+                    found(unlike)
+            proof.rows += rows
+            progress(proof.rows)
+    return proof
+
+
+def _size(reader: Reader) -> int:
+    width = reader.bytes_a_row()
+    return min(RANGE_ROWS, max(100, int(RANGE_BYTES / width))) if width else RANGE_ROWS
+
+
+def _suspects(owner: Reader, copy: Reader, within: Range, rows: int) -> Iterator[list[Key]]:
+    """Keys of rows that were not the same on both sides, few at a time."""
+    if rows <= FEW:
+        here, there = owner.prints(within), copy.prints(within)
+        keys = here.keys() | there.keys()
+        unlike = [key for key in sorted(keys) if hash_of(here, key) != hash_of(there, key)]
+        if unlike:
+            yield unlike
+        return
+    # The side with more rows says where to cut: the other may have none of them.
+    counts = owner.total(within)[0], copy.total(within)[0]
+    fuller = owner if counts[0] >= counts[1] else copy
+    for part in within.cut(fuller.starts(within, -(-max(*counts, 1) // PARTS)) or [()]):
+        mine, theirs = owner.total(part), copy.total(part)
+        if mine != theirs:
+            # Writers may have put more into a part than was there when it was cut: never more than the whole.
+            yield from _suspects(owner, copy, part, max(mine[0], theirs[0]))

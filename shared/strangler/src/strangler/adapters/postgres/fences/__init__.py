@@ -1,0 +1,1 @@
+"""Triggers that refuse writes or queue deletions: made, looked at, turned right, and removed."""

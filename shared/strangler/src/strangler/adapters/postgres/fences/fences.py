@@ -1,0 +1,130 @@
+"""The triggers of both fences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from strangler.adapters.postgres.fences import deletions
+from strangler.adapters.postgres.session.connection import Connection, scalar
+from strangler.adapters.postgres.tables.catalog import Table
+from strangler.adapters.postgres.tables.locks import locked
+from strangler.domain import names
+from strangler.ports.side import StaleError
+
+
+def raise_fences(
+    connection: Connection,
+    *,
+    capability: str,
+    side: str,
+    opened: bool,
+    epoch: int,
+    tables: Sequence[Table],
+    peer_url: str,
+    routes: Sequence[Mapping[str, object]],
+    keys: Mapping[str, Sequence[str]] | None = None,
+    ledger: str | None = None,
+) -> None:
+    """Writes the side's row and its triggers in one transaction; both fences stand the right way round.
+
+    Replicated deletions from the tables in ``keys`` will be queued for the sweep, with those columns' values.
+
+    Raises:
+        StaleError: the side has been at ``epoch`` or beyond already, or is another ledger's.
+    """
+    with locked(connection, tables, "SHARE ROW EXCLUSIVE"):
+        row = (
+            capability,
+            side,
+            epoch,
+            opened,
+            None if opened else "monolith",
+            peer_url,
+            Jsonb(list(routes)),
+            [table.qualified for table in tables],
+            ledger,
+        )
+        if connection.execute(PLACE, row).rowcount != 1:
+            raise StaleError(f"the {side} is past epoch {epoch} already, or another ledger's", place=capability)
+        for table in tables:
+            create(connection, table, capability)
+        deletions.note(connection, capability, tables, keys or {})
+        queued = deletions.noted(connection, capability)
+        for table in (table for table in tables if table.qualified in queued):
+            deletions.queue(connection, capability, table, queued[table.qualified])
+        connection.execute("SELECT strangler.turn_fences(%s, %s)", (capability, opened))
+
+
+PLACE = """
+INSERT INTO strangler.side (capability, side, epoch, open, bounce_to, peer_url, routes, tables, ledger)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (capability) DO UPDATE SET epoch = excluded.epoch, open = excluded.open, bounce_to = excluded.bounce_to,
+    peer_url = excluded.peer_url, routes = excluded.routes, tables = excluded.tables
+WHERE side.epoch < excluded.epoch AND side.ledger IS NOT DISTINCT FROM excluded.ledger
+"""
+
+
+def create(connection: Connection, table: Table, capability: str) -> None:
+    """Both fences of a table, in place of others of these names; not yet turned the right way round."""
+    parts = [
+        (names.FENCE, "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "STATEMENT", "write"),
+        (names.REPLICA_TRUNCATE, "BEFORE TRUNCATE", "STATEMENT", "replicated truncate"),
+    ]
+    if not table.partitioned:
+        parts.append((names.REPLICA_FENCE, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "replicated row"))
+    for name, moment, level, what in parts:
+        connection.execute(
+            sql.SQL(
+                "CREATE OR REPLACE TRIGGER {} {} ON {} FOR EACH {} EXECUTE FUNCTION strangler.refuse({}, {})"
+            ).format(
+                sql.Identifier(name),
+                sql.SQL(moment),
+                table.sql(),
+                sql.SQL(level),
+                sql.Literal(capability),
+                sql.Literal(what),
+            )
+        )
+    connection.execute(
+        sql.SQL(
+            "CREATE OR REPLACE TRIGGER {} BEFORE TRUNCATE ON {} FOR EACH STATEMENT "
+            "EXECUTE FUNCTION strangler.refuse_truncate({})"
+        ).format(sql.Identifier(names.TRUNCATE), table.sql(), sql.Literal(capability))
+    )
+
+
+def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
+    """No stream leaves this side any more, so a TRUNCATE makes nothing differ.
+
+    The trigger is only disabled: removing it would have to wait for every reader, too.
+    """
+    standing = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s AND tgname = %s)"
+    with locked(connection, tables, "SHARE ROW EXCLUSIVE"):
+        for table in tables:
+            if scalar(connection, standing, table.oid, names.TRUNCATE):
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(table.sql(), sql.Identifier(names.TRUNCATE))
+                )
+
+
+# By function, for somebody may have given one another name; a partition's go with its table's.
+OURS = """
+SELECT g.tgname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+WHERE g.tgrelid = %s AND g.tgparentid = 0 AND (g.tgname = ANY (%s) OR p.pronamespace = 'strangler'::regnamespace)
+"""
+
+
+def remove(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
+    """Takes both fences and the side's row away, in one transaction."""
+    with locked(connection, tables, "ACCESS EXCLUSIVE"):
+        for table in tables:
+            for (name,) in connection.execute(OURS, (table.oid, list(names.TRIGGERS))).fetchall():
+                connection.execute(sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(name), table.sql()))
+        for table_name in ("side", "marker", "orphan", "deferred", "swept", "used"):
+            connection.execute(
+                sql.SQL("DELETE FROM strangler.{} WHERE capability = %s").format(sql.Identifier(table_name)),
+                (capability,),
+            )

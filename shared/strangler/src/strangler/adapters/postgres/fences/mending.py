@@ -1,0 +1,163 @@
+"""Turns fences right that somebody has turned by hand, and forgets partitions that are no longer there."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from psycopg import sql
+
+from strangler.adapters.postgres.fences import deletions, fences
+from strangler.adapters.postgres.session.connection import Connection, scalar
+from strangler.adapters.postgres.tables import locks
+from strangler.adapters.postgres.tables.catalog import Table
+from strangler.domain import names
+
+TRIES = 3
+PRESENT = "SELECT to_regclass('strangler.side')"
+REPLICA = (names.REPLICA_FENCE, names.REPLICA_TRUNCATE)
+# Locked against a fence or a lift for as long as the triggers are being turned.
+STATE = """
+SELECT true FROM strangler.side
+WHERE capability = %s AND open = %s AND (epoch = %s OR NOT open AND epoch < %s) FOR UPDATE
+"""
+FORGET = """
+UPDATE strangler.side SET tables = array_remove(tables, %(table)s)
+WHERE capability = %(capability)s AND %(table)s = ANY (tables) AND to_regclass(%(table)s) IS NULL
+"""
+# The triggers of a table that are the tool's by their function, however they are called.
+OURS = """
+SELECT g.tgname, p.proname, g.tgenabled FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+WHERE g.tgrelid = %s AND p.pronamespace = 'strangler'::regnamespace
+"""
+# Fences that refuse an owner's own writes. Asked without the rest, where nothing else can be compared.
+FIRING = """
+SELECT t, array_agg(g.tgname::text ORDER BY g.tgname) FROM strangler.side, unnest(tables) t
+JOIN pg_trigger g ON g.tgrelid = to_regclass(t) AND g.tgenabled IN ('O', 'A')
+JOIN pg_proc p ON p.oid = g.tgfoid AND p.pronamespace = 'strangler'::regnamespace AND p.proname = ANY (%(functions)s)
+WHERE capability = %(capability)s AND open AND epoch = %(epoch)s GROUP BY t ORDER BY t
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the ledger says of a side: nothing is touched on one that says otherwise of itself.
+
+    Once it has ``ended`` no stream comes or goes, and TRUNCATE is allowed.
+    """
+
+    capability: str
+    opened: bool
+    epoch: int
+    ended: bool = False
+
+
+def mend(connection: Connection, state: State, marks: Sequence[str], tables: Sequence[Table]) -> list[str]:
+    """Turns the fences of the tables that ``marks`` names; returns what was done.
+
+    What could not be had within a few tries stays as it is, to be tried again.
+    """
+    done = []
+    for mark in marks:
+        gone = connection.execute(FORGET, {"capability": state.capability, "table": mark}).rowcount == 1
+        if gone:
+            done.append(f"forgot {mark}, which is gone,")
+    wrong = [table for table in tables if table.qualified in marks]
+    if wrong and _tried(connection, partial(_turn, connection, state, wrong)):
+        done.append(f"turned the fences of {', '.join(table.qualified for table in wrong)} right")
+    return done
+
+
+def firing(connection: Connection, state: State) -> dict[str, list[str]]:
+    """The fences of an open side that refuse its own writes, by table; none where no move has begun."""
+    if not state.opened or scalar(connection, PRESENT) is None:
+        return {}
+    refusing = names.REFUSING if state.ended else names.REFUSING[:1]
+    values = {"capability": state.capability, "epoch": state.epoch, "functions": list(refusing)}
+    return dict(connection.execute(FIRING, values).fetchall())
+
+
+def relieve(connection: Connection, state: State) -> list[str]:
+    """Has them refuse no more; returns what was done. Needs no coordinator: the side's row alone decides."""
+    found = firing(connection, state)
+    return [
+        f"turned the fences of {table} right"
+        for table in found
+        if _tried(connection, partial(_off, connection, state, table))
+    ]
+
+
+def _off(connection: Connection, state: State, table: str) -> bool:
+    connection.execute(sql.SQL("LOCK TABLE ONLY {} IN SHARE ROW EXCLUSIVE MODE").format(sql.SQL(table)))
+    if not _is(connection, state):
+        return False
+    for name in firing(connection, state).get(table, []):
+        how = "ENABLE REPLICA" if name in REPLICA and not state.ended else "DISABLE"
+        connection.execute(
+            sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(sql.SQL(table), sql.SQL(how), sql.Identifier(name))
+        )
+    return True
+
+
+def _is(connection: Connection, state: State) -> bool:
+    return bool(scalar(connection, STATE, state.capability, state.opened, state.epoch, state.epoch))
+
+
+def _tried(connection: Connection, turn: Callable[[], bool]) -> bool:
+    # Below the deadlock timeout: whoever queues behind this try goes on before his own check would kill him.
+    statement_ms = max(50, locks.deadlock_ms(connection) // 2)
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
+        try:
+            with connection.transaction():
+                connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(statement_ms),))
+                return turn()
+        except locks.NOT_FREE:
+            continue
+    return False
+
+
+def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool:
+    # The trigger of a queue is its partitions', too.
+    queued = deletions.noted(connection, state.capability)
+    listed = sql.SQL(", ").join(
+        sql.SQL("{}" if table.qualified in queued else "ONLY {}").format(table.sql()) for table in tables
+    )
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(listed))
+    if not _is(connection, state):
+        return False
+    for table in tables:
+        # Made anew, not only enabled: one that is missing or was replaced is right again, too.
+        fences.create(connection, table, state.capability)
+        connection.execute("SELECT strangler.turn_fence(%s, %s)", (table.qualified, state.opened))
+        _turn_others(connection, table)
+        if table.qualified in queued:
+            deletions.queue(connection, state.capability, table, queued[table.qualified])
+    return True
+
+
+def _turn_others(connection: Connection, table: Table) -> None:
+    """The queue of deletions; and what is one more is disabled: to drop it would have to wait for every reader, too."""
+    present = connection.execute(OURS, (table.oid,)).fetchall()
+    queues = [name for name, _, _ in present if name.startswith(names.ORPHAN)]
+    renamed = None if queues else next((name for name, called, _ in present if called == names.QUEUEING), None)
+    if renamed is not None:
+        connection.execute(
+            sql.SQL("ALTER TRIGGER {} ON {} RENAME TO {}").format(
+                sql.Identifier(renamed), table.sql(), sql.Identifier(names.ORPHAN)
+            )
+        )
+        present, queues = connection.execute(OURS, (table.oid,)).fetchall(), [names.ORPHAN]
+    due = set(names.TRIGGERS) - ({names.REPLICA_FENCE} if table.partitioned else set())
+    for name, function, letter in present:
+        if name not in queues and (name in due or function not in names.FENCING):
+            continue
+        how, wanted = ("ENABLE REPLICA", "R") if name in queues else ("DISABLE", "D")
+        if letter != wanted:
+            connection.execute(
+                sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(table.sql(), sql.SQL(how), sql.Identifier(name))
+            )

@@ -1,0 +1,62 @@
+"""Takes away what a move has made and no longer needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+import psycopg
+from psycopg import sql
+
+from strangler.adapters.postgres.session.connection import Connection, database_of, describe
+from strangler.adapters.postgres.streams.streams import Stream
+from strangler.adapters.postgres.tables.catalog import Table
+from strangler.adapters.postgres.tables.locks import locked
+from strangler.domain import names
+from strangler.domain.errors import RefusedError
+
+
+def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table]) -> None:
+    """Drops the tables of a side together with the subscription that fills them, in one transaction.
+
+    Raises:
+        RefusedError: something there still needs one of them, or the side is open; nothing has been dropped.
+    """
+    try:
+        with locked(connection, tables, "ACCESS EXCLUSIVE"):
+            _require_closed(connection, stream.capability)
+            stream.unsubscribe(connection)
+            # RESTRICT is the default: what still points there makes this fail.
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(table.sql() for table in tables)))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        needed = re.sub(r"\bpublic\.", "", error.diag.message_detail or "")
+        raise RefusedError(
+            f"the monolith still needs it: {needed}",
+            place=stream.capability,
+            remedy="remove what depends on the old tables, then run the command again",
+        ) from error
+
+
+def _require_closed(connection: Connection, capability: str) -> None:
+    row = connection.execute(
+        "SELECT open FROM strangler.side WHERE capability = %s FOR SHARE", (capability,)
+    ).fetchone()
+    if row is None or row[0]:
+        raise RefusedError(
+            "its side is not closed there: what the tables hold may be the only rows there are",
+            place=f"{capability}, {describe(connection.info.dsn)}",
+            remedy="see `strangler status` for who owns it; nothing has been dropped",
+        )
+
+
+def drop_origins(connection: Connection, capability: str) -> None:
+    """Removes every replication origin that bears the capability's name in this database.
+
+    An older name does not tell of which database it is: one that somebody is at work with is not ours.
+    """
+    database = database_of(connection)
+    for (origin,) in connection.execute("SELECT roname FROM pg_replication_origin").fetchall():
+        if names.belongs(origin, database, capability):
+            with suppress(psycopg.errors.ObjectInUse):
+                connection.execute("SELECT pg_replication_origin_drop(%s)", (origin,))

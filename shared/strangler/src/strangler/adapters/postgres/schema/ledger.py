@@ -1,0 +1,296 @@
+"""The ledger: who owns what, at which epoch, and what is being done about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from strangler.adapters.postgres.schema import installing, owners
+from strangler.adapters.postgres.schema.leases import Leases
+from strangler.adapters.postgres.schema.side import PostgresSide
+from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar
+from strangler.domain import names
+from strangler.domain.errors import RefusedError, StackError
+from strangler.domain.move import Identity, Move
+from strangler.domain.phase import State
+from strangler.ports.side import LostError, Side, StaleError
+
+LOCK_SECONDS = 3.0
+STILL_MS = 3000
+BEAT_SECONDS = 0.5
+
+SWAP = """
+UPDATE strangler.move SET state = %s, epoch = %s, owner = coalesce(%s, owner), intent = %s, step = NULL,
+       changed_at = clock_timestamp()
+WHERE capability = %s AND state = %s AND epoch = %s
+"""
+BEGIN = """
+INSERT INTO strangler.move (capability, state, epoch, owner, intent, facts)
+VALUES (%(capability)s, 'starting',
+        1 + coalesce((SELECT max(epoch) FROM strangler.history WHERE capability = %(capability)s), 0),
+        'monolith', 'start', %(facts)s)
+ON CONFLICT (capability) DO UPDATE SET epoch = move.epoch + 1, facts = excluded.facts, changed_at = clock_timestamp()
+WHERE move.state = 'starting'
+"""
+SELECT = "SELECT capability, state, epoch, owner, intent, step, facts, changed_at FROM strangler.move"
+IDENTITY = "SELECT id::text, place = strangler.place() FROM strangler.ledger"
+MAY_INSTALL = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
+
+
+class PostgresLedger:
+    """The schema ``strangler`` in the monolith's database, spoken to in one session.
+
+    The lease of a coordinator is this session's too: one that has lost its lease can no longer write here.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._connection: Connection | None = None
+        self._leases: Leases | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The session, opened when needed."""
+        if self._connection is None or self._connection.closed:
+            self._leases = None
+            self._connection = owners.trusted(connect(self.dsn, purpose="ledger"), guest=True)
+        return self._connection
+
+    def install(self) -> None:
+        """Creates the ledger's tables, or brings them up to date. Who may not, as a gateway's agent, finds them there.
+
+        Raises:
+            StackError: they are not there yet, and this role may not make them.
+        """
+        if scalar(self.connection, MAY_INSTALL):
+            installing.install_ledger(self.connection)
+        elif not self.exists():
+            raise StackError(
+                "the ledger is not there yet, and this role may not make it",
+                place=describe(self.dsn),
+                remedy="start `strangler serve` by the role that moves, which makes the ledger: who waits goes on then",
+            )
+
+    def close(self) -> None:
+        """Ends the session, and with it any lease."""
+        self._leases = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def exists(self) -> bool:
+        """Whether any move has ever been started here."""
+        return scalar(self.connection, "SELECT to_regclass('strangler.move')") is not None
+
+    def identity(self) -> Identity | None:
+        """Which ledger this is; None where none, or an older version of the tool, has been installed."""
+        if scalar(self.connection, "SELECT to_regclass('strangler.ledger')") is None:
+            return None
+        row = self.connection.execute(IDENTITY).fetchone()
+        return Identity(row[0], row[1], describe(self.dsn)) if row else None
+
+    def moves(self) -> list[Move]:
+        """All moves, by name."""
+        if not self.exists():
+            return []
+        return [_move(row) for row in self.connection.execute(SELECT + " ORDER BY capability").fetchall()]
+
+    def move(self, capability: str) -> Move | None:
+        """One move, or None where it has not been started."""
+        if not self.exists():
+            return None
+        row = self.connection.execute(SELECT + " WHERE capability = %s", (capability,)).fetchone()
+        return _move(row) if row else None
+
+    @contextmanager
+    def coordinating(self, capability: str) -> Iterator[None]:
+        """Holds the right to act on a move; there is one holder at a time.
+
+        A coordinator that stands still (stopped, swapped out, its machine frozen) loses the right after
+        ``STILL_MS``: the server then ends the session, and recovery need not wait for it to wake.
+
+        Raises:
+            RefusedError: when another has it.
+        """
+        # `strangler serve` takes it for a moment, every second, to see whether there is anything to recover.
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not self.try_lock(capability):
+            if time.monotonic() >= deadline:
+                raise RefusedError(
+                    "another command is at work on this move",
+                    place=capability,
+                    remedy="wait for it; `strangler status` shows what it does",
+                )
+            time.sleep(0.01)
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(self.connection, over), daemon=True)
+        beat.start()
+        try:
+            self.connection.execute(f"SET idle_session_timeout = {STILL_MS}")
+            yield
+        finally:
+            over.set()
+            beat.join()
+            self.unlock(capability)
+
+    @staticmethod
+    def _beat(connection: Connection, over: threading.Event) -> None:
+        with suppress(psycopg.Error, LostError):
+            while not over.wait(BEAT_SECONDS):
+                connection.execute("SELECT 1")
+
+    def try_lock(self, capability: str) -> bool:
+        """Takes the right to act on a move if nobody has it; where there is no ledger there is nothing to act on.
+
+        Raises:
+            PreflightError: the schema, or something in it, is another's.
+        """
+        connection = self.connection
+        if self._leases is None:
+            owners.require_own(connection)
+            self._leases = Leases(connection, f"{socket.gethostname()} {os.getpid()}")
+        try:
+            return self._leases.take(_lease(capability))
+        except psycopg.errors.UndefinedTable:
+            if not self.exists():
+                return True
+            self.install()
+            return self._leases.take(_lease(capability))
+
+    def unlock(self, capability: str) -> None:
+        """Gives it back; a lost session has done so already."""
+        if self._connection is not None and not self._connection.closed and self._leases is not None:
+            with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable, LostError):
+                self._leases.give(_lease(capability))
+
+    def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
+        """Records the intent to start; a move that has been left in `starting` begins anew.
+
+        Its epoch has never been used, not by an attempt before and not by a move that was cancelled: whoever still
+        acts for one of those is behind.
+        """
+        self.connection.execute(BEGIN, {"capability": capability, "facts": Jsonb(dict(facts))})
+        move = self.move(capability)
+        assert move is not None
+        return move
+
+    def swap(
+        self,
+        capability: str,
+        *,
+        frm: State,
+        to: State,
+        epoch: int,
+        new_epoch: int | None = None,
+        owner: str | None = None,
+        intent: str | None = None,
+    ) -> bool:
+        """Compare-and-set of state and epoch; False when the move is no longer at ``frm`` and ``epoch``.
+
+        Raises:
+            LostError: when it is not known whether it happened.
+        """
+        values = (to, epoch if new_epoch is None else new_epoch, owner, intent, capability, frm, epoch)
+        try:
+            return self.connection.execute(SWAP, values).rowcount == 1
+        except psycopg.OperationalError as error:
+            raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
+
+    def swap_with(
+        self, side: Side, capability: str, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str
+    ) -> bool:
+        """The same inside the transaction that ``side``, of the ledger's own database, holds open."""
+        assert isinstance(side, PostgresSide)
+        try:
+            cursor = side.connection.execute(SWAP, (to, new_epoch, owner, None, capability, frm, epoch))
+        except psycopg.OperationalError as error:
+            raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
+        return cursor.rowcount == 1
+
+    def note_step(self, capability: str, step: str, *, epoch: int) -> None:
+        """What is about to be done, before it is.
+
+        Raises:
+            StaleError: the move is no longer at ``epoch``.
+        """
+        noted = self.connection.execute(
+            "UPDATE strangler.move SET step = %s WHERE capability = %s AND epoch = %s", (step, capability, epoch)
+        )
+        if noted.rowcount != 1:
+            raise StaleError("another command has taken this move over", place=capability)
+
+    def learn(self, capability: str, **facts: object) -> None:
+        """Adds measured facts, such as the last verify."""
+        self.connection.execute(
+            "UPDATE strangler.move SET facts = facts || %s::jsonb WHERE capability = %s",
+            (json.dumps(facts, default=_plain), capability),
+        )
+
+    def forget(self, capability: str) -> None:
+        """Removes the move; its history stays."""
+        self.connection.execute("DELETE FROM strangler.move WHERE capability = %s", (capability,))
+
+    def record(
+        self, capability: str, what: str, *, epoch: int | None = None, took_ms: float | None = None, **details: object
+    ) -> None:
+        """Appends to the history."""
+        self.connection.execute(
+            "INSERT INTO strangler.history (capability, what, epoch, took_ms, details) VALUES (%s, %s, %s, %s, %s)",
+            (capability, what, epoch, took_ms, json.dumps(details, default=_plain)),
+        )
+
+    def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:
+        """A gateway agent says which epochs its gateway routes by."""
+        self.connection.execute(
+            """INSERT INTO strangler.gateway (agent, epochs) VALUES (%s, %s)
+               ON CONFLICT (agent) DO UPDATE SET epochs = excluded.epochs, seen_at = clock_timestamp()""",
+            (agent, Jsonb(dict(epochs))),
+        )
+
+    def agent_gone(self, agent: str) -> None:
+        """An agent leaves in order, so that nobody waits for it; with it go those that have left without a word."""
+        self.connection.execute(
+            "DELETE FROM strangler.gateway WHERE agent = %s OR seen_at < clock_timestamp() - interval '1 day'", (agent,)
+        )
+
+    def agents(self, *, within: float) -> dict[str, dict[str, int]]:
+        """The agents seen in the last ``within`` seconds, and what they have live."""
+        rows = self.connection.execute(
+            "SELECT agent, epochs FROM strangler.gateway WHERE seen_at > clock_timestamp() - make_interval(secs => %s)",
+            (within,),
+        ).fetchall()
+        return dict(rows)
+
+    def listen(self) -> None:
+        """Makes this session hear of every change of a move."""
+        self.connection.execute(f"LISTEN {names.LEDGER_CHANNEL}")
+
+    def await_change(self, *, within: float) -> bool:
+        """Waits for a change; False when none came in time."""
+        heard = False
+        for _ in self.connection.notifies(timeout=within, stop_after=1):
+            heard = True
+        return heard
+
+
+def _lease(capability: str) -> str:
+    return f"move {capability}"
+
+
+def _move(row: tuple[Any, ...]) -> Move:
+    capability, state, epoch, owner, intent, step, facts, changed_at = row
+    return Move(capability, State(state), epoch, owner, intent, step, facts, changed_at)
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,267 @@
+"""One side of a move: its row, its fences and its markers, as the coordinator turns them."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from strangler.adapters.postgres.schema import owners
+from strangler.adapters.postgres.schema.outbox import Outbox
+from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar, wait_until
+from strangler.adapters.postgres.tables import locks
+from strangler.adapters.postgres.tables.locks import Holder, Prepared
+from strangler.domain.errors import MoveError, StackError
+from strangler.domain.move import SideRow
+from strangler.ports.side import BlockedError, LostError, StaleError
+
+# A column that an older version of the tool has not made is looked for without naming it.
+ROW = """
+SELECT capability, side, epoch, open, prepared, bounce_to,
+       coalesce((to_jsonb(s) ->> 'events_held')::boolean, false), to_jsonb(s) ->> 'ledger'
+FROM strangler.side s WHERE capability = %s
+"""
+UNUSED = """
+WITH free AS (SELECT FROM strangler.used WHERE capability = %s FOR SHARE SKIP LOCKED)
+SELECT CASE WHEN EXISTS (SELECT FROM free) THEN extract(epoch FROM clock_timestamp() - used_at)::float8 ELSE 0 END
+FROM strangler.used WHERE capability = %s
+"""
+BACKLOG_MS = 2000
+STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
+
+
+class PostgresSide:
+    """The database of ``side`` for one capability, spoken to in one session.
+
+    ``outbox`` is where its applications leave events, if they do. Reconnects on its next use when the session has been
+    lost.
+    """
+
+    def __init__(self, capability: str, side: str, dsn: str, *, outbox: Outbox | None = None) -> None:
+        self.capability = capability
+        self.side = side
+        self.dsn = dsn
+        self.outbox = outbox
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The session, opened when needed.
+
+        Raises:
+            LostError: when the server cannot be reached.
+            PreflightError: the schema ``strangler`` there is not all the tool's.
+        """
+        if self._connection is None or self._connection.closed:
+            try:
+                self._connection = owners.trusted(
+                    connect(self.dsn, purpose=f"coordinate {self.capability}"), guest=True
+                )
+            except StackError as error:
+                raise LostError(error.message, place=error.place, remedy=error.remedy) from error
+        return self._connection
+
+    @property
+    def has_outbox(self) -> bool:
+        """Whether its applications leave events in an outbox."""
+        return self.outbox is not None
+
+    def hurry(self, seconds: float | None) -> None:
+        """Ends the session if it is still open then, so that nothing waits for a server that stands still."""
+        if self._connection is not None:
+            self._connection.end_within(seconds)
+
+    def close(self) -> None:
+        """Ends the session; an open transaction is rolled back."""
+        if self._connection is not None:
+            self._connection.end_within(None)
+            self._connection.close()
+            self._connection = None
+
+    def row(self) -> SideRow | None:
+        """What the database says of itself, or None where no move has begun."""
+        if scalar(self.connection, "SELECT to_regclass('strangler.side')") is None:
+            return None
+        row = self.connection.execute(ROW, (self.capability,)).fetchone()
+        return SideRow(*row) if row else None
+
+    def adopt(self, ledger: str) -> None:
+        """Writes the ledger into a row that an older version of the tool has made."""
+        self.connection.execute(
+            "UPDATE strangler.side SET ledger = %s WHERE capability = %s AND ledger IS NULL", (ledger, self.capability)
+        )
+
+    def warm(self) -> None:
+        """Lets this session compile and plan before the pause what it will do in it."""
+        self.connection.execute("SELECT strangler.warm(%s)", (self.capability,))
+
+    def pause(self, *, epoch: int, on: bool) -> None:
+        """Lets new writes wait at the door, or no longer; they do so by themselves for some seconds at most."""
+        self.connection.execute(
+            "UPDATE strangler.side SET pausing = %s WHERE capability = %s AND open AND epoch = %s",
+            (on, self.capability, epoch),
+        )
+
+    def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
+        """Closes the side: table locks, compare-and-set and triggers in one round trip and one commit.
+
+        Raises:
+            BlockedError: the tables were not free within ``statement_ms``.
+            StaleError: the side is not open at ``expected``.
+        """
+        self._locked("SELECT strangler.close_side(%s, %s, %s)", (self.capability, expected, target), statement_ms)
+
+    def lift(self, *, target: int, statement_ms: int = 0) -> None:
+        """Opens the side again after a fence that led nowhere."""
+        self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), statement_ms)
+
+    def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
+        """Begins the transaction that opens this side, and leaves it open for `open` or `let_go`.
+
+        With ``hold_events`` its events wait until `release_events`.
+        """
+        query = "SELECT strangler.open_side(%s, %s, %s)"
+        self._locked(query, (self.capability, target, hold_events), statement_ms, begin=True)
+
+    def still_holds(self) -> None:
+        """Asks the session of `hold` whether it lives.
+
+        Raises:
+            LostError: when it does not.
+        """
+        if self._connection is None or self._connection.closed:
+            raise LostError("the session that held the tables is gone", place=self.capability)
+        self._connection.execute("SELECT 1")
+
+    def open(self) -> None:
+        """Commits what `hold` began.
+
+        Raises:
+            LostError: when it is not known whether it did; a new session could only commit nothing.
+        """
+        lost = LostError("the session that held the tables is gone", place=self.capability)
+        if self._connection is None or self._connection.closed:
+            raise lost
+        if self._connection.execute("COMMIT").statusmessage != "COMMIT":
+            raise lost  # a transaction that had failed is rolled back by its COMMIT, without an error
+
+    def let_go(self) -> None:
+        """Rolls back what `hold` began."""
+        if self._connection is not None and not self._connection.closed:
+            with suppress(psycopg.Error, LostError):
+                self._connection.execute("ROLLBACK")
+
+    def mark(self) -> tuple[UUID, dict[str, int]]:
+        """Writes a marker; its id, and how far this side's sequences have come."""
+        marker = uuid4()
+        row = self.connection.execute("SELECT strangler.mark(%s, %s)", (self.capability, marker)).fetchone()
+        assert row is not None
+        return marker, row[0]
+
+    def await_marker(self, marker: UUID, *, within: float) -> bool:
+        """Waits until a marker of the other side is here; False when it is not in time."""
+        query = "SELECT EXISTS (SELECT FROM strangler.marker WHERE capability = %s AND id = %s)"
+        return wait_until(self.connection, query, (self.capability, marker), within=within)
+
+    def prepare(self, *, target: int, positions: dict[str, int]) -> None:
+        """Sequences past both sides' and the note of it, in one synchronous commit.
+
+        The commit flushes all WAL before it, the stream's own asynchronous commits among it.
+        """
+        self._locked("SELECT strangler.prepare_side(%s, %s, %s)", (self.capability, target, json.dumps(positions)), 0)
+
+    def backlog(self) -> int | None:
+        """Events of the capability that have not left this side's outbox, counted up to a limit; None without one.
+
+        Raises:
+            ConfigurationError: the outbox is not there, or has no column for the capability.
+            BlockedError: somebody holds the outbox against readers.
+        """
+        if self.outbox is None:
+            return None
+        connection = self.connection
+        connection.execute("SELECT set_config('statement_timeout', %s, false)", (str(BACKLOG_MS),))
+        try:
+            return self.outbox.backlog(connection, self.capability)
+        except locks.NOT_FREE as error:
+            raise BlockedError(
+                f"the outbox could not be read within {BACKLOG_MS} ms",
+                place=f"{self.capability}, {describe(self.dsn)}",
+                remedy="see who holds it (pg_locks)",
+            ) from error
+
+    def release_events(self, *, epoch: int) -> bool:
+        """Lets this side's events go, if it is still open at ``epoch``."""
+        released = self.connection.execute(
+            "UPDATE strangler.side SET events_held = false WHERE capability = %s AND open AND epoch = %s",
+            (self.capability, epoch),
+        )
+        return released.rowcount == 1
+
+    def bounce(self, to: str | None, *, epoch: int) -> None:
+        """Lets the requests held here go to the other side; None holds those that come from now on."""
+        self.connection.execute(
+            "UPDATE strangler.side SET bounce_to = %s WHERE capability = %s AND NOT open AND epoch <= %s",
+            (to, self.capability, epoch),
+        )
+        if to is not None:
+            self.connection.execute("SELECT strangler.note_use(%s)", (self.capability,))
+
+    def unused(self) -> float | None:
+        """Seconds since a request last came to this closed side's routes, or since it was closed; None: not known.
+
+        0 while somebody is noting one, and has not committed that.
+        """
+        found: float | None = scalar(self.connection, UNUSED, self.capability, self.capability)
+        return found
+
+    def holders(self) -> list[Holder | Prepared]:
+        """Transactions of others that hold a moved table in a mode the fence waits for."""
+        tables = scalar(self.connection, "SELECT tables FROM strangler.side WHERE capability = %s", self.capability)
+        return locks.holders(self.connection, tables or [])
+
+    def vacuums(self) -> list[str]:
+        """Moved tables that are being vacuumed: behind one, a lock waits for its end."""
+        rows = self.connection.execute(
+            # Other databases of the server are vacuumed too, and have tables of the same number.
+            "SELECT regexp_replace(p.relid::regclass::text, '^public[.]', '') FROM strangler.side s, "
+            "unnest(s.tables) t JOIN pg_stat_progress_vacuum p ON p.relid = to_regclass(t) "
+            "AND p.datname = current_database() WHERE s.capability = %s",
+            (self.capability,),
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def deadlock_ms(self) -> int:
+        """The server's deadlock_timeout in milliseconds."""
+        return locks.deadlock_ms(self.connection)
+
+    def _locked(self, query: str, values: tuple[Any, ...], statement_ms: int, *, begin: bool = False) -> None:
+        connection = self.connection
+        started = time.monotonic()
+        try:
+            # One round trip: on a busy machine each costs more than what it asks for. Not by a pipeline: the message
+            # that psycopg sends after its end takes the server's idle_in_transaction_session_timeout back.
+            called = psycopg.ClientCursor(connection).mogrify(query, values)
+            batch = f"{'BEGIN; ' if begin else ''}SET statement_timeout = {statement_ms:d}; {called}"
+            connection.execute(batch.encode(), prepare=False)
+        except locks.NOT_FREE as error:
+            raise BlockedError(
+                f"the tables were not free within {time.monotonic() - started:.2f} s", place=self.capability
+            ) from error
+        except psycopg.errors.NumericValueOutOfRange as error:
+            # The gate has looked; numbers have been taken since.
+            raise MoveError(
+                f"a sequence cannot go on: {error.diag.message_primary}",
+                place=f"{self.capability}, {describe(self.dsn)}",
+                remedy="give it more room (ALTER SEQUENCE … MAXVALUE or MINVALUE)",
+            ) from error
+        except psycopg.Error as error:
+            if error.diag.sqlstate != STALE:
+                raise
+            raise StaleError(
+                error.diag.message_primary or str(error), place=f"{self.capability}, {describe(self.dsn)}"
+            ) from error

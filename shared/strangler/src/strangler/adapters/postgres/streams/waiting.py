@@ -1,0 +1,70 @@
+"""A slot is made only when every transaction that was open has ended: for how long that is waited for, and for whom."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from typing import Any
+
+from psycopg import sql
+
+from strangler.adapters.postgres.session.connection import Connection, describe
+from strangler.domain.errors import MoveError
+
+log = logging.getLogger(__name__)
+
+SLOT_SECONDS = 60.0
+AFTER_THE_COPY_SECONDS = 600.0  # to give up then is to copy everything again
+SAY_SECONDS = 10.0
+BLOCKING = """
+SELECT coalesce('pid ' || h.pid || ' (' || concat_ws(', ', a.usename, nullif(a.application_name, ''), a.datname)
+                || '), ' || a.state || ' for ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s: '
+                || left(a.query, 120),
+                'the prepared transaction ''' || p.gid || ''' of ' || p.owner || ' in ' || p.database, 'pid ' || h.pid)
+FROM pg_locks w
+JOIN pg_locks h ON h.locktype = 'transactionid' AND h.transactionid = w.transactionid AND h.granted
+LEFT JOIN pg_stat_activity a ON a.pid = h.pid LEFT JOIN pg_prepared_xacts p ON p.transaction = h.transactionid
+WHERE w.pid = %s AND w.locktype = 'transactionid' AND NOT w.granted
+"""
+
+
+def made(session: Connection, statement: sql.Composed, *, watch: Connection, within: float) -> tuple[Any, ...]:
+    """Runs a statement that makes a slot, and returns its row; ``watch`` is another session of the same server.
+
+    Says now and then for whom it waits.
+
+    Raises:
+        MoveError: it had to wait longer than ``within`` seconds; names the transactions that it waited for.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            return _in_time(pool.submit(_row, session, statement), session, watch, within)
+        except BaseException:
+            session.cancel()
+            raise
+
+
+def _row(session: Connection, statement: sql.Composed) -> tuple[Any, ...]:
+    row: tuple[Any, ...] | None = session.execute(statement).fetchone()
+    assert row is not None
+    return row
+
+
+def _in_time(making: Future[tuple[Any, ...]], session: Connection, watch: Connection, within: float) -> tuple[Any, ...]:
+    deadline = time.monotonic() + within
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return making.result(timeout=min(max(left, 0.0), SAY_SECONDS))
+        except NotYet:
+            rows = watch.execute(BLOCKING, (session.info.backend_pid,)).fetchall()
+            whom = "".join(f"\n    for {row[0]}" for row in rows)
+        if left <= SAY_SECONDS:
+            raise MoveError(
+                f"the slot could not be made within {within:g} s: it waits for every transaction that is open{whom}",
+                place=describe(watch.info.dsn),
+                remedy="let that transaction end, or end it, and run the command again",
+            )
+        log.warning("a slot at %s waits for open transactions to end%s", describe(watch.info.dsn), whom)

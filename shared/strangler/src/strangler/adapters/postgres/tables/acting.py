@@ -1,0 +1,189 @@
+"""Statements that run what a table's owner has written: they run as that owner, and without a way back.
+
+Note "no way back": a CHECK, a generated column, a domain, an index, a rule or a trigger of a table runs functions of
+its owner in every session that writes it. One that had taken the owner's role by SET ROLE could be led back to its
+own by any of them (RESET ROLE). Inside a SECURITY DEFINER function PostgreSQL lets nobody change the role: so a
+function of the owner's runs the statement. It is in the session's temporary schema, and made anew in the transaction
+that calls it, for its owner may replace it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString
+
+from psycopg import sql
+
+from strangler.adapters.postgres.session.connection import Connection, describe, scalar
+from strangler.adapters.postgres.tables.catalog import Table
+from strangler.domain.errors import MoveError, PreflightError
+
+# Whoever can do as he likes already, and this session's own role, may run anything in it.
+OWNER = """
+SELECT CASE WHEN NOT r.rolsuper AND r.rolname <> session_user THEN r.rolname::text END
+FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = %s
+"""
+MAY_ACT = """
+SELECT pg_has_role(session_user, %s, 'SET') AND has_database_privilege(%s, current_database(), 'TEMPORARY')
+   AND has_database_privilege(current_user, current_database(), 'TEMPORARY')
+"""
+# What a write calls, by the trees of its expressions: only what is immutable and a superuser's is known to do nothing
+# else. The system's own are a superuser's, and some that are not immutable run any query that they are told.
+FOREIGN = r"""
+WITH RECURSIVE code AS (
+    SELECT conbin::text AS tree FROM pg_constraint WHERE conrelid = %(table)s AND contype = 'c'
+    UNION ALL SELECT d.adbin::text FROM pg_attrdef d
+        JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
+        WHERE d.adrelid = %(table)s
+    UNION ALL SELECT concat(indexprs, indpred) FROM pg_index WHERE indrelid = %(table)s
+    UNION ALL SELECT p.partexprs::text FROM pg_partitioned_table p
+        JOIN pg_partition_ancestors(%(table)s::oid::regclass) above ON above.relid = p.partrelid
+), called AS (
+    SELECT function[1]::oid AS oid FROM code, regexp_matches(tree, ':(?:op)?funcid (\d+)', 'g') function
+), types AS (
+    SELECT atttypid AS oid FROM pg_attribute WHERE attrelid = %(table)s AND attnum > 0 AND NOT attisdropped
+    UNION SELECT part.oid FROM types JOIN pg_type t ON t.oid = types.oid, LATERAL (
+        SELECT t.typelem UNION SELECT t.typbasetype
+        UNION SELECT rngsubtype FROM pg_range WHERE t.oid IN (rngtypid, rngmultitypid)
+        UNION SELECT atttypid FROM pg_attribute WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped
+    ) part (oid) WHERE part.oid <> 0
+)
+SELECT EXISTS (SELECT FROM called LEFT JOIN pg_proc p USING (oid) LEFT JOIN pg_roles r ON r.oid = p.proowner
+               WHERE p.provolatile IS DISTINCT FROM 'i' OR r.rolsuper IS NOT TRUE)
+    OR EXISTS (SELECT FROM code WHERE tree ~ 'COERCETODOMAIN')
+    OR EXISTS (SELECT FROM types JOIN pg_type t USING (oid) JOIN pg_roles r ON r.oid = t.typowner
+               WHERE t.typtype = 'd' AND NOT r.rolsuper)
+    OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = %(table)s)
+    OR EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+               WHERE g.tgrelid = %(table)s AND g.tgenabled IN ('A', 'R') AND NOT g.tgisinternal
+                 AND p.pronamespace IS DISTINCT FROM to_regnamespace('strangler'))
+"""
+ACT: LiteralString = """
+SET LOCAL ROLE {owner};
+CREATE OR REPLACE FUNCTION pg_temp.strangler_act(statement text) RETURNS text LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $act$
+DECLARE
+    answer text;
+BEGIN
+    EXECUTE statement {into};
+    SET CONSTRAINTS ALL IMMEDIATE;
+    RETURN answer;
+END $act$;
+RESET ROLE;
+SELECT pg_temp.strangler_act({statement});
+"""
+# To read a domain, or what has parts, can be to run what its owner has written; text is read as that by `unstage`.
+PARSED = """
+WITH RECURSIVE base AS (
+    SELECT attnum, attname, atttypid AS type, atttypmod AS modifier FROM pg_attribute
+    WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+    UNION ALL SELECT base.attnum, base.attname, t.typbasetype, t.typtypmod
+    FROM base JOIN pg_type t ON t.oid = base.type AND t.typtype = 'd'
+)
+SELECT attname, CASE WHEN t.typtype = 'e' OR t.typtype = 'b' AND coalesce(part.typtype IN ('b', 'e'), true)
+                     THEN format_type(base.type, base.modifier) ELSE 'text' END
+FROM base JOIN pg_type t ON t.oid = base.type AND t.typtype <> 'd' LEFT JOIN pg_type part ON part.oid = t.typelem
+ORDER BY attnum
+"""
+AFTERWARDS = "SET search_path = pg_catalog, pg_temp"  # a function that ran may have set another one
+
+
+def stranger(connection: Connection, table: Table) -> str | None:
+    """The table's owner, unless he may do in this session as he likes."""
+    owner: str | None = scalar(connection, OWNER, table.oid)
+    return owner
+
+
+def require(connection: Connection, table: Table) -> str | None:
+    """The same owner, once this session can run statements as him.
+
+    Raises:
+        PreflightError: naming the rights that are missing, of one of the two roles.
+    """
+    owner = stranger(connection, table)
+    if owner is not None and not scalar(connection, MAY_ACT, owner, owner):
+        mine, theirs = (sql.Identifier(one).as_string(connection) for one in (connection.info.user, owner))
+        database = sql.Identifier(connection.info.dbname).as_string(connection)
+        raise PreflightError(
+            f"what writes {table.name} cannot run as its owner {owner}, and would run with the tool's rights",
+            place=describe(connection.info.dsn),
+            remedy=f"GRANT {theirs} TO {mine} WITH SET TRUE; "
+            f"GRANT TEMPORARY ON DATABASE {database} TO {theirs}, {mine}",
+        )
+    return owner
+
+
+def runs_foreign(connection: Connection, table: Table) -> bool:
+    """Whether a write of the table runs what its owner has written.
+
+    The table is locked, so that this holds to the transaction's end.
+
+    Raises:
+        MoveError: it is no longer the table that it was.
+    """
+    connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(table.sql()))
+    if scalar(connection, "SELECT to_regclass(%s)::oid", table.qualified) != table.oid:
+        raise MoveError(
+            f"{table.name} is another table than it was a moment ago",
+            place=describe(connection.info.dsn),
+            remedy="run the command again once nobody renames it",
+        )
+    if stranger(connection, table) is None:
+        return False
+    row = connection.execute(FOREIGN, {"table": table.oid}).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def act(connection: Connection, table: Table, statement: sql.Composed, *, asks: bool = False) -> Any:
+    """Runs a statement as the owner of the table that it is about; see the note "no way back".
+
+    Returns the one text that it answers, where it ``asks``.
+
+    Raises:
+        PreflightError: see `require`; an older version has begun the move without these rights.
+    """
+    owner = require(connection, table)
+    if owner is None:
+        answered = connection.execute(statement)
+        row = answered.fetchone() if asks else None
+        return None if row is None else row[0]
+    batch = sql.SQL(ACT).format(
+        owner=sql.Identifier(owner),
+        into=sql.SQL("INTO answer" if asks else ""),
+        statement=sql.Literal(statement.as_string(connection)),
+    )
+    with connection.transaction():
+        cursor = connection.execute(batch)
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone()
+        connection.execute(AFTERWARDS)
+    return None if row is None else row[0]
+
+
+def stage(connection: Connection, table: Table) -> sql.Composed:
+    """A temporary table for rows of the transaction, whose columns are of types that only parse; its name."""
+    owner = require(connection, table)
+    assert owner is not None
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
+        for name, kind in connection.execute(PARSED, (table.oid,)).fetchall()
+    )
+    made = sql.SQL(
+        "CREATE TEMP TABLE strangler_stage ({}) ON COMMIT DROP; GRANT SELECT ON pg_temp.strangler_stage TO {}"
+    )
+    connection.execute(made.format(columns, sql.Identifier(owner)))
+    return sql.SQL("pg_temp.{}").format(sql.Identifier("strangler_stage"))
+
+
+def unstage(connection: Connection, table: Table) -> None:
+    """Writes them into the table."""
+    written = [column for column in table.columns if not column.generated]
+    statement = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM pg_temp.strangler_stage").format(
+        table.sql(),
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in written),
+        sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in written
+        ),
+    )
+    act(connection, table, statement)

@@ -1,0 +1,136 @@
+"""Locks on tables that others write: asked for briefly, again and again, for whoever waits lets nobody pass."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from strangler.adapters.postgres.session.connection import Connection, describe, scalar
+from strangler.adapters.postgres.tables.catalog import Table
+from strangler.domain.errors import MoveError
+
+TRY_SECONDS = 60.0
+NOT_FREE = (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
+DEADLOCK_MS = "SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"
+HOLDERS = """
+SELECT DISTINCT ON (a.pid) a.pid, coalesce(a.usename, ''), a.application_name, coalesce(a.state, 'unknown'),
+       coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8, coalesce(a.query, '')
+FROM unnest(%s::text[]) t
+JOIN pg_locks l ON l.relation = to_regclass(t) AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE a.pid <> pg_backend_pid() AND a.backend_type NOT LIKE 'logical replication %%'
+  AND l.mode = ANY (%s)
+ORDER BY a.pid, a.xact_start
+"""
+
+# Held by nobody's session: they end only when somebody says so.
+PREPARED = """
+SELECT p.gid, p.owner::text, max(extract(epoch FROM clock_timestamp() - p.prepared))::float8
+FROM unnest(%s::text[]) t
+JOIN pg_locks l ON l.relation = t::regclass AND l.granted AND l.pid IS NULL AND l.mode = ANY (%s)
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+JOIN pg_locks x ON x.virtualtransaction = l.virtualtransaction AND x.pid IS NULL AND x.locktype = 'transactionid'
+JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+GROUP BY p.gid, p.owner
+"""
+MODES = [
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared transaction that holds a moved table against a fence."""
+
+    gid: str
+    user: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"the transaction {self.gid!r} ({self.user}), prepared for {self.seconds:.1f} s: "
+            f"COMMIT PREPARED or ROLLBACK PREPARED '{self.gid}'"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A transaction that holds a moved table against a fence."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    seconds: float
+    query: str
+
+    def __str__(self) -> str:
+        who = f"pid {self.pid} ({self.user}{', ' + self.application if self.application else ''})"
+        return f"{who}, {self.state} for {self.seconds:.1f} s: {self.query[:120]}"
+
+
+def holders(connection: Connection, tables: Sequence[str]) -> list[Holder | Prepared]:
+    """Transactions of others that hold one of the (qualified) tables in a mode that a fence waits for."""
+    prepared = connection.execute(PREPARED, (list(tables), MODES)).fetchall()
+    return [
+        *(Holder(*row) for row in connection.execute(HOLDERS, (list(tables), MODES)).fetchall()),
+        *(Prepared(*row) for row in prepared),
+    ]
+
+
+def deadlock_ms(connection: Connection) -> int:
+    """The server's deadlock_timeout in milliseconds."""
+    return int(scalar(connection, DEADLOCK_MS))
+
+
+@contextmanager
+def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterator[None]:
+    """A transaction that holds all tables, taken in one statement.
+
+    Each try ends before a client's own deadlock check would, and those queued behind it then go on.
+
+    Raises:
+        MoveError: naming who holds the tables, when they did not become free.
+    """
+    statement_ms = max(50, deadlock_ms(connection) // 2)
+    deadline = time.monotonic() + TRY_SECONDS
+    names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(table.sql()) for table in tables)
+    lock = sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode))
+    while True:
+        with connection.transaction():
+            connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(statement_ms),))
+            if _taken(connection, lock):
+                connection.execute("SELECT set_config('statement_timeout', '0', true)")
+                yield
+                return
+        if time.monotonic() >= deadline:
+            raise MoveError(
+                f"the tables did not become free within {TRY_SECONDS:g} s"
+                + "".join(
+                    f"\n    held by {holder}" for holder in holders(connection, [table.qualified for table in tables])
+                ),
+                place=describe(connection.info.dsn),
+                remedy="end that transaction and run the command again",
+            )
+        time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
+
+
+def _taken(connection: Connection, lock: sql.Composed) -> bool:
+    try:
+        with connection.transaction():
+            connection.execute(lock)
+    except NOT_FREE:
+        return False
+    return True
