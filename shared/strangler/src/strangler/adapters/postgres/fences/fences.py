@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from strangler.adapters.postgres.fences import deletions
-from strangler.adapters.postgres.session.connection import Connection, scalar
+from strangler.adapters.postgres.session.connection import Connection, scalar, script
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.adapters.postgres.tables.locks import locked
 from strangler.domain import names
@@ -68,32 +68,14 @@ WHERE side.epoch < excluded.epoch AND side.ledger IS NOT DISTINCT FROM excluded.
 
 
 def create(connection: Connection, table: Table, capability: str) -> None:
-    """Both fences of a table, in place of others of these names; not yet turned the right way round."""
-    parts = [
-        (names.FENCE, "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "STATEMENT", "write"),
-        (names.REPLICA_TRUNCATE, "BEFORE TRUNCATE", "STATEMENT", "replicated truncate"),
-    ]
-    if not table.partitioned:
-        parts.append((names.REPLICA_FENCE, "BEFORE INSERT OR UPDATE OR DELETE", "ROW", "replicated row"))
-    for name, moment, level, what in parts:
-        connection.execute(
-            sql.SQL(
-                "CREATE OR REPLACE TRIGGER {} {} ON {} FOR EACH {} EXECUTE FUNCTION strangler.refuse({}, {})"
-            ).format(
-                sql.Identifier(name),
-                sql.SQL(moment),
-                table.sql(),
-                sql.SQL(level),
-                sql.Literal(capability),
-                sql.Literal(what),
-            )
-        )
-    connection.execute(
-        sql.SQL(
-            "CREATE OR REPLACE TRIGGER {} BEFORE TRUNCATE ON {} FOR EACH STATEMENT "
-            "EXECUTE FUNCTION strangler.refuse_truncate({})"
-        ).format(sql.Identifier(names.TRUNCATE), table.sql(), sql.Literal(capability))
-    )
+    """All fences of a table, in place of others of these names; not yet turned the right way round."""
+    connection.execute("SELECT strangler.raise_fence(%s, %s)", (capability, table.oid))
+
+
+def bring(connection: Connection) -> None:
+    """Brings what raises and removes fences to a side that an older version of the tool has installed."""
+    if scalar(connection, "SELECT to_regprocedure('strangler.remove_side(text, oid[])')") is None:
+        connection.execute(script("fence").encode())
 
 
 def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
@@ -110,21 +92,8 @@ def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
                 )
 
 
-# By function, for somebody may have given one another name; a partition's go with its table's.
-OURS = """
-SELECT g.tgname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
-WHERE g.tgrelid = %s AND g.tgparentid = 0 AND (g.tgname = ANY (%s) OR p.pronamespace = 'strangler'::regnamespace)
-"""
-
-
 def remove(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
-    """Takes both fences and the side's row away, in one transaction."""
+    """Takes the fences and all that the schema knows of the capability away, in one transaction."""
     with locked(connection, tables, "ACCESS EXCLUSIVE"):
-        for table in tables:
-            for (name,) in connection.execute(OURS, (table.oid, list(names.TRIGGERS))).fetchall():
-                connection.execute(sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(name), table.sql()))
-        for table_name in ("side", "marker", "orphan", "deferred", "swept", "used"):
-            connection.execute(
-                sql.SQL("DELETE FROM strangler.{} WHERE capability = %s").format(sql.Identifier(table_name)),
-                (capability,),
-            )
+        bring(connection)
+        connection.execute("SELECT strangler.remove_side(%s, %s)", (capability, [table.oid for table in tables]))

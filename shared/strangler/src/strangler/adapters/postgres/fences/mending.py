@@ -130,6 +130,7 @@ def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(listed))
     if not _is(connection, state):
         return False
+    fences.bring(connection)
     for table in tables:
         # Made anew, not only enabled: one that is missing or was replaced is right again, too.
         fences.create(connection, table, state.capability)

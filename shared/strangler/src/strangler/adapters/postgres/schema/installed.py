@@ -47,7 +47,7 @@ def altered(comment: str, functions: Sequence[tuple[str, str]]) -> list[str]:
     Nothing is known of what another version has installed: the next switch brings it up to date.
     """
     noted = read(comment)
-    if noted.get("side") != version("side"):
+    if any(noted.get(name) != version(name) for name in ("side", "fence")):
         return []
     present = dict(functions)
     return sorted(name for name, digest in noted.items() if name.startswith(SCHEMA) and present.get(name) != digest)

@@ -38,12 +38,12 @@ def install(connection: Connection) -> None:
         MoveError: when the tables of the schema did not become free for a change.
         PreflightError: the schema, or something in it, is another's; nothing in it has been called or changed.
     """
-    _bring_up_to_date(connection, ("side", "rights", "given"))
+    _bring_up_to_date(connection, ("side", "fence", "rights", "given"))
 
 
 def install_ledger(connection: Connection) -> None:
     """The same, and the ledger's tables beside it, in the monolith's database."""
-    _bring_up_to_date(connection, ("side", "ledger", "rights", "given"))
+    _bring_up_to_date(connection, ("side", "fence", "ledger", "rights", "given"))
 
 
 def _bring_up_to_date(connection: Connection, scripts: Sequence[str]) -> None:
