@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from chassis.identity.principals import Principal
+from chassis.testing.pump import Pump
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from orders.tests.neighbours import Neighbours
-from orders.tests.pump import Pump
 from orders.tests.warehouse import Warehouse
 from rest_framework.test import APIClient
 

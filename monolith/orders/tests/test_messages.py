@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from chassis.messages import inbox
 from chassis.messages.events import Message
+from chassis.testing.pump import Pump
 
 from orders.models import ForgottenCustomer, Order, PaymentMethod
-from orders.tests.pump import Pump
 from orders.tests.test_checkout import place
 
 pytestmark = pytest.mark.django_db

@@ -13,37 +13,41 @@ import pytest
 from chassis.messages import inbox
 from chassis.messages.events import Message
 from chassis.ownership import owners
-from chassis.sagas import saga
+from chassis.testing.clock import let_deadlines_pass
+from chassis.testing.pump import Pump
+from chassis.testing.sides import Side
+from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from products import handlers as products_handlers
 from products.models import Product, Reservation, StockMovement
 
 from orders import checkout, customers, shelves, tasks
-from orders.models import Order, Payment, Saga, Status
-from orders.tests.pump import Pump
-from orders.tests.side import Sides
+from orders.models import Order, Payment, Status
 from orders.tests.test_checkout import place, stock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PRODUCTS = [{"methods": [], "pattern": "/api/v1/products.*"}]
-ORDERS = [{"methods": [], "pattern": "/api/v1/orders.*"}]
 HANDLERS = {"products.reserve": products_handlers.reserve, "products.release": products_handlers.release}
 
 
 @pytest.fixture
-def sides() -> Iterator[Sides]:
-    sides = Sides()
-    yield sides
-    sides.remove()
+def moving(transactional_db) -> Iterator[Side]:
+    """Products have a service, and are still owned here."""
+    with side_of("products") as side:
+        yield side
 
 
 @pytest.fixture
-def moving(sides) -> Sides:
-    """Products have a service, and are still owned here."""
-    sides.begin("products", routes=PRODUCTS)
-    return sides
+def orders_moving(transactional_db) -> Iterator[Side]:
+    """The same of orders."""
+    with side_of("orders") as side:
+        yield side
+
+
+def side_of(app: str) -> Side:
+    tables = [f"public.{model._meta.db_table}" for model in apps.get_app_config(app).get_models()]
+    return Side(app, tables=tables, routes=[("", f"/api/v1/{app}.*")])
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def movements() -> list[int]:
 class TestElsewhere:
     @pytest.fixture(autouse=True)
     def _elsewhere(self, product, moving):
-        moving.hand_over("products")
+        moving.hand_over()
 
     def test_an_order_is_pending_until_products_have_answered(self, api, product, pump):
         answer = place_now(api, (product.pk, 3))
@@ -120,8 +124,7 @@ class TestElsewhere:
     def test_products_that_do_not_answer_in_time_reject_it(self, api, product, pump):
         order = place_now(api, (product.pk, 3)).json()["id"]
         late = pump.take("products.reserve")
-        Saga.objects.update(deadline=timezone.now() - timedelta(seconds=1))
-        saga.expire()
+        let_deadlines_pass()
 
         pump.run()
         pump.deliver("products", late)
@@ -129,7 +132,7 @@ class TestElsewhere:
 
         assert (status(order), stock(product)) == ("rejected", 10)
 
-    def test_a_product_that_is_on_its_way_here_is_waited_for(self, api, product, sides):
+    def test_a_product_that_is_on_its_way_here_is_waited_for(self, api, product):
         product_of_the_service = product.pk + 1
 
         def arrives(path: str) -> int:
@@ -160,7 +163,7 @@ class TestHalfMoved:
         if not is_reserved:  # from before there were reservations
             Order.objects.update(reservation=None)
             Reservation.objects.all().delete()
-        moving.hand_over("products")
+        moving.hand_over()
 
         answer = api.post(f"/api/v1/orders/{order}/cancel")
 
@@ -169,19 +172,19 @@ class TestHalfMoved:
         assert (stock(product), movements()) == (10, [-3, 3])
 
     def test_what_was_taken_there_is_given_back_here(self, api, product, moving, pump):
-        moving.hand_over("products")
+        moving.hand_over()
         order = place_now(api, (product.pk, 3)).json()["id"]
         pump.run()
-        moving.take_back("products")
+        moving.lift()
 
         assert api.post(f"/api/v1/orders/{order}/cancel").status_code == 200
 
         assert (stock(product), movements()) == (10, [-3, 3])
 
     def test_a_checkout_that_began_there_ends_here(self, api, product, moving, pump):
-        moving.hand_over("products")
+        moving.hand_over()
         order = place_now(api, (product.pk, 3)).json()["id"]
-        moving.take_back("products")
+        moving.lift()
 
         pump.run()
 
@@ -189,7 +192,7 @@ class TestHalfMoved:
 
     def test_an_earlier_order_is_answered_again_by_its_key(self, api, product, moving):
         first = place(api, (product.pk, 3), key="k").json()
-        moving.hand_over("products")
+        moving.hand_over()
 
         assert place(api, (product.pk, 3), key="k").json() == first
         assert stock(product) == 7
@@ -204,7 +207,7 @@ class TestFence:
         def moves_after_the_choice():
             begun.append(real())
             if len(begun) == 1:
-                moving.hand_over("products")
+                moving.hand_over()
             return begun[-1]
 
         real = shelves.present
@@ -222,7 +225,7 @@ class TestFence:
     def test_a_cancellation_that_meets_it_is_run_again_too(self, api, product, moving, pump, monkeypatch):
         order = place(api, (product.pk, 3)).json()["id"]
         choices = iter([shelves.LocalShelves(), shelves.RemoteShelves()])
-        moving.hand_over("products")
+        moving.hand_over()
         monkeypatch.setattr(shelves, "present", lambda: next(choices))
 
         answer = api.post(f"/api/v1/orders/{order}/cancel")
@@ -236,7 +239,7 @@ class TestFence:
     ):
         order = place(api, (product.pk, 3), payment_token="tok_transfer").json()["id"]
         Order.objects.update(created_at=timezone.now() - timedelta(minutes=31))
-        moving.hand_over("products")
+        moving.hand_over()
         with monkeypatch.context() as patch:
             patch.setattr(shelves, "present", shelves.LocalShelves)
             with pytest.raises(DatabaseError) as met:
@@ -251,15 +254,14 @@ class TestFence:
 
     @pytest.mark.parametrize("path", ["", "/{}/cancel"])
     def test_a_request_that_meets_the_orders_fence_is_rolled_back_and_sent_on(
-        self, api, product, sides, monkeypatch, path
+        self, api, product, orders_moving, monkeypatch, path
     ):
         order = place(api, (product.pk, 1)).json()["id"]
-        sides.begin("orders", routes=ORDERS)
         real, moved = customers.address, []
 
         def moves_meanwhile(*args, **kwargs):
             if not moved:
-                moved.append(sides.hand_over("orders"))
+                moved.append(orders_moving.hand_over())
             return real(user_id=1) if not path else waited(*args, **kwargs)
 
         waited = checkout.await_outcome
@@ -272,10 +274,9 @@ class TestFence:
         assert (answer.status_code, answer["x-strangler-to"]) == (307, "service")
         assert (Order.objects.count(), status(order), stock(product)) == (1, "confirmed", 9)
 
-    def test_orders_that_are_elsewhere_are_nobody_s_task_here(self, api, product, sides, monkeypatch):
+    def test_orders_that_are_elsewhere_are_nobody_s_task_here(self, api, product, orders_moving, monkeypatch):
         place(api, (product.pk, 1))
-        sides.begin("orders", routes=ORDERS)
-        sides.hand_over("orders")
+        orders_moving.hand_over()
         mail = Mock()
         monkeypatch.setattr(tasks, "send_mail", mail)
 

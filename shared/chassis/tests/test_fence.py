@@ -376,7 +376,7 @@ def test_a_row_that_is_on_its_way_is_waited_for(side: Side, ask: Ask, peer: Peer
     until(lambda: peer.received)  # the owner has been asked, for the row is not here
     with pytest.raises(TimeoutError):
         answer.result(HELD)
-    side.arrive(7, "Persuasion")
+    side.arrive("INSERT INTO library_book (id, title) VALUES (%s, %s)", 7, "Persuasion")
 
     assert answer.result().json() == {"title": "Persuasion"}
     assert [(received.path, received.headers["authorization"]) for received in peer.received] == [

@@ -43,7 +43,7 @@ def stage(
     with override_settings(MIDDLEWARE=[ADMISSION]):
         other = Wire()
     with other:
-        side = Side(other.url, methods=[])
+        side = Side(other.url, methods="")
         with override_settings(MIDDLEWARE=[ADMISSION, FENCE]):
             here = Wire()
         with here, Gateway(tmp_path, here=here.url, other=other.url) as gateway:

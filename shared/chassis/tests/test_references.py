@@ -36,7 +36,7 @@ class Stream:
             dbname=there["NAME"],
             autocommit=True,
         )
-        self.do(SIDE_SQL.read_text())
+        self.do(SIDE_SQL.decode())
         self.do(
             "INSERT INTO strangler.side (capability, side, epoch, open, tables, keys) "
             "VALUES ('members', 'monolith', 1, false, '{public.ties_member}', '" + KEYS + "')"

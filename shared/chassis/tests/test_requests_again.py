@@ -124,7 +124,7 @@ def side(
     settings.ALLOWED_HOSTS = ["library.example"]
     monkeypatch.setattr(owners, "_present", set())
     moment.passed, moment.planned, moment.writes = 0, None, False
-    found = Side(other.url, methods=[])
+    found = Side(other.url, methods="")
     yield found
     found.remove()
 

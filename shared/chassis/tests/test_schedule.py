@@ -73,7 +73,7 @@ class There:
 
     def __init__(self, url: str) -> None:
         self._session = psycopg.connect(url, autocommit=True)
-        self._session.execute(SIDE_SQL.read_bytes())
+        self._session.execute(SIDE_SQL)
 
     def say(self, *, opened: bool, bounce_to: str | None) -> None:
         self._session.execute(

@@ -48,7 +48,7 @@ def here(
     settings.ALLOWED_HOSTS = ["library.example"]
     monkeypatch.setattr(owners, "_present", set())
     moment.passed, moment.planned, moment.writes = 0, None, False
-    side = Side(other.url, methods=[])
+    side = Side(other.url, methods="")
     middleware = ["chassis.process.admission.AdmissionMiddleware", "chassis.ownership.fence.FenceMiddleware"]
     with override_settings(MIDDLEWARE=middleware):
         wire = Wire()

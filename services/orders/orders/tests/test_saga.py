@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -11,8 +10,8 @@ from chassis.messages import inbox
 from chassis.messages.events import Message
 from chassis.models import OutboxMessage
 from chassis.sagas import saga
+from chassis.testing.clock import let_deadlines_pass
 from django.db.models import Sum
-from django.utils import timezone
 
 from orders import provider, sagas, services
 from orders.models import Order, Payment, PaymentMethod, Saga, Status
@@ -35,8 +34,7 @@ def placed(api) -> int:
 
 def overrun():
     """The present step's deadline passes."""
-    Saga.objects.update(deadline=timezone.now() - timedelta(seconds=1))
-    assert saga.expire() == 1
+    assert let_deadlines_pass() == 1
 
 
 def money() -> dict[str, int]:

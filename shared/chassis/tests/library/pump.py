@@ -7,19 +7,16 @@ messages of one sender with one key stay in order, as they would.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import NamedTuple
 
 from chassis.messages import inbox
 from chassis.messages.events import Message
 from chassis.models import OutboxMessage
 from chassis.sagas import saga
+from chassis.testing.clock import let_deadlines_pass
 from django.db import transaction
-from django.utils import timezone
 
 from library.models import Deed, Inbox, Loan
-
-PAST = timedelta(seconds=1)
 
 
 class Action(NamedTuple):
@@ -87,8 +84,7 @@ class Pump:
 
     def overrun(self) -> int:
         """Every deadline passes; how many sagas were advanced."""
-        Loan.objects.filter(deadline__isnull=False).update(deadline=timezone.now() - PAST)
-        return saga.expire()
+        return let_deadlines_pass()
 
     def drain(self) -> None:
         """Delivers until nothing is left to deliver."""

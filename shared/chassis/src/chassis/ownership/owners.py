@@ -76,6 +76,11 @@ def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
         return {state.capability: state for state in map(_state, cursor.fetchall())}
 
 
+def forget() -> None:
+    """Looks anew whether a database has sides at all: for tests, which make them and take them away."""
+    _present.clear()
+
+
 def is_open(capability: str, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether this side owns the capability; where no move concerns it, ``CHASSIS_OPEN_WITHOUT_MOVE`` says so."""
     return opened(sides(using).get(capability))

@@ -1,4 +1,4 @@
-"""Relay, broker and consumers in this process: what stands in the outbox is handed on, one message after another."""
+"""Messages without a broker: from the outbox straight to the handlers, one after another, in the test's process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from chassis.models import OutboxMessage
 
 
 class Pump:
-    """``others`` handle what goes to capabilities that are not here."""
+    """``others`` handle what goes to capabilities that are not in this project; ``events`` and ``handled`` keep it all.
 
-    def __init__(self, others: Mapping[str, Callable[[Message], object]]) -> None:
-        self._others = others
+    Raises:
+        AssertionError: a message goes to a capability of this project which has no handler for its type.
+    """
+
+    def __init__(self, others: Mapping[str, Callable[[Message], object]] | None = None) -> None:
+        self._others = others or {}
         self.events: list[Message] = []
         self.handled: list[tuple[str, Message]] = []
 
@@ -27,6 +31,7 @@ class Pump:
             self.deliver(row.destination, message)
 
     def deliver(self, destination: str, message: Message) -> None:
+        """Has one message handled, as often as it is called: an event goes to nobody here, and is kept."""
         if not destination:
             self.events.append(message)
             return
@@ -35,7 +40,7 @@ class Pump:
         if other:
             other(message)
         else:
-            assert inbox.handle(message, destination) != "ignored", message.type
+            assert inbox.handle(message, destination) != "ignored", f"nobody handles {message.type}"
 
     def take(self, type: str) -> Message:
         """The next message of the type, lost for everybody else."""

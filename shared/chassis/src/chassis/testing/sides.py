@@ -1,0 +1,150 @@
+"""A side of a move in a test's database: the tool's own tables, functions and fences, turned as its coordinator does.
+
+::
+
+    @pytest.mark.django_db(transaction=True)
+    def test_an_order_that_meets_the_fence_is_sent_on(client):
+        with Side("orders", tables=["public.orders_order"], routes=[("", "/api/orders.*")]) as side:
+            side.fence()
+            side.hand_over()
+            assert client.post("/api/orders", …).status_code == 307
+
+Tests that use it commit, as views do. There may be several sides at a time, each of another capability.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from typing import Any, Literal, Self
+
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+
+from chassis.ownership import owners
+
+SCRIPTS = ("side", "fence")
+NOBODY = "http://127.0.0.1:1"
+WAIT_SECONDS = 60.0
+PEERS = {"monolith": "service", "service": "monolith"}
+
+
+class Side:
+    """Of ``capability``, open at epoch 1 at first; in this project's part, which is the monolith's or the service's.
+
+    ``tables`` have a schema each, and fences from now on. ``routes`` are pairs of methods ("GET,POST", or "" for all)
+    and a regular expression for the whole path. ``peer`` is the other side's address.
+    """
+
+    def __init__(
+        self,
+        capability: str,
+        *,
+        tables: Sequence[str],
+        routes: Iterable[tuple[str, str]] = (),
+        side: Literal["monolith", "service"] = "monolith",
+        peer: str = NOBODY,
+    ) -> None:
+        self.capability = capability
+        self.epoch = 1
+        self._tables, self._peer_side = list(tables), PEERS[side]
+        there = connection.settings_dict
+        self._session = psycopg.connect(
+            host=there["HOST"],
+            port=there["PORT"],
+            user=there["USER"],
+            password=there["PASSWORD"],
+            dbname=there["NAME"],
+            autocommit=True,
+        )
+        for name in SCRIPTS:
+            self._session.execute(script(name))
+        written = [{"methods": methods.split(",") if methods else [], "pattern": path} for methods, path in routes]
+        self.execute(
+            "INSERT INTO strangler.side (capability, side, epoch, open, peer_url, routes, tables) "
+            "VALUES (%s, %s, 1, true, %s, %s, %s)",
+            *(capability, side, peer, json.dumps(written), self._tables),
+        )
+        for table in self._tables:
+            self.execute("SELECT strangler.raise_fence(%s, %s::pg_catalog.regclass)", capability, table)
+        self.execute("SELECT strangler.turn_fences(%s, true)", capability)
+        owners.forget()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def pause(self) -> None:
+        """A fence is about to be raised: new writes wait before they begin."""
+        self.execute("UPDATE strangler.side SET pausing = true WHERE capability = %s", self.capability)
+
+    def fence(self) -> None:
+        """Closed, and who will be the owner is not decided: writes are held."""
+        self.execute("SELECT strangler.close_side(%s, %s, %s)", self.capability, self.epoch, self.epoch + 1)
+        self.epoch += 1
+
+    def hand_over(self) -> None:
+        """The other side is the owner: requests are led there. What is still open is fenced first."""
+        if self._value("SELECT open FROM strangler.side WHERE capability = %s", self.capability):
+            self.fence()
+        self.execute("UPDATE strangler.side SET bounce_to = %s WHERE capability = %s", self._peer_side, self.capability)
+
+    def lift(self) -> None:
+        """This side is the owner again, or still."""
+        self.epoch += 1
+        self.execute("SELECT strangler.lift_side(%s, %s)", self.capability, self.epoch)
+
+    def arrive(self, statement: str, *values: Any) -> None:
+        """A change of the other side's arrives by the stream, past the fences and triggers of a closed side."""
+
+        def write() -> None:
+            with self._session.transaction():
+                self._session.execute("SET LOCAL session_replication_role = replica")
+                self._session.execute(statement.encode(), values or None)
+
+        self._elsewhere(write)
+
+    def execute(self, statement: str, *values: Any) -> None:
+        """A statement of somebody else's, committed at once."""
+        self._elsewhere(lambda: self._session.execute(statement.encode(), values or None))
+
+    def remove(self) -> None:
+        """Takes it away; with the last side all of the schema, and the sessions that have looked at it."""
+        self.execute(
+            "SELECT strangler.remove_side(%s, array_agg(t::pg_catalog.regclass::oid)) FROM unnest(%s::text[]) t",
+            *(self.capability, self._tables),
+        )
+        if not self._value("SELECT EXISTS (SELECT FROM strangler.side)"):
+            self.execute("DROP SCHEMA strangler CASCADE")
+            self.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
+                connection.connection.info.backend_pid if connection.connection else 0,
+            )
+        self._session.close()
+        owners.forget()
+
+    def _value(self, statement: str, *values: Any) -> Any:
+        row = self._session.execute(statement.encode(), values or None).fetchone()
+        return row[0] if row else None
+
+    @staticmethod
+    def _elsewhere(act: Callable[[], object]) -> None:
+        # In a thread of its own: what is committed in a view's own thread would be the view's.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(act).result(WAIT_SECONDS)
+
+
+def script(name: str) -> bytes:
+    """The tool's own, so that a test meets what a move would make."""
+    try:
+        return (files("strangler.adapters.postgres") / f"{name}.sql").read_bytes()
+    except ModuleNotFoundError as error:
+        raise ImproperlyConfigured(
+            "chassis.testing.sides makes sides by the tool's own SQL: install strangler where the tests run"
+        ) from error
