@@ -16,6 +16,7 @@ from zlib import crc32
 
 from django.db import connection, transaction
 
+from chassis import agreement
 from chassis.models import OutboxMessage
 
 LANES = 16
@@ -49,8 +50,6 @@ UPDATE chassis_outbox SET attempts = attempts + 1, error = note,
        retry_at = clock_timestamp() + make_interval(secs => least(60, 0.5 * power(2, least(attempts, 10))))
 FROM unnest(%s::bigint[], %s::text[]) AS problem (number, note) WHERE id = number
 """
-# The flag came after the table: a side without it holds nothing back.
-HELD = "SELECT capability FROM strangler.side side WHERE (to_jsonb(side) ->> 'events_held')::boolean"
 
 
 class Waiting(NamedTuple):
@@ -116,10 +115,10 @@ def put_off(problems: Mapping[int, str]) -> None:
 def held() -> frozenset[str]:
     """The capabilities whose events wait until the previous owner's are out."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('strangler.side') IS NOT NULL")
+        cursor.execute(agreement.HAS_SIDES)
         if not cursor.fetchone()[0]:
             return frozenset()
-        cursor.execute(HELD)
+        cursor.execute(agreement.EVENTS_HELD)
         return frozenset(capability for (capability,) in cursor.fetchall())
 
 

@@ -19,7 +19,7 @@ import psycopg
 from django.db import Error, connection
 from prometheus_client import Counter, Gauge
 
-from chassis import settings
+from chassis import agreement, settings
 from chassis.messages import broker, declarations, outbox, publishers
 from chassis.messages.broker import BrokerLostError
 from chassis.messages.outbox import Waiting
@@ -36,7 +36,6 @@ BURST = 100  # messages sent between two looks at what the broker says
 BREATH = 0.05  # seconds after which a wait for confirms looks whether to stop
 MEASURE_EVERY = 5.0
 CALM = 0.05  # seconds from hearing of a side to looking at it
-SIDES = "strangler_side"  # heard when a move holds events back, or lets them go
 # A relay that hangs must not keep its lanes; longer than a window takes that waits for its confirms.
 SESSION = (
     f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
@@ -224,7 +223,7 @@ class Relay:
             for setting in SESSION:
                 cursor.execute(setting)
             cursor.execute(f"LISTEN {outbox.CHANNEL}")
-            cursor.execute(f"LISTEN {SIDES}")
+            cursor.execute(f"LISTEN {agreement.SIDES_CHANNEL}")
         self._listening = True
 
     def _wait(self) -> None:
@@ -233,7 +232,7 @@ class Relay:
         timeout = outbox.ECHO if self._echo else PATROL
         self._idle = not self._echo
         heard = [notice.channel for notice in session.notifies(timeout=timeout, stop_after=1)]
-        if SIDES in heard:
+        if agreement.SIDES_CHANNEL in heard:
             # A switch turns a side several times in a row, and needs the processors more than its events need haste.
             self.stopping.wait(CALM)
         self._echo = outbox.CHANNEL in heard

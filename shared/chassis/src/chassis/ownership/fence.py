@@ -19,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
 from chassis import settings
+from chassis.agreement import CAPABILITY, FORWARDED, TO
 from chassis.database import isolation
 from chassis.ownership import forwarding, owners, refusals
 from chassis.ownership.holding import Holding
@@ -33,8 +34,6 @@ from chassis.process.waiting import Full
 
 logger = logging.getLogger("chassis.ownership.fence")
 
-TO = "x-strangler-to"
-CAPABILITY = "x-strangler-capability"
 OUTAGE = "chassis.ownership.outage"  # in each request's environment, which its copies share
 RUNS = 4  # a request that meets fences more often than moves can explain is a fault, not a race
 
@@ -180,7 +179,7 @@ class _Passage:
         to = "monolith" if state.side == "service" else "service"
         owners.note_use(state.capability)
         if again or self.body.length > settings.bounce_limit() or not forwarding.has_address(self.request):
-            if forwarding.FORWARDED in self.request.headers or self.body.lost:
+            if FORWARDED in self.request.headers or self.body.lost:
                 return _later()
             try:
                 with waiting.process.one("peers"):

@@ -18,10 +18,10 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from chassis.agreement import FORWARDED, TO
 from chassis.process import admission
 from chassis.process.body import Body
 
-FORWARDED = "x-strangler-forwarded"
 # What the gateway says of the time it allows for an answer, in milliseconds; silent where it allows any.
 ALLOWED = "x-envoy-expected-rq-timeout-ms"
 CONNECT = 2.0  # seconds
@@ -105,7 +105,7 @@ def _connection(peer_url: str) -> HTTPConnection:
 
 def _send(connection: HTTPConnection, request: WSGIRequest, body: Body, *, to: str) -> None:
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
-    headers |= {"Host": _host(request), "X-Strangler-To": to, FORWARDED: "1"}
+    headers |= {"Host": _host(request), TO.title(): to, FORWARDED.title(): "1"}  # as Django names those that came
     if body.length or "Content-Length" in headers:
         headers["Content-Length"] = str(body.length)
     connection.connect()

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 import psycopg
 from django.db import DatabaseError, connection, connections
 
+from chassis import agreement
 from chassis.ownership import owners
 from chassis.ownership.owners import SideState
 from chassis.process import admission, waiting
 
-CHANNEL = "strangler_side"
 PATROL = 0.05  # seconds after which the rows are looked at though nothing was heard
 
 
@@ -76,7 +76,7 @@ class Holding:
 
     def _hear(self) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {CHANNEL}")
+            cursor.execute(f"LISTEN {agreement.SIDES_CHANNEL}")
         while self._waiting:
             seen = owners.sides()
             with self._changed:

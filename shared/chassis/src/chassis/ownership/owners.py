@@ -14,9 +14,7 @@ from typing import Any
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
-from chassis import settings
-
-REFUSED = "SF001"  # SQLSTATE of a write that met the fence
+from chassis import agreement, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +63,11 @@ def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
     with connections[using].cursor() as cursor:
         if using not in _present:
             # A missing table would end the caller's transaction, so it is looked up until it is there.
-            cursor.execute("SELECT to_regclass('strangler.side') IS NOT NULL")
+            cursor.execute(agreement.HAS_SIDES)
             if not cursor.fetchone()[0]:
                 return {}
             _present.add(using)
-        cursor.execute(
-            "SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing, "
-            "pg_catalog.current_schemas(false)::text[] FROM strangler.side"
-        )
+        cursor.execute(agreement.SIDES)
         return {state.capability: state for state in map(_state, cursor.fetchall())}
 
 
@@ -102,10 +97,9 @@ def note_use(capability: str, using: str = DEFAULT_DB_ALIAS) -> None:
         return
     _noted[using, capability] = now
     with suppress(DatabaseError), connections[using].cursor() as cursor:
-        # An older version of the tool has not made it.
-        cursor.execute("SELECT to_regprocedure('strangler.note_use(text)') IS NOT NULL")
+        cursor.execute(agreement.HAS_NOTE_USE)
         if cursor.fetchone()[0]:
-            cursor.execute("SELECT strangler.note_use(%s)", [capability])
+            cursor.execute(agreement.NOTE_USE, [capability])
 
 
 def closed_by_table(table: str, using: str = DEFAULT_DB_ALIAS) -> SideState | None:
@@ -123,7 +117,7 @@ def refused_capability(error: BaseException | None) -> str | None:
         if swallowed is not None and isinstance(error, psycopg.Error):
             return str(swallowed)
         diagnosis: Any = getattr(error, "diag", None)
-        if diagnosis is not None and diagnosis.sqlstate == REFUSED:
+        if diagnosis is not None and diagnosis.sqlstate == agreement.REFUSED:
             return str(diagnosis.message_detail)
         error = error.__cause__
     return None

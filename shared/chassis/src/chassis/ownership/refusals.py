@@ -25,6 +25,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from prometheus_client import Counter
 from psycopg.pq import PipelineStatus, TransactionStatus
 
+from chassis import agreement
 from chassis.database.statements import Statement
 from chassis.ownership import owners
 from chassis.ownership.outage import is_outage
@@ -204,7 +205,7 @@ def _meet(self: Raw) -> _Session:
 
     def hear(notice: psycopg.errors.Diagnostic) -> None:
         connection = known()
-        if notice.sqlstate == owners.REFUSED and connection is not None:
+        if notice.sqlstate == agreement.REFUSED and connection is not None:
             _refuse(connection, session, str(notice.message_detail), warned=True)
 
     self.add_notice_handler(hear)

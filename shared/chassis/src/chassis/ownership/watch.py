@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import psycopg
 from django.db import Error, connection
 
+from chassis import agreement
 from chassis.ownership import owners
 from chassis.ownership.owners import SideState
 from chassis.process import vitals
@@ -16,7 +17,6 @@ from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.ownership.watch")
 
-CHANNEL = "strangler_side"
 CALM = 0.02  # seconds from one look to the next at least
 PATROL = 0.25  # seconds after which the rows are looked at though nothing was heard
 
@@ -102,7 +102,7 @@ class Watch:
 
     def _hear(self) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {CHANNEL}")
+            cursor.execute(f"LISTEN {agreement.SIDES_CHANNEL}")
         while not self._stopping.is_set():
             self._look()
             # A switch turns a side several times in a row; what is missed meanwhile is heard at the next wait.

@@ -15,12 +15,12 @@ from django.core.handlers.wsgi import LimitedStream, WSGIRequest
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
-from chassis import settings
+from chassis import agreement, settings
 from chassis.process import waiting
 from chassis.process.patience import Crowded, Slow
 
 PIECE = 1 << 16
-TOLD = "HTTP_X_STRANGLER_MAX_BODY"
+TOLD = agreement.environ_key(agreement.MAX_BODY)
 KEPT = "chassis.process.body"  # in each request's environment, which its copies share
 # What a first run may have hung on a request; all else is what came, or what stands before the fence has added.
 TRACES = ("_body", "_post", "_files", "_post_parse_error", "resolver_match")

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from django.db import Error, connection
 
+from chassis import agreement
 from chassis.ownership.watch import backoff
 from chassis.process import vitals
 from chassis.process.logs import Complaint
@@ -48,7 +49,7 @@ class Sweeper:
 
     def _patrol(self) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {sweeping.CHANNEL}")
+            cursor.execute(f"LISTEN {agreement.ORPHANS_CHANNEL}")
         while not self.stopping.is_set():
             sweeping.sweep(self.stopping.is_set)
             self._failures = 0

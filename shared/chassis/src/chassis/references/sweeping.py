@@ -13,35 +13,19 @@ from typing import Any, Literal
 from django.db import connection, transaction
 from prometheus_client import Counter
 
+from chassis import agreement
 from chassis.process import vitals
 from chassis.references import dependants
 from chassis.references.orphans import BusyError, Orphan, ReturnedError
 
 logger = logging.getLogger("chassis.references.sweeping")
 
-CHANNEL = "strangler_orphan"
 Outcome = Literal["done", "returned", "busy", "failed"]
 
 SWEPT = Counter("chassis_references_swept_total", "Deletions of another side that were cleaned up behind.", ["outcome"])
 
 # A snapshot that is older than the look would not show the row that has come back, and a policy might hide it.
 PREPARE = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL row_security = off")
-# Columns that came after the table are looked for in the row: an older version of the tool has not made them.
-DUE = """
-SELECT id, capability, table_name, key, to_jsonb(orphan) -> 'columns', to_jsonb(orphan) ->> 'relation'
-FROM strangler.orphan
-WHERE retry_at <= clock_timestamp() ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
-"""
-FAILED = """
-UPDATE strangler.orphan SET attempts = attempts + 1, error = %s,
-       retry_at = clock_timestamp() + make_interval(secs => least(300, power(2, least(attempts, 12))))
-WHERE id = %s
-"""
-LATER = "UPDATE strangler.orphan SET retry_at = clock_timestamp() + interval '1 second' WHERE id = %s"
-DONE = """
-INSERT INTO strangler.swept (capability, rows) VALUES (%s, 1)
-ON CONFLICT (capability) DO UPDATE SET rows = swept.rows + 1
-"""
 
 
 def sweep(stopping: Callable[[], bool] = lambda: False) -> int:
@@ -52,13 +36,10 @@ def sweep(stopping: Callable[[], bool] = lambda: False) -> int:
     """
     done = 0
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('strangler.orphan') IS NOT NULL")
+        cursor.execute(agreement.HAS_ORPHANS)
         if not cursor.fetchone()[0]:
             return done
-        # The first `start` gives the rights; until then nothing is queued.
-        cursor.execute(
-            "SELECT has_table_privilege('strangler.orphan', 'UPDATE') OR EXISTS (SELECT FROM strangler.orphan)"
-        )
+        cursor.execute(agreement.MAY_SWEEP)
         if not cursor.fetchone()[0]:
             return done
     while not stopping() and (outcome := _sweep_one()) is not None:
@@ -72,16 +53,16 @@ def _sweep_one() -> Outcome | None:
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in PREPARE:
             cursor.execute(statement)
-        cursor.execute(DUE)
+        cursor.execute(agreement.ORPHAN_DUE)
         row = cursor.fetchone()
         if row is None:
             return None
         number, orphan = row[0], Orphan.of(*row[1:])
         outcome = _forget(cursor, number, orphan)
         if outcome in {"done", "returned"}:
-            cursor.execute("DELETE FROM strangler.orphan WHERE id = %s", (number,))
+            cursor.execute(agreement.ORPHAN_DELETED, (number,))
         if outcome == "done":
-            cursor.execute(DONE, (orphan.capability,))
+            cursor.execute(agreement.SWEPT, (orphan.capability,))
         return outcome
 
 
@@ -94,10 +75,10 @@ def _forget(cursor: Any, number: int, orphan: Orphan) -> Outcome:
     except ReturnedError:
         return "returned"
     except BusyError:
-        cursor.execute(LATER, (number,))
+        cursor.execute(agreement.ORPHAN_LATER, (number,))
         return "busy"
     except Exception as error:
         logger.exception("clean-up failed", extra={"table": orphan.table})
-        cursor.execute(FAILED, (f"{type(error).__name__}: {error}"[:500], number))
+        cursor.execute(agreement.ORPHAN_FAILED, (f"{type(error).__name__}: {error}"[:500], number))
         return "failed"
     return "done"

@@ -24,6 +24,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_prometheus.exports import ExportToDjangoView  # type: ignore[import-untyped]
 
+from chassis import agreement
 from chassis.messages import declarations
 from chassis.process import vitals
 from chassis.process.logs import Complaint
@@ -34,7 +35,12 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY = 1.0  # seconds between two looks for a database that is waited for
 
 # What each gateway writes, and neither kubelet nor Prometheus.
-FROM_OUTSIDE = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_STRANGLER_TO", "HTTP_X_STRANGLER_MAX_BODY")
+FROM_OUTSIDE = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_FORWARDED",
+    agreement.environ_key(agreement.TO),
+    agreement.environ_key(agreement.MAX_BODY),
+)
 
 _migrated: set[str] = set()
 _unreachable = Complaint(logger, "database_unreachable")

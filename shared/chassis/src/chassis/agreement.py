@@ -1,0 +1,57 @@
+"""What this package, the tool and the gateway have agreed upon: each of these is written here and in the tool once.
+
+The tool makes the schema ``strangler`` (docs/reference/ledger.md); an application reads it, listens to it, and sweeps
+behind what it queues. Columns that came later are looked for in the row, for an older version has not made them.
+"""
+
+from __future__ import annotations
+
+# SQLSTATE of a write that met the fence; the capability is its detail.
+REFUSED = "SF001"
+
+# Notified after every change of a side's row, and when a deletion has been queued.
+SIDES_CHANNEL = "strangler_side"
+ORPHANS_CHANNEL = "strangler_orphan"
+
+# Headers by which the gateway and the two sides lead a request on.
+TO = "x-strangler-to"
+CAPABILITY = "x-strangler-capability"
+FORWARDED = "x-strangler-forwarded"
+MAX_BODY = "x-strangler-max-body"
+
+# Sides: whether a database has any, all of them, and whose events wait for the former owner's.
+HAS_SIDES = "SELECT to_regclass('strangler.side') IS NOT NULL"
+SIDES = """
+SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing,
+       pg_catalog.current_schemas(false)::text[] FROM strangler.side
+"""
+EVENTS_HELD = "SELECT capability FROM strangler.side side WHERE (to_jsonb(side) ->> 'events_held')::boolean"
+
+# The note that a request came to what the other side has; an older version of the tool takes none.
+HAS_NOTE_USE = "SELECT to_regprocedure('strangler.note_use(text)') IS NOT NULL"
+NOTE_USE = "SELECT strangler.note_use(%s)"
+
+# Orphans: queued deletions. The first `start` gives the rights; until then nothing is queued.
+HAS_ORPHANS = "SELECT to_regclass('strangler.orphan') IS NOT NULL"
+MAY_SWEEP = "SELECT has_table_privilege('strangler.orphan', 'UPDATE') OR EXISTS (SELECT FROM strangler.orphan)"
+ORPHAN_DUE = """
+SELECT id, capability, table_name, key, to_jsonb(orphan) -> 'columns', to_jsonb(orphan) ->> 'relation'
+FROM strangler.orphan
+WHERE retry_at <= clock_timestamp() ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+ORPHAN_FAILED = """
+UPDATE strangler.orphan SET attempts = attempts + 1, error = %s,
+       retry_at = clock_timestamp() + make_interval(secs => least(300, power(2, least(attempts, 12))))
+WHERE id = %s
+"""
+ORPHAN_LATER = "UPDATE strangler.orphan SET retry_at = clock_timestamp() + interval '1 second' WHERE id = %s"
+ORPHAN_DELETED = "DELETE FROM strangler.orphan WHERE id = %s"
+SWEPT = """
+INSERT INTO strangler.swept (capability, rows) VALUES (%s, 1)
+ON CONFLICT (capability) DO UPDATE SET rows = swept.rows + 1
+"""
+
+
+def environ_key(header: str) -> str:
+    """How WSGI calls a header."""
+    return "HTTP_" + header.upper().replace("-", "_")
