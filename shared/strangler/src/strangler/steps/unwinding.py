@@ -7,6 +7,7 @@ its next compare-and-set refused. What the ledger says is never guessed from a s
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from strangler.domain.errors import MoveError
 from strangler.domain.phase import State
@@ -30,6 +31,10 @@ def unwind(move: Switch) -> bool:
 def lift(move: Switch, *, target: int) -> None:
     """Opens the old owner again at ``target``."""
     move.old.lift(target=target, statement_ms=0)
+    # Who comes to the other side waited there for a decision. Where it is away, recovery tells it once it is back; what
+    # is raised is why the switch failed.
+    with suppress(Exception):
+        move.new.bounce(move.old.side, epoch=target)
     shut_ms = None if move.shut_at is None else (time.perf_counter() - move.shut_at) * 1000
     move.ledger.record(move.capability, f"{move.verb} aborted", epoch=target, took_ms=shut_ms, tries=move.tries or None)
 
