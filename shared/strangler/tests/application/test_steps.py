@@ -1,4 +1,4 @@
-"""Each step of a switch after its start, after its roll back, and with a crash between it and the next."""
+"""Each step of a switch after its start, unwound behind it, and with a crash between it and the next."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from strangler.domain.errors import MoveError
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import BlockedError, StaleError
-from strangler.steps import flip_routes
+from strangler.steps import flip_routes, unwinding
 from strangler.steps.drain_stream import DrainStream
 from strangler.steps.fence_owner import FenceOwner
 from strangler.steps.flip_routes import FlipRoutes
-from strangler.steps.hold_owner import HoldOwner
 from strangler.steps.step import Step, run
 from strangler.steps.switching import Switch
 from strangler.testing import Crashed, World
@@ -94,12 +93,11 @@ def test_towards_the_monolith_the_ledger_and_the_lift_are_one() -> None:
 
 @pytest.mark.parametrize("owner", [MONOLITH, SERVICE])
 @pytest.mark.parametrize("step", REVOCABLE[:-1], ids=lambda step: step.name)
-def test_a_step_that_is_rolled_back_can_be_so_again(step: Step[Switch], owner: str) -> None:
+def test_a_switch_that_is_unwound_behind_a_step_can_be_so_again(step: Step[Switch], owner: str) -> None:
     world = moving(owner)
     move = after(step, world, owner)
 
-    for _ in range(2):
-        step.roll_back(move)
+    assert [unwinding.unwind(move) for _ in range(2)] == [True, False]
 
     assert all(database.held is None for database in world.databases.values())
     at_rest(world)
@@ -149,52 +147,46 @@ def test_steps_are_run_in_order_and_timed() -> None:
     taken = run([Recorded("one", told), Recorded("two", told)], None, boundary=told.append)
 
     assert told == [
-        "check one", "check two",
         "before:one", "start one", "after:one",
         "before:two", "start two", "after:two",
     ]  # fmt: skip
     assert [step.step for step in taken] == ["one", "two"]
 
 
-def test_a_check_that_refuses_is_heard_before_anything_is_begun() -> None:
+def test_nothing_is_begun_behind_a_step_that_fails() -> None:
     told: list[str] = []
-
-    with pytest.raises(MoveError):
-        run([Recorded("one", told), Recorded("two", told, refuses="check")], None, boundary=told.append)
-
-    assert told == ["check one", "check two"]
-
-
-def test_steps_that_were_begun_are_rolled_back_the_latest_first() -> None:
-    told: list[str] = []
-    steps = [Recorded("one", told), Recorded("two", told, refuses="start"), Recorded("three", told)]
+    steps = [Recorded("one", told), Recorded("two", told, fails=True), Recorded("three", told)]
 
     with pytest.raises(MoveError):
         run(steps, None, boundary=lambda _: None)
 
-    assert told[-2:] == ["roll back two", "roll back one"]
-    assert "start three" not in told
+    assert told == ["start one", "start two"]
+
+
+def test_a_switch_that_cannot_be_made_ready_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = moving()
+    parts = parts_of(world)
+
+    def cold() -> None:
+        raise MoveError("it cannot be warmed")
+
+    monkeypatch.setattr(parts.service, "warm", cold)
+
+    with pytest.raises(MoveError, match="cannot be warmed"):
+        run_switch(parts, "switch", lambda _: pytest.fail("a step was begun"))
+    assert seen(world) == ("moving", MONOLITH, True, False)
 
 
 class Recorded(Step[None]):
     """Tells what is done with it."""
 
-    def __init__(self, name: str, told: list[str], refuses: str = "") -> None:
-        self.name, self.told, self.refuses = name, told, refuses
-
-    def check(self, move: None) -> None:
-        self._tell("check")
+    def __init__(self, name: str, told: list[str], *, fails: bool = False) -> None:
+        self.name, self.told, self.fails = name, told, fails
 
     def start(self, move: None) -> None:
-        self._tell("start")
-
-    def roll_back(self, move: None) -> None:
-        self._tell("roll back")
-
-    def _tell(self, what: str) -> None:
-        self.told.append(f"{what} {self.name}")
-        if self.refuses == what:
-            raise MoveError(f"refused to {what}")
+        self.told.append(f"start {self.name}")
+        if self.fails:
+            raise MoveError("it failed")
 
 
 def test_a_fence_is_tried_until_the_tables_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,11 +302,18 @@ def test_a_drain_says_how_far_the_sequences_have_come() -> None:
     assert move.positions == {"rows": 4}
 
 
-def test_a_hold_that_led_to_ownership_is_not_rolled_back() -> None:
+@pytest.mark.parametrize("boundary", ["after:take ownership", "before:open owner"])
+def test_a_hold_that_led_to_ownership_is_not_let_go(boundary: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world = moving()
-    move = after(next(step for step in STEPS if step.name == "take ownership"), world, MONOLITH)
+    parts = parts_of(world)
+    monkeypatch.setattr(parts.service, "let_go", lambda: pytest.fail("the owner's tables were let go"))
 
-    HoldOwner().roll_back(move)
+    def fail(name: str) -> None:
+        if name == boundary:
+            raise MoveError("it failed here")
+
+    with pytest.raises(MoveError):
+        run_switch(parts, "switch", fail)
 
     assert world.databases[SERVICE].held is not None
 
@@ -326,7 +325,7 @@ def test_a_coordinator_that_was_unwound_cannot_take_ownership() -> None:
 
     with pytest.raises(MoveError, match="unwound by recovery"):
         next(step for step in STEPS if step.name == "take ownership").start(move)
-    HoldOwner().roll_back(move)
+    unwinding.unwind(move)
     at_rest(world)
 
 

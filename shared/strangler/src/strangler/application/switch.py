@@ -122,6 +122,7 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
 
 
 def _revocable(move: Switch, boundary: Boundary) -> list[Taken]:
+    move.make_ready()
     try:
         return run(REVOCABLE, move, boundary=boundary)
     except BaseException:

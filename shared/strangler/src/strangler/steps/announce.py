@@ -13,17 +13,6 @@ class Announce(Step[Switch]):
 
     name = "announce"
 
-    def check(self, move: Switch) -> None:
-        """Changes nothing; warms both sessions for the pause.
-
-        Raises:
-            ConfigurationError: an outbox that is named is not there; after the point of no return it is too late.
-        """
-        for side in (move.old, move.new):
-            side.backlog()
-        move.old.warm()
-        move.new.warm()
-
     def start(self, move: Switch) -> None:
         """Compare-and-set, so that a coordinator that slept finds itself refused."""
         swapped = move.ledger.swap(

@@ -15,8 +15,3 @@ class HoldOwner(Step[Switch]):
     def start(self, move: Switch) -> None:
         """Locks the new side's tables and turns its fences, not yet committed."""
         move.new.hold(target=move.target, statement_ms=move.statement_ms(), hold_events=move.hold_events)
-
-    def roll_back(self, move: Switch) -> None:
-        """Lets the tables go, unless the ledger already says that they are the new owner's."""
-        if not move.taken:
-            move.new.let_go()

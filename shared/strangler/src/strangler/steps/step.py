@@ -14,23 +14,16 @@ Boundary = Callable[[str], None]
 
 
 class Step(Generic[T]):
-    """One operation of a move.
+    """One operation of a move, which can be begun again wherever it was interrupted.
 
-    `check` refuses and changes nothing; `start` acts, after its intent has been recorded; `roll_back` undoes what
-    `start` did, or may have done; it is called for every step that was begun, the latest first.
+    What is done when one fails, or its process dies, is not the step's to know: see `unwinding`.
     """
 
     name: str
 
-    def check(self, move: T) -> None:
-        """Raises a RefusedError when the step cannot be begun."""
-
     def start(self, move: T) -> None:
-        """Does it."""
+        """Does it; what it is about to do stands in the ledger."""
         raise NotImplementedError
-
-    def roll_back(self, move: T) -> None:
-        """Undoes it; must be safe to call where `start` did nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +35,12 @@ class Taken:
 
 
 def run(steps: Sequence[Step[T]], move: T, *, boundary: Boundary) -> list[Taken]:
-    """Runs the steps in order; on any error rolls back those begun, the latest first, and raises it again."""
-    for step in steps:
-        step.check(move)
-    begun: list[Step[T]] = []
+    """Runs the steps in order; whatever one of them, or ``boundary``, raises ends it there."""
     taken: list[Taken] = []
-    try:
-        for step in steps:
-            boundary(f"before:{step.name}")
-            began = time.perf_counter()
-            begun.append(step)
-            step.start(move)
-            taken.append(Taken(step.name, (time.perf_counter() - began) * 1000))
-            boundary(f"after:{step.name}")
-    except BaseException:
-        for step in reversed(begun):
-            step.roll_back(move)
-        raise
+    for step in steps:
+        boundary(f"before:{step.name}")
+        began = time.perf_counter()
+        step.start(move)
+        taken.append(Taken(step.name, (time.perf_counter() - began) * 1000))
+        boundary(f"after:{step.name}")
     return taken

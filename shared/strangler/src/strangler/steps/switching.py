@@ -63,6 +63,17 @@ class Switch:
             self.lock_ms = max(50, int(min(self.old.deadlock_ms(), self.new.deadlock_ms()) * 0.5))
         return self.lock_ms
 
+    def make_ready(self) -> None:
+        """Before the first step, and without a change: warms both sessions for the pause.
+
+        Raises:
+            ConfigurationError: an outbox that is named is not there; after the point of no return it is too late.
+        """
+        for side in (self.old, self.new):
+            side.backlog()
+        self.old.warm()
+        self.new.warm()
+
     def left(self) -> float:
         """Seconds until the tries end."""
         return self.deadline - time.monotonic()

@@ -17,8 +17,10 @@ from strangler.steps.switching import DRAIN_SECONDS, Switch
 def unwind(move: Switch) -> bool:
     """Before the point of no return: the old owner goes on, two epochs later.
 
-    The epoch between stays unused: whoever still acts for it is behind. False when the point had been passed.
+    The epoch between stays unused: whoever still acts for it is behind. False when the point had been passed. Undoes
+    whatever steps have been begun, and can be called again.
     """
+    move.new.let_go()
     swapped = move.ledger.swap(
         move.capability, frm=State.SWITCHING, to=State.MOVING, epoch=move.epoch, new_epoch=move.epoch + 2
     )
