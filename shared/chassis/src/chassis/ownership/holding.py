@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 
 import psycopg
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connections
 
-from chassis import agreement
 from chassis.ownership import owners
+from chassis.ownership.following import follow
 from chassis.ownership.owners import SideState
 from chassis.process import admission, waiting
 
-PATROL = 0.05  # seconds after which the rows are looked at though nothing was heard
+PATROL_SECONDS = 0.05  # after which the rows are looked at though nothing was heard
 
 
 class Holding:
@@ -68,20 +68,15 @@ class Holding:
                 while not self._waiting:
                     self._changed.wait()
             try:
-                self._hear()
+                follow(self._look, lambda: self._waiting > 0, patrol_seconds=PATROL_SECONDS)
             except (DatabaseError, psycopg.Error):
                 # The server is away; those who wait have deadlines.
                 connections.close_all()
-                time.sleep(PATROL)
+                time.sleep(PATROL_SECONDS)
 
-    def _hear(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {agreement.SIDES_CHANNEL}")
-        while self._waiting:
-            seen = owners.sides()
-            with self._changed:
-                self._seen = seen
-                self._version += 1
-                self._changed.notify_all()
-            for _ in connection.connection.notifies(timeout=PATROL, stop_after=1):
-                pass
+    def _look(self) -> None:
+        seen = owners.sides()
+        with self._changed:
+            self._seen = seen
+            self._version += 1
+            self._changed.notify_all()

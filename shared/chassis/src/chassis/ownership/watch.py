@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 import psycopg
 from django.db import Error, connection
 
-from chassis import agreement
 from chassis.ownership import owners
+from chassis.ownership.following import follow
 from chassis.ownership.owners import SideState
 from chassis.process import vitals
 from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.ownership.watch")
 
-CALM = 0.02  # seconds from one look to the next at least
-PATROL = 0.25  # seconds after which the rows are looked at though nothing was heard
+CALM_SECONDS = 0.02  # from one look to the next at least
+PATROL_SECONDS = 0.25  # after which the rows are looked at though nothing was heard
 
 
 class Watch:
@@ -49,7 +49,7 @@ class Watch:
         with self._changed:
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join(PATROL * 20)
+            self._thread.join(PATROL_SECONDS * 20)
 
     def on_look(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
@@ -89,7 +89,7 @@ class Watch:
         with vitals.loop("watch"):
             while not self._stopping.is_set():
                 try:
-                    self._hear()
+                    follow(self._look, lambda: not self._stopping.is_set(), patrol_seconds=PATROL_SECONDS)
                 except Exception as error:  # noqa: BLE001
                     # Whatever it was, this thread goes on: without it a process would consume nothing, or what is not
                     # its.
@@ -97,18 +97,8 @@ class Watch:
                     self._complaint.make(str(error), exc_info=not known)
                     connection.close()
                     vitals.beat()
-                    self._stopping.wait(PATROL)
+                    self._stopping.wait(PATROL_SECONDS)
         connection.close()
-
-    def _hear(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {agreement.SIDES_CHANNEL}")
-        while not self._stopping.is_set():
-            self._look()
-            # A switch turns a side several times in a row; what is missed meanwhile is heard at the next wait.
-            self._stopping.wait(CALM)
-            for _ in connection.connection.notifies(timeout=PATROL, stop_after=1):
-                pass
 
     def _look(self) -> None:
         with self._changed:
@@ -122,6 +112,8 @@ class Watch:
             self._changed.notify_all()
         for listener in self._listeners:
             listener()
+        # A switch turns a side several times in a row.
+        self._stopping.wait(CALM_SECONDS)
 
 
 def backoff(tries: int, *, first: float = 0.05, most: float = 2.0) -> float:
