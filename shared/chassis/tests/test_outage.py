@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from chassis.database import absence
 from chassis.ownership import outage, owners
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.http import HttpResponse
@@ -142,8 +143,8 @@ def test_what_is_of_the_connection_is_an_outage(error):
     wrapped = InterfaceError() if isinstance(error, psycopg.InterfaceError) else OperationalError()
     wrapped.__cause__ = error
 
-    assert outage.is_outage(error)
-    assert outage.is_outage(wrapped)
+    assert absence.is_outage(error)
+    assert absence.is_outage(wrapped)
 
 
 @pytest.mark.parametrize(
@@ -163,4 +164,4 @@ def test_what_is_of_the_connection_is_an_outage(error):
     ids=lambda error: type(error).__name__,
 )
 def test_what_is_of_a_statement_is_none(error):
-    assert not outage.is_outage(error)
+    assert not absence.is_outage(error)

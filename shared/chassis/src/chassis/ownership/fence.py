@@ -21,9 +21,10 @@ from django.urls import Resolver404, resolve
 from chassis import settings
 from chassis.agreement import CAPABILITY, FORWARDED, TO
 from chassis.database import isolation
+from chassis.database.absence import is_outage
 from chassis.ownership import forwarding, owners, refusals
 from chassis.ownership.holding import Holding
-from chassis.ownership.outage import Outage, is_outage
+from chassis.ownership.outage import Outage
 from chassis.ownership.owners import SideState
 from chassis.ownership.refusals import Seen, SwallowedError
 from chassis.ownership.seam import AwaitedRow

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-import psycopg
-from django.db import Error
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from prometheus_client import Counter
 
-if TYPE_CHECKING:
-    from chassis.ownership.refusals import Seen
+from chassis.database.absence import is_outage
+from chassis.ownership import refusals
+from chassis.ownership.refusals import Seen
 
 RETRY_AFTER = 2  # seconds
-# Besides class 08, connection exceptions: the server is stopped, crashes, starts, or has no room for a session.
-AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
 
 UNTOUCHED = "The database does not answer. Nothing was done; try again."
 UNKNOWN = (
@@ -51,8 +47,6 @@ class Outage:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Around all that is to count."""
-        from chassis.ownership import refusals
-
         self._raised, self.reached = False, True
         with refusals.watching() as self._seen:
             yield
@@ -67,13 +61,3 @@ class Outage:
         response = JsonResponse({"detail": UNKNOWN if self.reached else UNTOUCHED}, status=503)
         response["Retry-After"] = str(RETRY_AFTER)
         return response
-
-
-def is_outage(error: BaseException | None) -> bool:
-    """Whether the error says that the database cannot be reached, and not that it refuses a statement."""
-    cause = error.__cause__ if isinstance(error, Error) else error
-    if isinstance(cause, psycopg.InterfaceError):
-        return "connection" in str(cause)  # else it is of a cursor, and the program's fault
-    if not isinstance(cause, psycopg.OperationalError) or isinstance(cause, psycopg.errors.PipelineAborted):
-        return False
-    return cause.sqlstate is None or cause.sqlstate.startswith("08") or cause.sqlstate in AWAY

@@ -26,9 +26,9 @@ from prometheus_client import Counter
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from chassis import agreement
+from chassis.database.absence import is_outage
 from chassis.database.statements import Statement
 from chassis.ownership import owners
-from chassis.ownership.outage import is_outage
 
 logger = logging.getLogger("chassis.ownership.refusals")
 

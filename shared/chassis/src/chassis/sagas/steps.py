@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from uuid import UUID, uuid4
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -129,3 +129,15 @@ class Step:
     within: timedelta = timedelta(seconds=10)
     tries: int = 1
     keyed: bool = False
+
+
+class Definition(Protocol):
+    """What an advance needs to know of a saga: its class has it."""
+
+    kind: ClassVar[str]
+    capability: ClassVar[str]
+    steps: ClassVar[tuple[Step, ...]]
+
+    @classmethod
+    def ended(cls, row: Any) -> None:
+        """Called in the transaction in which the saga becomes done or failed."""

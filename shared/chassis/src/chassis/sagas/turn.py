@@ -13,11 +13,10 @@ from django.utils import timezone
 from prometheus_client import Counter
 
 from chassis.messages import events
-from chassis.sagas.steps import Command, End, SagaError, State, Step
+from chassis.sagas.steps import Command, Definition, End, SagaError, State, Step
 
 if TYPE_CHECKING:
     from chassis.messages.events import Message
-    from chassis.sagas.saga import Saga
 
 LATE = Counter("chassis_saga_late_replies", "Replies to a step that has passed.", ["kind", "step", "outcome"])
 
@@ -25,7 +24,7 @@ LATE = Counter("chassis_saga_late_replies", "Replies to a step that has passed."
 class Turn:
     """One advance of a row that is locked: first what becomes of it, then all of it is written."""
 
-    def __init__(self, saga: type[Saga], row: Any) -> None:
+    def __init__(self, saga: type[Definition], row: Any) -> None:
         self.saga, self.row = saga, row
         self.commands: dict[UUID, Command] = {}
 

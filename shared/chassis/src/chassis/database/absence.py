@@ -1,0 +1,19 @@
+"""How it is told that the database cannot be reached."""
+
+from __future__ import annotations
+
+import psycopg
+from django.db import Error
+
+# Besides class 08, connection exceptions: the server is stopped, crashes, starts, or has no room for a session.
+AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the error says that the database cannot be reached, and not that it refuses a statement."""
+    cause = error.__cause__ if isinstance(error, Error) else error
+    if isinstance(cause, psycopg.InterfaceError):
+        return "connection" in str(cause)  # else it is of a cursor, and the program's fault
+    if not isinstance(cause, psycopg.OperationalError) or isinstance(cause, psycopg.errors.PipelineAborted):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith("08") or cause.sqlstate in AWAY
