@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 DJANGO_PROJECTS := monolith services/users services/products services/orders
 
-.PHONY: demo test check faults soak images compose lock openapi clean help
+.PHONY: demo test check faults soak images compose lock openapi seams clean help
 
 help:
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,11 +38,14 @@ images: ## the images of everything, with Docker
 compose: $(VENV)/ready ## the suite in containers, with Docker (about 5 minutes)
 	@$(BIN)/python -m tests.suites compose
 
-check: $(VENV)/ready ## lint, types, layers, migrations, schemas
+check: $(VENV)/ready ## lint, types, layers, migrations, schemas, copies
 	@$(BIN)/python -m tests.checks
 
 openapi: $(VENV)/ready ## writes the OpenAPI files anew
 	@$(BIN)/python -m tests.checks openapi
+
+seams: $(VENV)/ready ## records where an app and its copy in a service are meant to differ
+	@$(BIN)/python -m tests.checks seams
 
 lock: $(VENV)/ready ## pins all requirements anew
 	@$(BIN)/python -m tests.checks lock

@@ -2,6 +2,7 @@
 
 python -m tests.checks            all checks
 python -m tests.checks openapi    writes the OpenAPI files
+python -m tests.checks seams      records where an app and its copy are meant to differ
 python -m tests.checks lock       pins the requirements
 """
 
@@ -14,6 +15,8 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.copies import drift
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -143,6 +146,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "django": django_is_content,
     "openapi": openapi_is_current,
     "command reference": lambda: run("python", "docs/generate_commands.py", "--check"),
+    "copies": drift.copies_are_equal,
     "words": no_word_of_the_shop,
     "manifests": lambda: run("python", "-m", "tests.manifests.schemas"),
 }
@@ -152,6 +156,8 @@ def main(arguments: list[str]) -> int:
     """Runs all checks, also after one has failed; the exit code says whether all were content."""
     if arguments == ["openapi"]:
         return 0 if write_openapi() else 1
+    if arguments == ["seams"]:
+        return 0 if drift.record_seams() else 1
     if arguments == ["lock"]:
         return 0 if lock() else 1
     failed = []

@@ -50,12 +50,15 @@ SUITES: Mapping[str, Suite] = {
     "protocol": Suite("shared/strangler", ("tests/protocol",)),
     "contract": Suite(".", ("tests/contract",)),
     "manifests": Suite(".", ("tests/manifests",)),
+    "copies": Suite(".", ("tests/copies",)),
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
     "compose": Suite(".", ("tests/compose",)),
 }
 # Those that take longest first, so that both lanes end at about the same time.
-EVERYDAY = ("protocol", "chassis", "strangler", "contract", "monolith", "orders", "products", "users", "manifests")
+EVERYDAY = (
+    "protocol", "chassis", "strangler", "contract", "monolith", "orders", "products", "users", "manifests", "copies",
+)  # fmt: skip
 LANES = 2
 # So that each run says where its time goes.
 SLOWEST = ("--durations=15", "--durations-min=5")

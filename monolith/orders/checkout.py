@@ -13,7 +13,7 @@ from chassis.process import admission, waiting
 from django.db import transaction
 
 from orders import commands, customers, selectors, services, shelves
-from orders.models import Order
+from orders.models import Order, Status
 from orders.sagas import Payer
 
 FIRST_LOOK, SLOWEST_LOOK = 0.005, 0.05
@@ -54,13 +54,25 @@ def place(
     return order
 
 
-def cancel(*, order_id: int, note: str, wait: float) -> Order:
-    """Take an order back, once it is decided.
+@transaction.atomic
+def cancel(*, order_id: int, note: str) -> Order:
+    """Take an order back, with its stock and its money; again is no error.
 
-    Raises IllegalChangeError, which is an UndecidedError when ``wait`` seconds were not enough.
+    Raises IllegalChangeError, and UndecidedError while its checkout has not ended.
     """
-    await_outcome(order_id=order_id, wait=wait)
-    return services.cancel(order_id=order_id, note=note)
+    order, is_new = services.take_back(order_id=order_id, note=note)
+    if is_new:
+        shelves.present().release(order)
+    return order
+
+
+@transaction.atomic
+def expire(*, order_id: int) -> bool:
+    """Cancel the order unless the money has come meanwhile; whether it did. Raises UndecidedError."""
+    if services.lock(order_id=order_id).status != Status.PENDING:
+        return False
+    cancel(order_id=order_id, note="not paid in time")
+    return True
 
 
 def await_outcome(*, order_id: int, wait: float) -> None:

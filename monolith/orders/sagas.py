@@ -14,7 +14,7 @@ from chassis.sagas import saga
 from chassis.sagas.saga import Command, End, State, Step
 
 from orders import commands, provider, selectors, services
-from orders.models import Order, Payment, Status
+from orders.models import Order, Payment
 from orders.models import Saga as Row
 from orders.services import Offer
 
@@ -51,6 +51,11 @@ def take_payment(message: Message, answer: provider.Authorization) -> None:
     saga.on_reply(replace(message, type=type, data={"state": state.value, "reason": answer.reason}))
 
 
+def declined(reason: str) -> str:
+    """What an order's history says of money that was refused."""
+    return f"payment declined: {reason}"
+
+
 def _order(row: Row) -> Order:
     return selectors.order(order_id=row.data["order_id"])
 
@@ -82,7 +87,7 @@ def _authorised(row: Row, message: Message) -> End:
 
 
 def _declined(row: Row, message: Message) -> End:
-    return saga.fail(f"payment declined: {message.data['reason']}")
+    return saga.fail(declined(message.data["reason"]))
 
 
 class Checkout(saga.Saga):
@@ -111,12 +116,10 @@ class Checkout(saga.Saga):
 
     @classmethod
     def ended(cls, row: Row) -> None:
-        """A transfer is awaited by a pending order; it is decided all the same."""
-        order_id = row.data["order_id"]
-        if row.state == State.FAILED:
-            services.decide(order_id=order_id, status=Status.REJECTED, note=row.reason[:200])
-            return
-        if row.data["payment"] == Payment.State.AUTHORIZED:
-            services.decide(order_id=order_id, status=Status.CONFIRMED)
-        if row.data["is_saved"]:
-            services.save_payment_method(order_id=order_id, token=row.data["token"])
+        is_refused = row.state == State.FAILED
+        services.conclude(
+            order_id=row.data["order_id"],
+            refusal=row.reason if is_refused else None,
+            payment=None if is_refused else row.data["payment"],
+            saved_token=row.data["token"] if row.data["is_saved"] else "",
+        )

@@ -13,7 +13,7 @@ from chassis.messages import events
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from orders import provider, selectors, signals
+from orders import provider, selectors
 from orders.models import ForgottenCustomer, Line, Order, Payment, PaymentMethod, Shipment, Status, StatusChange
 
 
@@ -97,10 +97,15 @@ def open_order(
     return order, True
 
 
+def lock(*, order_id: int) -> Order:
+    """The order as it stays until the end of the caller's transaction."""
+    return Order.objects.select_for_update(no_key=True).get(pk=order_id)
+
+
 @transaction.atomic
 def fill_in(*, order_id: int, sold: Mapping[int, Offer]) -> Order:
     """Names and prices as they were when the stock was reserved; they decide what is paid."""
-    order = _locked(order_id)
+    order = lock(order_id=order_id)
     lines = list(order.lines.all())
     for line in lines:
         offer = sold.get(line.product_id)
@@ -119,7 +124,7 @@ def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | Non
     Money for an order that has ended meanwhile is given back at once, and None is returned. Again with the same
     reference is no error and changes nothing.
     """
-    order = _locked(order_id)
+    order = lock(order_id=order_id)
     earlier = order.payments.filter(reference=answer.reference).first()
     if earlier:
         return Payment.State(earlier.state)
@@ -134,19 +139,27 @@ def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | Non
 
 
 @transaction.atomic
-def decide(*, order_id: int, status: Status, note: str = "") -> Order:
-    """The end of a checkout: confirmed or rejected. Raises IllegalChangeError."""
-    order = _locked(order_id)
-    _change(order, status, note)
-    if status == Status.REJECTED:
+def conclude(*, order_id: int, refusal: str | None, payment: str | None, saved_token: str) -> None:
+    """The end of a checkout: the order is rejected, or confirmed, or pending for as long as a transfer is awaited.
+
+    ``payment`` is the state of the money where nothing was refused; ``saved_token``, where there is one, pays the
+    customer's next order, too. Raises IllegalChangeError.
+    """
+    order = lock(order_id=order_id)
+    if refusal is not None:
+        _change(order, Status.REJECTED, refusal[:200])
         _return_money(order)
-    return order
+        return
+    if payment == Payment.State.AUTHORIZED:
+        _change(order, Status.CONFIRMED, "")
+    if saved_token:
+        save_payment_method(order_id=order_id, token=saved_token)
 
 
 @transaction.atomic
 def confirm(*, order_id: int, note: str) -> Order:
     """The money for a pending order has come. Raises IllegalChangeError."""
-    order = _locked(order_id)
+    order = lock(order_id=order_id)
     _refuse_undecided(order)
     _change(order, Status.CONFIRMED, note)
     order.payments.filter(state=Payment.State.AWAITED).update(state=Payment.State.AUTHORIZED)
@@ -154,28 +167,18 @@ def confirm(*, order_id: int, note: str) -> Order:
 
 
 @transaction.atomic
-def cancel(*, order_id: int, note: str) -> Order:
-    """Take an order back, with its stock and its money; again is no error.
+def take_back(*, order_id: int, note: str) -> tuple[Order, bool]:
+    """A cancelled order, whose money goes back; and whether its stock has yet to, which is `checkout.cancel`'s.
 
     Raises IllegalChangeError, and UndecidedError while its checkout has not ended.
     """
-    order = _locked(order_id)
+    order = lock(order_id=order_id)
     _refuse_undecided(order)
-    if order.status != Status.CANCELLED:
-        _change(order, Status.CANCELLED, note)
-        _return_money(order)
-        signals.order_cancelled.send(Order, order=order)
-    return order
-
-
-@transaction.atomic
-def expire(*, order_id: int) -> bool:
-    """Cancel the order unless the money has come meanwhile; whether it did."""
-    order = _locked(order_id)
-    if order.status != Status.PENDING:
-        return False
-    cancel(order_id=order_id, note="not paid in time")
-    return True
+    if order.status == Status.CANCELLED:
+        return order, False
+    _change(order, Status.CANCELLED, note)
+    _return_money(order)
+    return order, True
 
 
 @transaction.atomic
@@ -184,7 +187,7 @@ def ship(*, order_id: int, ship_to: str = "") -> Order:
 
     Raises IllegalChangeError.
     """
-    order = _locked(order_id)
+    order = lock(order_id=order_id)
     if ship_to and not order.ship_to:
         order.ship_to = ship_to
         order.save(update_fields=["ship_to"])
@@ -206,7 +209,7 @@ def forget_customer(*, user_id: int) -> int:
 @transaction.atomic
 def save_payment_method(*, order_id: int, token: str) -> None:
     """For the order's customer, unless that one has left."""
-    order = _locked(order_id)
+    order = lock(order_id=order_id)
     if order.user_id is not None:
         label = provider.label(token=token)
         PaymentMethod.objects.get_or_create(user_id=order.user_id, token=token, defaults={"label": label})
@@ -239,10 +242,6 @@ def _return_money(order: Order) -> None:
 def _refuse_undecided(order: Order) -> None:
     if selectors.is_being_decided(order_id=order.pk):
         raise UndecidedError(order)
-
-
-def _locked(order_id: int) -> Order:
-    return Order.objects.select_for_update(no_key=True).get(pk=order_id)
 
 
 def _change(order: Order, status: Status, note: str) -> None:

@@ -15,7 +15,7 @@ from products import services as products
 from products.models import Reservation
 
 from orders import commands, provider, sagas, selectors, services
-from orders.models import Order, Payment, Status
+from orders.models import Order, Payment
 from orders.sagas import Payer
 from orders.services import Offer
 
@@ -60,19 +60,13 @@ class LocalShelves(Catalogue):
         reference = selectors.reference(order=order)
         answer = provider.authorize(amount=order.total, token=payer.token, reference=reference)
         state = services.pay(order_id=order.pk, answer=answer)
-        if state == Payment.State.DECLINED:
-            _reject(order, f"payment declined: {answer.reason}")
-            return
-        reservation = products.reserve(
-            key=commands.key_of(order), reference=reference, lines=commands.lines(order=order)
+        is_declined = state == Payment.State.DECLINED
+        services.conclude(
+            order_id=order.pk,
+            refusal=sagas.declined(answer.reason) if is_declined else _reserve(order, reference),
+            payment=state,
+            saved_token=payer.token if payer.is_saved else "",
         )
-        if reservation.state != Reservation.State.RESERVED:
-            _reject(order, reservation.reason)
-            return
-        if state == Payment.State.AUTHORIZED:
-            services.decide(order_id=order.pk, status=Status.CONFIRMED)
-        if payer.is_saved:
-            services.save_payment_method(order_id=order.pk, token=payer.token)
 
     def release(self, order: Order) -> None:
         """See Shelves."""
@@ -96,5 +90,7 @@ def present() -> Shelves:
     return LocalShelves() if owners.is_open("products") else RemoteShelves()
 
 
-def _reject(order: Order, note: str) -> None:
-    services.decide(order_id=order.pk, status=Status.REJECTED, note=note)
+def _reserve(order: Order, reference: str) -> str | None:
+    """Why the order's stock was refused, None when it was not."""
+    reservation = products.reserve(key=commands.key_of(order), reference=reference, lines=commands.lines(order=order))
+    return None if reservation.state == Reservation.State.RESERVED else reservation.reason

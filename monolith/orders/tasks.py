@@ -19,7 +19,7 @@ from django.core.mail import send_mail
 from django.db import connection
 from django.utils import timezone
 
-from orders import customers, selectors, services
+from orders import checkout, customers, selectors, services
 from orders.customers import Customer
 from orders.models import Order
 
@@ -61,7 +61,7 @@ def send_confirmations() -> None:
 def expire_unpaid_orders() -> None:
     for order_id in selectors.unpaid(since=_ago(settings.UNPAID_ORDERS_LIVE), limit=BATCH):
         try:
-            if services.expire(order_id=order_id):
+            if checkout.expire(order_id=order_id):
                 logger.info("order_expired", extra={"order": order_id})
         except services.UndecidedError:
             logger.info("order_undecided", extra={"order": order_id})

@@ -11,7 +11,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from orders import services
+from orders import checkout, services
 from orders.models import ForgottenCustomer, Line, Order, Payment, PaymentMethod, Shipment, StatusChange
 
 
@@ -71,7 +71,7 @@ class OrderAdmin(WrittenByServices, admin.ModelAdmin):
 
     @admin.action(description="Cancel", permissions=("change",))
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        self._each(request, queryset, lambda pk: services.cancel(order_id=pk, note=f"by {request.user}"))
+        self._each(request, queryset, lambda pk: checkout.cancel(order_id=pk, note=f"by {request.user}"))
 
     def has_delete_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
         return False

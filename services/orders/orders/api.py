@@ -81,7 +81,7 @@ class OrdersApi(CustomersApi, generics.ListCreateAPIView):
         return Response(self.get_serializer(order).data, status=status.HTTP_201_CREATED)
 
     def _place(self, request: Request) -> Order:
-        key = _idempotency_key(request)
+        key = idempotency.required_key_of(request)
         body = serializers.NewOrderSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         wishes = [services.Wish(**line) for line in body.validated_data.pop("lines")]
@@ -110,8 +110,9 @@ class CancellationApi(CustomersApi):
     @extend_schema(parameters=[PREFER], request=None, responses={200: serializers.OrderSerializer})
     def post(self, request: Request, pk: int) -> Response:
         order_id = self.get_object().pk
+        checkout.await_outcome(order_id=order_id, wait=_wait(request))
         try:
-            checkout.cancel(order_id=order_id, note="by the customer", wait=_wait(request))
+            checkout.cancel(order_id=order_id, note="by the customer")
         except services.IllegalChangeError as error:
             raise Conflict(str(error)) from error
         return Response(self.get_serializer(selectors.order(order_id=order_id)).data)
@@ -125,13 +126,6 @@ def _wait(request: Request) -> float:
 
 def _forgotten() -> AuthenticationFailed:
     return AuthenticationFailed("User not found or inactive.")
-
-
-def _idempotency_key(request: Request) -> str:
-    key = idempotency.key_of(request)
-    if key is None:
-        raise ValidationError({idempotency.HEADER: ["This header is required."]})
-    return key
 
 
 def _digest(body: Any) -> str:

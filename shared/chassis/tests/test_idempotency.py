@@ -286,6 +286,6 @@ def test_old_answers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_answers_that_another_side_owns_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     send()
-    monkeypatch.setattr(idempotency.ownership, "closed_by_table", lambda table: "elsewhere")
+    monkeypatch.setattr(idempotency.owners, "closed_by_table", lambda table: "elsewhere")
 
     assert idempotency.purge(timedelta(0)) == 0

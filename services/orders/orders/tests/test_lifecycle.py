@@ -12,7 +12,7 @@ from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from orders import services, tasks
+from orders import checkout, services, tasks
 from orders.models import Line, Order, Payment, PaymentMethod, Saga, Shipment, Status
 from orders.tests.placing import cancel, look, place
 
@@ -233,7 +233,7 @@ class TestShipping:
 
     def test_an_order_that_changes_meanwhile_stands_in_nobody_s_way(self, confirmed, monkeypatch):
         age(confirmed, hours=2)
-        monkeypatch.setattr(tasks, "_address", lambda pk: services.cancel(order_id=pk, note="") and "")
+        monkeypatch.setattr(tasks, "_address", lambda pk: checkout.cancel(order_id=pk, note="") and "")
 
         tasks.ship_confirmed_orders()
 

@@ -13,7 +13,7 @@ from chassis.sagas import saga
 from chassis.testing.clock import let_deadlines_pass
 from django.db.models import Sum
 
-from orders import provider, sagas, services
+from orders import checkout, provider, sagas, services
 from orders.models import Order, Payment, PaymentMethod, Saga, Status
 from orders.tests.placing import cancel, look, place
 
@@ -134,7 +134,7 @@ class TestCrashes:
             ("products.reserved", (services, "fill_in")),
             ("products.reserved", (sagas, "_authorise")),
             ("orders.authorise", (services, "pay")),
-            ("orders.authorise", (services, "decide")),
+            ("orders.authorise", (services, "conclude")),
             ("orders.authorise", (services, "_tell")),
         ],
     )
@@ -207,7 +207,7 @@ class TestWhileItDecides:
         with pytest.raises(services.UndecidedError):
             services.confirm(order_id=placed, note="transfer 4711")
         with pytest.raises(services.UndecidedError):
-            services.expire(order_id=placed)
+            checkout.expire(order_id=placed)
 
         pump.run()
 

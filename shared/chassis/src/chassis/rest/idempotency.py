@@ -85,6 +85,14 @@ def key_of(request: Request) -> str | None:
     return key
 
 
+def required_key_of(request: Request) -> str:
+    """The request's key. Raises ValidationError, a 400, without one."""
+    key = key_of(request)
+    if key is None:
+        raise ValidationError({HEADER: ["This header is required."]})
+    return key
+
+
 def caller_of(request: Request) -> str:
     """Whose keys these are: an account's, or a service's. Raises ImproperlyConfigured where nobody is known."""
     user: Any = request.user
@@ -181,9 +189,7 @@ class Idempotent:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
         if request.method not in self.idempotent_methods:
             return
-        key = key_of(request)
-        if key is None and self.idempotency_required:
-            raise ValidationError({HEADER: ["This header is required."]})
+        key = required_key_of(request) if self.idempotency_required else key_of(request)
         if key is None:
             return
         caller = caller_of(request)

@@ -3,11 +3,11 @@
 ::
 
     @pytest.mark.django_db(transaction=True)
-    def test_an_order_that_meets_the_fence_is_sent_on(client):
-        with Side("orders", tables=["public.orders_order"], routes=[("", "/api/orders.*")]) as side:
+    def test_a_parcel_that_meets_the_fence_is_sent_on(client):
+        with Side("parcels", tables=["public.parcels_parcel"], routes=[("", "/api/parcels.*")]) as side:
             side.fence()
             side.hand_over()
-            assert client.post("/api/orders", …).status_code == 307
+            assert client.post("/api/parcels", …).status_code == 307
 
 Tests that use it commit, as views do. There may be several sides at a time, each of another capability.
 """
