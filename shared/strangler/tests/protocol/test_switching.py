@@ -268,7 +268,7 @@ def test_a_transaction_that_has_been_open_for_long_shuts_a_gate(moving: Yard) ->
 
 def _age(made: Yard) -> float:
     with made.working() as parts:
-        return max(getattr(holder, "seconds", 0.0) for holder in parts.monolith.holders())
+        return max(holder.seconds for holder in parts.monolith.holders())
 
 
 @pytest.mark.usefixtures("young")

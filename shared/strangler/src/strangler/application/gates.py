@@ -189,7 +189,7 @@ def _tables(parts: Parts) -> Sequence[Gate]:
         vacuums = side.vacuums()
         found = f"vacuum of {', '.join(vacuums)}" if vacuums else "none"
         gates.append(Gate(f"vacuum ({name})", not vacuums, found, "wait for the vacuum to end", opens_by_itself=True))
-        old = [holder for holder in side.holders() if getattr(holder, "seconds", 0.0) > TRANSACTION_SECONDS]
+        old = [holder for holder in side.holders() if holder.seconds > TRANSACTION_SECONDS]
         gates.append(
             Gate(
                 f"transactions ({name})",

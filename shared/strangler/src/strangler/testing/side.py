@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from strangler.domain.move import SideRow, other
-from strangler.ports.side import LostError, StaleError
+from strangler.ports.side import Holder, LostError, StaleError
 from strangler.testing.world import Client, Database, Held, World
 
 
@@ -17,7 +17,7 @@ class MemorySide:
         self.side = side
         self._world = world
         self._client = client or Client()
-        self.busy: list[object] = []
+        self.busy: list[Holder] = []
         self.vacuumed: list[str] = []
 
     @property
@@ -157,7 +157,7 @@ class MemorySide:
         self._call("unused")
         return self._database.unused
 
-    def holders(self) -> Sequence[object]:
+    def holders(self) -> Sequence[Holder]:
         return self.busy
 
     def vacuums(self) -> Sequence[str]:

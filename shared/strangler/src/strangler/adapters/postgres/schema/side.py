@@ -14,10 +14,9 @@ from strangler.adapters.postgres.schema import owners
 from strangler.adapters.postgres.schema.outbox import Outbox
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar, wait_until
 from strangler.adapters.postgres.tables import locks
-from strangler.adapters.postgres.tables.locks import Holder, Prepared
 from strangler.domain.errors import MoveError, StackError
 from strangler.domain.move import SideRow
-from strangler.ports.side import BlockedError, LostError, StaleError
+from strangler.ports.side import BlockedError, Holder, LostError, StaleError
 
 # A column that an older version of the tool has not made is looked for without naming it.
 ROW = """
@@ -219,7 +218,7 @@ class PostgresSide:
         found: float | None = scalar(self.connection, UNUSED, self.capability, self.capability)
         return found
 
-    def holders(self) -> list[Holder | Prepared]:
+    def holders(self) -> list[Holder]:
         """Transactions of others that hold a moved table in a mode the fence waits for."""
         tables = scalar(self.connection, "SELECT tables FROM strangler.side WHERE capability = %s", self.capability)
         return locks.holders(self.connection, tables or [])
