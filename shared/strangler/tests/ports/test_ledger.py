@@ -100,11 +100,11 @@ def test_there_is_nothing_to_swap_without_a_move(ledger: Ledger) -> None:
 
 
 def test_a_swap_with_a_side_is_seen_when_the_side_is_opened(bench: Bench, moving: Ledger) -> None:
-    ledger, side = bench.ledger_and_side()
+    side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     side.hold(target=3, statement_ms=500)
 
-    assert ledger.swap_with(side, NAME, frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
+    assert side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
     before = moving.move(NAME)
     side.open()
@@ -117,10 +117,10 @@ def test_a_swap_with_a_side_is_seen_when_the_side_is_opened(bench: Bench, moving
 
 def test_a_swap_with_a_side_goes_with_it(bench: Bench, moving: Ledger) -> None:
     before = moving.move(NAME)
-    ledger, side = bench.ledger_and_side()
+    side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     side.hold(target=3, statement_ms=500)
-    ledger.swap_with(side, NAME, frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
+    side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
     side.let_go()
 
@@ -128,19 +128,32 @@ def test_a_swap_with_a_side_goes_with_it(bench: Bench, moving: Ledger) -> None:
 
 
 def test_a_swap_with_a_side_is_refused_at_another_epoch(bench: Bench, moving: Ledger) -> None:
-    ledger, side = bench.ledger_and_side()
+    side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     side.hold(target=3, statement_ms=500)
 
-    assert not ledger.swap_with(side, NAME, frm=State.MOVING, to=State.SETTLING, epoch=2, new_epoch=3, owner=SERVICE)
+    assert not side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=2, new_epoch=3, owner=SERVICE)
     side.let_go()
 
 
-def test_who_stands_still_in_a_swap_with_a_side_loses_it(bench: Bench, moving: Ledger) -> None:
-    ledger, side = bench.ledger_and_side()
+def test_a_swap_with_a_side_is_never_made_outside_what_it_holds(bench: Bench, moving: Ledger) -> None:
+    before = moving.move(NAME)
+    side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     side.hold(target=3, statement_ms=500)
-    ledger.swap_with(side, NAME, frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
+    side.close()
+
+    with pytest.raises(LostError):
+        side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
+
+    assert moving.move(NAME) == before
+
+
+def test_who_stands_still_in_a_swap_with_a_side_loses_it(bench: Bench, moving: Ledger) -> None:
+    side = bench.side(MONOLITH)
+    side.fence(expected=1, target=2, statement_ms=500)
+    side.hold(target=3, statement_ms=500)
+    side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
     assert moving.swap(NAME, frm=State.MOVING, to=State.SWITCHING, epoch=1)
 

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
-from strangler.ports.side import Side
 
 
 class Ledger(Protocol):
@@ -34,9 +33,6 @@ class Ledger(Protocol):
         new_epoch: int | None = None,
         owner: str | None = None,
         intent: str | None = None,
-    ) -> bool: ...
-    def swap_with(
-        self, side: Side, capability: str, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str
     ) -> bool: ...
     def note_step(self, capability: str, step: str, *, epoch: int) -> None: ...
     def learn(self, capability: str, **facts: object) -> None: ...

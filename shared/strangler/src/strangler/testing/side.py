@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from strangler.domain.move import SideRow, other
+from strangler.domain.phase import State
 from strangler.ports.side import Holder, LostError, StaleError
 from strangler.testing.world import Client, Database, Held, World
 
@@ -98,15 +99,23 @@ class MemorySide:
 
     def still_holds(self) -> None:
         self._call("still holds")
-        if self._mine() is None:
-            raise LostError("the session that held the tables is gone", place=self.side)
+        self._holding()
+
+    def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
+        self._call(f"swap to {to}")
+        self._world.lock_ledger(self._client)
+        held, capability = self._holding(), self._row.capability
+        if not self._world.is_at(capability, frm, epoch):
+            return False
+        held.change = lambda: self._world.become(capability, to, new_epoch, owner, None)
+        return True
 
     def open(self) -> None:
         self._call("open")
-        held = self._mine()
+        held = self._holding()
         self._database.held = None
-        if held is None or held.failed:
-            raise LostError("the session that held the tables is gone", place=self.side)
+        if held.failed:
+            raise self._gone()
         if held.change is not None:
             held.change()
         self._open(held.target, hold_events=held.hold_events)
@@ -169,6 +178,15 @@ class MemorySide:
     def _mine(self) -> Held | None:
         held = self._database.held
         return held if held is not None and held.client is self._client else None
+
+    def _holding(self) -> Held:
+        held = self._mine()
+        if held is None:
+            raise self._gone()
+        return held
+
+    def _gone(self) -> LostError:
+        return LostError("the session that held the tables is gone", place=self.side)
 
     def _check_open(self, target: int) -> None:
         if self._row.open or self._row.epoch > target:

@@ -15,25 +15,19 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from strangler.adapters.postgres.schema import installing, owners
+from strangler.adapters.postgres.schema import installing, owners, swapping
 from strangler.adapters.postgres.schema.leases import Leases
-from strangler.adapters.postgres.schema.side import PostgresSide
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar
 from strangler.domain import names
 from strangler.domain.errors import RefusedError, StackError
 from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
-from strangler.ports.side import LostError, Side, StaleError
+from strangler.ports.side import LostError, StaleError
 
 LOCK_SECONDS = 3.0
 STILL_MS = 3000
 BEAT_SECONDS = 0.5
 
-SWAP = """
-UPDATE strangler.move SET state = %s, epoch = %s, owner = coalesce(%s, owner), intent = %s, step = NULL,
-       changed_at = clock_timestamp()
-WHERE capability = %s AND state = %s AND epoch = %s
-"""
 BEGIN = """
 INSERT INTO strangler.move (capability, state, epoch, owner, intent, facts)
 VALUES (%(capability)s, 'starting',
@@ -200,22 +194,16 @@ class PostgresLedger:
         Raises:
             LostError: when it is not known whether it happened.
         """
-        values = (to, epoch if new_epoch is None else new_epoch, owner, intent, capability, frm, epoch)
-        try:
-            return self.connection.execute(SWAP, values).rowcount == 1
-        except psycopg.OperationalError as error:
-            raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
-
-    def swap_with(
-        self, side: Side, capability: str, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str
-    ) -> bool:
-        """The same inside the transaction that ``side``, of the ledger's own database, holds open."""
-        assert isinstance(side, PostgresSide)
-        try:
-            cursor = side.connection.execute(SWAP, (to, new_epoch, owner, None, capability, frm, epoch))
-        except psycopg.OperationalError as error:
-            raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
-        return cursor.rowcount == 1
+        return swapping.swap(
+            self.connection,
+            capability,
+            frm=frm,
+            to=to,
+            epoch=epoch,
+            new_epoch=epoch if new_epoch is None else new_epoch,
+            owner=owner,
+            intent=intent,
+        )
 
     def note_step(self, capability: str, step: str, *, epoch: int) -> None:
         """What is about to be done, before it is.

@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from strangler.adapters.postgres.schema import owners
+from strangler.adapters.postgres.schema import owners, swapping
 from strangler.adapters.postgres.schema.outbox import Outbox
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar, wait_until
 from strangler.adapters.postgres.tables import locks
 from strangler.domain.errors import MoveError, StackError
 from strangler.domain.move import SideRow
+from strangler.domain.phase import State
 from strangler.ports.side import BlockedError, Holder, LostError, StaleError
 
 # A column that an older version of the tool has not made is looked for without naming it.
@@ -132,9 +133,14 @@ class PostgresSide:
         Raises:
             LostError: when it does not.
         """
-        if self._connection is None or self._connection.closed:
-            raise LostError("the session that held the tables is gone", place=self.capability)
-        self._connection.execute("SELECT 1")
+        self._holding().execute("SELECT 1")
+
+    def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
+        """Compare-and-set of the ledger inside the transaction of `hold`."""
+        held = self._holding()
+        return swapping.swap(
+            held, self.capability, frm=frm, to=to, epoch=epoch, new_epoch=new_epoch, owner=owner, intent=None
+        )
 
     def open(self) -> None:
         """Commits what `hold` began.
@@ -142,11 +148,9 @@ class PostgresSide:
         Raises:
             LostError: when it is not known whether it did; a new session could only commit nothing.
         """
-        lost = LostError("the session that held the tables is gone", place=self.capability)
-        if self._connection is None or self._connection.closed:
-            raise lost
-        if self._connection.execute("COMMIT").statusmessage != "COMMIT":
-            raise lost  # a transaction that had failed is rolled back by its COMMIT, without an error
+        if self._holding().execute("COMMIT").statusmessage != "COMMIT":
+            # A transaction that had failed is rolled back by its COMMIT, without an error.
+            raise self._gone()
 
     def let_go(self) -> None:
         """Rolls back what `hold` began."""
@@ -237,6 +241,15 @@ class PostgresSide:
     def deadlock_ms(self) -> int:
         """The server's deadlock_timeout in milliseconds."""
         return locks.deadlock_ms(self.connection)
+
+    def _holding(self) -> Connection:
+        # Never a new session: what it does would not be in the transaction of `hold`.
+        if self._connection is None or self._connection.closed:
+            raise self._gone()
+        return self._connection
+
+    def _gone(self) -> LostError:
+        return LostError("the session that held the tables is gone", place=self.capability)
 
     def _locked(self, query: str, values: tuple[Any, ...], statement_ms: int, *, begin: bool = False) -> None:
         connection = self.connection
