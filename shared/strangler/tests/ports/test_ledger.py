@@ -24,7 +24,7 @@ def ledger(bench: Bench) -> Ledger:
 @pytest.fixture
 def moving(ledger: Ledger) -> Ledger:
     """With a move that goes on at epoch 1."""
-    ledger.begin(NAME, facts={})
+    ledger.begin(NAME)
     assert ledger.swap(NAME, frm=State.STARTING, to=State.MOVING, epoch=1)
     return ledger
 
@@ -42,19 +42,26 @@ def test_a_ledger_is_there_once_it_is_installed(bench: Bench) -> None:
 
 
 def test_a_move_begins_at_the_monolith(ledger: Ledger) -> None:
-    move = ledger.begin(NAME, facts={"why": "asked"})
+    move = ledger.begin(NAME)
 
     assert (move.state, move.epoch, move.owner, move.intent) == (State.STARTING, 1, MONOLITH, "start")
     assert ledger.moves() == [move]
-    assert move.facts == {"why": "asked"}
+    assert move.facts == {}
 
 
 def test_a_start_that_begins_anew_has_an_epoch_of_its_own(ledger: Ledger) -> None:
-    assert [ledger.begin(NAME, facts={}).epoch for _ in range(3)] == [1, 2, 3]
+    assert [ledger.begin(NAME).epoch for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_start_that_begins_anew_knows_nothing_of_the_one_before(ledger: Ledger) -> None:
+    ledger.begin(NAME)
+    ledger.learn(NAME, rows=1)
+
+    assert ledger.begin(NAME).facts == {}
 
 
 def test_a_move_that_goes_on_is_not_begun_anew(moving: Ledger) -> None:
-    assert (moving.begin(NAME, facts={}).state, moving.begin(NAME, facts={}).epoch) == (State.MOVING, 1)
+    assert (moving.begin(NAME).state, moving.begin(NAME).epoch) == (State.MOVING, 1)
 
 
 def test_epochs_go_on_after_a_move_was_forgotten(moving: Ledger) -> None:
@@ -63,7 +70,7 @@ def test_epochs_go_on_after_a_move_was_forgotten(moving: Ledger) -> None:
     moving.forget(NAME)
 
     assert moving.move(NAME) is None
-    assert moving.begin(NAME, facts={}).epoch == 8
+    assert moving.begin(NAME).epoch == 8
 
 
 def test_a_swap_sets_what_it_is_given(moving: Ledger) -> None:
@@ -190,9 +197,9 @@ def test_a_lock_is_given_back_with_its_session_or_by_hand(bench: Bench, ledger: 
 
 
 def test_a_step_is_noted_by_the_one_who_has_the_move(ledger: Ledger) -> None:
-    ledger.begin(NAME, facts={})
+    ledger.begin(NAME)
     ledger.note_step(NAME, "first", epoch=1)
-    ledger.begin(NAME, facts={})
+    ledger.begin(NAME)
 
     with pytest.raises(StaleError):
         ledger.note_step(NAME, "second", epoch=1)
@@ -238,7 +245,7 @@ def test_a_listener_hears_of_changes(bench: Bench, ledger: Ledger) -> None:
     listener.listen()
     assert not listener.await_change(within=0.01)
 
-    ledger.begin(NAME, facts={})
+    ledger.begin(NAME)
 
     assert listener.await_change(within=60)
     assert not listener.await_change(within=0.01)

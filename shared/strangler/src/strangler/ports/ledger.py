@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
@@ -22,7 +22,7 @@ class Ledger(Protocol):
     def coordinating(self, capability: str) -> AbstractContextManager[None]: ...
     def try_lock(self, capability: str) -> bool: ...
     def unlock(self, capability: str) -> None: ...
-    def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move: ...
+    def begin(self, capability: str) -> Move: ...
     def swap(
         self,
         capability: str,

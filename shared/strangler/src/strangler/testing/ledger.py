@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
@@ -65,16 +64,14 @@ class MemoryLedger:
         if not self._client.gone and self._world.locks.get(capability) is self._client:
             del self._world.locks[capability]
 
-    def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
+    def begin(self, capability: str) -> Move:
         self._call("begin")
         present = self._world.moves.get(capability)
         if present is None:
             used = [epoch or 0 for name, _, epoch in self._world.history if name == capability]
-            self._world.write_move(
-                Move(capability, State.STARTING, 1 + max(used, default=0), MONOLITH, "start", None, dict(facts))
-            )
+            self._world.write_move(Move(capability, State.STARTING, 1 + max(used, default=0), MONOLITH, "start", None))
         elif present.state is State.STARTING:
-            self._world.write_move(replace(present, epoch=present.epoch + 1, facts=dict(facts)))
+            self._world.write_move(replace(present, epoch=present.epoch + 1, facts={}))
         return self._world.moves[capability]
 
     def swap(

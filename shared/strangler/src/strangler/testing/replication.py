@@ -173,7 +173,7 @@ class MemoryReplication:
     def seams(self) -> list[str]:
         return self.referring
 
-    def remove(self, *, empty_copy: bool) -> None:
+    def remove(self) -> None:
         self._call("remove")
         for database in self._world.databases.values():
             database.row = None

@@ -76,14 +76,14 @@ class MemorySide:
         self._database.pausing = False
         self._world.put(self.side, open=False, epoch=target, bounce_to=None, events_held=False)
 
-    def lift(self, *, target: int, statement_ms: int) -> None:
+    def lift(self, *, target: int) -> None:
         self._call("lift")
         row = self._row
         if row.open and row.epoch < target:
             self._database.pausing = False
             self._world.put(self.side, epoch=target)
         elif not (row.open and row.epoch == target):
-            self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
+            self._world.lock_tables(self._database, self._client, statement_ms=0)
             self._check_open(target)
             self._open(target)
 

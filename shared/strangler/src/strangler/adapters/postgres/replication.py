@@ -207,7 +207,7 @@ class PostgresReplication(Inspection):
             removing.drop_tables(self.session(MONOLITH), self.reverse, self.tables(MONOLITH))
         self._end_streams_of_service()
 
-    def remove(self, *, empty_copy: bool) -> None:
+    def remove(self) -> None:
         """Takes away all that a move has made in both databases; can be run again."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         self.forward.unsubscribe(service)
@@ -216,8 +216,7 @@ class PostgresReplication(Inspection):
         self.reverse.withdraw(service)
         copying.end_others(service, self.capability.name)
         if scalar(service, "SELECT to_regclass('strangler.side')") is not None:
-            if empty_copy:
-                copying.empty_closed(service, self.capability.name, self.tables(SERVICE))
+            copying.empty_closed(service, self.capability.name, self.tables(SERVICE))
             copying.put_back_indexes(service, capability=self.capability.name)
             fences.remove(service, capability=self.capability.name, tables=self.tables(SERVICE))
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))

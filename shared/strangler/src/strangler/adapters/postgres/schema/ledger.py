@@ -29,10 +29,10 @@ STILL_MS = 3000
 BEAT_SECONDS = 0.5
 
 BEGIN = """
-INSERT INTO strangler.move (capability, state, epoch, owner, intent, facts)
+INSERT INTO strangler.move (capability, state, epoch, owner, intent)
 VALUES (%(capability)s, 'starting',
         1 + coalesce((SELECT max(epoch) FROM strangler.history WHERE capability = %(capability)s), 0),
-        'monolith', 'start', %(facts)s)
+        'monolith', 'start')
 ON CONFLICT (capability) DO UPDATE SET epoch = move.epoch + 1, facts = excluded.facts, changed_at = clock_timestamp()
 WHERE move.state = 'starting'
 """
@@ -167,13 +167,13 @@ class PostgresLedger:
             with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable, LostError):
                 self._leases.give(_lease(capability))
 
-    def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
+    def begin(self, capability: str) -> Move:
         """Records the intent to start; a move that has been left in `starting` begins anew.
 
         Its epoch has never been used, not by an attempt before and not by a move that was cancelled: whoever still
         acts for one of those is behind.
         """
-        self.connection.execute(BEGIN, {"capability": capability, "facts": Jsonb(dict(facts))})
+        self.connection.execute(BEGIN, {"capability": capability})
         move = self.move(capability)
         assert move is not None
         return move

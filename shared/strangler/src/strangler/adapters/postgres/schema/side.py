@@ -115,9 +115,9 @@ class PostgresSide:
         """
         self._locked("SELECT strangler.close_side(%s, %s, %s)", (self.capability, expected, target), statement_ms)
 
-    def lift(self, *, target: int, statement_ms: int = 0) -> None:
+    def lift(self, *, target: int) -> None:
         """Opens the side again after a fence that led nowhere."""
-        self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), statement_ms)
+        self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), 0)
 
     def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
         """Begins the transaction that opens this side, and leaves it open for `open` or `let_go`.
