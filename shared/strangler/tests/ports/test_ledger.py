@@ -218,6 +218,22 @@ def test_facts_are_added_to_those_there_are(moving: Ledger) -> None:
     assert move.facts == {"rows": 2, "errors": {"forward": 0}}
 
 
+def test_of_a_move_that_is_not_there_nothing_is_learnt_and_nothing_is_forgotten(ledger: Ledger) -> None:
+    ledger.learn(NAME, rows=1)
+    for _ in range(2):
+        ledger.forget(NAME)
+
+    assert ledger.moves() == []
+
+
+def test_a_ledger_that_was_closed_can_be_used_again(moving: Ledger) -> None:
+    for _ in range(2):
+        moving.close()
+        moving.unlock(NAME)
+
+    assert moving.move(NAME) is not None
+
+
 def test_agents_say_what_they_have_live(ledger: Ledger) -> None:
     ledger.agent_seen("here", {NAME: 1})
     ledger.agent_seen("here", {NAME: 2})
@@ -233,7 +249,8 @@ def test_an_agent_that_has_left_is_not_waited_for(ledger: Ledger) -> None:
     ledger.agent_seen("leaving", {NAME: 1})
     ledger.agent_seen("staying", {NAME: 1})
 
-    ledger.agent_gone("leaving")
+    for _ in range(2):
+        ledger.agent_gone("leaving")
 
     agents = ledger.agents(within=60)
     assert "leaving" not in agents

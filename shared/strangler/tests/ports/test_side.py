@@ -197,7 +197,8 @@ def test_events_are_released_by_who_knows_the_epoch(bench: Bench, epoch: int, re
     side.hold(target=2, statement_ms=500, hold_events=True)
     side.open()
 
-    assert bench.side(SERVICE).release_events(epoch=epoch) is released
+    for _ in range(2):
+        assert bench.side(SERVICE).release_events(epoch=epoch) is released
 
     assert held(bench, SERVICE) is not released
 
@@ -252,6 +253,20 @@ def test_a_marker_arrives_with_the_stream(bench: Bench) -> None:
     assert bench.side(SERVICE).await_marker(marker, within=1.0)
 
 
+def test_each_marker_is_another(bench: Bench) -> None:
+    side = bench.side(MONOLITH)
+
+    assert side.mark()[0] != side.mark()[0]
+
+
+def test_a_side_that_was_closed_can_be_used_again(bench: Bench) -> None:
+    side = bench.side(MONOLITH)
+    for _ in range(2):
+        side.close()
+
+    assert side.row() is not None
+
+
 def test_a_prepared_side_goes_on_behind_the_other_s_numbers(bench: Bench) -> None:
     for _ in range(3):
         last = bench.write(MONOLITH)
@@ -259,7 +274,8 @@ def test_a_prepared_side_goes_on_behind_the_other_s_numbers(bench: Bench) -> Non
     _, positions = side.mark()
 
     service = bench.side(SERVICE)
-    service.prepare(target=2, positions=positions)
+    for _ in range(2):
+        service.prepare(target=2, positions=positions)
     prepared = service.row()
     service.hold(target=2, statement_ms=500)
     service.open()

@@ -9,11 +9,12 @@ from dataclasses import replace
 from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH
+from strangler.ports.ledger import Ledger
 from strangler.ports.side import StaleError
 from strangler.testing.world import Client, World, lost
 
 
-class MemoryLedger:
+class MemoryLedger(Ledger):
     """A client's session with the ledger of a world; a client that slept has lost it, and its lock."""
 
     def __init__(self, world: World, client: Client | None = None) -> None:
@@ -101,8 +102,9 @@ class MemoryLedger:
 
     def learn(self, capability: str, **facts: object) -> None:
         self._call("learn")
-        present = self._world.moves[capability]
-        self._world.write_move(replace(present, facts={**present.facts, **facts}))
+        present = self._world.moves.get(capability)
+        if present is not None:
+            self._world.write_move(replace(present, facts={**present.facts, **facts}))
 
     def forget(self, capability: str) -> None:
         self._call("forget")

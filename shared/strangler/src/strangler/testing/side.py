@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 from strangler.domain.move import SideRow, other
 from strangler.domain.phase import State
-from strangler.ports.side import Holder, LostError, StaleError
+from strangler.ports.side import Holder, LostError, Side, StaleError
 from strangler.testing.world import Client, Database, Held, World
 
 
-class MemorySide:
+class MemorySide(Side):
     """A client's sessions with one side of a world."""
 
     def __init__(self, world: World, side: str, client: Client | None = None) -> None:

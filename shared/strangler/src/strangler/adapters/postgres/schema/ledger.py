@@ -22,6 +22,7 @@ from strangler.domain import names
 from strangler.domain.errors import RefusedError, StackError
 from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
+from strangler.ports.ledger import Ledger
 from strangler.ports.side import LostError, StaleError
 
 LOCK_SECONDS = 3.0
@@ -41,7 +42,7 @@ IDENTITY = "SELECT id::text, place = strangler.place() FROM strangler.ledger"
 MAY_INSTALL = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
 
 
-class PostgresLedger:
+class PostgresLedger(Ledger):
     """The schema ``strangler`` in the monolith's database, spoken to in one session.
 
     The lease of a coordinator is this session's too: one that has lost its lease can no longer write here.
@@ -61,11 +62,7 @@ class PostgresLedger:
         return self._connection
 
     def install(self) -> None:
-        """Creates the ledger's tables, or brings them up to date. Who may not, as a gateway's agent, finds them there.
-
-        Raises:
-            StackError: they are not there yet, and this role may not make them.
-        """
+        """The schema's tables and functions; made by a role that may CREATE in the database."""
         if scalar(self.connection, MAY_INSTALL):
             installing.install_ledger(self.connection)
         elif not self.exists():
@@ -76,31 +73,31 @@ class PostgresLedger:
             )
 
     def close(self) -> None:
-        """Ends the session, and with it any lease."""
+        """A lease ends with its session."""
         self._leases = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def exists(self) -> bool:
-        """Whether any move has ever been started here."""
+        """Looks for the table of moves."""
         return scalar(self.connection, "SELECT to_regclass('strangler.move')") is not None
 
     def identity(self) -> Identity | None:
-        """Which ledger this is; None where none, or an older version of the tool, has been installed."""
+        """At home where the server and the database are those that it was made in."""
         if scalar(self.connection, "SELECT to_regclass('strangler.ledger')") is None:
             return None
         row = self.connection.execute(IDENTITY).fetchone()
         return Identity(row[0], row[1], describe(self.dsn)) if row else None
 
     def moves(self) -> list[Move]:
-        """All moves, by name."""
+        """The rows of ``strangler.move``."""
         if not self.exists():
             return []
         return [_move(row) for row in self.connection.execute(SELECT + " ORDER BY capability").fetchall()]
 
     def move(self, capability: str) -> Move | None:
-        """One move, or None where it has not been started."""
+        """One of them."""
         if not self.exists():
             return None
         row = self.connection.execute(SELECT + " WHERE capability = %s", (capability,)).fetchone()
@@ -108,14 +105,8 @@ class PostgresLedger:
 
     @contextmanager
     def coordinating(self, capability: str) -> Iterator[None]:
-        """Holds the right to act on a move; there is one holder at a time.
-
-        A coordinator that stands still (stopped, swapped out, its machine frozen) loses the right after
-        ``STILL_MS``: the server then ends the session, and recovery need not wait for it to wake.
-
-        Raises:
-            RefusedError: when another has it.
-        """
+        """A lease of this session. The server ends a session that is silent for ``STILL_MS``, be its process stopped,
+        swapped out or on a machine that is frozen; so recovery need not wait for it to wake."""
         # `strangler serve` takes it for a moment, every second, to see whether there is anything to recover.
         deadline = time.monotonic() + LOCK_SECONDS
         while not self.try_lock(capability):
@@ -144,11 +135,7 @@ class PostgresLedger:
                 connection.execute("SELECT 1")
 
     def try_lock(self, capability: str) -> bool:
-        """Takes the right to act on a move if nobody has it; where there is no ledger there is nothing to act on.
-
-        Raises:
-            PreflightError: the schema, or something in it, is another's.
-        """
+        """A lease; a schema that an older version has made without any is brought up to date first."""
         connection = self.connection
         if self._leases is None:
             owners.require_own(connection)
@@ -162,17 +149,13 @@ class PostgresLedger:
             return self._leases.take(_lease(capability))
 
     def unlock(self, capability: str) -> None:
-        """Gives it back; a lost session has done so already."""
+        """A session that was lost has given its lease back already."""
         if self._connection is not None and not self._connection.closed and self._leases is not None:
             with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable, LostError):
                 self._leases.give(_lease(capability))
 
     def begin(self, capability: str) -> Move:
-        """Records the intent to start; a move that has been left in `starting` begins anew.
-
-        Its epoch has never been used, not by an attempt before and not by a move that was cancelled: whoever still
-        acts for one of those is behind.
-        """
+        """The epoch follows the highest of the capability's history, or the one of an earlier try."""
         self.connection.execute(BEGIN, {"capability": capability})
         move = self.move(capability)
         assert move is not None
@@ -189,11 +172,7 @@ class PostgresLedger:
         owner: str | None = None,
         intent: str | None = None,
     ) -> bool:
-        """Compare-and-set of state and epoch; False when the move is no longer at ``frm`` and ``epoch``.
-
-        Raises:
-            LostError: when it is not known whether it happened.
-        """
+        """One statement."""
         return swapping.swap(
             self.connection,
             capability,
@@ -206,11 +185,7 @@ class PostgresLedger:
         )
 
     def note_step(self, capability: str, step: str, *, epoch: int) -> None:
-        """What is about to be done, before it is.
-
-        Raises:
-            StaleError: the move is no longer at ``epoch``.
-        """
+        """One statement, which compares the epoch."""
         noted = self.connection.execute(
             "UPDATE strangler.move SET step = %s WHERE capability = %s AND epoch = %s", (step, capability, epoch)
         )
@@ -218,27 +193,27 @@ class PostgresLedger:
             raise StaleError("another command has taken this move over", place=capability)
 
     def learn(self, capability: str, **facts: object) -> None:
-        """Adds measured facts, such as the last verify."""
+        """As JSON; times in ISO 8601."""
         self.connection.execute(
             "UPDATE strangler.move SET facts = facts || %s::jsonb WHERE capability = %s",
             (json.dumps(facts, default=_plain), capability),
         )
 
     def forget(self, capability: str) -> None:
-        """Removes the move; its history stays."""
+        """The row alone."""
         self.connection.execute("DELETE FROM strangler.move WHERE capability = %s", (capability,))
 
     def record(
         self, capability: str, what: str, *, epoch: int | None = None, took_ms: float | None = None, **details: object
     ) -> None:
-        """Appends to the history."""
+        """A row, with the role's name and the server's time."""
         self.connection.execute(
             "INSERT INTO strangler.history (capability, what, epoch, took_ms, details) VALUES (%s, %s, %s, %s, %s)",
             (capability, what, epoch, took_ms, json.dumps(details, default=_plain)),
         )
 
     def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:
-        """A gateway agent says which epochs its gateway routes by."""
+        """One row per agent, with the server's time."""
         self.connection.execute(
             """INSERT INTO strangler.gateway (agent, epochs) VALUES (%s, %s)
                ON CONFLICT (agent) DO UPDATE SET epochs = excluded.epochs, seen_at = clock_timestamp()""",
@@ -246,13 +221,13 @@ class PostgresLedger:
         )
 
     def agent_gone(self, agent: str) -> None:
-        """An agent leaves in order, so that nobody waits for it; with it go those that have left without a word."""
+        """With its row go those of agents that have left without a word."""
         self.connection.execute(
             "DELETE FROM strangler.gateway WHERE agent = %s OR seen_at < clock_timestamp() - interval '1 day'", (agent,)
         )
 
     def agents(self, *, within: float) -> dict[str, dict[str, int]]:
-        """The agents seen in the last ``within`` seconds, and what they have live."""
+        """By the server's clock."""
         rows = self.connection.execute(
             "SELECT agent, epochs FROM strangler.gateway WHERE seen_at > clock_timestamp() - make_interval(secs => %s)",
             (within,),
@@ -260,11 +235,11 @@ class PostgresLedger:
         return dict(rows)
 
     def listen(self) -> None:
-        """Makes this session hear of every change of a move."""
+        """LISTEN, which a new session has to say anew."""
         self.connection.execute(f"LISTEN {names.LEDGER_CHANNEL}")
 
     def await_change(self, *, within: float) -> bool:
-        """Waits for a change; False when none came in time."""
+        """What came while nobody waited is kept by the session."""
         heard = False
         for _ in self.connection.notifies(timeout=within, stop_after=1):
             heard = True
