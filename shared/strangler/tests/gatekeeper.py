@@ -144,7 +144,7 @@ class Gatehouse:
         ledger = self.ledger()
         try:
             ledger.install()
-            move = ledger.move("things") or ledger.begin("things", facts={})
+            move = ledger.move("things") or ledger.begin("things")
             swapped = ledger.swap(
                 "things", frm=move.state, to=State.MOVING, epoch=move.epoch, new_epoch=move.epoch + 1, owner=owner
             )

@@ -157,6 +157,16 @@ def test_what_does_not_pass_by_itself_is_not_waited_for() -> None:
     assert time.monotonic() - began < 5
 
 
+def test_what_somebody_has_to_do_something_about_is_not_waited_for() -> None:
+    world = moving()
+
+    measured = gates.measure(parts_of(world), world.moves[NAME], READY)
+
+    assert [gate.name for gate in measured if not gate.opens_by_itself] == [
+        "verify", "columns", "rows", "fences", "surroundings", "sequences", "deletions", "gateway",
+    ]  # fmt: skip
+
+
 def test_a_short_transaction_is_left_to_the_fence() -> None:
     world = moving()
     parts = parts_of(world)

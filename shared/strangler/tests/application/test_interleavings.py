@@ -248,7 +248,6 @@ class Losing:
             return found
 
         def call(*values: Any, **named: Any) -> Any:
-            values = tuple(value._port if isinstance(value, Losing) else value for value in values)
             struck = not self._losses.happened and self._losses.strikes(name, named)
             if struck and not self._losses.after:
                 self._lose()

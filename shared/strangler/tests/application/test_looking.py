@@ -204,7 +204,7 @@ def test_doctor_knows_the_moves_that_there_are() -> None:
 def test_a_start_without_fences_has_no_owner_to_look_for() -> None:
     world = World()
     parts = parts_of(world)
-    parts.ledger.begin(NAME, facts={})
+    parts.ledger.begin(NAME)
 
     assert findings(parts) == []
 

@@ -32,11 +32,6 @@ class MemoryBench:
     def side(self, name: str) -> MemorySide:
         return MemorySide(self.world, name, Client())
 
-    def ledger_and_side(self) -> tuple[MemoryLedger, MemorySide]:
-        """Both of one process, and the side that has the ledger."""
-        client = Client()
-        return MemoryLedger(self.world, client), MemorySide(self.world, MONOLITH, client)
-
     def write(self, side: str) -> int:
         """A row with the next number of the side's sequence."""
         assert self.world.write(side)
@@ -91,9 +86,6 @@ class PostgresBench:
     def side(self, name: str) -> PostgresSide:
         self._opened.append(made := PostgresSide(NAME, name, self.dsns[name], outbox=Outbox(name, "outgoing")))
         return made
-
-    def ledger_and_side(self) -> tuple[PostgresLedger, PostgresSide]:
-        return self.ledger(), self.side(MONOLITH)
 
     def write(self, side: str) -> int:
         with connect(self.dsns[side], purpose="test") as connection:

@@ -24,7 +24,7 @@ def ledger(bench: Bench) -> Ledger:
 @pytest.fixture
 def moving(ledger: Ledger) -> Ledger:
     """With a move that goes on at epoch 1."""
-    ledger.begin(NAME, facts={})
+    ledger.begin(NAME)
     assert ledger.swap(NAME, frm=State.STARTING, to=State.MOVING, epoch=1)
     return ledger
 
@@ -42,19 +42,26 @@ def test_a_ledger_is_there_once_it_is_installed(bench: Bench) -> None:
 
 
 def test_a_move_begins_at_the_monolith(ledger: Ledger) -> None:
-    move = ledger.begin(NAME, facts={"why": "asked"})
+    move = ledger.begin(NAME)
 
     assert (move.state, move.epoch, move.owner, move.intent) == (State.STARTING, 1, MONOLITH, "start")
     assert ledger.moves() == [move]
-    assert move.facts == {"why": "asked"}
+    assert move.facts == {}
 
 
 def test_a_start_that_begins_anew_has_an_epoch_of_its_own(ledger: Ledger) -> None:
-    assert [ledger.begin(NAME, facts={}).epoch for _ in range(3)] == [1, 2, 3]
+    assert [ledger.begin(NAME).epoch for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_start_that_begins_anew_knows_nothing_of_the_one_before(ledger: Ledger) -> None:
+    ledger.begin(NAME)
+    ledger.learn(NAME, rows=1)
+
+    assert ledger.begin(NAME).facts == {}
 
 
 def test_a_move_that_goes_on_is_not_begun_anew(moving: Ledger) -> None:
-    assert (moving.begin(NAME, facts={}).state, moving.begin(NAME, facts={}).epoch) == (State.MOVING, 1)
+    assert (moving.begin(NAME).state, moving.begin(NAME).epoch) == (State.MOVING, 1)
 
 
 def test_epochs_go_on_after_a_move_was_forgotten(moving: Ledger) -> None:
@@ -63,7 +70,7 @@ def test_epochs_go_on_after_a_move_was_forgotten(moving: Ledger) -> None:
     moving.forget(NAME)
 
     assert moving.move(NAME) is None
-    assert moving.begin(NAME, facts={}).epoch == 8
+    assert moving.begin(NAME).epoch == 8
 
 
 def test_a_swap_sets_what_it_is_given(moving: Ledger) -> None:
@@ -100,11 +107,11 @@ def test_there_is_nothing_to_swap_without_a_move(ledger: Ledger) -> None:
 
 
 def test_a_swap_with_a_side_is_seen_when_the_side_is_opened(bench: Bench, moving: Ledger) -> None:
-    ledger, side = bench.ledger_and_side()
+    side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     side.hold(target=3, statement_ms=500)
 
-    assert ledger.swap_with(side, NAME, frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
+    assert side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
     before = moving.move(NAME)
     side.open()
@@ -117,10 +124,10 @@ def test_a_swap_with_a_side_is_seen_when_the_side_is_opened(bench: Bench, moving
 
 def test_a_swap_with_a_side_goes_with_it(bench: Bench, moving: Ledger) -> None:
     before = moving.move(NAME)
-    ledger, side = bench.ledger_and_side()
+    side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     side.hold(target=3, statement_ms=500)
-    ledger.swap_with(side, NAME, frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
+    side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
     side.let_go()
 
@@ -128,19 +135,32 @@ def test_a_swap_with_a_side_goes_with_it(bench: Bench, moving: Ledger) -> None:
 
 
 def test_a_swap_with_a_side_is_refused_at_another_epoch(bench: Bench, moving: Ledger) -> None:
-    ledger, side = bench.ledger_and_side()
+    side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     side.hold(target=3, statement_ms=500)
 
-    assert not ledger.swap_with(side, NAME, frm=State.MOVING, to=State.SETTLING, epoch=2, new_epoch=3, owner=SERVICE)
+    assert not side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=2, new_epoch=3, owner=SERVICE)
     side.let_go()
 
 
-def test_who_stands_still_in_a_swap_with_a_side_loses_it(bench: Bench, moving: Ledger) -> None:
-    ledger, side = bench.ledger_and_side()
+def test_a_swap_with_a_side_is_never_made_outside_what_it_holds(bench: Bench, moving: Ledger) -> None:
+    before = moving.move(NAME)
+    side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     side.hold(target=3, statement_ms=500)
-    ledger.swap_with(side, NAME, frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
+    side.close()
+
+    with pytest.raises(LostError):
+        side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
+
+    assert moving.move(NAME) == before
+
+
+def test_who_stands_still_in_a_swap_with_a_side_loses_it(bench: Bench, moving: Ledger) -> None:
+    side = bench.side(MONOLITH)
+    side.fence(expected=1, target=2, statement_ms=500)
+    side.hold(target=3, statement_ms=500)
+    side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
     assert moving.swap(NAME, frm=State.MOVING, to=State.SWITCHING, epoch=1)
 
@@ -177,9 +197,9 @@ def test_a_lock_is_given_back_with_its_session_or_by_hand(bench: Bench, ledger: 
 
 
 def test_a_step_is_noted_by_the_one_who_has_the_move(ledger: Ledger) -> None:
-    ledger.begin(NAME, facts={})
+    ledger.begin(NAME)
     ledger.note_step(NAME, "first", epoch=1)
-    ledger.begin(NAME, facts={})
+    ledger.begin(NAME)
 
     with pytest.raises(StaleError):
         ledger.note_step(NAME, "second", epoch=1)
@@ -198,6 +218,22 @@ def test_facts_are_added_to_those_there_are(moving: Ledger) -> None:
     assert move.facts == {"rows": 2, "errors": {"forward": 0}}
 
 
+def test_of_a_move_that_is_not_there_nothing_is_learnt_and_nothing_is_forgotten(ledger: Ledger) -> None:
+    ledger.learn(NAME, rows=1)
+    for _ in range(2):
+        ledger.forget(NAME)
+
+    assert ledger.moves() == []
+
+
+def test_a_ledger_that_was_closed_can_be_used_again(moving: Ledger) -> None:
+    for _ in range(2):
+        moving.close()
+        moving.unlock(NAME)
+
+    assert moving.move(NAME) is not None
+
+
 def test_agents_say_what_they_have_live(ledger: Ledger) -> None:
     ledger.agent_seen("here", {NAME: 1})
     ledger.agent_seen("here", {NAME: 2})
@@ -213,7 +249,8 @@ def test_an_agent_that_has_left_is_not_waited_for(ledger: Ledger) -> None:
     ledger.agent_seen("leaving", {NAME: 1})
     ledger.agent_seen("staying", {NAME: 1})
 
-    ledger.agent_gone("leaving")
+    for _ in range(2):
+        ledger.agent_gone("leaving")
 
     agents = ledger.agents(within=60)
     assert "leaving" not in agents
@@ -225,7 +262,7 @@ def test_a_listener_hears_of_changes(bench: Bench, ledger: Ledger) -> None:
     listener.listen()
     assert not listener.await_change(within=0.01)
 
-    ledger.begin(NAME, facts={})
+    ledger.begin(NAME)
 
     assert listener.await_change(within=60)
     assert not listener.await_change(within=0.01)

@@ -46,7 +46,7 @@ def test_a_closed_side_is_not_fenced_again(bench: Bench) -> None:
 
 
 def test_a_lift_opens_a_fenced_side(bench: Bench) -> None:
-    fenced(bench).lift(target=3, statement_ms=0)
+    fenced(bench).lift(target=3)
 
     assert row(bench, MONOLITH) == (True, 3, None)
 
@@ -54,7 +54,7 @@ def test_a_lift_opens_a_fenced_side(bench: Bench) -> None:
 def test_a_lift_of_an_open_side_raises_its_epoch_and_is_repeated_in_vain(bench: Bench) -> None:
     side = bench.side(MONOLITH)
     for _ in range(2):
-        side.lift(target=3, statement_ms=0)
+        side.lift(target=3)
 
     assert row(bench, MONOLITH) == (True, 3, None)
 
@@ -62,10 +62,10 @@ def test_a_lift_of_an_open_side_raises_its_epoch_and_is_repeated_in_vain(bench: 
 def test_a_lift_that_is_behind_is_refused_open_or_closed(bench: Bench) -> None:
     side = fenced(bench)
     with pytest.raises(StaleError):
-        side.lift(target=1, statement_ms=0)
-    side.lift(target=4, statement_ms=0)
+        side.lift(target=1)
+    side.lift(target=4)
     with pytest.raises(StaleError):
-        side.lift(target=3, statement_ms=0)
+        side.lift(target=3)
 
     assert row(bench, MONOLITH) == (True, 4, None)
 
@@ -144,7 +144,7 @@ def test_who_holds_tables_and_stands_still_is_ended_when_another_waits(bench: Be
     sleeper = bench.side(SERVICE)
     sleeper.hold(target=2, statement_ms=500)
 
-    bench.side(SERVICE).lift(target=3, statement_ms=0)
+    bench.side(SERVICE).lift(target=3)
 
     with pytest.raises(LostError):
         sleeper.open()
@@ -197,7 +197,8 @@ def test_events_are_released_by_who_knows_the_epoch(bench: Bench, epoch: int, re
     side.hold(target=2, statement_ms=500, hold_events=True)
     side.open()
 
-    assert bench.side(SERVICE).release_events(epoch=epoch) is released
+    for _ in range(2):
+        assert bench.side(SERVICE).release_events(epoch=epoch) is released
 
     assert held(bench, SERVICE) is not released
 
@@ -214,7 +215,7 @@ def test_a_closed_side_holds_no_events_and_releases_none(bench: Bench) -> None:
 
 
 def test_a_lift_holds_no_events(bench: Bench) -> None:
-    fenced(bench).lift(target=3, statement_ms=0)
+    fenced(bench).lift(target=3)
 
     assert not held(bench, MONOLITH)
 
@@ -252,6 +253,20 @@ def test_a_marker_arrives_with_the_stream(bench: Bench) -> None:
     assert bench.side(SERVICE).await_marker(marker, within=1.0)
 
 
+def test_each_marker_is_another(bench: Bench) -> None:
+    side = bench.side(MONOLITH)
+
+    assert side.mark()[0] != side.mark()[0]
+
+
+def test_a_side_that_was_closed_can_be_used_again(bench: Bench) -> None:
+    side = bench.side(MONOLITH)
+    for _ in range(2):
+        side.close()
+
+    assert side.row() is not None
+
+
 def test_a_prepared_side_goes_on_behind_the_other_s_numbers(bench: Bench) -> None:
     for _ in range(3):
         last = bench.write(MONOLITH)
@@ -259,7 +274,8 @@ def test_a_prepared_side_goes_on_behind_the_other_s_numbers(bench: Bench) -> Non
     _, positions = side.mark()
 
     service = bench.side(SERVICE)
-    service.prepare(target=2, positions=positions)
+    for _ in range(2):
+        service.prepare(target=2, positions=positions)
     prepared = service.row()
     service.hold(target=2, statement_ms=500)
     service.open()

@@ -247,7 +247,7 @@ def test_an_open_side_is_neither_emptied_nor_dropped(moving: Yard) -> None:
         before = contents(there)
         there.execute("UPDATE strangler.side SET open = true")
         with moving.working() as parts, pytest.raises(StranglerError, match="the side is open"):
-            parts.replication.remove(empty_copy=True)
+            parts.replication.remove()
         assert contents(there) == before
         here.execute('ALTER TABLE audit."Entry" DROP CONSTRAINT "Entry_crate_fkey"')
         with moving.working() as parts, pytest.raises(RefusedError, match="its side is not closed there"):

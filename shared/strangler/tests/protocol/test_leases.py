@@ -129,7 +129,7 @@ def test_a_session_of_another_database_holds_nothing_though_it_has_the_number(ds
 
 def test_a_coordinator_that_has_lost_its_session_writes_nothing_more(dsn: str, cluster: Cluster) -> None:
     ledger, other = PostgresLedger(dsn), PostgresLedger(dsn)
-    ledger.begin("crates", facts={})
+    ledger.begin("crates")
     with ledger.coordinating("crates"):
         with cluster.connect("leases") as connection:
             connection.execute("SELECT pg_terminate_backend(pid) FROM strangler.lease WHERE name = 'move crates'")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from servers import Connection
 from strangler.domain.errors import ConfigurationError, PreflightError, RefusedError, StranglerError
+from strangler.ports.side import StaleError
 from yard import Yard
 
 SIDES = ("monolith", "service")
@@ -281,6 +282,18 @@ def test_a_sequence_that_cycles_goes_on_where_it_stands(ground: Yard) -> None:
 
     with made.service() as connection:
         assert value(connection, "SELECT nextval('visit_codes')") == 4
+
+
+def test_a_coordinator_that_comes_late_sets_no_sequence_of_an_owner_back(ground: Yard) -> None:
+    execute(ground, "ALTER SEQUENCE visit_codes MINVALUE 1 MAXVALUE 1010 CYCLE")
+    made = moved(ground)
+    with made.service() as connection, made.working() as parts:
+        connection.execute("SELECT setval('visit_codes', 500)")
+
+        with pytest.raises(StaleError):
+            parts.service.prepare(target=2, positions={"public.visit.code": 7})
+
+        assert value(connection, "SELECT nextval('visit_codes')") == 501
 
 
 def test_a_sequence_with_a_cache_gives_no_number_twice(ground: Yard) -> None:

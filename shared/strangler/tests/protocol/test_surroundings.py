@@ -229,7 +229,7 @@ def test_a_prepared_transaction_is_named_by_a_gate_and_by_a_lock(moving: Yard, m
     with moving.monolith() as connection, prepared(connection, "UPDATE visit SET code = 'x' WHERE id = 1"):
         with moving.working() as parts:
             side = parts.sides["monolith"]
-            eventually(lambda: all(getattr(holder, "seconds", 0.0) > TRANSACTION_SECONDS for holder in side.holders()))
+            eventually(lambda: all(holder.seconds > TRANSACTION_SECONDS for holder in side.holders()))
             held = [str(holder) for holder in side.holders()]
             tables = parts.replication.tables("monolith")
             with (

@@ -145,7 +145,7 @@ def test_compare_and_set_refuses_another_epoch(moving: Yard) -> None:
         refusals: list[Callable[[], None]] = [
             lambda: monolith.fence(expected=2, target=3, statement_ms=500),
             lambda: service.fence(expected=1, target=2, statement_ms=500),
-            lambda: service.lift(target=0, statement_ms=500),
+            lambda: service.lift(target=0),
             lambda: service.prepare(target=0, positions={}),
         ]
         for refusal in refusals:
@@ -169,7 +169,7 @@ def test_a_coordinator_that_slept_lifts_nothing(moving: Yard) -> None:
 
         for target in (1, 2, 3):
             with pytest.raises(StaleError):
-                sleeper.monolith.lift(target=target, statement_ms=500)
+                sleeper.monolith.lift(target=target)
         sleeper.monolith.bounce("monolith", epoch=3)
 
     assert opened(moving) == {"monolith": (False, 4), "service": (True, 4)}
@@ -207,7 +207,7 @@ def test_a_held_side_is_let_go_by_the_server_when_its_coordinator_sleeps(moving:
     with moving.working() as sleeper, moving.working() as parts:
         sleeper.service.hold(target=2, statement_ms=500)
 
-        parts.service.lift(target=3, statement_ms=5000)  # waits for the sleeper's locks
+        parts.service.lift(target=3)  # waits for the sleeper's locks
 
         with pytest.raises(LostError):
             sleeper.service.open()
@@ -268,7 +268,7 @@ def test_a_transaction_that_has_been_open_for_long_shuts_a_gate(moving: Yard) ->
 
 def _age(made: Yard) -> float:
     with made.working() as parts:
-        return max(getattr(holder, "seconds", 0.0) for holder in parts.monolith.holders())
+        return max(holder.seconds for holder in parts.monolith.holders())
 
 
 @pytest.mark.usefixtures("young")

@@ -117,7 +117,7 @@ def cancel(parts: Parts) -> None:
         move = cancellable(parts)
         if move.state is not State.CANCELLING:
             swap(parts, move, to=State.CANCELLING)
-        parts.replication.remove(empty_copy=True)
+        parts.replication.remove()
         # Recorded first: the next move's epoch begins after the last in the history.
         parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)
         parts.ledger.forget(parts.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from strangler.application import standing
@@ -21,8 +21,6 @@ VERIFY_HOURS = 24
 REMEDY_AGENT = "run `strangler serve`, which is part of `strangler up`, or `strangler agent` beside the gateway"
 FILTERED = "take the policy or rule off the table for the time of the move, or give the rights back, and verify again"
 TRANSACTION_SECONDS = 1.0
-# They do not open by waiting.
-LASTING = frozenset({"verify", "columns", "rows", "fences", "surroundings", "sequences", "deletions", "gateway"})
 
 Ready = Callable[[str], str | None]
 """Asks a side's web process whether it is ready; the reason when it is not."""
@@ -30,12 +28,16 @@ Ready = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A measured condition: what was asked, whether it holds, and what was found."""
+    """A measured condition: what was asked, whether it holds, and what was found.
+
+    One that is shut is waited for only where it ``opens_by_itself``, without anybody who applies the ``remedy``.
+    """
 
     name: str
     open: bool
     found: str
-    remedy: str = ""
+    remedy: str
+    opens_by_itself: bool = field(kw_only=True)
 
 
 def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
@@ -57,7 +59,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
 
 
 def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list[Gate]:
-    """Measures until every gate is open, or ``deadline`` (``time.monotonic``) has come.
+    """Measures until every gate is open, one is shut that stays so, or ``deadline`` (``time.monotonic``) has come.
 
     Raises:
         RefusedError: naming the gates that stayed shut.
@@ -67,8 +69,7 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
         shut = [gate for gate in gates if not gate.open]
         if not shut:
             return gates
-        lasting = [gate for gate in shut if gate.name in LASTING]
-        if lasting or time.monotonic() >= deadline:
+        if not all(gate.opens_by_itself for gate in shut) or time.monotonic() >= deadline:
             raise RefusedError(
                 "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
                 place=f"{parts.name} stays with the {move.owner}",
@@ -88,6 +89,7 @@ def _streams(parts: Parts, move: Move) -> list[Gate]:
                 stream.active and stream.ready and not gone,
                 "lost" if gone else "runs" if stream.active else "does not run",
                 f"run `strangler resync {parts.name}`" if gone else "see the log of the subscribing server",
+                opens_by_itself=True,
             )
         )
         fresh = stream.errors - errors.get(stream.direction, 0)
@@ -97,13 +99,14 @@ def _streams(parts: Parts, move: Move) -> list[Gate]:
                 fresh <= 0,
                 f"{max(fresh, 0)} apply errors since the last verify",
                 f"run `strangler verify {parts.name}`",
+                opens_by_itself=True,
             )
         )
         if stream.direction == direction_from(move.owner):
             lag = stream.lag_seconds or 0.0
             near = (stream.lag_bytes or 0) <= LAG_BYTES and lag <= LAG_SECONDS
             found = f"{stream.lag_bytes or 0:,} bytes, {lag:.3f} s behind"
-            gates.append(Gate("lag", near, found, "wait for the stream to catch up"))
+            gates.append(Gate("lag", near, found, "wait for the stream to catch up", opens_by_itself=True))
     return gates
 
 
@@ -112,40 +115,44 @@ def _verified(move: Move) -> Gate:
     at = move.facts.get("verified_at")
     if at is None:
         doubt = move.facts.get(standing.UNPROVEN)
-        return Gate("verify", False, f"not verified since {doubt}" if doubt else "never verified", remedy)
+        found = f"not verified since {doubt}" if doubt else "never verified"
+        return Gate("verify", False, found, remedy, opens_by_itself=False)
     if move.facts.get("differing", 0):
         repair = f"run `strangler verify {move.capability} --repair`"
-        return Gate("verify", False, f"{move.facts['differing']} rows differed", repair)
+        return Gate("verify", False, f"{move.facts['differing']} rows differed", repair, opens_by_itself=False)
     hours = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() / 3600
-    return Gate("verify", hours <= VERIFY_HOURS, f"verified {hours:.1f} hours ago", remedy)
+    return Gate("verify", hours <= VERIFY_HOURS, f"verified {hours:.1f} hours ago", remedy, opens_by_itself=False)
 
 
 def _columns(parts: Parts) -> Gate:
     drift = parts.replication.drift()
-    return Gate("columns", not drift, "; ".join(drift) or "equal", "migrate the side that is behind")
+    remedy = "migrate the side that is behind"
+    return Gate("columns", not drift, "; ".join(drift) or "equal", remedy, opens_by_itself=False)
 
 
 def _fences(parts: Parts, move: Move) -> Gate:
     found = standing.look(parts, move)
-    return Gate("fences", not found, "; ".join(map(str, found)) or "as they should be", standing.remedies(found))
+    told = "; ".join(map(str, found)) or "as they should be"
+    return Gate("fences", not found, told, standing.remedies(found), opens_by_itself=False)
 
 
 def _obstacles(parts: Parts) -> Gate:
     """What `start` would have refused, and has been made since."""
     found = parts.replication.obstacles()
-    return Gate("surroundings", not found, "; ".join(found) or "as they were", "see what is said of each")
+    told = "; ".join(found) or "as they were"
+    return Gate("surroundings", not found, told, "see what is said of each", opens_by_itself=False)
 
 
 def _sequences(parts: Parts, move: Move) -> Gate:
     found = parts.replication.misnumbered(move.owner)
     remedy = f"make the sequences of the {other(move.owner)} able to go on, or name those that belong nowhere"
-    return Gate("sequences", not found, "; ".join(found) or "can go on", remedy)
+    return Gate("sequences", not found, "; ".join(found) or "can go on", remedy, opens_by_itself=False)
 
 
 def _rows(parts: Parts) -> Gate:
     """A proof is worth what it has seen."""
     found = parts.replication.filters()
-    return Gate("rows", not found, "; ".join(found) or "all seen", FILTERED)
+    return Gate("rows", not found, "; ".join(found) or "all seen", FILTERED, opens_by_itself=False)
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:
@@ -162,7 +169,8 @@ def _deletions(parts: Parts, move: Move) -> Gate:
     remedy = ", ".join(
         [*dict.fromkeys(first), "or set deletes = false for the references if nothing is deleted meanwhile"]
     )
-    return Gate("deletions", not found, "; ".join(found) or "reach what refers to them", remedy)
+    told = "; ".join(found) or "reach what refers to them"
+    return Gate("deletions", not found, told, remedy, opens_by_itself=False)
 
 
 def _referring(project: Project) -> Iterator[tuple[str, str, Reference]]:
@@ -180,14 +188,15 @@ def _tables(parts: Parts) -> Sequence[Gate]:
     for name, side in parts.sides.items():
         vacuums = side.vacuums()
         found = f"vacuum of {', '.join(vacuums)}" if vacuums else "none"
-        gates.append(Gate(f"vacuum ({name})", not vacuums, found, "wait for the vacuum to end"))
-        old = [holder for holder in side.holders() if getattr(holder, "seconds", 0.0) > TRANSACTION_SECONDS]
+        gates.append(Gate(f"vacuum ({name})", not vacuums, found, "wait for the vacuum to end", opens_by_itself=True))
+        old = [holder for holder in side.holders() if holder.seconds > TRANSACTION_SECONDS]
         gates.append(
             Gate(
                 f"transactions ({name})",
                 not old,
                 "".join(f"\n        held by {holder}" for holder in old) or "none long",
                 "end that transaction, or give more time with --timeout",
+                opens_by_itself=True,
             )
         )
     return gates
@@ -196,13 +205,14 @@ def _tables(parts: Parts) -> Sequence[Gate]:
 def _service_ready(parts: Parts, move: Move, ready: Ready) -> Gate:
     process = parts.capability.process if move.owner == "monolith" else parts.project.monolith
     reason = ready(process)
-    return Gate(f"{process} ready", reason is None, reason or "ready", f"see the log of {process}")
+    remedy = f"see the log of {process}"
+    return Gate(f"{process} ready", reason is None, reason or "ready", remedy, opens_by_itself=True)
 
 
 def _agents(parts: Parts) -> Gate:
     agents = parts.ledger.agents(within=AGENT_SECONDS)
     found = f"{len(agents)} seen" if agents else "no gateway agent has been seen lately"
-    return Gate("gateway", bool(agents), found, REMEDY_AGENT)
+    return Gate("gateway", bool(agents), found, REMEDY_AGENT, opens_by_itself=False)
 
 
 def _events(parts: Parts, move: Move) -> Sequence[Gate]:
@@ -218,5 +228,6 @@ def _events(parts: Parts, move: Move) -> Sequence[Gate]:
             not held,
             f"held until the {former} has sent its own" if held else "none held",
             f"see that the relay of the {former} runs",
+            opens_by_itself=True,
         )
     ]

@@ -48,7 +48,7 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
         require(parts.name, present.state if present else None, State.STARTING, verb="start")
         identity.require(parts, present)
         warnings = _preflight(parts, rerun=present is not None)
-        move = parts.ledger.begin(parts.name, facts={})
+        move = parts.ledger.begin(parts.name)
         run_start = Start(
             capability=parts.name,
             ledger=parts.ledger,

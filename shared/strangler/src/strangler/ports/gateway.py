@@ -10,11 +10,34 @@ from strangler.domain.routing import RouteTable
 class Gateway(Protocol):
     """Publishes a table of routes and tells which one is live; lets its clients stay, or has them leave.
 
-    Raises StackError while it cannot be asked; what was published then is live once it can.
+    Each method may be called again. All but `publish` ask the gateway itself.
+
+    Raises:
+        StackError: by those that ask: the gateway does not answer.
     """
 
-    def publish(self, table: RouteTable) -> None: ...
-    def live_version(self) -> str | None: ...
-    def admit(self) -> None: ...
-    def drain(self) -> bool: ...
-    def busy(self) -> bool: ...
+    def publish(self, table: RouteTable) -> None:
+        """Hands the table over, in place of the one before; the gateway routes by it within moments.
+
+        A gateway that is away does so once it is back. Nobody ever finds half of a table.
+        """
+        ...
+
+    def live_version(self) -> str | None:
+        """The version of the table that the gateway routes by now. None: it has had none yet."""
+        ...
+
+    def admit(self) -> None:
+        """Lets clients stay, also after a `drain`."""
+        ...
+
+    def drain(self) -> bool:
+        """Has clients leave, each after its next answer; new ones are still served.
+
+        False: this gateway lets nobody do it, and they stay.
+        """
+        ...
+
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        ...

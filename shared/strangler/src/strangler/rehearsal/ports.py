@@ -21,10 +21,16 @@ class Http(Protocol):
     """One client's connection; it neither retries nor follows redirects."""
 
     def send(self, operation: Operation) -> Answer:
-        """Raises HttpError."""
+        """Sends one request and returns its answer, whatever its status. After an error it may be called again.
+
+        Raises:
+            HttpError: there is none; the request may have been carried out.
+        """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the connection. May be called twice."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +47,41 @@ class Rows(Protocol):
     def find(
         self, table: str, key: Sequence[str], columns: Sequence[str], values: Sequence[tuple[Text, ...]]
     ) -> Iterator[Found]:
-        """All rows whose ``key`` columns equal one of ``values``, in as few queries as may be."""
+        """All rows whose ``key`` columns equal one of ``values``, in as few queries as may be.
+
+        Raises:
+            ConfigurationError: the table has no such column.
+        """
         ...
 
 
 class Damage(Rows, Protocol):
     """Rows that can be spoilt, within :meth:`spoiling` only, after which all is as it was."""
 
-    def spoiling(self) -> AbstractContextManager[None]: ...
-
-    def corrupt(self, table: str, key: Mapping[str, Text], column: str) -> bool:
-        """Changes a text column; False when the database does not let it."""
+    def spoiling(self) -> AbstractContextManager[None]:
+        """Whatever is spoilt while the context is open is undone at its end, and seen by nobody else."""
         ...
 
-    def drop(self, table: str, key: Mapping[str, Text]) -> bool: ...
+    def corrupt(self, table: str, key: Mapping[str, Text], column: str) -> bool:
+        """Changes a column of the row with this key. True: exactly one row is another now.
 
-    def double(self, table: str, key: Mapping[str, Text]) -> bool: ...
+        False: the column is no text, the database does not let it, or there is not exactly one such row.
+        """
+        ...
+
+    def drop(self, table: str, key: Mapping[str, Text]) -> bool:
+        """Deletes the row with this key. True: exactly one is gone.
+
+        False: the database does not let it, or there is not exactly one such row.
+        """
+        ...
+
+    def double(self, table: str, key: Mapping[str, Text]) -> bool:
+        """Adds a row that differs from the one with this key in nothing but its primary key. True: there is one more.
+
+        False: the database does not let it, no other primary key is known for it, or there is not exactly one such row.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +99,10 @@ class Verbs(Protocol):
     """The tool's own command line."""
 
     def run(self, *words: str, within: float) -> Ran:
-        """Runs ``strangler WORDS --json``; one that takes longer than ``within`` seconds is ended."""
+        """Runs ``strangler WORDS --json``, and raises nothing when the verb fails: its exit code tells.
+
+        One that takes longer than ``within`` seconds is ended, with the code 124; what it has done stays done.
+        """
         ...
 
 
@@ -91,34 +119,51 @@ class Totals:
 class Traffic(Protocol):
     """The scenario's clients, at work in processes of their own."""
 
-    def totals(self) -> Totals: ...
+    def totals(self) -> Totals:
+        """What the processes have told so far; also after `end`."""
+        ...
 
     def wait(self, reached: Callable[[Totals], bool], *, within: float) -> None:
         """Returns as soon as the totals satisfy ``reached``.
 
         Raises:
-            RehearsalError: when ``within`` seconds have passed, or a process of the traffic died.
+            RehearsalError: ``within`` seconds have passed, or some without any answer, or a process of the traffic
+                died.
         """
         ...
 
     def set_writers(self, capability: str | None) -> None:
-        """Lets the writers write to the capability; None parks them."""
+        """Lets the writers write to the capability from their next request on; None parks them.
+
+        Raises:
+            RehearsalError: a process of the traffic died.
+        """
         ...
 
     def end(self) -> Sequence[int]:
-        """Lets each client finish its request; returns the processes' exit codes. Safe to call again."""
+        """Lets each client finish its request; returns the processes' exit codes. May be called twice."""
         ...
 
 
 class Bounces(Protocol):
-    """The gateway's count of requests that it has sent on to the other side so far; None where it cannot be asked."""
+    """The gateway's count of requests that it has sent on to the other side."""
 
-    def count(self) -> int | None: ...
+    def count(self) -> int | None:
+        """How many since the gateway began. None: nobody can ask this gateway.
+
+        Raises:
+            StackError: it does not answer.
+        """
+        ...
 
 
 class Sides(Protocol):
     """What the databases themselves say of a capability's owner."""
 
     def rows(self, capability: str) -> Sequence[SideRow]:
-        """The monolith's row and the service's, as far as there are any."""
+        """The monolith's row and the service's, as far as there are any.
+
+        Raises:
+            LostError: a server cannot be reached.
+        """
         ...

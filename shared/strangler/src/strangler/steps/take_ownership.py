@@ -53,9 +53,7 @@ class TakeOwnership(Step[Switch]):
 
     @staticmethod
     def _with_the_lift(move: Switch) -> bool:
-        swapped = move.ledger.swap_with(
-            move.new,
-            move.capability,
+        swapped = move.new.swap_ledger(
             frm=State.SWITCHING,
             to=State.SETTLING,
             epoch=move.epoch,

@@ -32,7 +32,7 @@ def unwind(move: Switch) -> bool:
 
 def lift(move: Switch, *, target: int) -> None:
     """Opens the old owner again at ``target``."""
-    move.old.lift(target=target, statement_ms=0)
+    move.old.lift(target=target)
     # Who comes to the other side waited there for a decision. Where it is away, recovery tells it once it is back; what
     # is raised is why the switch failed.
     with suppress(Exception):

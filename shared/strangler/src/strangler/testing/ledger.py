@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH
-from strangler.ports.side import LostError, Side, StaleError
-from strangler.testing.side import MemorySide
+from strangler.ports.ledger import Ledger
+from strangler.ports.side import StaleError
 from strangler.testing.world import Client, World, lost
 
 
-class MemoryLedger:
+class MemoryLedger(Ledger):
     """A client's session with the ledger of a world; a client that slept has lost it, and its lock."""
 
     def __init__(self, world: World, client: Client | None = None) -> None:
@@ -66,14 +65,14 @@ class MemoryLedger:
         if not self._client.gone and self._world.locks.get(capability) is self._client:
             del self._world.locks[capability]
 
-    def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
+    def begin(self, capability: str) -> Move:
         self._call("begin")
         present = self._world.moves.get(capability)
         if present is None:
             used = [epoch or 0 for name, _, epoch in self._world.history if name == capability]
-            self._put(Move(capability, State.STARTING, 1 + max(used, default=0), MONOLITH, "start", None, dict(facts)))
+            self._world.write_move(Move(capability, State.STARTING, 1 + max(used, default=0), MONOLITH, "start", None))
         elif present.state is State.STARTING:
-            self._put(replace(present, epoch=present.epoch + 1, facts=dict(facts)))
+            self._world.write_move(replace(present, epoch=present.epoch + 1, facts={}))
         return self._world.moves[capability]
 
     def swap(
@@ -89,24 +88,9 @@ class MemoryLedger:
     ) -> bool:
         self._call(f"swap to {to}")
         self._world.lock_ledger(self._client)
-        if not self._matches(capability, frm, epoch):
+        if not self._world.is_at(capability, frm, epoch):
             return False
-        self._become(capability, to, epoch if new_epoch is None else new_epoch, owner, intent)
-        return True
-
-    def swap_with(
-        self, side: Side, capability: str, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str
-    ) -> bool:
-        assert isinstance(side, MemorySide)
-        self._client.call(f"swap to {to}")
-        self._world.lock_ledger(self._client)
-        held = self._world.databases[side.side].held
-        if held is None or held.client is not self._client:
-            raise LostError("the session that held the tables is gone", place=capability)
-        if not self._matches(capability, frm, epoch):
-            return False
-
-        held.change = lambda: self._become(capability, to, new_epoch, owner, None)
+        self._world.become(capability, to, epoch if new_epoch is None else new_epoch, owner, intent)
         return True
 
     def note_step(self, capability: str, step: str, *, epoch: int) -> None:
@@ -114,12 +98,13 @@ class MemoryLedger:
         present = self._world.moves.get(capability)
         if present is None or present.epoch != epoch:
             raise StaleError("another command has taken this move over", place=capability)
-        self._put(replace(present, step=step))
+        self._world.write_move(replace(present, step=step))
 
     def learn(self, capability: str, **facts: object) -> None:
         self._call("learn")
-        present = self._world.moves[capability]
-        self._put(replace(present, facts={**present.facts, **facts}))
+        present = self._world.moves.get(capability)
+        if present is not None:
+            self._world.write_move(replace(present, facts={**present.facts, **facts}))
 
     def forget(self, capability: str) -> None:
         self._call("forget")
@@ -151,15 +136,3 @@ class MemoryLedger:
     def await_change(self, *, within: float) -> bool:
         heard, self._heard = self._heard, self._world.changes
         return heard != self._world.changes
-
-    def _matches(self, capability: str, state: State, epoch: int) -> bool:
-        present = self._world.moves.get(capability)
-        return present is not None and present.state is state and present.epoch == epoch
-
-    def _become(self, capability: str, to: State, epoch: int, owner: str | None, intent: str | None) -> None:
-        present = self._world.moves[capability]
-        self._put(replace(present, state=to, epoch=epoch, owner=owner or present.owner, intent=intent, step=None))
-
-    def _put(self, move: Move) -> None:
-        self._world.moves[move.capability] = move
-        self._world.changes += 1

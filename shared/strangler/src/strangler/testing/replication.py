@@ -8,12 +8,12 @@ from dataclasses import replace
 from strangler.domain.move import Deviation, SideRow, StreamState, other
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE
-from strangler.ports.replication import Progress, Proof
+from strangler.ports.replication import Progress, Proof, Replication
 from strangler.ports.side import StaleError
 from strangler.testing.world import Client, World
 
 
-class MemoryReplication:
+class MemoryReplication(Replication):
     """What it will find is set by the test; what it was asked is kept in ``calls``."""
 
     def __init__(self, world: World, capability: str, client: Client | None = None) -> None:
@@ -94,13 +94,12 @@ class MemoryReplication:
         for side, opened in ((SERVICE, False), (MONOLITH, True)):
             self._call(f"fence {side}")
             database = self._world.databases[side]
-            if database.row is not None and database.row.epoch >= epoch:
-                raise StaleError(f"the {side} is past epoch {epoch} already", place=self.capability)
-            prepared = database.row.prepared if database.row else 0
+            row, ledger = database.row, self._world.ledger.id
+            if row is not None and (row.epoch >= epoch or row.ledger != ledger):
+                raise StaleError(f"the {side} is past epoch {epoch}, or another ledger's", place=self.capability)
+            prepared = row.prepared if row else 0
             bounce_to = None if opened else MONOLITH
-            database.row = SideRow(
-                self.capability, side, epoch, opened, prepared, bounce_to, ledger=self._world.ledger.id
-            )
+            database.row = SideRow(self.capability, side, epoch, opened, prepared, bounce_to, ledger=ledger)
 
     def copy(self, progress: Progress) -> int:
         self._call("copy")
@@ -173,7 +172,7 @@ class MemoryReplication:
     def seams(self) -> list[str]:
         return self.referring
 
-    def remove(self, *, empty_copy: bool) -> None:
+    def remove(self) -> None:
         self._call("remove")
         for database in self._world.databases.values():
             database.row = None

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from strangler.domain.move import SideRow, other
-from strangler.ports.side import LostError, StaleError
+from strangler.domain.phase import State
+from strangler.ports.side import Holder, LostError, Side, StaleError
 from strangler.testing.world import Client, Database, Held, World
 
 
-class MemorySide:
+class MemorySide(Side):
     """A client's sessions with one side of a world."""
 
     def __init__(self, world: World, side: str, client: Client | None = None) -> None:
         self.side = side
         self._world = world
         self._client = client or Client()
-        self.busy: list[object] = []
+        self.busy: list[Holder] = []
         self.vacuumed: list[str] = []
 
     @property
@@ -75,14 +76,14 @@ class MemorySide:
         self._database.pausing = False
         self._world.put(self.side, open=False, epoch=target, bounce_to=None, events_held=False)
 
-    def lift(self, *, target: int, statement_ms: int) -> None:
+    def lift(self, *, target: int) -> None:
         self._call("lift")
         row = self._row
         if row.open and row.epoch < target:
             self._database.pausing = False
             self._world.put(self.side, epoch=target)
         elif not (row.open and row.epoch == target):
-            self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
+            self._world.lock_tables(self._database, self._client, statement_ms=0)
             self._check_open(target)
             self._open(target)
 
@@ -98,15 +99,23 @@ class MemorySide:
 
     def still_holds(self) -> None:
         self._call("still holds")
-        if self._mine() is None:
-            raise LostError("the session that held the tables is gone", place=self.side)
+        self._holding()
+
+    def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
+        self._call(f"swap to {to}")
+        self._world.lock_ledger(self._client)
+        held, capability = self._holding(), self._row.capability
+        if not self._world.is_at(capability, frm, epoch):
+            return False
+        held.change = lambda: self._world.become(capability, to, new_epoch, owner, None)
+        return True
 
     def open(self) -> None:
         self._call("open")
-        held = self._mine()
+        held = self._holding()
         self._database.held = None
-        if held is None or held.failed:
-            raise LostError("the session that held the tables is gone", place=self.side)
+        if held.failed:
+            raise self._gone()
         if held.change is not None:
             held.change()
         self._open(held.target, hold_events=held.hold_events)
@@ -157,7 +166,7 @@ class MemorySide:
         self._call("unused")
         return self._database.unused
 
-    def holders(self) -> Sequence[object]:
+    def holders(self) -> Sequence[Holder]:
         return self.busy
 
     def vacuums(self) -> Sequence[str]:
@@ -169,6 +178,15 @@ class MemorySide:
     def _mine(self) -> Held | None:
         held = self._database.held
         return held if held is not None and held.client is self._client else None
+
+    def _holding(self) -> Held:
+        held = self._mine()
+        if held is None:
+            raise self._gone()
+        return held
+
+    def _gone(self) -> LostError:
+        return LostError("the session that held the tables is gone", place=self.side)
 
     def _check_open(self, target: int) -> None:
         if self._row.open or self._row.epoch > target:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from strangler.domain.errors import RefusedError
 from strangler.domain.move import Identity, Move, SideRow, other
+from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import BlockedError, LostError
 
@@ -101,8 +102,6 @@ class World:
 
     def begin_moving(self, capability: str) -> None:
         """A move whose streams run, at epoch 1 and owned by the monolith."""
-        from strangler.domain.phase import State
-
         self.installed = True
         self.moves[capability] = Move(capability, State.MOVING, 1, MONOLITH, None, None)
         for side, opened in ((MONOLITH, True), (SERVICE, False)):
@@ -207,6 +206,21 @@ class World:
         """Raises RefusedError when another client has the lock."""
         if not self.lock(capability, client):
             raise RefusedError("another command is at work on this move", place=capability, remedy="wait for it")
+
+    def is_at(self, capability: str, state: State, epoch: int) -> bool:
+        """Whether the ledger has the move there."""
+        present = self.moves.get(capability)
+        return present is not None and present.state is state and present.epoch == epoch
+
+    def become(self, capability: str, to: State, epoch: int, owner: str | None, intent: str | None) -> None:
+        """Changes the ledger's row of a move, whose owner stays where none is given."""
+        present = self.moves[capability]
+        self.write_move(replace(present, state=to, epoch=epoch, owner=owner or present.owner, intent=intent, step=None))
+
+    def write_move(self, move: Move) -> None:
+        """Puts a row into the ledger, so that whoever listens hears of it."""
+        self.moves[move.capability] = move
+        self.changes += 1
 
     def put(self, side: str, **changes: object) -> None:
         """Changes a side's row in one commit, and looks for violations."""

@@ -57,7 +57,7 @@ class Ends:
         return present
 
     def close(self) -> None:
-        """Ends all sessions."""
+        """One session per side and purpose."""
         for connection in self._open.values():
             connection.close()
         self._open.clear()
@@ -72,7 +72,7 @@ class Ends:
             raise
 
     def dropped(self) -> bool:
-        """Whether the monolith no longer has the tables."""
+        """By the monolith's catalogue."""
         present = catalog.all_tables(self.session(MONOLITH))
         return not any(table in present for table in self.capability.tables)
 

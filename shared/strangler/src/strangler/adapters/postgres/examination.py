@@ -12,6 +12,7 @@ from strangler.adapters.postgres.session.connection import Connection, connect, 
 from strangler.adapters.postgres.tables import catalog, sequences
 from strangler.domain import names
 from strangler.domain.project import MONOLITH, Project
+from strangler.ports.examination import Examination
 
 RETAINED_BYTES = 1024**3
 # What it is, and either its name or the capability that its trigger was made for.
@@ -36,7 +37,7 @@ FROM strangler.sequences(%s) JOIN pg_sequence ON seqrelid = sequence WHERE whole
 FURTHEST = "SELECT coalesce({most}({column}), {reached}) FROM {table} WHERE {column} BETWEEN {low} AND {high}"
 
 
-class PostgresExamination:
+class PostgresExamination(Examination):
     """``dsns`` by the database's name."""
 
     def __init__(self, project: Project, dsns: Mapping[str, str]) -> None:
@@ -47,12 +48,12 @@ class PostgresExamination:
         self._databases = {database_of(connection) for connection in self._sessions.values()}
 
     def close(self) -> None:
-        """Ends all sessions."""
+        """One session per database."""
         for connection in self._sessions.values():
             connection.close()
 
     def leavings(self, known: set[str]) -> list[tuple[str, str]]:
-        """What bears the tool's name in a database while no move of ``known`` has it."""
+        """By the tool's names, and for triggers by what they call."""
         found = []
         for place, connection in self._sessions.items():
             for what, name, capability in connection.execute(LEAVINGS.encode(), (list(names.TRIGGERS),)).fetchall():
@@ -76,7 +77,7 @@ class PostgresExamination:
         return here or not any(names.of_database(name, database) for (database,) in others)
 
     def retained(self) -> list[tuple[str, str]]:
-        """Slots of the tool that keep more than a gibibyte of WAL, or that nobody reads."""
+        """By ``pg_replication_slots``."""
         found = []
         for place, connection in self._sessions.items():
             rows = connection.execute(
@@ -91,7 +92,7 @@ class PostgresExamination:
         return found
 
     def sequences_behind(self, capability: str, owner: str) -> list[str]:
-        """Sequences of the owner that lie behind the rows they number."""
+        """Asks for the furthest row of each column that is numbered."""
         name = self.project.ledger if owner == MONOLITH else self.project.capabilities[capability].database
         connection = self._sessions[name]
         found = []
@@ -111,7 +112,7 @@ class PostgresExamination:
         return found
 
     def unplaced(self) -> list[str]:
-        """Tables and sequences of the monolith that neither move nor stay."""
+        """By the catalogue, held against ``strangler.toml``."""
         placed = {table for each in self.project.capabilities.values() for table in each.tables}
         loose = sequences.unplaced(self._sessions[self.project.ledger], self.project)
         return [f"sequence {name}" for name in loose] + [

@@ -32,15 +32,14 @@ class Inspection(Ends):
     """Changes no row of a moved table: fences, notes and addresses alone."""
 
     def drift(self) -> list[str]:
-        """What is unequal between the two sides' tables."""
+        """While rows are copied, unique keys and exclusions are off the copy, and compared when they are back."""
         here, there = self.tables(MONOLITH), self.tables(SERVICE)
         both = self._rules(here, there)
-        # While rows are copied, unique keys and exclusions are off the copy; they are compared when they are back.
         whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
         return catalog.differences(here, there) + comparing.differences(*both, uniques=whole)
 
     def misnumbered(self, owner: str) -> list[str]:
-        """What would go wrong with numbers if the side that is not ``owner`` took over now."""
+        """Sequences that lack a place, a peer, or room; those that others ask, or that count otherwise."""
         peer = SERVICE if owner == MONOLITH else MONOLITH
         here, tables = self.session(owner), self.tables(owner)
         found = sequences.asked(here, self.project, self.capability, tables)
@@ -55,10 +54,7 @@ class Inspection(Ends):
         return found + numbering.misfits(self.session(owner), ours, self.session(peer), theirs)
 
     def deviations(self, *, completed: bool) -> list[Deviation]:
-        """What is not as the sides' rows say: fences, their functions, publications, slots and subscriptions.
-
-        Once ``completed``, no stream goes to the service.
-        """
+        """Both sides' tables with partitions, triggers and streams, by whatever name a subscription has."""
         forward = None if completed else self.forward.subscribed_as(self.session(SERVICE)) or self.forward.name
         reverse = self.reverse.subscribed_as(self.session(MONOLITH)) or self.reverse.name
         return [
@@ -68,7 +64,7 @@ class Inspection(Ends):
         ]
 
     def set_right(self, found: Sequence[Deviation], *, owner: str, epoch: int) -> list[str]:
-        """Turns right what can be, on each side that is what the ledger says of it; returns what was done."""
+        """By the marks of what was found, which name tables."""
         done = []
         for side in (MONOLITH, SERVICE):
             marks = [each.mark for each in found if each.side == side and each.mendable]
@@ -82,7 +78,7 @@ class Inspection(Ends):
         return done
 
     def obstacles(self) -> list[str]:
-        """What has come to stand at a moved table since the move began, and what to do about it."""
+        """What the preflight looks for at each table."""
         ours = [*self.forward.known_as, *self.reverse.known_as]
         return [
             f"{message} ({side}): {remedy}"
@@ -91,7 +87,7 @@ class Inspection(Ends):
         ]
 
     def filters(self) -> list[str]:
-        """What shows the tool, or lets a stream write, less than there is: policies, rules, missing rights."""
+        """Policies, rules and missing rights of the tool's role, and of who applies a stream."""
         return [
             f"in the {side} {one}"
             for side in (MONOLITH, SERVICE)
@@ -99,11 +95,7 @@ class Inspection(Ends):
         ]
 
     def preflight(self, *, rerun: bool) -> list[str]:
-        """Everything that can be known before anything is changed; returns warnings.
-
-        Raises:
-            ConfigurationError, PreflightError: see ``adapters.postgres.preflight``.
-        """
+        """Nearly all by the catalogues; what only the server knows is tried in transactions that are rolled back."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         preflight.every_table_placed(monolith, self.project)
         for connection in (monolith, service):
@@ -135,12 +127,12 @@ class Inspection(Ends):
         return warnings + comparing.notes(*self._rules(here, there))
 
     def left_by_start(self, *, epoch: int) -> bool:
-        """Whether the service's row is as a start of this project leaves it: closed, and nothing streams to it yet."""
+        """Known by the address of the monolith's process, which a start writes into the row."""
         values = (self.capability.name, epoch, self.urls[MONOLITH])
         return bool(scalar(self.session(SERVICE), LEFT_BY_START, *values))
 
     def lost(self, *, completed: bool) -> list[str]:
-        """The directions that cannot go on: slot, publication or subscription is gone, or the slot was invalidated."""
+        """Slot, publication or subscription is gone, or the slot was invalidated."""
         return [
             stream.direction
             for stream, sender, receiver in self._ends(completed=completed)
@@ -148,7 +140,7 @@ class Inspection(Ends):
         ]
 
     def sentinels(self, known: Mapping[str, str], *, completed: bool) -> tuple[dict[str, str], list[str]]:
-        """Looks at each stream by `adapters.postgres.sentinels`; what to give it the next time, and what was found."""
+        """See the note "moved by hand" in ``streams.sentinels``."""
         kept, passed = {}, []
         for stream, sender, receiver in self._ends(completed=completed):
             mark, over = sentinels.look(
@@ -164,13 +156,7 @@ class Inspection(Ends):
         return kept, passed
 
     def readdress(self) -> list[str]:
-        """Brings the addresses, routes and references that the move has written down to what is configured now.
-
-        Returns what was changed.
-
-        Raises:
-            PreflightError: one server cannot reach the other at its present address.
-        """
+        """Looks for references in the first call only: `deviations` finds those that are made later."""
         changed = []
         for stream, sender, receiver in ((self.forward, MONOLITH, SERVICE), (self.reverse, SERVICE, MONOLITH)):
             first = stream.direction not in self._looked_at
@@ -187,18 +173,18 @@ class Inspection(Ends):
         return changed + [f"the {side} now knows the present sequences" for side in self._name_sequences()]
 
     def orphans(self) -> dict[str, int]:
-        """Deletions that came by the stream: how many wait for their clean-up, have failed, and are done."""
+        """The monolith's queue, and the sweep's own count."""
         return deletions.waiting(self.session(MONOLITH), self.capability.name)
 
     def seams(self) -> list[str]:
-        """What in the monolith still points into the capability."""
+        """By the monolith's constraints."""
         if self.dropped():
             return []
         into = catalog.references_into(self.session(MONOLITH), self.tables(MONOLITH))
         return [f"{key.table}.{key.column}" for key in into]
 
     def stopped(self, owner: str, *, epoch: int, ended: bool) -> list[Deviation]:
-        """Fences that refuse the owner's own writes; all that is compared while there are no streams."""
+        """By the functions that triggers call, whatever they are called themselves."""
         state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
         return [
             Deviation(
@@ -213,7 +199,7 @@ class Inspection(Ends):
         ]
 
     def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
-        """Has them refuse no more, if the side is open at ``epoch``; may be called beside a coordinator."""
+        """The lock on the side's row keeps it from meeting a fence or a lift."""
         state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
         return [f"{each} in the {owner}" for each in mending.relieve(self.session(owner), state)]
 

@@ -16,21 +16,21 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
 from strangler.domain.move import StreamState
 from strangler.domain.project import MONOLITH, SERVICE
-from strangler.ports.replication import Progress, Proof
+from strangler.ports.replication import Progress, Proof, Replication
 
 SETTLE_SECONDS = 30.0
 
 
-class PostgresReplication(Inspection):
-    """The whole port: what is looked at by `Inspection`, and what moves rows."""
+class PostgresReplication(Inspection, Replication):
+    """The whole port: what is looked at and what is noted by `Inspection`, and here what moves rows."""
 
     def install(self) -> None:
-        """The schema ``strangler`` on the service's side; the monolith's came with the ledger."""
+        """The schema ``strangler``, and the sequences of both sides' rows."""
         installing.install(self.session(SERVICE))
         self._name_sequences()
 
     def raise_fences(self, *, epoch: int) -> None:
-        """The monolith open, the service closed; deletions that will arrive by the way back are queued."""
+        """Row and triggers of each side in one transaction; the monolith's queue deletions that arrive, too."""
         ledger = scalar(self.session(MONOLITH), "SELECT id FROM strangler.ledger")
         for side, opened in ((SERVICE, False), (MONOLITH, True)):
             fences.raise_fences(
@@ -48,11 +48,7 @@ class PostgresReplication(Inspection):
         self._name_sequences()
 
     def clear(self, *, epoch: int) -> None:
-        """Removes both streams and empties the copy: a rerun takes a new slot and a new snapshot.
-
-        Raises:
-            StaleError: the service's side is no longer at ``epoch``: another start has begun since.
-        """
+        """Slots go too: a rerun takes a new one and a new snapshot."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         copying.require_epoch(service, self.capability.name, epoch)
         self.forward.unsubscribe(service)
@@ -70,7 +66,7 @@ class PostgresReplication(Inspection):
             copying.empty(writer, self.tables(SERVICE))
 
     def copy(self, progress: Progress) -> int:
-        """Publishes, takes the slot and copies all rows of its snapshot; returns how many."""
+        """By the snapshot of the forward slot, in ranges, with a few sessions at a time."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         self.forward.publish(monolith, self.tables(MONOLITH))
         copying.put_off_indexes(service, capability=self.capability.name, tables=self.tables(SERVICE))
@@ -87,11 +83,7 @@ class PostgresReplication(Inspection):
             return copy.run(workers=min(4, max(2, os.cpu_count() or 2)))
 
     def finish_copy(self) -> None:
-        """Indexes and constraints back, statistics, and all of it on disk.
-
-        Raises:
-            MoveError: a constraint does not hold for the rows, or the sides' tables are no longer equal.
-        """
+        """Statistics, too, and a checkpoint where the role may make one."""
         service = self.session(SERVICE)
         copying.put_back_indexes(service, capability=self.capability.name)
         drift = self.drift()
@@ -104,23 +96,19 @@ class PostgresReplication(Inspection):
         copying.flush(service, self.tables(SERVICE))
 
     def stream_forward(self, *, within: float) -> None:
-        """Subscribes the service to the monolith and waits until it has caught up."""
+        """Publication and slot are those of the copy."""
         self.forward.subscribe(self.session(SERVICE))
         self._settled(MONOLITH, within=within)
 
     def stream_reverse(self, *, within: float) -> None:
-        """Subscribes the monolith to the service and waits until it has caught up."""
+        """With a publication and a slot of its own."""
         self.reverse.publish(self.session(SERVICE), self.tables(SERVICE))
         self.reverse.create_slot(self.session(SERVICE), self.session(SERVICE, "watch"))
         self.reverse.subscribe(self.session(MONOLITH))
         self._settled(SERVICE, within=within)
 
     def renew(self, direction: str, owner: str, progress: Progress) -> int:
-        """Makes one of them anew; returns how many rows of the copy were changed. Only the owner's has any to carry.
-
-        Raises:
-            MoveError: it did not catch up, or the slot could not be made; to be run again.
-        """
+        """The owner's by the snapshot of its new slot, as a copy that keeps the rows that are right."""
         stream, sender, receiver = next(one for one in self._ends(completed=False) if one[0].direction == direction)
         here, there = self.session(sender), self.session(receiver)
         stream.unsubscribe(there)
@@ -147,18 +135,18 @@ class PostgresReplication(Inspection):
         return rows
 
     def streams(self) -> Sequence[StreamState]:
-        """Both directions as their ends report them."""
+        """By the slot at one end and the subscription at the other."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         return [self.forward.state(monolith, service), self.reverse.state(service, monolith)]
 
     def settle(self, frm: str, *, within: float) -> bool:
-        """Waits until all that ``frm`` has committed so far is on the other side."""
+        """By a marker."""
         there = self.session(SERVICE if frm == MONOLITH else MONOLITH)
         # A session of its own, for the caller may hold a transaction open in the side's.
         return markers.pass_through(self.session(frm, "mark"), there, self.capability.name, within=within)
 
     def verify(self, owner: str, progress: Progress, *, mend: bool) -> Proof:
-        """Compares every row while the owner writes; with ``mend`` makes the copy what the owner is."""
+        """By hashes of key ranges, and by rows where those differ."""
         copy_side = SERVICE if owner == MONOLITH else MONOLITH
         pairs = self._pairs(owner, copy_side)
         expected = sum(table.estimate for _, table in pairs.values())
@@ -188,27 +176,23 @@ class PostgresReplication(Inspection):
         )
 
     def end_forward(self) -> None:
-        """Ends the stream monolith → service."""
+        """Subscription, slot and publication."""
         self.forward.unsubscribe(self.session(SERVICE))
         self.forward.withdraw(self.session(MONOLITH))
 
     def end_reverse(self) -> None:
-        """Ends the stream service → monolith; the monolith's tables stay as they are."""
+        """The same; the service may TRUNCATE then."""
         self.reverse.unsubscribe(self.session(MONOLITH))
         self._end_streams_of_service()
 
     def drop_old(self) -> None:
-        """Ends the stream to the monolith and drops its old tables, in one transaction of that database.
-
-        Raises:
-            RefusedError: something there still needs one of them; nothing has been dropped.
-        """
+        """Tables and subscription in one transaction of the monolith's database."""
         if not self.dropped():
             removing.drop_tables(self.session(MONOLITH), self.reverse, self.tables(MONOLITH))
         self._end_streams_of_service()
 
-    def remove(self, *, empty_copy: bool) -> None:
-        """Takes away all that a move has made in both databases; can be run again."""
+    def remove(self) -> None:
+        """Streams first; origins, by which sessions write, last."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         self.forward.unsubscribe(service)
         self.reverse.unsubscribe(monolith)
@@ -216,8 +200,7 @@ class PostgresReplication(Inspection):
         self.reverse.withdraw(service)
         copying.end_others(service, self.capability.name)
         if scalar(service, "SELECT to_regclass('strangler.side')") is not None:
-            if empty_copy:
-                copying.empty_closed(service, self.capability.name, self.tables(SERVICE))
+            copying.empty_closed(service, self.capability.name, self.tables(SERVICE))
             copying.put_back_indexes(service, capability=self.capability.name)
             fences.remove(service, capability=self.capability.name, tables=self.tables(SERVICE))
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))

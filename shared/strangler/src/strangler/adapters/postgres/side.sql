@@ -426,12 +426,13 @@ END $$;
 CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM strangler.advance_sequences(which, positions);
+    -- First, for what is done to sequences is not undone with a transaction.
     UPDATE strangler.side SET prepared = target WHERE capability = which AND NOT open AND epoch <= target;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'SF002',
             MESSAGE = format('%s cannot be prepared here for epoch %s', which, target);
     END IF;
+    PERFORM strangler.advance_sequences(which, positions);
 END $$;
 
 -- Compiles, plans and reads from the catalogue, before the pause, what this session will need in it. On a closed side it

@@ -7,11 +7,12 @@ import json
 import urllib3
 
 from strangler.domain.errors import StackError
+from strangler.rehearsal.ports import Bounces
 
 COUNTER = "upstream_internal_redirect_succeeded_total"
 
 
-class EnvoyBounces:
+class EnvoyBounces(Bounces):
     """Asks Envoy's admin interface at ``admin``; where that is empty nobody can reach it, and nothing is known."""
 
     def __init__(self, admin: str) -> None:
@@ -19,7 +20,7 @@ class EnvoyBounces:
         self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(5))
 
     def count(self) -> int | None:
-        """Raises StackError when Envoy does not answer."""
+        """The sum over its clusters."""
         if not self._url:
             return None
         try:

@@ -15,14 +15,14 @@ from typing import IO
 
 from strangler.rehearsal.adapters.crew import Assignment
 from strangler.rehearsal.conduct import RehearsalError
-from strangler.rehearsal.ports import Totals
+from strangler.rehearsal.ports import Totals, Traffic
 
 ENDED_WITHIN = 30.0  # a client's last request may take 20
 STALLED_AFTER = 30.0
 DIED = ("a process of the traffic died", "see rehearsal.log beside the report")
 
 
-class Crews:
+class Crews(Traffic):
     """The processes of a rehearsal's traffic: ``with Crews(assignments) as traffic``."""
 
     def __init__(self, assignments: Sequence[Assignment], *, errors: IO[bytes]) -> None:
@@ -43,11 +43,12 @@ class Crews:
         self.end()
 
     def totals(self) -> Totals:
+        """The sum of what each process has told last."""
         with self._news:
             return _sum(self._told)
 
     def wait(self, reached: Callable[[Totals], bool], *, within: float) -> None:
-        """Raises RehearsalError when time is up, a process died, or no request is answered any more."""
+        """Looks with each news of a process, and every second."""
         deadline = time.monotonic() + within
         progress, since = -1, time.monotonic()
         with self._news:
@@ -64,6 +65,7 @@ class Crews:
                 self._news.wait(1.0)
 
     def set_writers(self, capability: str | None) -> None:
+        """A line to each process; an empty one parks them."""
         for process in self._processes:
             assert process.stdin is not None
             try:
@@ -73,7 +75,7 @@ class Crews:
                 raise _trouble(*DIED) from error
 
     def end(self) -> Sequence[int]:
-        """Lets each client finish its request; returns the processes' exit codes. Safe to call again."""
+        """Ends what the processes read; one that goes on too long is killed."""
         for process in self._processes:
             assert process.stdin is not None
             with suppress(BrokenPipeError):

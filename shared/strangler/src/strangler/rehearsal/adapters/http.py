@@ -7,12 +7,12 @@ import json
 from urllib.parse import urlsplit
 
 from strangler.domain.traffic import Answer, Operation
-from strangler.rehearsal.ports import HttpError
+from strangler.rehearsal.ports import Http, HttpError
 
 TIMEOUT = 20.0
 
 
-class Connection:
+class Connection(Http):
     """Speaks to one address. The connection is opened by the first request, and again after a failure."""
 
     def __init__(self, address: str, *, timeout: float = TIMEOUT) -> None:
@@ -21,6 +21,7 @@ class Connection:
         self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
 
     def send(self, operation: Operation) -> Answer:
+        """Bodies are sent as JSON."""
         headers = {"Accept": "application/json", **operation.headers}
         body = None
         if operation.body is not None:
@@ -35,4 +36,5 @@ class Connection:
             raise HttpError(f"no answer: {error!r}") from error
 
     def close(self) -> None:
+        """The next request would open it again."""
         self._connection.close()

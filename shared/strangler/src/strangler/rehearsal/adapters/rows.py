@@ -12,14 +12,14 @@ from psycopg import sql
 from strangler.adapters.postgres.session.connection import Connection
 from strangler.adapters.postgres.tables.ordering import EQUALITY
 from strangler.domain.errors import ConfigurationError
-from strangler.rehearsal.ports import Found, Text
+from strangler.rehearsal.ports import Damage, Found, Text
 
 BATCH = 5000
 SPOILT = "spoilt"
 SPOILING = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException)
 
 
-class PostgresRows:
+class PostgresRows(Damage):
     """Rows of the database that ``connection`` (in autocommit) is connected to."""
 
     def __init__(self, connection: Connection) -> None:
@@ -40,21 +40,24 @@ class PostgresRows:
 
     @contextmanager
     def spoiling(self) -> Iterator[None]:
+        """A transaction that is rolled back."""
         with self._connection.transaction(force_rollback=True):
             yield
 
     def corrupt(self, table: str, key: Mapping[str, Text], column: str) -> bool:
+        """Writes one word, whatever was there."""
         if self._types(table).get(column) not in ("text", "character varying"):
             return False
         query = sql.SQL("UPDATE {} SET {} = %s WHERE {}").format(_name(table), sql.Identifier(column), _matches(key))
         return self._spoil(query, [SPOILT, *key.values()])
 
     def drop(self, table: str, key: Mapping[str, Text]) -> bool:
+        """A constraint may not let it."""
         query = sql.SQL("DELETE FROM {} WHERE {}").format(_name(table), _matches(key))
         return self._spoil(query, list(key.values()))
 
     def double(self, table: str, key: Mapping[str, Text]) -> bool:
-        """Copies the row under a new primary key."""
+        """Only a key of integers and UUIDs is known how to be followed by another."""
         fresh = self._fresh_key(table)
         if fresh is None:
             return False

@@ -23,7 +23,7 @@ from strangler.rehearsal.adapters.crew import Assignment, load_scenario
 from strangler.rehearsal.adapters.crews import Crews
 from strangler.rehearsal.adapters.rows import PostgresRows
 from strangler.rehearsal.adapters.verbs import CommandLine
-from strangler.rehearsal.ports import Damage
+from strangler.rehearsal.ports import Damage, Sides
 from strangler.rehearsal.rehearsal import Stage
 
 BROKERS = {"amqp": "rabbitmq", "amqps": "rabbitmq", "redis": "valkey", "rediss": "valkey"}
@@ -64,7 +64,7 @@ def staged(project: Project, endpoints: Endpoints, size: Size, *, folder: Path) 
         )
 
 
-class DatabaseSides:
+class DatabaseSides(Sides):
     """Reads ``strangler.side`` of both databases."""
 
     def __init__(self, project: Project, endpoints: Endpoints) -> None:
@@ -72,6 +72,7 @@ class DatabaseSides:
         self._endpoints = endpoints
 
     def rows(self, capability: str) -> list[SideRow]:
+        """A session for each, which is ended at once."""
         rows = []
         for name in (MONOLITH, SERVICE):
             side = PostgresSide(capability, name, _dsn(self._project, self._endpoints, capability, name))

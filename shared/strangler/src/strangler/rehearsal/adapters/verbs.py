@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from strangler.rehearsal.ports import Ran
+from strangler.rehearsal.ports import Ran, Verbs
 
 
-class CommandLine:
+class CommandLine(Verbs):
     """Verbs on the project of the configuration file ``path`` with its stack in ``state``; what they
     say on standard error is handed on to ``listen`` when they have ended."""
 
@@ -24,6 +24,7 @@ class CommandLine:
         self._listen = listen
 
     def run(self, *words: str, within: float) -> Ran:
+        """With the interpreter that runs this."""
         command = [sys.executable, "-m", "strangler.cli.main", *words, "--json"]
         began = time.monotonic_ns()
         try:

@@ -15,30 +15,25 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from strangler.adapters.postgres.schema import installing, owners
+from strangler.adapters.postgres.schema import installing, owners, swapping
 from strangler.adapters.postgres.schema.leases import Leases
-from strangler.adapters.postgres.schema.side import PostgresSide
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar
 from strangler.domain import names
 from strangler.domain.errors import RefusedError, StackError
 from strangler.domain.move import Identity, Move
 from strangler.domain.phase import State
-from strangler.ports.side import LostError, Side, StaleError
+from strangler.ports.ledger import Ledger
+from strangler.ports.side import LostError, StaleError
 
 LOCK_SECONDS = 3.0
 STILL_MS = 3000
 BEAT_SECONDS = 0.5
 
-SWAP = """
-UPDATE strangler.move SET state = %s, epoch = %s, owner = coalesce(%s, owner), intent = %s, step = NULL,
-       changed_at = clock_timestamp()
-WHERE capability = %s AND state = %s AND epoch = %s
-"""
 BEGIN = """
-INSERT INTO strangler.move (capability, state, epoch, owner, intent, facts)
+INSERT INTO strangler.move (capability, state, epoch, owner, intent)
 VALUES (%(capability)s, 'starting',
         1 + coalesce((SELECT max(epoch) FROM strangler.history WHERE capability = %(capability)s), 0),
-        'monolith', 'start', %(facts)s)
+        'monolith', 'start')
 ON CONFLICT (capability) DO UPDATE SET epoch = move.epoch + 1, facts = excluded.facts, changed_at = clock_timestamp()
 WHERE move.state = 'starting'
 """
@@ -47,7 +42,7 @@ IDENTITY = "SELECT id::text, place = strangler.place() FROM strangler.ledger"
 MAY_INSTALL = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
 
 
-class PostgresLedger:
+class PostgresLedger(Ledger):
     """The schema ``strangler`` in the monolith's database, spoken to in one session.
 
     The lease of a coordinator is this session's too: one that has lost its lease can no longer write here.
@@ -67,11 +62,7 @@ class PostgresLedger:
         return self._connection
 
     def install(self) -> None:
-        """Creates the ledger's tables, or brings them up to date. Who may not, as a gateway's agent, finds them there.
-
-        Raises:
-            StackError: they are not there yet, and this role may not make them.
-        """
+        """The schema's tables and functions; made by a role that may CREATE in the database."""
         if scalar(self.connection, MAY_INSTALL):
             installing.install_ledger(self.connection)
         elif not self.exists():
@@ -82,31 +73,31 @@ class PostgresLedger:
             )
 
     def close(self) -> None:
-        """Ends the session, and with it any lease."""
+        """A lease ends with its session."""
         self._leases = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def exists(self) -> bool:
-        """Whether any move has ever been started here."""
+        """Looks for the table of moves."""
         return scalar(self.connection, "SELECT to_regclass('strangler.move')") is not None
 
     def identity(self) -> Identity | None:
-        """Which ledger this is; None where none, or an older version of the tool, has been installed."""
+        """At home where the server and the database are those that it was made in."""
         if scalar(self.connection, "SELECT to_regclass('strangler.ledger')") is None:
             return None
         row = self.connection.execute(IDENTITY).fetchone()
         return Identity(row[0], row[1], describe(self.dsn)) if row else None
 
     def moves(self) -> list[Move]:
-        """All moves, by name."""
+        """The rows of ``strangler.move``."""
         if not self.exists():
             return []
         return [_move(row) for row in self.connection.execute(SELECT + " ORDER BY capability").fetchall()]
 
     def move(self, capability: str) -> Move | None:
-        """One move, or None where it has not been started."""
+        """One of them."""
         if not self.exists():
             return None
         row = self.connection.execute(SELECT + " WHERE capability = %s", (capability,)).fetchone()
@@ -114,14 +105,8 @@ class PostgresLedger:
 
     @contextmanager
     def coordinating(self, capability: str) -> Iterator[None]:
-        """Holds the right to act on a move; there is one holder at a time.
-
-        A coordinator that stands still (stopped, swapped out, its machine frozen) loses the right after
-        ``STILL_MS``: the server then ends the session, and recovery need not wait for it to wake.
-
-        Raises:
-            RefusedError: when another has it.
-        """
+        """A lease of this session. The server ends a session that is silent for ``STILL_MS``, be its process stopped,
+        swapped out or on a machine that is frozen; so recovery need not wait for it to wake."""
         # `strangler serve` takes it for a moment, every second, to see whether there is anything to recover.
         deadline = time.monotonic() + LOCK_SECONDS
         while not self.try_lock(capability):
@@ -150,11 +135,7 @@ class PostgresLedger:
                 connection.execute("SELECT 1")
 
     def try_lock(self, capability: str) -> bool:
-        """Takes the right to act on a move if nobody has it; where there is no ledger there is nothing to act on.
-
-        Raises:
-            PreflightError: the schema, or something in it, is another's.
-        """
+        """A lease; a schema that an older version has made without any is brought up to date first."""
         connection = self.connection
         if self._leases is None:
             owners.require_own(connection)
@@ -168,18 +149,14 @@ class PostgresLedger:
             return self._leases.take(_lease(capability))
 
     def unlock(self, capability: str) -> None:
-        """Gives it back; a lost session has done so already."""
+        """A session that was lost has given its lease back already."""
         if self._connection is not None and not self._connection.closed and self._leases is not None:
             with suppress(psycopg.OperationalError, psycopg.errors.UndefinedTable, LostError):
                 self._leases.give(_lease(capability))
 
-    def begin(self, capability: str, *, facts: Mapping[str, Any]) -> Move:
-        """Records the intent to start; a move that has been left in `starting` begins anew.
-
-        Its epoch has never been used, not by an attempt before and not by a move that was cancelled: whoever still
-        acts for one of those is behind.
-        """
-        self.connection.execute(BEGIN, {"capability": capability, "facts": Jsonb(dict(facts))})
+    def begin(self, capability: str) -> Move:
+        """The epoch follows the highest of the capability's history, or the one of an earlier try."""
+        self.connection.execute(BEGIN, {"capability": capability})
         move = self.move(capability)
         assert move is not None
         return move
@@ -195,34 +172,20 @@ class PostgresLedger:
         owner: str | None = None,
         intent: str | None = None,
     ) -> bool:
-        """Compare-and-set of state and epoch; False when the move is no longer at ``frm`` and ``epoch``.
-
-        Raises:
-            LostError: when it is not known whether it happened.
-        """
-        values = (to, epoch if new_epoch is None else new_epoch, owner, intent, capability, frm, epoch)
-        try:
-            return self.connection.execute(SWAP, values).rowcount == 1
-        except psycopg.OperationalError as error:
-            raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
-
-    def swap_with(
-        self, side: Side, capability: str, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str
-    ) -> bool:
-        """The same inside the transaction that ``side``, of the ledger's own database, holds open."""
-        assert isinstance(side, PostgresSide)
-        try:
-            cursor = side.connection.execute(SWAP, (to, new_epoch, owner, None, capability, frm, epoch))
-        except psycopg.OperationalError as error:
-            raise LostError(f"the ledger went away: {error}".strip(), place=capability) from error
-        return cursor.rowcount == 1
+        """One statement."""
+        return swapping.swap(
+            self.connection,
+            capability,
+            frm=frm,
+            to=to,
+            epoch=epoch,
+            new_epoch=epoch if new_epoch is None else new_epoch,
+            owner=owner,
+            intent=intent,
+        )
 
     def note_step(self, capability: str, step: str, *, epoch: int) -> None:
-        """What is about to be done, before it is.
-
-        Raises:
-            StaleError: the move is no longer at ``epoch``.
-        """
+        """One statement, which compares the epoch."""
         noted = self.connection.execute(
             "UPDATE strangler.move SET step = %s WHERE capability = %s AND epoch = %s", (step, capability, epoch)
         )
@@ -230,27 +193,27 @@ class PostgresLedger:
             raise StaleError("another command has taken this move over", place=capability)
 
     def learn(self, capability: str, **facts: object) -> None:
-        """Adds measured facts, such as the last verify."""
+        """As JSON; times in ISO 8601."""
         self.connection.execute(
             "UPDATE strangler.move SET facts = facts || %s::jsonb WHERE capability = %s",
             (json.dumps(facts, default=_plain), capability),
         )
 
     def forget(self, capability: str) -> None:
-        """Removes the move; its history stays."""
+        """The row alone."""
         self.connection.execute("DELETE FROM strangler.move WHERE capability = %s", (capability,))
 
     def record(
         self, capability: str, what: str, *, epoch: int | None = None, took_ms: float | None = None, **details: object
     ) -> None:
-        """Appends to the history."""
+        """A row, with the role's name and the server's time."""
         self.connection.execute(
             "INSERT INTO strangler.history (capability, what, epoch, took_ms, details) VALUES (%s, %s, %s, %s, %s)",
             (capability, what, epoch, took_ms, json.dumps(details, default=_plain)),
         )
 
     def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:
-        """A gateway agent says which epochs its gateway routes by."""
+        """One row per agent, with the server's time."""
         self.connection.execute(
             """INSERT INTO strangler.gateway (agent, epochs) VALUES (%s, %s)
                ON CONFLICT (agent) DO UPDATE SET epochs = excluded.epochs, seen_at = clock_timestamp()""",
@@ -258,13 +221,13 @@ class PostgresLedger:
         )
 
     def agent_gone(self, agent: str) -> None:
-        """An agent leaves in order, so that nobody waits for it; with it go those that have left without a word."""
+        """With its row go those of agents that have left without a word."""
         self.connection.execute(
             "DELETE FROM strangler.gateway WHERE agent = %s OR seen_at < clock_timestamp() - interval '1 day'", (agent,)
         )
 
     def agents(self, *, within: float) -> dict[str, dict[str, int]]:
-        """The agents seen in the last ``within`` seconds, and what they have live."""
+        """By the server's clock."""
         rows = self.connection.execute(
             "SELECT agent, epochs FROM strangler.gateway WHERE seen_at > clock_timestamp() - make_interval(secs => %s)",
             (within,),
@@ -272,11 +235,11 @@ class PostgresLedger:
         return dict(rows)
 
     def listen(self) -> None:
-        """Makes this session hear of every change of a move."""
+        """LISTEN, which a new session has to say anew."""
         self.connection.execute(f"LISTEN {names.LEDGER_CHANNEL}")
 
     def await_change(self, *, within: float) -> bool:
-        """Waits for a change; False when none came in time."""
+        """What came while nobody waited is kept by the session."""
         heard = False
         for _ in self.connection.notifies(timeout=within, stop_after=1):
             heard = True

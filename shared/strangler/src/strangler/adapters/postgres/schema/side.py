@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from strangler.adapters.postgres.schema import owners
+from strangler.adapters.postgres.schema import owners, swapping
 from strangler.adapters.postgres.schema.outbox import Outbox
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar, wait_until
 from strangler.adapters.postgres.tables import locks
-from strangler.adapters.postgres.tables.locks import Holder, Prepared
 from strangler.domain.errors import MoveError, StackError
 from strangler.domain.move import SideRow
-from strangler.ports.side import BlockedError, LostError, StaleError
+from strangler.domain.phase import State
+from strangler.ports.side import BlockedError, Holder, LostError, Side, StaleError
 
 # A column that an older version of the tool has not made is looked for without naming it.
 ROW = """
@@ -34,7 +34,7 @@ BACKLOG_MS = 2000
 STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
 
 
-class PostgresSide:
+class PostgresSide(Side):
     """The database of ``side`` for one capability, spoken to in one session.
 
     ``outbox`` is where its applications leave events, if they do. Reconnects on its next use when the session has been
@@ -67,120 +67,99 @@ class PostgresSide:
 
     @property
     def has_outbox(self) -> bool:
-        """Whether its applications leave events in an outbox."""
+        """The configuration has named one."""
         return self.outbox is not None
 
     def hurry(self, seconds: float | None) -> None:
-        """Ends the session if it is still open then, so that nothing waits for a server that stands still."""
+        """Cuts the connection: a server that stands still raises no timeout of its own."""
         if self._connection is not None:
             self._connection.end_within(seconds)
 
     def close(self) -> None:
-        """Ends the session; an open transaction is rolled back."""
+        """The server rolls back what is open."""
         if self._connection is not None:
             self._connection.end_within(None)
             self._connection.close()
             self._connection = None
 
     def row(self) -> SideRow | None:
-        """What the database says of itself, or None where no move has begun."""
+        """The row of ``strangler.side``."""
         if scalar(self.connection, "SELECT to_regclass('strangler.side')") is None:
             return None
         row = self.connection.execute(ROW, (self.capability,)).fetchone()
         return SideRow(*row) if row else None
 
     def adopt(self, ledger: str) -> None:
-        """Writes the ledger into a row that an older version of the tool has made."""
+        """Only an older version of the tool has made rows without one."""
         self.connection.execute(
             "UPDATE strangler.side SET ledger = %s WHERE capability = %s AND ledger IS NULL", (ledger, self.capability)
         )
 
     def warm(self) -> None:
-        """Lets this session compile and plan before the pause what it will do in it."""
+        """Compiles the functions, plans the queries and reads the catalogue, which are the session's own."""
         self.connection.execute("SELECT strangler.warm(%s)", (self.capability,))
 
     def pause(self, *, epoch: int, on: bool) -> None:
-        """Lets new writes wait at the door, or no longer; they do so by themselves for some seconds at most."""
+        """The applications' middleware reads the column."""
         self.connection.execute(
             "UPDATE strangler.side SET pausing = %s WHERE capability = %s AND open AND epoch = %s",
             (on, self.capability, epoch),
         )
 
     def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
-        """Closes the side: table locks, compare-and-set and triggers in one round trip and one commit.
-
-        Raises:
-            BlockedError: the tables were not free within ``statement_ms``.
-            StaleError: the side is not open at ``expected``.
-        """
+        """Table locks, compare-and-set and triggers in one round trip and one commit."""
         self._locked("SELECT strangler.close_side(%s, %s, %s)", (self.capability, expected, target), statement_ms)
 
-    def lift(self, *, target: int, statement_ms: int = 0) -> None:
-        """Opens the side again after a fence that led nowhere."""
-        self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), statement_ms)
+    def lift(self, *, target: int) -> None:
+        """The same three; neither locks nor triggers where the side is open already."""
+        self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), 0)
 
     def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
-        """Begins the transaction that opens this side, and leaves it open for `open` or `let_go`.
-
-        With ``hold_events`` its events wait until `release_events`.
-        """
+        """The same three in one round trip, without the commit."""
         query = "SELECT strangler.open_side(%s, %s, %s)"
         self._locked(query, (self.capability, target, hold_events), statement_ms, begin=True)
 
     def still_holds(self) -> None:
-        """Asks the session of `hold` whether it lives.
+        """One round trip."""
+        self._holding().execute("SELECT 1")
 
-        Raises:
-            LostError: when it does not.
-        """
-        if self._connection is None or self._connection.closed:
-            raise LostError("the session that held the tables is gone", place=self.capability)
-        self._connection.execute("SELECT 1")
+    def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
+        """In the session that holds, and never in another: that one would commit it by itself."""
+        held = self._holding()
+        return swapping.swap(
+            held, self.capability, frm=frm, to=to, epoch=epoch, new_epoch=new_epoch, owner=owner, intent=None
+        )
 
     def open(self) -> None:
-        """Commits what `hold` began.
-
-        Raises:
-            LostError: when it is not known whether it did; a new session could only commit nothing.
-        """
-        lost = LostError("the session that held the tables is gone", place=self.capability)
-        if self._connection is None or self._connection.closed:
-            raise lost
-        if self._connection.execute("COMMIT").statusmessage != "COMMIT":
-            raise lost  # a transaction that had failed is rolled back by its COMMIT, without an error
+        """In the session that holds: a new one could only commit nothing."""
+        if self._holding().execute("COMMIT").statusmessage != "COMMIT":
+            # A transaction that had failed is rolled back by its COMMIT, without an error.
+            raise self._gone()
 
     def let_go(self) -> None:
-        """Rolls back what `hold` began."""
+        """A session that has gone has rolled back already."""
         if self._connection is not None and not self._connection.closed:
             with suppress(psycopg.Error, LostError):
                 self._connection.execute("ROLLBACK")
 
     def mark(self) -> tuple[UUID, dict[str, int]]:
-        """Writes a marker; its id, and how far this side's sequences have come."""
+        """Marker and positions in one round trip."""
         marker = uuid4()
         row = self.connection.execute("SELECT strangler.mark(%s, %s)", (self.capability, marker)).fetchone()
         assert row is not None
         return marker, row[0]
 
     def await_marker(self, marker: UUID, *, within: float) -> bool:
-        """Waits until a marker of the other side is here; False when it is not in time."""
+        """Asks every half millisecond."""
         query = "SELECT EXISTS (SELECT FROM strangler.marker WHERE capability = %s AND id = %s)"
         return wait_until(self.connection, query, (self.capability, marker), within=within)
 
     def prepare(self, *, target: int, positions: dict[str, int]) -> None:
-        """Sequences past both sides' and the note of it, in one synchronous commit.
-
-        The commit flushes all WAL before it, the stream's own asynchronous commits among it.
-        """
+        """One synchronous commit, which flushes all WAL before it: the stream's own commits are asynchronous."""
         self._locked("SELECT strangler.prepare_side(%s, %s, %s)", (self.capability, target, json.dumps(positions)), 0)
 
     def backlog(self) -> int | None:
-        """Events of the capability that have not left this side's outbox, counted up to a limit; None without one.
-
-        Raises:
-            ConfigurationError: the outbox is not there, or has no column for the capability.
-            BlockedError: somebody holds the outbox against readers.
-        """
+        """Counts the table's rows, for two seconds at most."""
         if self.outbox is None:
             return None
         connection = self.connection
@@ -195,7 +174,7 @@ class PostgresSide:
             ) from error
 
     def release_events(self, *, epoch: int) -> bool:
-        """Lets this side's events go, if it is still open at ``epoch``."""
+        """The relay reads the column."""
         released = self.connection.execute(
             "UPDATE strangler.side SET events_held = false WHERE capability = %s AND open AND epoch = %s",
             (self.capability, epoch),
@@ -203,7 +182,7 @@ class PostgresSide:
         return released.rowcount == 1
 
     def bounce(self, to: str | None, *, epoch: int) -> None:
-        """Lets the requests held here go to the other side; None holds those that come from now on."""
+        """The applications' middleware reads the column."""
         self.connection.execute(
             "UPDATE strangler.side SET bounce_to = %s WHERE capability = %s AND NOT open AND epoch <= %s",
             (to, self.capability, epoch),
@@ -212,20 +191,17 @@ class PostgresSide:
             self.connection.execute("SELECT strangler.note_use(%s)", (self.capability,))
 
     def unused(self) -> float | None:
-        """Seconds since a request last came to this closed side's routes, or since it was closed; None: not known.
-
-        0 while somebody is noting one, and has not committed that.
-        """
+        """What the applications' middleware has noted in ``strangler.used``."""
         found: float | None = scalar(self.connection, UNUSED, self.capability, self.capability)
         return found
 
-    def holders(self) -> list[Holder | Prepared]:
-        """Transactions of others that hold a moved table in a mode the fence waits for."""
+    def holders(self) -> list[Holder]:
+        """By ``pg_locks``, in every mode that a fence waits for."""
         tables = scalar(self.connection, "SELECT tables FROM strangler.side WHERE capability = %s", self.capability)
         return locks.holders(self.connection, tables or [])
 
     def vacuums(self) -> list[str]:
-        """Moved tables that are being vacuumed: behind one, a lock waits for its end."""
+        """By ``pg_stat_progress_vacuum``."""
         rows = self.connection.execute(
             # Other databases of the server are vacuumed too, and have tables of the same number.
             "SELECT regexp_replace(p.relid::regclass::text, '^public[.]', '') FROM strangler.side s, "
@@ -236,8 +212,16 @@ class PostgresSide:
         return [row[0] for row in rows]
 
     def deadlock_ms(self) -> int:
-        """The server's deadlock_timeout in milliseconds."""
+        """The server's ``deadlock_timeout``."""
         return locks.deadlock_ms(self.connection)
+
+    def _holding(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            raise self._gone()
+        return self._connection
+
+    def _gone(self) -> LostError:
+        return LostError("the session that held the tables is gone", place=self.capability)
 
     def _locked(self, query: str, values: tuple[Any, ...], statement_ms: int, *, begin: bool = False) -> None:
         connection = self.connection

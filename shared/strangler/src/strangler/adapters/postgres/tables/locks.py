@@ -14,6 +14,7 @@ from psycopg import sql
 from strangler.adapters.postgres.session.connection import Connection, describe, scalar
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
+from strangler.ports.side import Holder
 
 TRY_SECONDS = 60.0
 NOT_FREE = (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
@@ -51,23 +52,8 @@ MODES = [
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A prepared transaction that holds a moved table against a fence."""
-
-    gid: str
-    user: str
-    seconds: float
-
-    def __str__(self) -> str:
-        return (
-            f"the transaction {self.gid!r} ({self.user}), prepared for {self.seconds:.1f} s: "
-            f"COMMIT PREPARED or ROLLBACK PREPARED '{self.gid}'"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A transaction that holds a moved table against a fence."""
+class Begun:
+    """A session's transaction that holds a table against a fence."""
 
     pid: int
     user: str
@@ -81,11 +67,26 @@ class Holder:
         return f"{who}, {self.state} for {self.seconds:.1f} s: {self.query[:120]}"
 
 
-def holders(connection: Connection, tables: Sequence[str]) -> list[Holder | Prepared]:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared transaction that holds one; it is no session's."""
+
+    gid: str
+    user: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"the transaction {self.gid!r} ({self.user}), prepared for {self.seconds:.1f} s: "
+            f"COMMIT PREPARED or ROLLBACK PREPARED '{self.gid}'"
+        )
+
+
+def holders(connection: Connection, tables: Sequence[str]) -> list[Holder]:
     """Transactions of others that hold one of the (qualified) tables in a mode that a fence waits for."""
     prepared = connection.execute(PREPARED, (list(tables), MODES)).fetchall()
     return [
-        *(Holder(*row) for row in connection.execute(HOLDERS, (list(tables), MODES)).fetchall()),
+        *(Begun(*row) for row in connection.execute(HOLDERS, (list(tables), MODES)).fetchall()),
         *(Prepared(*row) for row in prepared),
     ]
 
