@@ -34,7 +34,7 @@ class Move:
 
 
 class Shop:
-    """A stack whose users move; ``sessions`` are kept open, one a database."""
+    """A stack whose users move; ``sessions`` are kept open, one per database."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack

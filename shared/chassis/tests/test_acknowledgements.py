@@ -55,7 +55,7 @@ def test_nothing_is_acknowledged_across_an_unfinished_delivery(channel):
 
 
 def test_what_stays_behind_an_unfinished_delivery_is_acknowledged_alone_after_a_while(channel, monkeypatch):
-    monkeypatch.setattr(acknowledgements, "BEHIND", 0.0)
+    monkeypatch.setattr(acknowledgements, "BEHIND_SECONDS", 0.0)
     pending = delivered(channel, 1, 2, 3, 4)
     pending.finish(2)
     pending.flush()
@@ -93,7 +93,7 @@ def test_where_deliveries_are_not_counted_each_is_acknowledged(channel):
 
 
 def test_many_finished_deliveries_are_due_at_once(channel, monkeypatch):
-    monkeypatch.setattr(acknowledgements, "EVERY", 3600.0)
+    monkeypatch.setattr(acknowledgements, "EVERY_SECONDS", 3600.0)
     pending = delivered(channel, *range(1, 101))
     for tag in range(1, 50):
         pending.finish(tag)

@@ -117,7 +117,7 @@ def test_few_threads_wait_for_bodies_of_whatever_size(wire: Wire, settings: Any,
 def test_a_body_that_is_whole_in_time_is_taken_though_too_many_wait(
     wire: Wire, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "GRACE", 60.0)
+    monkeypatch.setattr(patience, "GRACE_SECONDS", 60.0)
     settings.CHASSIS_HOLD_LIMIT = 0
     with socket.create_connection(wire.address) as sender:
         sender.sendall(head("Content-Length: 2") + b"x")
@@ -170,8 +170,8 @@ def test_a_body_lives_as_long_as_its_answer() -> None:
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PatientSocket, socket.socket]]:
-    monkeypatch.setattr(patience, "PATIENCE", 0.3)
-    monkeypatch.setattr(patience, "STALLED", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(patience, "STALLED_SECONDS", 0.3)
     ours, theirs = socket.socketpair()
     with PatientSocket.around(ours) as patient, theirs:
         patient.begin()
@@ -209,7 +209,7 @@ def test_what_the_application_does_meanwhile_does_not_count(pair: tuple[PatientS
 def test_a_client_that_sends_quickly_may_send_for_long(
     pair: tuple[PatientSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "RATE", 100)
+    monkeypatch.setattr(patience, "BYTES_PER_SECOND", 100)
     patient, client = pair
     for _ in range(8):
         late = threading.Timer(0.1, client.send, [b"x" * 100])

@@ -78,7 +78,7 @@ def test_a_queue_of_another_kind_is_named_and_the_events_of_all_others_go_on(oth
     odd, even = other.named
     wrong = odd if which == "alive" else broker.dead(odd)
     other.channel.queue_declare(wrong, auto_delete=False, **MADE[made])
-    monkeypatch.setattr(declarations, "AGAIN", 0.5)
+    monkeypatch.setattr(declarations, "AGAIN_SECONDS", 0.5)
     tell(even)
 
     with relaying():
@@ -188,7 +188,7 @@ def test_who_may_not_declare_uses_what_is_there(monkeypatch):
 
 
 def test_a_relay_needs_no_second_look_where_nothing_was_refused(other, monkeypatch):
-    monkeypatch.setattr(declarations, "AGAIN", 0.0)
+    monkeypatch.setattr(declarations, "AGAIN_SECONDS", 0.0)
     relay = Relay()
     relay.turn()
     publisher = relay._publisher

@@ -136,7 +136,7 @@ def test_whoever_comes_when_the_queue_is_full_is_refused_at_once(work):
 
     assert late.ended.wait(DEADLINE)
     assert late.refused is not None
-    assert late.refused.wait == hashing.RETRY_AFTER
+    assert late.refused.wait == hashing.RETRY_AFTER_SECONDS
     for login in logins:
         login.let_go()
     assert [login.refused for login in logins] == [None, None, None]

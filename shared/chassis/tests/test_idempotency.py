@@ -273,7 +273,7 @@ def test_a_claim_alone_serves_a_view_that_answers_after_its_transaction() -> Non
 
 
 def test_old_answers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idempotency, "BATCH", 2)
+    monkeypatch.setattr(idempotency, "BATCH_ROWS", 2)
     for number in range(5):
         send(key=f"k{number}")
     Answer.objects.exclude(key="k4").update(created_at=timezone.now() - timedelta(days=2))

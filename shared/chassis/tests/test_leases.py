@@ -58,7 +58,7 @@ def colleague(transactional_db) -> Iterator[Session]:
 @pytest.fixture
 def share(transactional_db, monkeypatch: pytest.MonkeyPatch) -> Iterator[Share]:
     """Looks whenever it is asked to."""
-    monkeypatch.setattr(shares, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(shares, "LOOK_SECONDS", 0.0)
     yield Share()
     connection.close()
 

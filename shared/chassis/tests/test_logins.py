@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chassis.identity import logins
-from chassis.identity.logins import PERIOD, LoginForm, Tries
+from chassis.identity.logins import PERIOD_SECONDS, LoginForm, Tries
 from chassis.rest.errors import Busy
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
@@ -114,9 +114,9 @@ def test_a_count_ends_when_it_has_not_grown_for_the_period() -> None:
     clock = Clock()
     tries = Tries(most=2, clock=clock)
     assert tries.begin({"ada": 2})
-    clock.now = PERIOD
+    clock.now = PERIOD_SECONDS
     assert tries.begin({"ada": 2})
-    clock.now += PERIOD
+    clock.now += PERIOD_SECONDS
     assert not tries.begin({"ada": 2})
     assert tries.begin({"bob": 2})
     assert not tries.begin({"eve": 2})

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 from chassis.rest.errors import TooLarge
-from chassis.rest.parsers import DEEPEST, JSONParser
+from chassis.rest.parsers import DEEPEST_LEVELS, JSONParser
 from rest_framework.exceptions import ParseError, UnsupportedMediaType, ValidationError
 
 
@@ -20,7 +20,7 @@ def parse(body: bytes, media_type: str = "application/json"):
         (b"null", None),
         (b'{"a": [1, 2.5, "\xc3\xa9", true]}', {"a": [1, 2.5, "é", True]}),
         (b'"\\ud83d\\ude00"', "😀"),
-        (b"[" * DEEPEST + b"]" * DEEPEST, None),
+        (b"[" * DEEPEST_LEVELS + b"]" * DEEPEST_LEVELS, None),
         (b"9" * 400, int("9" * 400)),
     ],
 )
@@ -35,7 +35,7 @@ def test_json_is_taken(body, value):
     [
         (b"", "Expecting value"),
         (b"{", "Expecting property name"),
-        (b"[" * (DEEPEST + 2) + b"]" * (DEEPEST + 2), "too deeply"),
+        (b"[" * (DEEPEST_LEVELS + 2) + b"]" * (DEEPEST_LEVELS + 2), "too deeply"),
         (b"[" * 1_000 + b"]" * 1_000, "too deeply"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "too deeply"),
         (b"[" * 100_000, "too deeply"),

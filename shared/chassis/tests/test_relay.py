@@ -278,7 +278,7 @@ class TestTrouble:
 
 class TestWaking:
     def test_a_notification_wakes_the_relay(self, ear, kind, monkeypatch):
-        monkeypatch.setattr(module, "PATROL", 600.0)
+        monkeypatch.setattr(module, "PATROL_SECONDS", 600.0)
         with relaying() as relay:
             for number in range(5):
                 until(lambda: relay.idle)
@@ -287,7 +287,7 @@ class TestWaking:
             tell_to_stop(relay)
 
     def test_a_message_in_the_shadow_of_a_notification_does_not_wait_for_the_patrol(self, ear, kind, monkeypatch):
-        monkeypatch.setattr(module, "PATROL", 600.0)
+        monkeypatch.setattr(module, "PATROL_SECONDS", 600.0)
         with relaying() as relay:
             until(lambda: relay.idle)
             for number in range(40):
@@ -310,7 +310,7 @@ class TestWaking:
         passed = time.monotonic() - began
 
         heard = len(list(session.notifies(timeout=0.5)))
-        assert 1 <= heard <= passed / outbox.WAKE_EVERY + 1
+        assert 1 <= heard <= passed / outbox.WAKE_SECONDS + 1
 
     def test_the_notification_is_no_part_of_the_transaction(self, kind, monkeypatch):
         monkeypatch.setattr(outbox, "_woken", float("-inf"))
@@ -346,7 +346,7 @@ class TestHolding:
         assert [message.subject for message in ear.heard] == ["free", "held"]
 
     def test_more_held_events_than_a_batch_has_do_not_stop_the_others(self, ear, kind, side, monkeypatch):
-        monkeypatch.setattr(module, "BATCH", 10)
+        monkeypatch.setattr(module, "BATCH_ROWS", 10)
         side.execute("INSERT INTO strangler.side VALUES ('books', true)")
         fill(kind, keys=30, each=1)
         tell(kind, "free", capability="visits")

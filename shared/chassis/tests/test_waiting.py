@@ -92,9 +92,9 @@ def test_an_answer_that_stands_still_is_given_up_sooner_where_too_many_do(
     monkeypatch: pytest.MonkeyPatch, settings: object
 ) -> None:
     settings.CHASSIS_HOLD_LIMIT = 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(patience, "GRACE", 0.05)
-    monkeypatch.setattr(patience, "STALLED_IN_NEED", 0.05)
-    monkeypatch.setattr(patience, "STALLED", 10_000.0)
+    monkeypatch.setattr(patience, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "STALLED_IN_NEED_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "STALLED_SECONDS", 10_000.0)
     ours, theirs = socket.socketpair()
     with PatientSocket.around(ours) as patient, theirs:
         patient.begin()

@@ -1,4 +1,4 @@
-"""What every test here may use: two servers, started once a session."""
+"""What every test here may use: two servers, started once per session."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, CapabilityRoutes, RouteTable
 
 MIB = 1 << 20
-ROUTE_TIMEOUT = 1.0
+ROUTE_SECONDS = 1.0
 THINGS = [
     Route(frozenset({"GET", "POST"}), "/things"),
     Route(frozenset({"POST"}), "/things/small", max_body=1000),
@@ -78,10 +78,10 @@ def limited(directory: Path) -> Iterator[Gateway]:
     port, admin_port = free_port(), free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "HEADERS_TIMEOUT", "1s")
-        patch.setattr(bootstrap, "LEAST_REQUEST_TIMEOUT", 2)
-        patch.setattr(bootstrap, "SLOWEST", 20 * MIB)
+        patch.setattr(bootstrap, "LEAST_REQUEST_SECONDS", 2)
+        patch.setattr(bootstrap, "SLOWEST_BYTES_PER_SECOND", 20 * MIB)
         patch.setattr(bootstrap, "CONNECTIONS", 100)
-        patch.setattr(routes, "ROUTE_TIMEOUT", ROUTE_TIMEOUT)
+        patch.setattr(routes, "ROUTE_SECONDS", ROUTE_SECONDS)
         envoy.write_bootstrap(directory, port=port, admin_port=admin_port, access_log=directory / "access.log")
         envoy.publish_clusters(directory, {"monolith": monolith.address, "things": service.address})
         envoy.publish(directory, table("first"))

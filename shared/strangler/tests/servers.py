@@ -1,4 +1,4 @@
-"""PostgreSQL servers for the tests: each started once a session, each test in databases of its own."""
+"""PostgreSQL servers for the tests: each started once per session, each test in databases of its own."""
 
 from __future__ import annotations
 

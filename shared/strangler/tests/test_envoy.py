@@ -1,4 +1,4 @@
-"""The gateway with a real Envoy between a client and two servers, one a side."""
+"""The gateway with a real Envoy between a client and two servers, one per side."""
 
 from __future__ import annotations
 

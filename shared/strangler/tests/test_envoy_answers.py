@@ -34,8 +34,8 @@ def port(monolith: Side, tmp_path_factory: pytest.TempPathFactory) -> Iterator[i
     directory, own, admin_port = tmp_path_factory.mktemp("gateway"), free_port(), free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "HEADERS_TIMEOUT", "1s")
-        patch.setattr(bootstrap, "LEAST_REQUEST_TIMEOUT", 1)
-        patch.setattr(bootstrap, "SLOWEST", 1 << 24)
+        patch.setattr(bootstrap, "LEAST_REQUEST_SECONDS", 1)
+        patch.setattr(bootstrap, "SLOWEST_BYTES_PER_SECOND", 1 << 24)
         _write(directory, own, admin_port, monolith)
     with running(directory, admin_port):
         yield own

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import urllib3
 from envoys import Request, Side, eventually, free_port, running, says
-from limited import MIB, ROUTE_TIMEOUT, Gateway, bounce, table
+from limited import MIB, ROUTE_SECONDS, Gateway, bounce, table
 from strangler.adapters import envoy
 from strangler.adapters.envoy import bootstrap
 
@@ -174,7 +174,7 @@ def after(seconds: float) -> object:
     ],
 )
 def test_each_route_has_its_time(gateway: Gateway, path: str, status: int) -> None:
-    gateway.monolith.reply = after(2.5 * ROUTE_TIMEOUT)  # type: ignore[assignment]
+    gateway.monolith.reply = after(2.5 * ROUTE_SECONDS)  # type: ignore[assignment]
 
     assert gateway.request("GET", path, timeout=60).status == status
 
@@ -236,7 +236,7 @@ def test_events_pass_one_by_one_for_as_long_as_they_come(gateway: Gateway, raw: 
                 got = b""
                 while event not in got:
                     got += client.recv(1000)
-                time.sleep(ROUTE_TIMEOUT / 2)  # longer altogether than any other route may take
+                time.sleep(ROUTE_SECONDS / 2)  # longer altogether than any other route may take
 
 
 def test_a_websocket_passes_in_both_directions(gateway: Gateway, raw: Raw) -> None:
@@ -252,7 +252,7 @@ def test_a_websocket_passes_in_both_directions(gateway: Gateway, raw: Raw) -> No
             while not head.endswith(b"\r\n\r\n"):
                 head += client.recv(1)
             assert head.startswith(b"HTTP/1.1 101")
-            time.sleep(1.5 * ROUTE_TIMEOUT)
+            time.sleep(1.5 * ROUTE_SECONDS)
             client.sendall(b"ping")
             assert server.recv(100) == b"ping"
             server.sendall(b"pong")

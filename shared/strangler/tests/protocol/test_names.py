@@ -110,7 +110,7 @@ def test_tables_of_any_name(ground: Yard) -> None:
 @pytest.fixture
 def one_row_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("strangler.adapters.postgres.copies.hashing.RANGE_ROWS", 2)
-    monkeypatch.setattr("strangler.adapters.postgres.copies.hashing.FEW", 1)
+    monkeypatch.setattr("strangler.adapters.postgres.copies.hashing.FEW_ROWS", 1)
 
 
 def test_a_name_that_two_tables_have(ground: Yard) -> None:

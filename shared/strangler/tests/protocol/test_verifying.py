@@ -323,7 +323,7 @@ def test_a_row_that_comes_and_goes_does_not_look_different(moving: Yard) -> None
 
 
 def test_many_rows_that_are_only_in_the_copy_are_found(moving: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hashing, "FEW", 10)
+    monkeypatch.setattr(hashing, "FEW_ROWS", 10)
     with moving.service() as connection:
         spoil(
             connection,
@@ -416,9 +416,9 @@ def test_many_rows_that_differ_take_no_memory(ground: Yard) -> None:
 def test_what_stands_in_the_way_of_a_row_goes_though_it_is_found_later(
     moving: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repairing, "BATCH", 2)
-    monkeypatch.setattr(hashing, "FEW", 1)
-    monkeypatch.setattr(hashing, "KEPT", 3)
+    monkeypatch.setattr(repairing, "BATCH_ROWS", 2)
+    monkeypatch.setattr(hashing, "FEW_ROWS", 1)
+    monkeypatch.setattr(hashing, "KEPT_ROWS", 3)
     with moving.service() as connection:
         # Each waits for the next to give its number away; the last number is that of a row which is only there.
         spoil(

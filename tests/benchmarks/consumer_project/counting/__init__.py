@@ -1,1 +1,1 @@
-"""Counts what it is told: one row a message."""
+"""Counts what it is told: one row per message."""

@@ -59,7 +59,7 @@ def test_users_are_read_only_while_they_are_owned_elsewhere(admin, monkeypatch):
 
 
 def test_a_login_can_be_tried_a_few_times(client, superuser, monkeypatch):
-    monkeypatch.setattr(logins, "OF_AN_ACCOUNT", 3)
+    monkeypatch.setattr(logins, "TRIES_PER_ACCOUNT", 3)
     wrong = {"username": superuser.email, "password": "wrong"}
     right = {"username": superuser.email.upper(), "password": PASSWORD}
 
@@ -75,7 +75,7 @@ def test_a_login_can_be_tried_a_few_times(client, superuser, monkeypatch):
 
 
 def test_an_address_can_try_a_few_accounts(client, superuser, monkeypatch):
-    monkeypatch.setattr(logins, "OF_AN_ADDRESS", 3)
+    monkeypatch.setattr(logins, "TRIES_PER_ADDRESS", 3)
     here, elsewhere = {"x-forwarded-for": "1.1.1.1, 10.0.0.1"}, {"x-forwarded-for": "1.1.1.1, 10.0.0.2"}
     right = {"username": superuser.email, "password": PASSWORD}
     for number in range(3):
@@ -86,7 +86,7 @@ def test_an_address_can_try_a_few_accounts(client, superuser, monkeypatch):
 
 
 def test_who_gets_in_has_all_tries_again(client, superuser, monkeypatch):
-    monkeypatch.setattr(logins, "OF_AN_ACCOUNT", 2)
+    monkeypatch.setattr(logins, "TRIES_PER_ACCOUNT", 2)
     right = {"username": superuser.email, "password": PASSWORD}
     for _ in range(3):
         client.post("/admin/login/", right | {"password": "x"})

@@ -30,8 +30,8 @@ from chassis.rest.errors import Busy
 WAITING = Gauge("chassis_hashing_waiting", "Passwords that wait to be hashed.", multiprocess_mode="livesum")
 REFUSED = Counter("chassis_hashing_refused_total", "Passwords that were not hashed: too many waited.")
 
-PATIENCE = 20.0  # seconds: less than the gateway waits for an answer
-RETRY_AFTER = 2  # seconds
+PATIENCE_SECONDS = 20.0  # less than the gateway waits for an answer
+RETRY_AFTER_SECONDS = 2
 IN_TRANSACTIONS = 1
 
 
@@ -48,7 +48,7 @@ class Hashing:
     """``places`` hashes at a time; up to ``queue`` wait for theirs, ``patience`` seconds, one of each client after the
     other, and of a client first come, first served. See the note "one queue"."""
 
-    def __init__(self, places: int, queue: int, patience: float = PATIENCE) -> None:
+    def __init__(self, places: int, queue: int, patience: float = PATIENCE_SECONDS) -> None:
         self._lock = threading.Lock()
         self._free = places
         self._most = queue
@@ -136,7 +136,7 @@ class Hashing:
 
 def _refusal() -> Busy:
     REFUSED.inc()
-    return Busy("Too many passwords are being checked; try again.", wait=RETRY_AFTER)
+    return Busy("Too many passwords are being checked; try again.", wait=RETRY_AFTER_SECONDS)
 
 
 process = Hashing(settings.hashing_places(), settings.hashing_queue())

@@ -2,7 +2,7 @@
 
 Each process counts for itself, in a memory of its own: what others do drives no count out. A try counts from before its
 password is hashed, so that many at once are no more than one after the other, and is taken back where it was right or
-was not looked at. Whoever is kept out waits until nothing has failed for the whole of PERIOD.
+was not looked at. Whoever is kept out waits until nothing has failed for the whole of PERIOD_SECONDS.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from django.core.exceptions import ValidationError
 
 from chassis.process import clients
 
-PERIOD = 15 * 60  # seconds
-OF_AN_ACCOUNT = 10
-OF_AN_ADDRESS = 30
-# More than a process can hash in PERIOD: a count costs a hash, unless it was there already. Some 20 MB.
-MOST = 1 << 16
+PERIOD_SECONDS = 15 * 60
+TRIES_PER_ACCOUNT = 10
+TRIES_PER_ADDRESS = 30
+# More than a process can hash in PERIOD_SECONDS: a count costs a hash, unless it was there already. Some 20 MB.
+MOST_NAMES = 1 << 16
 
 logger = logging.getLogger(__name__)
 
 
 class Tries:
-    """Counts by key, each forgotten when it has not grown for PERIOD; at most ``most``, none of which makes room."""
+    """Counts by key, each forgotten when it has not grown for PERIOD_SECONDS; at most ``most``, none of which makes
+    room.
+    """
 
-    def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int = MOST_NAMES, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._clock = most, clock
         self._lock = threading.Lock()
         # The one that has grown last stands last.
@@ -42,7 +44,7 @@ class Tries:
         """Counts one for each key, or none where one of them has reached its limit or cannot be counted."""
         with self._lock:
             now = self._clock()
-            while self._counts and now - next(iter(self._counts.values()))[1] > PERIOD:
+            while self._counts and now - next(iter(self._counts.values()))[1] > PERIOD_SECONDS:
                 self._counts.popitem(last=False)
             new = sum(key not in self._counts for key in limits)
             if len(self._counts) + new > self._most or any(self._of(key) >= most for key, most in limits.items()):
@@ -86,7 +88,7 @@ class LoginForm(AdminAuthenticationForm):
         """Raises ValidationError."""
         account, address = str(self.cleaned_data.get("username") or "").casefold(), clients.of(self.request)
         keys = _key("account", account), _key("address", address)
-        if not process.begin(dict(zip(keys, (OF_AN_ACCOUNT, OF_AN_ADDRESS), strict=True))):
+        if not process.begin(dict(zip(keys, (TRIES_PER_ACCOUNT, TRIES_PER_ADDRESS), strict=True))):
             logger.warning("login_refused", extra={"account": account, "address": address})
             raise ValidationError("Too many tries. Wait a quarter of an hour.", code="throttled")
         try:

@@ -48,7 +48,7 @@ LEEWAY = timedelta(seconds=5)
 
 Use = Literal["access", "refresh", "service"]
 
-LONGEST = 8_192  # characters; as much as a header holds
+LONGEST_CHARACTERS = 8_192  # characters; as much as a header holds
 
 _SERVICE = "service:"
 
@@ -212,7 +212,7 @@ def _sign(ring: KeyRing, claims: Mapping[str, Any], lifetime: timedelta) -> str:
 
 
 def _verify(token: str, key_of: Callable[[str], Ed25519PublicKey], *, audience: str, use: Use) -> dict[str, Any]:
-    if len(token) > LONGEST:
+    if len(token) > LONGEST_CHARACTERS:
         raise TokenError("Token is invalid.")
     try:
         key = key_of(str(jwt.get_unverified_header(token).get("kid")))

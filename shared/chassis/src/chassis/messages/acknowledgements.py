@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
-EVERY = 0.005  # seconds between two acknowledgements while messages come
-TOGETHER = 50  # finished deliveries that are worth an acknowledgement at once
-BEHIND = 0.1  # seconds after which those behind an unfinished delivery are no longer kept for it
+EVERY_SECONDS = 0.005  # between two acknowledgements while messages come
+TOGETHER_DELIVERIES = 50  # finished deliveries that are worth an acknowledgement at once
+BEHIND_SECONDS = 0.1  # after which those behind an unfinished delivery are no longer kept for it
 
 
 class Acknowledgements:
@@ -43,8 +43,8 @@ class Acknowledgements:
 
     def flush_if_due(self) -> None:
         """Acknowledges what is finished, when it is much or some time has passed; raises the transport's errors."""
-        due = time.monotonic() - self._last >= EVERY
-        if (self._finished and (due or len(self._finished) >= TOGETHER)) or (self._waiting and due):
+        due = time.monotonic() - self._last >= EVERY_SECONDS
+        if (self._finished and (due or len(self._finished) >= TOGETHER_DELIVERIES)) or (self._waiting and due):
             self.flush()
 
     def flush(self, *, all: bool = False) -> None:
@@ -57,7 +57,7 @@ class Acknowledgements:
             self._flush_front()
         if not held:
             self._behind_since = self._last
-        if not self._ordered or all or self._last - self._behind_since >= BEHIND:
+        if not self._ordered or all or self._last - self._behind_since >= BEHIND_SECONDS:
             self._flush_behind()
 
     def give_back(self) -> None:

@@ -19,7 +19,7 @@ from chassis.ownership import owners
 
 Source = Literal["outbox", "published", "dead"]
 SOURCES: tuple[Source, ...] = ("outbox", "published", "dead")
-BATCH = 500
+BATCH_ROWS = 500
 
 # Written here, for in `Choice` a field has the name of the built-in.
 _Model = type[OutboxMessage] | type[PublishedMessage]
@@ -108,7 +108,7 @@ def replay_published(choice: Choice, *, to: str) -> int:
     """
     replayed = 0
     with transaction.atomic():
-        for row in choice.rows(PublishedMessage).iterator(chunk_size=BATCH):
+        for row in choice.rows(PublishedMessage).iterator(chunk_size=BATCH_ROWS):
             outbox.add(
                 message_id=row.message_id,
                 capability=row.capability,

@@ -18,7 +18,7 @@ DELIVERY_LIMIT = 20
 LOOKS = 2**31 - 1
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
-HEARTBEAT = 20
+HEARTBEAT_SECONDS = 20
 
 
 class BrokerLostError(Exception):
@@ -111,7 +111,7 @@ def connect(url: str) -> Any:
     """A connection that is up, with time limits. Raises ``BrokerLostError``."""
     options = {"write_timeout": ANSWER_SECONDS, "read_timeout": ANSWER_SECONDS} if confirms(url) else {}
     connection: Any = Connection(  # type: ignore[no-untyped-call]
-        url, connect_timeout=CONNECT_SECONDS, heartbeat=HEARTBEAT, transport_options=options
+        url, connect_timeout=CONNECT_SECONDS, heartbeat=HEARTBEAT_SECONDS, transport_options=options
     )
     with losing(connection):
         connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)

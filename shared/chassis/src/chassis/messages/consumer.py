@@ -30,11 +30,12 @@ from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.messages.consumer")
 
-BUSY = 0.005  # seconds to wait for a message while finished ones may have to be acknowledged
-QUIET = 0.05  # the same while there is nothing to acknowledge: how late the end of a subscription may be noticed
-SETTLE = 2.0  # seconds that what is under way has when a subscription ends
-LISTEN = broker.HEARTBEAT / 4  # seconds between two signs of life
-LASTING = 10.0  # seconds after which a subscription that is lost was no failed attempt
+BUSY_SECONDS = 0.005  # to wait for a message while finished ones may have to be acknowledged
+# While there is nothing to acknowledge: how late the end of a subscription may be noticed.
+QUIET_SECONDS = 0.05
+FINISH_SECONDS = 2.0  # that what is under way has when a subscription ends
+LISTEN = broker.HEARTBEAT_SECONDS / 4  # seconds between two signs of life
+LASTING_SECONDS = 10.0  # after which a subscription that is lost was no failed attempt
 
 
 class Consumer:
@@ -64,13 +65,13 @@ class Consumer:
         with vitals.loop(self.capability):
             while not self._stopping.is_set():
                 vitals.beat()
-                if not self._watch.await_open(self.capability, QUIET * 10):
+                if not self._watch.await_open(self.capability, QUIET_SECONDS * 10):
                     continue
                 began = time.monotonic()
                 try:
                     self._consume()
                 except Exception as error:  # noqa: BLE001  the messages have gone back; who else would fetch them
-                    failures = 1 if time.monotonic() - began > LASTING else failures + 1
+                    failures = 1 if time.monotonic() - began > LASTING_SECONDS else failures + 1
                     self._complain(error)
                     self._stopping.wait(backoff(failures))
 
@@ -127,7 +128,7 @@ class _Subscription:
     def read(self) -> None:
         """Takes one message, or none for a moment; acknowledges what is due."""
         with suppress(TimeoutError):
-            self._connection.drain_events(timeout=BUSY if self._acknowledgements.outstanding else QUIET)
+            self._connection.drain_events(timeout=BUSY_SECONDS if self._acknowledgements.outstanding else QUIET_SECONDS)
         self._acknowledgements.flush_if_due()
         if time.monotonic() - self._heard >= LISTEN:
             self._heard = time.monotonic()
@@ -142,7 +143,7 @@ class _Subscription:
     def close(self) -> None:
         """Waits for what is under way, acknowledges it, and gives all else back."""
         self.end()
-        self._lanes.settle(SETTLE)
+        self._lanes.settle(FINISH_SECONDS)
         self._acknowledgements.flush(all=True)
         self._acknowledgements.give_back()
         self._channel.close()

@@ -19,7 +19,7 @@ from chassis.messages.events import CONTENT_TYPE, MalformedError, Message
 
 ERROR, TRIES, TYPE, KEY, FAILED_AT = "x-error", "x-tries", "x-type", "x-key", "x-failed-at"
 OWN = (ERROR, TRIES, TYPE, KEY, FAILED_AT)
-FAULT_LENGTH = 500  # characters of the reason: a header must fit a frame
+FAULT_CHARACTERS = 500  # characters of the reason: a header must fit a frame
 CONFIRM_SECONDS = 10.0
 
 
@@ -32,7 +32,7 @@ def bury(
         BrokerLostError: when it is not known to be there.
     """
     reason = {
-        ERROR: fault[:FAULT_LENGTH],
+        ERROR: fault[:FAULT_CHARACTERS],
         TRIES: tries,
         TYPE: message.type if message else "",
         KEY: message.subject if message else "",

@@ -18,7 +18,7 @@ from chassis.messages import broker
 logger = logging.getLogger("chassis.messages.broker")
 
 ACCESS_REFUSED, RESOURCE_LOCKED, PRECONDITION_FAILED = 403, 405, 406
-AGAIN = 30.0  # seconds after which what was refused is tried again
+AGAIN_SECONDS = 30.0  # after which what was refused is tried again
 
 REFUSED = Gauge(
     "chassis_broker_refused", "Whether the broker refuses to declare it.", ["name"], multiprocess_mode="livemax"
@@ -99,7 +99,7 @@ def _advice(name: str, error: Any) -> str:
             what = f"rabbitmqctl delete_queue {name}" if name != broker.EXCHANGE else "delete the exchange"
             return (
                 f"{name} exists with other properties: {broker.words(error)}. Nothing of {name} is handled here until "
-                f"it is mended: let it run empty, then {what}; it is made anew within {AGAIN:.0f} seconds."
+                f"it is mended: let it run empty, then {what}; it is made anew within {AGAIN_SECONDS:.0f} seconds."
             )
         case 405:
             return f"{name} belongs to one connection alone: {broker.words(error)}. End the program that holds it."

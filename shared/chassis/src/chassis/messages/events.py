@@ -20,7 +20,7 @@ from chassis.messages import contracts, outbox
 from chassis.process import tracing
 
 CONTENT_TYPE = "application/cloudevents+json"
-LONGEST_NAME = 255  # bytes of a routing key
+LONGEST_NAME_BYTES = 255  # bytes of a routing key
 
 _REQUIRED = ("id", "type", "source", "subject", "time", "capability")
 
@@ -169,8 +169,8 @@ def _put(call: str, destination: str, message: Message) -> UUID:
     if call != "publish" and not destination:
         raise ValueError(f"events.{call}({message.type!r}) names no queue")
     for name in (message.type, destination):
-        if len(name.encode()) > LONGEST_NAME:
-            raise ValueError(f"{name[:40]}… is longer than the {LONGEST_NAME} bytes that a broker routes by")
+        if len(name.encode()) > LONGEST_NAME_BYTES:
+            raise ValueError(f"{name[:40]}… is longer than the {LONGEST_NAME_BYTES} bytes that a broker routes by")
     contracts.check(message.type, message.data)
     outbox.add(
         message_id=message.id,

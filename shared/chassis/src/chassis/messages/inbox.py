@@ -131,7 +131,7 @@ def handle(message: Message, capability: str) -> Outcome:
             raise FencedError(refused) from error
     if seen.refused is not None:
         # By a callback after the commit, which takes no notice.
-        logger.error("fence met after a commit", extra={"capability": seen.refused, "type": message.type})
+        logger.error("fence_met_after_commit", extra={"capability": seen.refused, "type": message.type})
     return outcome
 
 

@@ -26,7 +26,7 @@ from chassis.process import logs, tracing, vitals
 logger = logging.getLogger("chassis.messages.consumer")
 
 TRIES = 5
-PAUSE = 5.0  # seconds for which the door may be shut before a message goes on to meet the fence
+PAUSE_SECONDS = 5.0  # for which the door may be shut before a message goes on to meet the fence
 CANCELLED = "57014"  # SQLSTATE of a statement that took too long: its own fault, not the server's
 
 MESSAGES = Counter(
@@ -151,7 +151,7 @@ class _Lane(threading.Thread):
         """Begins nothing while a fence is about to be put up: it waits for what is under way."""
         if self._watch.is_pausing(self._capability):
             ended = delivery.origin.ended
-            self._watch.wait(lambda: ended.is_set() or not self._watch.is_pausing(self._capability), PAUSE)
+            self._watch.wait(lambda: ended.is_set() or not self._watch.is_pausing(self._capability), PAUSE_SECONDS)
 
     def _finish(self, delivery: Delivery, message: Message, outcome: inbox.Outcome) -> None:
         if outcome == "ignored":

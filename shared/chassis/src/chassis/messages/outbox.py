@@ -1,7 +1,7 @@
 """The rows of the outbox: written by whoever changes something, read and taken away by the relays.
 
 Note "the echo of a wake-up": NOTIFY takes a global lock at commit, so a process sends one at most every
-`WAKE_EVERY` seconds, and never from within the transaction that writes the message. A message that is committed in
+`WAKE_SECONDS`, and never from within the transaction that writes the message. A message that is committed in
 the shadow of the last one has none of its own; a relay that hears one therefore looks once more after `ECHO`.
 """
 
@@ -21,8 +21,8 @@ from chassis.models import OutboxMessage
 
 LANES = 16
 CHANNEL = "chassis_outbox"
-WAKE_EVERY = 0.005
-ECHO = 2 * WAKE_EVERY
+WAKE_SECONDS = 0.005
+ECHO = 2 * WAKE_SECONDS
 
 _waking = threading.Lock()
 _woken = float("-inf")
@@ -138,7 +138,7 @@ def _wake() -> None:
     global _woken  # noqa: PLW0603
     with _waking:
         now = time.monotonic()
-        if now - _woken < WAKE_EVERY:
+        if now - _woken < WAKE_SECONDS:
             return
         _woken = now
     with connection.cursor() as cursor:

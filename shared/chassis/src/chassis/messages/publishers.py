@@ -17,7 +17,7 @@ from chassis.messages import broker, declarations
 from chassis.messages.broker import BrokerLostError, losing
 from chassis.messages.events import CONTENT_TYPE
 
-WINDOW = 500  # messages on their way that the broker has not confirmed yet
+WINDOW_MESSAGES = 500  # messages on their way that the broker has not confirmed yet
 CONFIRM_SECONDS = 30.0  # without any progress; then the connection counts as lost
 GOODBYE_SECONDS = 1.0
 

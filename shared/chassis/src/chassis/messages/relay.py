@@ -30,12 +30,12 @@ from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.messages.relay")
 
-BATCH = 1000  # rows read at once
-PATROL = 0.5  # seconds between two looks where nothing was heard
-BURST = 100  # messages sent between two looks at what the broker says
-BREATH = 0.05  # seconds after which a wait for confirms looks whether to stop
-MEASURE_EVERY = 5.0
-CALM = 0.05  # seconds from hearing of a side to looking at it
+BATCH_ROWS = 1000  # rows read at once
+PATROL_SECONDS = 0.5  # between two looks where nothing was heard
+BURST_MESSAGES = 100  # messages sent between two looks at what the broker says
+BREATH_SECONDS = 0.05  # after which a wait for confirms looks whether to stop
+MEASURE_SECONDS = 5.0
+CALM_SECONDS = 0.05  # from hearing of a side to looking at it
 # A relay that hangs must not keep its lanes; longer than a window takes that waits for its confirms.
 SESSION = (
     f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
@@ -74,7 +74,7 @@ class Delivery:
             while self.on_its_way or (self._next and not self._publisher.blocked and not stopping()):
                 vitals.beat()
                 more = self._send(stopping)
-                self._publisher.settle(0 if more else BREATH)
+                self._publisher.settle(0 if more else BREATH_SECONDS)
                 self._take_outcomes()
         finally:
             self._take_outcomes()
@@ -90,11 +90,11 @@ class Delivery:
         if stopping() or self._publisher.blocked:
             return False
         room = self._window - len(self.on_its_way)
-        for _ in range(min(BURST, room, len(self._next))):
+        for _ in range(min(BURST_MESSAGES, room, len(self._next))):
             row = self._next.popleft()
             self.on_its_way[row.id] = row
             self._publisher.send(_parcel(row))
-        return bool(self._next) and room > BURST
+        return bool(self._next) and room > BURST_MESSAGES
 
     def _take_outcomes(self) -> None:
         for outcome in self._publisher.outcomes():
@@ -128,7 +128,7 @@ class Relay:
         self._held: frozenset[str] = frozenset()
         self._listening = False
         self._echo = self._idle = False
-        self._window = publishers.WINDOW
+        self._window = publishers.WINDOW_MESSAGES
         self._failures = 0
         self._measured = float("-inf")
         self._opened = 0.0
@@ -182,11 +182,11 @@ class Relay:
     def _look_again(self) -> None:
         """What the broker has refused to declare may have been mended."""
         publisher = self._publisher
-        if publisher is not None and publisher.refused and time.monotonic() - self._opened > declarations.AGAIN:
+        if publisher is not None and publisher.refused and time.monotonic() - self._opened > declarations.AGAIN_SECONDS:
             self._drop_publisher()
 
     def _ready(self) -> list[Waiting]:
-        rows = outbox.ready(self._share.lanes, self._held, BATCH) if self._share.lanes else []
+        rows = outbox.ready(self._share.lanes, self._held, BATCH_ROWS) if self._share.lanes else []
         # Read after the rows: a side is told to hold its events before it may write the first.
         self._held = outbox.held()
         return [row for row in rows if row.capability not in self._held]
@@ -195,7 +195,7 @@ class Relay:
         delivery = Delivery(rows, publisher, self._window)
         try:
             delivery.run(self.stopping.is_set)
-            self._window, self._failures = publishers.WINDOW, 0
+            self._window, self._failures = publishers.WINDOW_MESSAGES, 0
         except BrokerLostError as error:
             self._blame(error, delivery)
             raise
@@ -229,17 +229,17 @@ class Relay:
     def _wait(self) -> None:
         """Until something is heard, or should be looked for: see the note "the echo of a wake-up"."""
         session: Any = connection.connection
-        timeout = outbox.ECHO if self._echo else PATROL
+        timeout = outbox.ECHO if self._echo else PATROL_SECONDS
         self._idle = not self._echo
         heard = [notice.channel for notice in session.notifies(timeout=timeout, stop_after=1)]
         if agreement.SIDES_CHANNEL in heard:
             # A switch turns a side several times in a row, and needs the processors more than its events need haste.
-            self.stopping.wait(CALM)
+            self.stopping.wait(CALM_SECONDS)
         self._echo = outbox.CHANNEL in heard
         self._idle = False
 
     def _measure(self) -> None:
-        if time.monotonic() - self._measured >= MEASURE_EVERY:
+        if time.monotonic() - self._measured >= MEASURE_SECONDS:
             rows, age = outbox.backlog()
             ROWS.set(rows)
             AGE.set(age)

@@ -3,7 +3,7 @@
 A lane is a lease of the relay's session (see `chassis.database.leases`), so it ends with the session, whatever ends
 that.
 
-Note "relays of a version before": they know advisory locks alone, one a lane, and one that all share. Those are taken
+Note "relays of a version before": they know advisory locks alone, one per lane, and one that all share. Those are taken
 here, too, where they are free, and a lane whose lock another session of the same role has is left to it. Sessions of
 other roles count for nothing: anybody may take such a lock, and must not stop a relay by it.
 """
@@ -19,8 +19,8 @@ from chassis.database.leases import Session
 from chassis.messages.outbox import LANES
 
 CLASS = 0x6F757462  # of the advisory locks; any number that nothing else in the database uses
-MEMBER = LANES  # the lock that all share, beside one a lane
-LOOK_EVERY = 1.0
+MEMBER = LANES  # the lock that all share, beside one per lane
+LOOK_SECONDS = 1.0
 PREFIX = "relay lane "
 
 # A lease is changed by whoever comes first, which a snapshot from before would not show.
@@ -52,8 +52,8 @@ class Share:
         self._looked = float("-inf")
 
     def balance(self) -> None:
-        """Takes or gives lanes towards a fair share, once in `LOOK_EVERY` seconds; raises the database's errors."""
-        if time.monotonic() - self._looked < LOOK_EVERY:
+        """Takes or gives lanes towards a fair share, once in `LOOK_SECONDS`; raises the database's errors."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         session = self._session or self._begin()
         if MEMBER not in self._locked:

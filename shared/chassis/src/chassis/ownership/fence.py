@@ -126,9 +126,7 @@ class _Passage:
             if attempt.refused is None and attempt.awaited is None:
                 return response
             if attempt.committed:
-                logger.error(
-                    "fence met after a commit", extra={"capability": attempt.refused, "path": self.request.path}
-                )
+                logger.error("fence_met_after_commit", extra={"capability": attempt.refused, "path": self.request.path})
                 return response if attempt.refused is None else _half_done()
             if attempt.awaited is not None:
                 try:
@@ -142,7 +140,7 @@ class _Passage:
             elsewhere = self._met(attempt.refused or "")
             if elsewhere is not None:
                 return elsewhere
-        logger.error("fence met again and again", extra={"path": self.request.path})
+        logger.error("fence_met_again_and_again", extra={"path": self.request.path})
         return _later()
 
     def _met(self, capability: str) -> HttpResponseBase | None:
@@ -288,7 +286,7 @@ def _unbroken(parts: Iterator[Any]) -> Iterator[Any]:
         with refusals.watching(seen):
             part = next(parts, None)
         if seen.refused is not None:
-            logger.error("fence met in a streamed body", extra={"capability": seen.refused})
+            logger.error("fence_met_in_streamed_body", extra={"capability": seen.refused})
             raise SwallowedError(seen.refused)
         if part is None:
             return

@@ -24,10 +24,10 @@ from chassis.process.body import Body
 
 # What the gateway says of the time it allows for an answer, in milliseconds; silent where it allows any.
 ALLOWED = "x-envoy-expected-rq-timeout-ms"
-CONNECT = 2.0  # seconds
-SILENCE = 300.0  # seconds without a byte after which nobody waits any more
-PIECE = 1 << 16
-WHOLE = 1 << 20  # answers of that many bytes are passed on in one piece
+CONNECT_SECONDS = 2.0
+SILENCE_SECONDS = 300.0  # without a byte after which nobody waits any more
+PIECE_BYTES = 1 << 16
+WHOLE_BYTES = 1 << 20  # answers of that many bytes are passed on in one piece
 SCHEMES = ("http", "https")
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 # Of an answer: each server writes its own.
@@ -100,7 +100,7 @@ def forward(request: WSGIRequest, body: Body, *, to: str, peer_url: str) -> Http
 def _connection(peer_url: str) -> HTTPConnection:
     parts = urlsplit(peer_url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=CONNECT)
+    return kind(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
 
 
 def _send(connection: HTTPConnection, request: WSGIRequest, body: Body, *, to: str) -> None:
@@ -117,19 +117,19 @@ def _send(connection: HTTPConnection, request: WSGIRequest, body: Body, *, to: s
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.endheaders()
         source = body.open()
-        while piece := source.read(PIECE):
+        while piece := source.read(PIECE_BYTES):
             connection.send(piece)
 
 
 def _allowed(request: WSGIRequest) -> float:
     text = request.headers.get(ALLOWED, "")
-    return min(int(text) / 1000, SILENCE) if text.isdecimal() and int(text) else SILENCE
+    return min(int(text) / 1000, SILENCE_SECONDS) if text.isdecimal() and int(text) else SILENCE_SECONDS
 
 
 def _passed_on(answer: HTTPResponse) -> HttpResponseBase:
     """Small answers whole; others as they come."""
     length = answer.headers.get("content-length", "")
-    if (length.isdecimal() and int(length) <= WHOLE) or answer.status in (204, 304):
+    if (length.isdecimal() and int(length) <= WHOLE_BYTES) or answer.status in (204, 304):
         with closing(answer):
             return HttpResponse(answer.read(), status=answer.status)
     return StreamingHttpResponse(_pieces(answer), status=answer.status)
@@ -137,7 +137,7 @@ def _passed_on(answer: HTTPResponse) -> HttpResponseBase:
 
 def _pieces(answer: HTTPResponse) -> Iterator[bytes]:
     with closing(answer):
-        while piece := answer.read1(PIECE):
+        while piece := answer.read1(PIECE_BYTES):
             yield piece
         if answer.length:  # of which nothing else tells
             raise IncompleteRead(b"", answer.length)

@@ -17,7 +17,7 @@ from chassis.database.absence import is_outage
 from chassis.ownership import refusals
 from chassis.ownership.refusals import Seen
 
-RETRY_AFTER = 2  # seconds
+RETRY_AFTER_SECONDS = 2
 
 UNTOUCHED = "The database does not answer. Nothing was done; try again."
 UNKNOWN = (
@@ -59,5 +59,5 @@ class Outage:
         """503, for a client that may try again."""
         REQUESTS.inc()
         response = JsonResponse({"detail": UNKNOWN if self.reached else UNTOUCHED}, status=503)
-        response["Retry-After"] = str(RETRY_AFTER)
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return response

@@ -50,7 +50,7 @@ class SideState:
         return table.replace('"', "") in self.tables
 
 
-NOTED_EVERY = 1.0  # seconds
+NOTED_EVERY_SECONDS = 1.0
 _present: set[str] = set()
 _noted: dict[tuple[str, str], float] = {}
 
@@ -93,7 +93,7 @@ def note_use(capability: str, using: str = DEFAULT_DB_ALIAS) -> None:
     the request.
     """
     now = time.monotonic()
-    if now - _noted.get((using, capability), float("-inf")) < NOTED_EVERY:
+    if now - _noted.get((using, capability), float("-inf")) < NOTED_EVERY_SECONDS:
         return
     _noted[using, capability] = now
     with suppress(DatabaseError), connections[using].cursor() as cursor:

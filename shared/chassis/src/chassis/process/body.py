@@ -19,7 +19,7 @@ from chassis import agreement, settings
 from chassis.process import waiting
 from chassis.process.patience import Crowded, Slow
 
-PIECE = 1 << 16
+PIECE_BYTES = 1 << 16
 TOLD = agreement.environ_key(agreement.MAX_BODY)
 KEPT = "chassis.process.body"  # in each request's environment, which its copies share
 # What a first run may have hung on a request; all else is what came, or what stands before the fence has added.
@@ -113,7 +113,7 @@ class Body:
     def _take(self, source: Any, declared: int | None, limit: int) -> None:
         """``declared`` bytes, or all there are where nobody has said how many."""
         left = limit + 1 if declared is None else declared
-        while left and (piece := _piece(source, min(left, PIECE))):
+        while left and (piece := _piece(source, min(left, PIECE_BYTES))):
             self._file.write(piece)
             left -= len(piece)
         if declared is None and not left:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest
 
-NETWORK = 64  # bits: whoever has one address of version 6 has all that begin so
+NETWORK_BITS = 64  # bits: whoever has one address of version 6 has all that begin so
 
 _present: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
@@ -27,7 +27,7 @@ def of(request: HttpRequest | None) -> str:
         return text
     if isinstance(address, ipaddress.IPv6Address):
         plain = address.ipv4_mapped
-        return str(plain or ipaddress.ip_network((int(address), NETWORK), strict=False))
+        return str(plain or ipaddress.ip_network((int(address), NETWORK_BITS), strict=False))
     return str(address)
 
 

@@ -1,13 +1,14 @@
 """How long a thread waits for a client.
 
 Note "patience": a thread that reads from a client, or writes to one, can be kept by him. So there is a limit to the
-time that it waits altogether for one request: PATIENCE seconds, and one more for each RATE bytes that come, up to
-PATIENCE again. What the application does meanwhile does not count. An answer must move on within STALLED seconds.
+time that it waits altogether for one request: PATIENCE_SECONDS, and one more for each BYTES_PER_SECOND bytes
+that come, up to PATIENCE_SECONDS again. What the application does meanwhile does not count. An answer must move on
+within STALLED_SECONDS.
 
-Note "grace": a thread that has waited longer than GRACE for one request is one that only waits
+Note "grace": a thread that has waited longer than GRACE_SECONDS for one request is one that only waits
 (`chassis.process.waiting`), whatever it waits for: headers, a body of any size, a reader. Where too many do, one that
-reads waits no longer, and one that writes STALLED_IN_NEED seconds. What comes through a gateway that keeps bodies is
-there within the grace.
+reads waits no longer, and one that writes STALLED_IN_NEED_SECONDS. What comes through a gateway that keeps
+bodies is there within the grace.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import Any
 
 from chassis.process import waiting
 
-PATIENCE = 20.0
-RATE = 16 * 1024
-STALLED = 30.0
-STALLED_IN_NEED = 2.0
-GRACE = 0.1
+PATIENCE_SECONDS = 20.0
+BYTES_PER_SECOND = 16 * 1024
+STALLED_SECONDS = 30.0
+STALLED_IN_NEED_SECONDS = 2.0
+GRACE_SECONDS = 0.1
 
 
 class Slow(ConnectionResetError):  # noqa: N818  a client's way, not a fault
@@ -41,8 +42,8 @@ class Crowded(Slow):
 class PatientSocket(socket.socket):
     """See the notes "patience" and "grace"."""
 
-    patience = PATIENCE
-    grace = GRACE
+    patience = PATIENCE_SECONDS
+    grace = GRACE_SECONDS
 
     @classmethod
     def around(cls, plain: socket.socket) -> PatientSocket:
@@ -54,7 +55,7 @@ class PatientSocket(socket.socket):
 
     def begin(self) -> None:
         """For a new request."""
-        self.patience, self.grace = PATIENCE, GRACE
+        self.patience, self.grace = PATIENCE_SECONDS, GRACE_SECONDS
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """Raises Slow, besides what a socket does."""
@@ -68,7 +69,7 @@ class PatientSocket(socket.socket):
                 raise Slow
         data = super().recv(bufsize, flags)
         self.patience -= time.monotonic() - began
-        self.patience = min(self.patience + len(data) / RATE, PATIENCE)
+        self.patience = min(self.patience + len(data) / BYTES_PER_SECOND, PATIENCE_SECONDS)
         return data
 
     def sendall(self, data: Any, flags: int = 0) -> None:
@@ -77,8 +78,8 @@ class PatientSocket(socket.socket):
             return super().sendall(data, flags)
         left = memoryview(data).cast("B")
         while left:
-            if not self._graced(select.POLLOUT, STALLED):
-                seconds = STALLED if waiting.process.begin("answers") else STALLED_IN_NEED
+            if not self._graced(select.POLLOUT, STALLED_SECONDS):
+                seconds = STALLED_SECONDS if waiting.process.begin("answers") else STALLED_IN_NEED_SECONDS
                 if not self._ready(select.POLLOUT, seconds):
                     raise Slow
             try:

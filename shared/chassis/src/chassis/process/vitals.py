@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-STUCK = 300.0  # seconds without a sign of life: longer than anything waits that waits with a limit
+STUCK_SECONDS = 300.0  # without a sign of life; every wait that has a limit is shorter
 
 
 class Followed(Protocol):
@@ -28,7 +28,7 @@ class Followed(Protocol):
 class Pulse:
     """One loop's signs of life; counts as stuck when none came for ``within`` seconds."""
 
-    def __init__(self, name: str, within: float = STUCK) -> None:
+    def __init__(self, name: str, within: float = STUCK_SECONDS) -> None:
         self.name = name
         self._within = within
         self._last = time.monotonic()
@@ -63,7 +63,7 @@ def forget(one: Followed) -> None:
 
 
 @contextmanager
-def loop(name: str, within: float = STUCK) -> Iterator[None]:
+def loop(name: str, within: float = STUCK_SECONDS) -> Iterator[None]:
     """This thread's loop is inside, and calls `beat`. When an error ends it, it stays stuck."""
     outer, pulse = getattr(_mine, "pulse", None), Pulse(name, within)
     _mine.pulse = pulse

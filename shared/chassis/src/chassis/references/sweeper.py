@@ -17,8 +17,8 @@ from chassis.references import sweeping
 
 logger = logging.getLogger("chassis.references.sweeper")
 
-PATROL = 5.0  # seconds between two looks where no notification came
-BREATH = 0.5  # seconds after which a wait for a notification looks whether to stop
+PATROL_SECONDS = 5.0  # between two looks where no notification came
+BREATH_SECONDS = 0.5  # after which a wait for a notification looks whether to stop
 
 
 class Sweeper:
@@ -58,7 +58,7 @@ class Sweeper:
 
     def _wait(self) -> None:
         session: Any = connection.connection
-        for _ in range(int(PATROL / BREATH)):
+        for _ in range(int(PATROL_SECONDS / BREATH_SECONDS)):
             vitals.beat()
-            if self.stopping.is_set() or list(session.notifies(timeout=BREATH, stop_after=1)):
+            if self.stopping.is_set() or list(session.notifies(timeout=BREATH_SECONDS, stop_after=1)):
                 return

@@ -78,7 +78,7 @@ def _forget(cursor: Any, number: int, orphan: Orphan) -> Outcome:
         cursor.execute(agreement.ORPHAN_LATER, (number,))
         return "busy"
     except Exception as error:
-        logger.exception("clean-up failed", extra={"table": orphan.table})
+        logger.exception("clean_up_failed", extra={"table": orphan.table})
         cursor.execute(agreement.ORPHAN_FAILED, (f"{type(error).__name__}: {error}"[:500], number))
         return "failed"
     return "done"

@@ -36,9 +36,9 @@ from chassis.rest.errors import Conflict, Unprocessable
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-LONGEST = 255
+LONGEST_CHARACTERS = 255
 WAIT = timedelta(seconds=10)  # for an earlier request with the key, which is being answered
-BATCH = 5_000
+BATCH_ROWS = 5_000
 LOCK_NOT_AVAILABLE = "55P03"
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -53,7 +53,7 @@ class IdempotencyRow(models.Model):
     """What a caller was answered; each capability has a table of its own, which moves with it."""
 
     caller: models.TextField[str, str] = models.TextField()
-    key: models.CharField[str, str] = models.CharField(max_length=LONGEST)
+    key: models.CharField[str, str] = models.CharField(max_length=LONGEST_CHARACTERS)
     digest: models.CharField[str, str] = models.CharField(max_length=64)
     status: models.SmallIntegerField[int, int] = models.SmallIntegerField()
     headers = models.JSONField(default=dict)
@@ -80,8 +80,8 @@ class IdempotencyRow(models.Model):
 def key_of(request: Request) -> str | None:
     """The request's key, None without one. Raises ValidationError, a 400."""
     key = request.headers.get(HEADER)
-    if key is not None and not (1 <= len(key) <= LONGEST and key.isascii() and key.isprintable()):
-        raise ValidationError({HEADER: [f"1 to {LONGEST} printable ASCII characters."]})
+    if key is not None and not (1 <= len(key) <= LONGEST_CHARACTERS and key.isascii() and key.isprintable()):
+        raise ValidationError({HEADER: [f"1 to {LONGEST_CHARACTERS} printable ASCII characters."]})
     return key
 
 
@@ -118,7 +118,8 @@ def digest_of(request: Request) -> str:
 
 
 def claim(model: type[IdempotencyRow], *, caller: str, key: str, digest: str) -> IdempotencyRow | None:
-    """None for whoever comes first, who has until the end of the transaction; the earlier row for who comes later.
+    """None for the first request with this key, which then has it until its transaction ends; else the row of the
+    earlier one.
 
     A second one at the same time waits for the first one's transaction; when that is rolled back, it is the first.
 
@@ -157,9 +158,9 @@ def purge(older_than: timedelta) -> int:
     for model in apps.get_models():
         if issubclass(model, IdempotencyRow) and owners.closed_by_table(model._meta.db_table) is None:
             old = model._default_manager.filter(created_at__lt=before).order_by("created_at")
-            while gone := model._default_manager.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()[
-                0
-            ]:
+            while gone := model._default_manager.filter(
+                pk__in=list(old.values_list("pk", flat=True)[:BATCH_ROWS])
+            ).delete()[0]:
                 count += gone
     return count
 

@@ -16,8 +16,8 @@ from rest_framework.renderers import JSONRenderer
 
 from chassis.rest.errors import TooLarge
 
-DEEPEST = 64
-LONGEST_NUMBER = 400  # digits; what a double can hold has 309
+DEEPEST_LEVELS = 64
+LONGEST_NUMBER_DIGITS = 400  # digits; what a double can hold has 309
 SURROGATES = ("\ud800", "\udfff")
 
 
@@ -25,9 +25,9 @@ class JSONParser(BaseParser):
     """JSON as RFC 8259 and I-JSON (RFC 7493) have it; anything else is a 400 that says what is wrong.
 
     Refused are other encodings than UTF-8 (415), more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes (413), NaN and
-    infinities, numbers of hundreds of digits, names that occur twice in an object, and depths beyond ``DEEPEST``; with
-    the field that holds it a text with NUL, which no column of PostgreSQL takes, or with half of a surrogate pair,
-    which nothing can encode.
+    infinities, numbers of hundreds of digits, names that occur twice in an object, and depths beyond
+    ``DEEPEST_LEVELS``; with the field that holds it a text with NUL, which no column of PostgreSQL takes, or with half
+    of a surrogate pair, which nothing can encode.
     """
 
     media_type = "application/json"
@@ -99,7 +99,7 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int:
-    if len(text) > LONGEST_NUMBER:
+    if len(text) > LONGEST_NUMBER_DIGITS:
         raise ValueError("a number has too many digits")
     return int(text)
 
@@ -107,7 +107,7 @@ def _int(text: str) -> int:
 def _checked(value: Any) -> Any:
     """The value, after a look at its depth. Layer by layer: nothing here may recurse."""
     layer: list[Any] = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST_LEVELS + 1):
         layer = list(_inside(layer))
         if not layer:
             return value

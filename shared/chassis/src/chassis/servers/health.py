@@ -32,7 +32,7 @@ from chassis.rest import answers
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0  # seconds between two looks for a database that is waited for
+LOOK_SECONDS = 1.0  # between two looks for a database that is waited for
 
 # What each gateway writes, and neither kubelet nor Prometheus.
 FROM_OUTSIDE = (
@@ -67,7 +67,7 @@ def await_database(stopping: threading.Event) -> None:
             waiting.make(": ".join(filter(None, problem)))
             # Whatever is wrong with a session, the next look has another.
             connections.close_all()
-            stopping.wait(LOOK_EVERY)
+            stopping.wait(LOOK_SECONDS)
             vitals.beat()
     waiting.settle()
 

@@ -23,7 +23,7 @@ from chassis.servers import health
 logger = logging.getLogger("chassis.servers.probes")
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = 10.0  # seconds for a client that says nothing
+PATIENCE_SECONDS = 10.0  # for a client that says nothing
 
 Answer = tuple[int, str, bytes]
 
@@ -36,7 +36,7 @@ def serve_if_asked() -> None:
 
 def serve(port: int, address: str = LOOPBACK) -> ThreadingHTTPServer:
     """Serves in threads until the process ends, or ``shutdown``. Raises OSError when the port is taken."""
-    # A thread a request: who asks whether it lives must not wait for one who asks for its database.
+    # One thread per request: who asks whether it lives must not wait for one who asks for its database.
     server = ThreadingHTTPServer((address, port), _Handler)
     Thread(target=server.serve_forever, name="chassis-probes", daemon=True).start()
     logger.info("metrics_served", extra={"port": server.server_port})
@@ -44,7 +44,7 @@ def serve(port: int, address: str = LOOPBACK) -> ThreadingHTTPServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = PATIENCE
+    timeout = PATIENCE_SECONDS
 
     def do_GET(self) -> None:
         answer = ANSWERS.get(self.path.partition("?")[0])

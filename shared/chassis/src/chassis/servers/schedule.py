@@ -32,8 +32,8 @@ from chassis.process.logs import Complaint
 logger = logging.getLogger("chassis.servers.schedule")
 
 SUFFIX = ".tasks"
-LOOK_EVERY = 0.05  # seconds, while a pause lasts
-AWAY = 1.0  # seconds from one look to the next while the database is away
+LOOK_SECONDS = 0.05  # while a pause lasts
+AWAY_SECONDS = 1.0  # from one look to the next while the database is away
 
 
 class OwnersSchedule:
@@ -98,13 +98,13 @@ class Ownership:
                 connection.close()
                 self._complaint.make(str(error), exc_info=False)
                 deadline = None
-                self._rest(AWAY)
+                self._rest(AWAY_SECONDS)
                 continue
             self._complaint.settle()
             deadline = deadline or time.monotonic() + settings.hold_seconds()
             if not _is_undecided(state) or time.monotonic() >= deadline:
                 return owners.opened(state) or _is_undecided(state)
-            self._rest(LOOK_EVERY)
+            self._rest(LOOK_SECONDS)
 
     def _rest(self, seconds: float) -> None:
         with self._ending.at_once():

@@ -20,11 +20,11 @@ from chassis.sagas import saga
 
 logger = logging.getLogger("chassis.servers.timers")
 
-BATCH = 100  # deadlines at a time
-DEADLINES = 1.0  # seconds between two looks at them
-TIDYING = 600.0  # seconds between two looks at what is old
+BATCH_ROWS = 100  # deadlines at a time
+DEADLINES_SECONDS = 1.0  # between two looks at them
+TIDYING_SECONDS = 600.0  # between two looks at what is old
 # Where nothing was forgotten for long, one statement deletes a great deal.
-SLOW = TIDYING + 3600.0
+SLOW = TIDYING_SECONDS + 3600.0
 
 Chore = tuple[float, Callable[[], object]]
 
@@ -36,7 +36,11 @@ class Timers:
     """
 
     def __init__(self, chores: Sequence[Chore] | None = None) -> None:
-        self._chores = chores if chores is not None else [(DEADLINES, lambda: saga.expire(BATCH)), (TIDYING, tidy)]
+        self._chores = (
+            chores
+            if chores is not None
+            else [(DEADLINES_SECONDS, lambda: saga.expire(BATCH_ROWS)), (TIDYING_SECONDS, tidy)]
+        )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chassis-timers", daemon=True)
         self._complaint = Complaint(logger, "timer_put_off")

@@ -30,7 +30,7 @@ def warm(threads: Executor, *, connections: int) -> None:
         for future in done:
             future.result()
     except Exception:
-        logger.exception("not warm")
+        logger.exception("not_warm")
 
 
 # Imported late: gunicorn reads its configuration, and so this module, before Django is set up.

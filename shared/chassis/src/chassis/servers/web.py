@@ -15,8 +15,8 @@ from gunicorn.workers import gthread  # type: ignore[import-untyped]
 from chassis.process import waiting
 from chassis.process.patience import PatientSocket
 
-LINGER = 2.0  # seconds that somebody who is answered, and sends all the same, has to read the answer
-LEFT_OVER = 1 << 16
+LINGER_SECONDS = 2.0  # that somebody who is answered, and sends all the same, has to read the answer
+LEFT_OVER_BYTES = 1 << 16
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
@@ -75,12 +75,12 @@ def _take_leave(sock: Any) -> None:
     gunicorn does so when it closes, in the one thread that also accepts all connections.
     """
     if isinstance(sock, PatientSocket):
-        sock.patience = min(sock.patience, LINGER)
+        sock.patience = min(sock.patience, LINGER_SECONDS)
     with suppress(OSError, ValueError):
         sock.shutdown(socket.SHUT_WR)
-        sock.settimeout(LINGER)
+        sock.settimeout(LINGER_SECONDS)
         drained = 0
-        while drained < LEFT_OVER and (data := sock.recv(4096)):
+        while drained < LEFT_OVER_BYTES and (data := sock.recv(4096)):
             drained += len(data)
 
 

@@ -36,9 +36,9 @@ logger = logging.getLogger("chassis.servers.worker")
 SUFFIX = ".tasks"
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 # A task that was sent back comes to whoever consumes next; while a pause lasts that may still be this process.
-BREATH = 0.2
-PULSE = 5.0  # seconds between two signs of life of the loop that reads tasks
-STOP = 10.0  # seconds that messages have which are under way when the worker ends
+BREATH_SECONDS = 0.2
+PULSE_SECONDS = 5.0  # between two signs of life of the loop that reads tasks
+STOP_SECONDS = 10.0  # that messages have which are under way when the worker ends
 
 TASKS = Counter("chassis_tasks_total", "Tasks that were run.", ["task", "outcome"])
 SENT_BACK = Counter("chassis_tasks_sent_back_total", "Tasks that met a fence and were published again.", ["queue"])
@@ -98,7 +98,7 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         stops: list[Callable[[float], None]] = [consumer.stop for consumer in self._consumers]
         if self._timers is not None:
             stops.append(self._timers.stop)
-        ending = [threading.Thread(target=stop, args=(STOP,), daemon=True) for stop in stops]
+        ending = [threading.Thread(target=stop, args=(STOP_SECONDS,), daemon=True) for stop in stops]
         for thread in ending:
             thread.start()
         for thread in ending:
@@ -126,7 +126,7 @@ class Clock:
         """Returns when it has ended. Asks more than once: right after its fork it takes no notice of signals."""
         tries = 0
         while self._process.pid is not None and self._process.is_alive():
-            if tries < STOP:
+            if tries < STOP_SECONDS:
                 self._process.terminate()
             else:
                 os.kill(self._process.pid, signal.SIGKILL)
@@ -157,7 +157,7 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
         parent.call_soon(self._turn)
         pulse = self._pulse = Pulse("tasks")
         vitals.follow(pulse)
-        self._beating = parent.timer.call_repeatedly(PULSE, lambda: parent.call_soon(pulse.beat))
+        self._beating = parent.timer.call_repeatedly(PULSE_SECONDS, lambda: parent.call_soon(pulse.beat))
 
     def stop(self, parent: Any) -> None:
         """The connection is lost, and Celery tries for another without end; or the worker ends."""
@@ -191,7 +191,7 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
         if declarations.attempt(self._consumer.connection, self._consumer.app.amqp.queues[name]):
             self._consumer.add_task_queue(name)
         else:
-            self._refused_until[name] = time.monotonic() + declarations.AGAIN
+            self._refused_until[name] = time.monotonic() + declarations.AGAIN_SECONDS
 
     def _wrong(self) -> list[str]:
         consumed = self._consumer.app.amqp.queues.consume_from
@@ -233,7 +233,7 @@ class FencedTask(Task):  # type: ignore[misc]
         request = self.request
         queue = (request.delivery_info or {}).get("routing_key", "")
         logger.info("task_sent_back", extra={"task": self.name, "task_id": request.id, "capability": refused})
-        time.sleep(BREATH)
+        time.sleep(BREATH_SECONDS)
         again = self.signature_from_request(request, request.args, request.kwargs, retries=request.retries)
         tries, complaint = 0, Complaint(logger, "task_not_sent_back")
         while True:

@@ -216,7 +216,9 @@ def _agents(parts: Parts) -> Gate:
 
 
 def _events(parts: Parts, move: Move) -> Sequence[Gate]:
-    """The owner's events of now would else wait for those of an owner before it, and the next owner's for both."""
+    """Shut while events of an earlier owner are out: the present owner's wait for those, and the next owner's would
+    wait for both.
+    """
     row = parts.sides[move.owner].row()
     if not parts.sides[move.owner].has_outbox:
         return []

@@ -22,7 +22,7 @@ STEPS: list[Step[Start]] = [FenceCopy(), CopyRows(), StreamForward(), StreamBack
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a start did: rows copied, rows a second while copying, seconds in all, and what the preflight warned of."""
+    """What a start did: rows copied, rows per second while copying, seconds in all, and warnings of the preflight."""
 
     capability: str
     rows: int

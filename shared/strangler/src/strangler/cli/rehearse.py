@@ -57,7 +57,7 @@ class Options:
 
 
 @click.command(epilog=EPILOG)
-@click.option("--script", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Steps, a line each.")
+@click.option("--script", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Steps, one per line.")
 @click.option("--seconds", default=0.0, help="Traffic lasts at least so long.", show_default=True)
 @click.option("--requests", default=5000, help="There are at least so many requests.", show_default=True)
 @click.option("--clients", default=24, help="Clients with think time.", show_default=True)

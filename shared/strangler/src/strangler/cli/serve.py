@@ -165,6 +165,6 @@ def _measure(name: str, found: Status) -> None:
 
 
 def _forget() -> None:
-    """Whose turn it is measures; what we did before is not true for long."""
+    """Only the one that works measures: what another has measured before is soon no longer true."""
     for gauge in (OWNER, EPOCH, LAG, ERRORS, ORPHANS, DEVIATIONS):
         gauge.clear()

@@ -20,7 +20,7 @@ FENCING = (*REFUSING, QUEUEING)
 LEDGER_CHANNEL = "strangler_ledger"
 
 
-LONGEST = 63  # bytes of a name in PostgreSQL
+LONGEST_BYTES = 63  # bytes of a name in PostgreSQL
 _SHORT = 16
 _SUFFIX = r"[a-z]+(_[0-9]+)?"
 
@@ -60,7 +60,7 @@ def of_database(name: str, database: str) -> bool:
 
 def _prefix(database: str, capability: str) -> str:
     environment = _environment(database)
-    room = LONGEST - len(f"strangler_{environment}__{FORWARD}")
+    room = LONGEST_BYTES - len(f"strangler_{environment}__{FORWARD}")
     return f"strangler_{environment}_{capability if len(capability) <= room else _cut(capability, room)}"
 
 

@@ -12,7 +12,7 @@ SIDE_HEADER = "x-strangler-to"
 CAPABILITY_HEADER = "x-strangler-capability"
 LIMIT_HEADER = "x-strangler-max-body"
 # Seconds for an answer to what a capability claims, where its route says nothing.
-ROUTE_TIMEOUT = 30.0
+ROUTE_SECONDS = 30.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ALL_TO_MONOLITH: Mapping[str, int] = {MONOLITH: 100, SERVICE: 0}
 ALL_TO_SERVICE: Mapping[str, int] = {MONOLITH: 0, SERVICE: 100}

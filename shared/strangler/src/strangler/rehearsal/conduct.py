@@ -13,9 +13,9 @@ from strangler.rehearsal.script import CHANGES_OWNER, TRAFFIC, Step
 
 CONFIRMED = CHANGES_OWNER | {"complete", "cancel", "retire"}
 ATTEMPTS = 3
-BETWEEN_ATTEMPTS = 200  # requests
-LONG = 1800.0  # seconds for a verb that reads every row
-WARM = 5  # acknowledged writes of each writer, before and after a change of owner
+BETWEEN_ATTEMPTS_REQUESTS = 200
+LONG_SECONDS = 1800.0  # for a verb that reads every row
+WARM_WRITES = 5  # acknowledged writes of each writer, before and after a change of owner
 
 
 class RehearsalError(StranglerError):
@@ -77,7 +77,7 @@ class Conductor:
 
     def verify(self, capability: str) -> Ran:
         """Compares both databases; a difference is not an error here."""
-        ran = self.verbs.run("verify", capability, within=LONG)
+        ran = self.verbs.run("verify", capability, within=LONG_SECONDS)
         if ran.answer:
             self._verified[capability] = ran.answer
             self._amend(capability, ran.answer)
@@ -112,7 +112,7 @@ class Conductor:
                 )
                 return
             self.say(f"{step}: attempt {attempt} failed: {ran.errors.strip()}")
-            self.pass_requests(BETWEEN_ATTEMPTS)
+            self.pass_requests(BETWEEN_ATTEMPTS_REQUESTS)
         raise _failed(step, ran)
 
     def _await_writers(self) -> None:
@@ -120,7 +120,7 @@ class Conductor:
         before = self.traffic.totals().writers
 
         def all_wrote(totals: Totals) -> bool:
-            wrote = [count - before.get(name, 0) >= WARM for name, count in totals.writers.items()]
+            wrote = [count - before.get(name, 0) >= WARM_WRITES for name, count in totals.writers.items()]
             return wrote.count(True) >= self.writers
 
         self.traffic.wait(all_wrote, within=self.patience)
@@ -132,7 +132,7 @@ class Conductor:
     def _run(self, step: Step) -> Ran:
         confirmed = ("--yes",) if step.verb in CONFIRMED else ()
         words = [word for word in (step.verb, step.capability) if word]
-        within = LONG if step.verb in ("start", "verify") else self.patience
+        within = LONG_SECONDS if step.verb in ("start", "verify") else self.patience
         return self.verbs.run(*words, *step.options, *confirmed, within=within)
 
     def _changed(

@@ -13,8 +13,8 @@ from strangler.rehearsal.history import History, Place
 from strangler.rehearsal.ports import Damage, Ran, Sides
 from strangler.rehearsal.selftest import SelfTest, self_test
 
-DRAINED_WITHIN = 30.0
-BETWEEN_LOOKS = 0.2
+DRAIN_SECONDS = 30.0
+LOOK_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ def settle(histories: Mapping[Place, History], rows: Mapping[str, Damage], *, wi
     deadline = time.monotonic() + within
     findings = check(histories, rows)
     while findings and time.monotonic() < deadline:
-        time.sleep(BETWEEN_LOOKS)
+        time.sleep(LOOK_SECONDS)
         findings = check({finding.place: histories[finding.place] for finding in findings}, rows)
     return findings
 

@@ -13,11 +13,11 @@ from strangler.rehearsal import journal
 from strangler.rehearsal.conduct import Conductor
 from strangler.rehearsal.history import gather
 from strangler.rehearsal.ports import Bounces, Damage, Sides, Traffic, Verbs
-from strangler.rehearsal.proof import DRAINED_WITHIN, Drain, owners, settle, spoil
+from strangler.rehearsal.proof import DRAIN_SECONDS, Drain, owners, settle, spoil
 from strangler.rehearsal.report import Evidence
 from strangler.rehearsal.script import Step
 
-LEAD_IN = 200  # requests before the first step
+LEAD_IN_REQUESTS = 200  # requests before the first step
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Stage:
     writers: int
     broker: str
     monolith: Callable[[], str]
-    drained_within: float = DRAINED_WITHIN
+    drained_within: float = DRAIN_SECONDS
 
 
 def rehearse(stage: Stage, steps: Sequence[Step], aim: Aim, *, say: Callable[[str], None], began: float) -> Evidence:
@@ -95,7 +95,7 @@ def _play(conductor: Conductor, steps: Sequence[Step], aim: Aim) -> list[str]:
     problems = []
     try:
         conductor.say("lead-in")
-        conductor.pass_requests(LEAD_IN)
+        conductor.pass_requests(LEAD_IN_REQUESTS)
         conductor.conduct(steps)
         conductor.say("lead-out")
         conductor.traffic.wait(

@@ -12,7 +12,7 @@ from strangler.rehearsal.journal import Attempt, Outcome, Records
 from strangler.rehearsal.pauses import acknowledgements, all_served, longest_gap_ms, longest_gap_within_ms
 from strangler.rehearsal.selftest import SelfTest
 
-LISTED = 200  # entries of a list in the details
+LISTED_ENTRIES = 200  # entries of a list in the details
 COLUMNS = {
     "tries": "tries",
     "pause_ms": "pause ms",
@@ -101,7 +101,7 @@ def details(evidence: Evidence) -> dict[str, Any]:
     return {
         "problems": problems(evidence),
         "acknowledged_writes_to_what_moved": acknowledged(evidence.records.attempts, evidence.moving),
-        "failed": [asdict(failure) for failure in evidence.records.failures[:LISTED]],
+        "failed": [asdict(failure) for failure in evidence.records.failures[:LISTED_ENTRIES]],
         "lost": _listed(evidence.findings, Fault.LOST),
         "doubled": _listed(evidence.findings, Fault.DOUBLED),
         "attempts": [change.attempts for change in evidence.changes],
@@ -172,4 +172,4 @@ def _listed(findings: Sequence[Finding], fault: Fault) -> list[dict[str, Any]]:
         }
         for finding in findings
         if finding.fault is fault
-    ][:LISTED]
+    ][:LISTED_ENTRIES]

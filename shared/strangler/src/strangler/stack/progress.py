@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 
 class Progress:
-    """Prints a line a step with the seconds since the beginning, and those the step took."""
+    """Prints one line per step with the seconds since the beginning, and those the step took."""
 
     def __init__(self, out: Callable[[str], None]) -> None:
         self._out = out

@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Adds a parser for each verb."""
         verbs = parser.add_subparsers(dest="verb", required=True)
-        listing = verbs.add_parser("list", help="one line a message, the oldest first")
+        listing = verbs.add_parser("list", help="one line per message, the oldest first")
         listing.add_argument("--source", choices=archive.SOURCES, default="outbox")
         listing.add_argument("--limit", type=int, default=100)
         _add_choice(listing)

@@ -13,7 +13,7 @@ from chassis import settings
 from chassis.messages import broker
 from chassis.messages.relay import Relay
 from chassis.servers import health, probes
-from chassis.servers.timers import TIDYING, Timers, forget_published
+from chassis.servers.timers import TIDYING_SECONDS, Timers, forget_published
 
 logger = logging.getLogger("chassis.messages.relay")
 
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         if options_["metrics_port"] is not None:
             probes.serve(options_["metrics_port"], options_["metrics_address"])
         health.await_database(relay.stopping)
-        chores = Timers([(TIDYING, forget_published)])
+        chores = Timers([(TIDYING_SECONDS, forget_published)])
         chores.start()
         relay.run()
         chores.stop()

@@ -6,10 +6,10 @@ address in X-Forwarded-For. So they need not know how many proxies there are, an
 header is used, and not what Envoy remembers of the request, for that is lost in a bounce: it begins anew with the
 connection's address.
 
-Note "slow clients": a client has HEADERS_TIMEOUT for its headers, and for its whole request as long as the largest
-body takes at SLOWEST bytes a second. So many may be connected, and bodies may take so much memory, as Envoy can bear.
-When memory becomes short, who has stopped sending or reading is given up after IDLE_IN_NEED; beyond it who is new is
-refused.
+Note "slow clients": a client has HEADERS_TIMEOUT for its headers, and for its whole request as long as the largest body
+takes at SLOWEST_BYTES_PER_SECOND bytes a second. So many may be connected, and bodies may take so much memory, as Envoy
+can bear. When memory becomes short, who has stopped sending or reading is given up after IDLE_IN_NEED; beyond it who is
+new is refused.
 
 Note "upgrades": what goes both ways has no end that one could wait for, so a WebSocket passes without the filter that
 keeps bodies. Then it must not have one: what begins it is a GET that says no length.
@@ -35,8 +35,8 @@ STAT_PREFIX = "gateway"
 BUFFER_BYTES = 1 << 20
 
 HEADERS_TIMEOUT = "10s"
-SLOWEST = 128 * 1024
-LEAST_REQUEST_TIMEOUT = 60
+SLOWEST_BYTES_PER_SECOND = 128 * 1024
+LEAST_REQUEST_SECONDS = 60
 CONNECTIONS = 4096
 IDLE_IN_NEED = "2s"
 # Envoy takes about 100 MiB more than it counts.
@@ -193,7 +193,7 @@ def _connection_manager(
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
             "max_request_headers_kb": MOST_KIB,
             "request_headers_timeout": HEADERS_TIMEOUT,
-            "request_timeout": f"{max(LEAST_REQUEST_TIMEOUT, largest_body // SLOWEST)}s",
+            "request_timeout": f"{max(LEAST_REQUEST_SECONDS, largest_body // SLOWEST_BYTES_PER_SECOND)}s",
             "stream_idle_timeout": "60s",
             "http_filters": [_tell_the_client(), buffer_filter(), router],
             # What goes both ways has no end that one could wait for.

@@ -9,7 +9,7 @@ gateway that address begins with https, and the connection to the gateway has no
 Processes see paths decoded, and may claim one that no route matches as it is written (``/a%2Fb``). So a bounce names
 its capability too, and where its path leads nowhere that does.
 
-Note "limits": what a capability claims is answered within ROUTE_TIMEOUT, since a pause is in it; what none claims may
+Note "limits": what a capability claims is answered within ROUTE_SECONDS, since a pause is in it; what none claims may
 take any time, as long as something moves. A body up to BUFFERED is kept until it is whole: processes have few threads,
 and whoever sends slowly holds none. Memory has an end too, so larger ones, and those of unsaid length, are passed on as
 they come: the process lets few of its threads wait for them, and counts them up to the limit that the route tells it.
@@ -29,7 +29,7 @@ from strangler.domain.route import Route
 from strangler.domain.routing import (
     CAPABILITY_HEADER,
     LIMIT_HEADER,
-    ROUTE_TIMEOUT,
+    ROUTE_SECONDS,
     SIDE_HEADER,
     CapabilityRoutes,
     RouteTable,
@@ -38,8 +38,8 @@ from strangler.domain.routing import (
 )
 
 # Without a byte in either direction.
-IDLE_TIMEOUT = 60.0
-LONG_IDLE_TIMEOUT = 300.0
+IDLE_SECONDS = 60.0
+LONG_IDLE_SECONDS = 300.0
 BUFFERED = BUFFER_BYTES
 MAX_BOUNCES = 4
 
@@ -87,18 +87,18 @@ def _bounced_routes(capability: CapabilityRoutes) -> Iterator[Document]:
         name = f"{capability.capability}/bounced-to-{side}"
         for route in capability.routes:
             headers = [*_methods(route.asked), _exactly(SIDE_HEADER, side)]
-            yield _route(name, {**_path(route), "headers": headers}, {"cluster": cluster}, route, ROUTE_TIMEOUT)
+            yield _route(name, {**_path(route), "headers": headers}, {"cluster": cluster}, route, ROUTE_SECONDS)
         headers = [_exactly(SIDE_HEADER, side), _exactly(CAPABILITY_HEADER, capability.capability)]
         yield _route(
-            name, {"prefix": "/", "headers": headers}, {"cluster": cluster}, _loosest(capability), ROUTE_TIMEOUT
+            name, {"prefix": "/", "headers": headers}, {"cluster": cluster}, _loosest(capability), ROUTE_SECONDS
         )
 
 
 def _loosest(capability: CapabilityRoutes) -> Route:
     """What some route of the capability is allowed."""
-    timeouts = [ROUTE_TIMEOUT if route.timeout is None else route.timeout for route in capability.routes]
+    timeouts = [ROUTE_SECONDS if route.timeout is None else route.timeout for route in capability.routes]
     bodies = [route.max_body for route in capability.routes if route.max_body is not None]
-    timeout = 0 if 0 in timeouts else max(timeouts, default=ROUTE_TIMEOUT)
+    timeout = 0 if 0 in timeouts else max(timeouts, default=ROUTE_SECONDS)
     return Route(frozenset(), "/*", timeout=timeout, max_body=max(bodies, default=None))
 
 
@@ -118,7 +118,7 @@ def _weighted_route(
 ) -> Document:
     match = {**_path(route), "headers": _methods(methods)}
     target = _target(capability.clusters, weights)
-    return _route(f"{capability.capability}/{kind}", match, target, route, ROUTE_TIMEOUT)
+    return _route(f"{capability.capability}/{kind}", match, target, route, ROUTE_SECONDS)
 
 
 def _other_route(route: Route, cluster: str, *, name: str = "other") -> Document:
@@ -129,7 +129,7 @@ def _other_route(route: Route, cluster: str, *, name: str = "other") -> Document
 def _route(name: str, match: Document, target: Document, route: Route, timeout: float) -> Document:
     """With the route's limits; ``timeout`` holds where it says nothing."""
     timeout = timeout if route.timeout is None else route.timeout
-    idle = max(timeout, IDLE_TIMEOUT) if timeout else LONG_IDLE_TIMEOUT
+    idle = max(timeout, IDLE_SECONDS) if timeout else LONG_IDLE_SECONDS
     limits = {"timeout": f"{timeout:g}s", "idle_timeout": f"{idle:g}s"}
     return {"name": name, "match": match, "route": target | limits, "max_body": route.max_body}
 

@@ -1,4 +1,4 @@
-"""The route table as Gateway API's HTTPRoutes: one a capability, and one for whatever none claims.
+"""The route table as Gateway API's HTTPRoutes: one per capability, and one for whatever none claims.
 
 Note "forwarded, not bounced": such a gateway does not follow a bounce. But a side that finds the kit's header on a
 request takes it for one that was bounced to it, and forwards it to the owner itself. So each rule sets that header,
@@ -19,7 +19,7 @@ from strangler.domain.closed import spellings
 from strangler.domain.project import MONOLITH
 from strangler.domain.route import Route
 from strangler.domain.routing import (
-    ROUTE_TIMEOUT,
+    ROUTE_SECONDS,
     SIDE_HEADER,
     CapabilityRoutes,
     RouteTable,
@@ -85,7 +85,7 @@ def _rules(capability: CapabilityRoutes, ports: Mapping[str, int]) -> Iterator[D
 
 def _shares(capability: CapabilityRoutes) -> Iterator[tuple[float, Mapping[str, int], list[Document]]]:
     """Those with the same time limit together, which is a rule's."""
-    limits = [ROUTE_TIMEOUT if route.timeout is None else route.timeout for route in capability.routes]
+    limits = [ROUTE_SECONDS if route.timeout is None else route.timeout for route in capability.routes]
     for limit in dict.fromkeys(limits):
         routes = [route for route, own in zip(capability.routes, limits, strict=True) if own == limit]
         for weights, matches in _weighted(replace(capability, routes=routes)):

@@ -1,7 +1,7 @@
 -- Lives in every database that takes part in a move. Additive: an older tool must survive it.
 CREATE SCHEMA IF NOT EXISTS strangler;
 
--- One row a capability: whether it is open here, and at which epoch.
+-- One row per capability: whether it is open here, and at which epoch.
 CREATE TABLE IF NOT EXISTS strangler.side (
     capability text PRIMARY KEY,
     side       text NOT NULL CHECK (side IN ('monolith', 'service')),
@@ -68,7 +68,7 @@ ALTER TABLE strangler.orphan ADD COLUMN IF NOT EXISTS columns jsonb;
 ALTER TABLE strangler.orphan ADD COLUMN IF NOT EXISTS relation text;
 ALTER TABLE strangler.orphan ALTER key DROP NOT NULL;
 
--- Clean-ups done, a counter a capability: what `status` and the metrics show.
+-- Clean-ups done, one counter per capability: what `status` and the metrics show.
 CREATE TABLE IF NOT EXISTS strangler.swept (
     capability text PRIMARY KEY,
     rows       bigint NOT NULL DEFAULT 0

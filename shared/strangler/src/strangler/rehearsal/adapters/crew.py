@@ -27,8 +27,8 @@ from strangler.rehearsal.pauses import WRITER
 from strangler.rehearsal.traffic import Session, Tally
 
 NICENESS = 10
-TOLD_EVERY = 0.2
-AFTER_FAILURE = 0.2  # seconds that a client waits before it begins anew
+TOLD_SECONDS = 0.2
+AFTER_FAILURE_SECONDS = 0.2  # that a client waits before it begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Crew:
                 while session.play():
                     if self._over.wait(rng.expovariate(rate) if rate else 0):
                         return
-            self._over.wait(AFTER_FAILURE if session.failed else 0)
+            self._over.wait(AFTER_FAILURE_SECONDS if session.failed else 0)
 
     def _write(self, name: str) -> None:
         rng = Random(f"{self._assignment.run} {name}")  # noqa: S311
@@ -121,7 +121,7 @@ class Crew:
                 sessions[capability] = self._session(name, behaviour, writer=True)
             if not sessions[capability].play():
                 sessions.pop(capability).close()
-                self._over.wait(AFTER_FAILURE)
+                self._over.wait(AFTER_FAILURE_SECONDS)
 
     def _my_turn(self) -> str | None:
         """The capability to write to, as soon as there is one; None at the end."""
@@ -137,7 +137,7 @@ class Crew:
 def tell(crew: Crew, out: TextIO, over: threading.Event) -> None:
     """Writes the totals every so often, and a last time at the end."""
     while True:
-        last = over.wait(TOLD_EVERY)
+        last = over.wait(TOLD_SECONDS)
         out.write(json.dumps(asdict(crew.tally.totals())) + "\n")
         out.flush()
         if last:

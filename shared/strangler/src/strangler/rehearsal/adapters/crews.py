@@ -17,8 +17,8 @@ from strangler.rehearsal.adapters.crew import Assignment
 from strangler.rehearsal.conduct import RehearsalError
 from strangler.rehearsal.ports import Totals, Traffic
 
-ENDED_WITHIN = 30.0  # a client's last request may take 20
-STALLED_AFTER = 30.0
+END_SECONDS = 30.0  # a client's last request may take 20
+STALLED_SECONDS = 30.0
 DIED = ("a process of the traffic died", "see rehearsal.log beside the report")
 
 
@@ -58,8 +58,8 @@ class Crews(Traffic):
                     progress, since = totals.requests, now
                 if any(self._ended):
                     raise _trouble(*DIED)
-                if now - since > STALLED_AFTER:
-                    raise _trouble(f"no request was answered for {STALLED_AFTER:.0f} s", "see `strangler status`")
+                if now - since > STALLED_SECONDS:
+                    raise _trouble(f"no request was answered for {STALLED_SECONDS:.0f} s", "see `strangler status`")
                 if now > deadline:
                     raise _trouble(f"the traffic did not get there within {within:.0f} s", "give it more time")
                 self._news.wait(1.0)
@@ -111,7 +111,7 @@ def _start(assignment: Assignment, errors: IO[bytes]) -> subprocess.Popen[str]:
 
 def _finish(process: subprocess.Popen[str]) -> int:
     try:
-        return process.wait(ENDED_WITHIN)
+        return process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 from strangler.domain.traffic import Answer, Operation
 from strangler.rehearsal.ports import Http, HttpError
 
-TIMEOUT = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 class Connection(Http):
     """Speaks to one address. The connection is opened by the first request, and again after a failure."""
 
-    def __init__(self, address: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, address: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
         parts = urlsplit(address)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)

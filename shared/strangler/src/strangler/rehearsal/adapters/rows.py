@@ -14,7 +14,7 @@ from strangler.adapters.postgres.tables.ordering import EQUALITY
 from strangler.domain.errors import ConfigurationError
 from strangler.rehearsal.ports import Damage, Found, Text
 
-BATCH = 5000
+BATCH_ROWS = 5000
 SPOILT = "spoilt"
 SPOILING = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException)
 
@@ -32,8 +32,8 @@ class PostgresRows(Damage):
     ) -> Iterator[Found]:
         """Compares values of the keys' own types, so that an index on them can serve."""
         query = self._query(table, key, columns)
-        for start in range(0, len(values), BATCH):
-            batch = values[start : start + BATCH]
+        for start in range(0, len(values), BATCH_ROWS):
+            batch = values[start : start + BATCH_ROWS]
             arrays = [[value[place] for value in batch] for place in range(len(key))]
             for number, *texts in self._connection.execute(query, arrays):
                 yield Found(start + number - 1, dict(zip(columns, texts, strict=True)))

@@ -70,7 +70,7 @@ class _Teller:
     def _may_wake(self) -> bool:
         with self._waking:
             now = time.monotonic()
-            if now - self._woken < outbox.WAKE_EVERY:
+            if now - self._woken < outbox.WAKE_SECONDS:
                 return False
             self._woken = now
             return True

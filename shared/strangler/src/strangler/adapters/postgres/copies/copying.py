@@ -17,8 +17,8 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError, RefusedError, StranglerError
 from strangler.ports.side import StaleError
 
-ENDING = 15.0  # seconds in which a terminated session is gone
-RANGE_PAGES = 2048  # 16 MiB of heap a range: small enough for progress, large enough for COPY's speed
+ENDING_SECONDS = 15.0  # in which a terminated session is gone
+RANGE_PAGES = 2048  # 16 MiB of heap per range: small enough for progress, large enough for COPY's speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def end_others(connection: Connection, capability: str) -> None:
     )
     values = (f"strangler {purpose(capability)}",)
     connection.execute(f"SELECT pg_terminate_backend(pid) {theirs}", values)
-    if not wait_until(connection, f"SELECT NOT EXISTS (SELECT {theirs})", values, within=ENDING, interval=0.01):
+    if not wait_until(connection, f"SELECT NOT EXISTS (SELECT {theirs})", values, within=ENDING_SECONDS, interval=0.01):
         raise MoveError(
             "an earlier start is still at work", place=describe(connection.info.dsn), remedy="end it and try again"
         )

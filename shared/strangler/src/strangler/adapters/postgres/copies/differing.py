@@ -14,7 +14,7 @@ from strangler.adapters.postgres.tables.locks import NOT_FREE
 
 TRIES = 4
 FEW_ROWS = 100  # rows only in the copy for which the owner's writers are held up for an instant
-BATCH = 50
+BATCH_ROWS = 50
 LOCK_MS = 500
 REST_SECONDS = 300.0
 MISSING = "missing in the copy"
@@ -107,7 +107,7 @@ class Judge:
         began = time.monotonic()
         rows, missed, absent = list(waiting), dict.fromkeys(waiting, 0), list(gone)
         while rows and time.monotonic() - began < self._budget:
-            batch, rest = rows[:BATCH], rows[BATCH:]
+            batch, rest = rows[:BATCH_ROWS], rows[BATCH_ROWS:]
             held, differing = self._hold(owner, copy, batch)
             found += differing
             missed[batch[0]] += 1

@@ -13,8 +13,8 @@ from strangler.adapters.postgres.tables.catalog import Table
 RANGE_ROWS = 20_000
 RANGE_BYTES = 64 * 1024 * 1024
 PARTS = 16  # into which a range is cut that differs
-FEW = 500  # rows that are asked for one by one
-KEPT = 10_000  # differences that are named; the others are counted
+FEW_ROWS = 500  # rows that are asked for one by one
+KEPT_ROWS = 10_000  # differences that are named; the others are counted
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Proof:
     def add(self, found: Sequence[Difference]) -> None:
         """Counts them, and keeps those for which there is room."""
         self.differing += len(found)
-        self.differences += found[: KEPT - len(self.differences)]
+        self.differences += found[: KEPT_ROWS - len(self.differences)]
 
 
 def compare(
@@ -76,7 +76,7 @@ def _size(reader: Reader) -> int:
 
 def _suspects(owner: Reader, copy: Reader, within: Range, rows: int) -> Iterator[list[Key]]:
     """Keys of rows that were not the same on both sides, few at a time."""
-    if rows <= FEW:
+    if rows <= FEW_ROWS:
         here, there = owner.prints(within), copy.prints(within)
         keys = here.keys() | there.keys()
         unlike = [key for key in sorted(keys) if hash_of(here, key) != hash_of(there, key)]

@@ -17,7 +17,7 @@ from strangler.adapters.postgres.tables.catalog import Column, Table
 from strangler.adapters.postgres.tables.locks import NOT_FREE
 from strangler.domain.errors import MoveError
 
-BATCH = 10_000  # differences that are held at a time
+BATCH_ROWS = 10_000  # differences that are held at a time
 
 
 class Repairs:
@@ -55,7 +55,7 @@ class Repairs:
             MoveError: a row is locked by a writer, or others stand in the way of very many.
         """
         self._waiting += found
-        if len(self._waiting) >= BATCH:
+        if len(self._waiting) >= BATCH_ROWS:
             self._mend()
 
     def finish(self) -> None:
@@ -82,7 +82,7 @@ class Repairs:
         for one in waiting:
             if error := self._mended(one):
                 self._blocked.append(one)
-                if len(self._blocked) >= BATCH:
+                if len(self._blocked) >= BATCH_ROWS:
                     raise self._in_the_way(one, error) from error
 
     def _mended(self, one: Difference) -> psycopg.IntegrityError | None:

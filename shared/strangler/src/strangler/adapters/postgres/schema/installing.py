@@ -87,7 +87,7 @@ def _make_room(connection: Connection) -> None:
 
 def _run(connection: Connection, scripts: Sequence[str]) -> None:
     connection.execute("LOCK TABLE strangler.installing IN EXCLUSIVE MODE")
-    # Only once a version: the scripts lock what every request reads, behind every transaction that has read it.
+    # Only once per version: the scripts lock what every request reads, behind every transaction that has read it.
     missing = _missing(connection, scripts)
     if not missing:
         return

@@ -10,7 +10,7 @@ from psycopg import sql
 from strangler.adapters.postgres.session.connection import Connection, scalar
 from strangler.domain.errors import ConfigurationError, PreflightError
 
-COUNTED = 10_000  # more than so many are not counted: it is asked for many times a second
+COUNTED_ROWS = 10_000  # more than so many are not counted: it is asked for many times a second
 
 COLUMN = """
 SELECT has_table_privilege(a.attrelid, 'SELECT')
@@ -35,7 +35,7 @@ class Outbox:
             PreflightError: the tool's role may not read it.
         """
         query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE capability = {} LIMIT {}) waiting").format(
-            self._name(), sql.Literal(capability), sql.Literal(COUNTED)
+            self._name(), sql.Literal(capability), sql.Literal(COUNTED_ROWS)
         )
         try:
             return int(scalar(connection, query))

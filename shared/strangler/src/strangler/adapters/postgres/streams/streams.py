@@ -45,7 +45,7 @@ ELSEWHERE = """
 SELECT coalesce('the database ' || database || '''s', 'a physical one') FROM pg_replication_slots
 WHERE slot_name = %s AND database IS DISTINCT FROM current_database()
 """
-ENDING = 15.0  # seconds in which a walsender lets go of its slot
+ENDING_SECONDS = 15.0  # in which a walsender lets go of its slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ class Stream:
         slot = "FROM pg_replication_slots WHERE slot_name = %s AND database = current_database()"
         connection.execute(f"SELECT pg_terminate_backend(active_pid) {slot} AND active_pid IS NOT NULL", (name,))
         free = f"SELECT NOT EXISTS (SELECT {slot} AND active)"
-        if not wait_until(connection, free, (name,), within=ENDING, interval=0.01):
+        if not wait_until(connection, free, (name,), within=ENDING_SECONDS, interval=0.01):
             raise MoveError(
                 f"the slot {name} is still in use",
                 place=describe(connection.info.dsn),
