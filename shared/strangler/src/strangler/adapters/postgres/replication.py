@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from strangler.adapters.postgres.copies import copying, hashing, repairing, resyncing
 from strangler.adapters.postgres.fences import fences, removing
 from strangler.adapters.postgres.inspection import Inspection
-from strangler.adapters.postgres.schema import installing
+from strangler.adapters.postgres.schema import installing, markers
 from strangler.adapters.postgres.session.connection import connect, describe, own_origin, scalar
-from strangler.adapters.postgres.streams import markers
 from strangler.adapters.postgres.tables import rules
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
@@ -55,7 +54,7 @@ class PostgresReplication(Inspection, Replication):
         self.reverse.unsubscribe(monolith)
         self.forward.withdraw(monolith)
         self.reverse.withdraw(service)
-        service.execute("DELETE FROM strangler.marker WHERE capability = %s", (self.capability.name,))
+        markers.forget(service, self.capability.name)
         copying.end_others(service, self.capability.name)
         with (
             connect(self.dsns[SERVICE], purpose=copying.purpose(self.capability.name), idle_ms=0) as writer,

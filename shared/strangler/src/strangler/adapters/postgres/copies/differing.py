@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from strangler.adapters.postgres.copies.reading import Key, Print, Reader, hash_of
-from strangler.adapters.postgres.tables.locks import NOT_FREE
+from strangler.adapters.postgres.tables.locks import NOT_FREE, attempt
 
 TRIES = 4
 FEW_ROWS = 100  # rows only in the copy for which the owner's writers are held up for an instant
@@ -125,7 +125,7 @@ class Judge:
         return found
 
     def _hold(self, owner: Reader, copy: Reader, batch: Sequence[Key]) -> tuple[set[Key] | None, list[Difference]]:
-        with suppress(*NOT_FREE), _briefly(owner):
+        with suppress(*NOT_FREE), attempt(owner.connection, LOCK_MS):
             here = owner.prints(batch[:1], suffix=" FOR SHARE")
             if len(batch) > 1:
                 here |= owner.prints(batch[1:], suffix=" FOR SHARE SKIP LOCKED")
@@ -138,7 +138,7 @@ class Judge:
 
     def _surely_absent(self, owner: Reader, copy: Reader, keys: Sequence[Key]) -> list[Difference]:
         # What is not there cannot be held; the table can.
-        with suppress(*NOT_FREE), _briefly(owner):
+        with suppress(*NOT_FREE), attempt(owner.connection, LOCK_MS):
             owner.connection.execute(sql.SQL("LOCK TABLE ONLY {} IN SHARE MODE").format(owner.table.sql()))
             here = owner.prints(keys)
             self._settle()
@@ -147,10 +147,3 @@ class Judge:
             extra = [Difference(copy.table.name, key, ONLY_THERE) for key in unlike if key not in here]
             return extra + self._named(owner, copy, [key for key in unlike if key in here], there)
         return [Difference(copy.table.name, key, ONLY_THERE) for key in keys]
-
-
-@contextmanager
-def _briefly(reader: Reader) -> Iterator[None]:
-    with reader.connection.transaction():
-        reader.connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(LOCK_MS),))
-        yield

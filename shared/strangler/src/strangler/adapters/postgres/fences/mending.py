@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -107,17 +106,12 @@ def _is(connection: Connection, state: State) -> bool:
 
 
 def _tried(connection: Connection, turn: Callable[[], bool]) -> bool:
-    # Below the deadlock timeout: whoever queues behind this try goes on before his own check would kill him.
-    statement_ms = max(50, locks.deadlock_ms(connection) // 2)
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
-        try:
-            with connection.transaction():
-                connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(statement_ms),))
-                return turn()
-        except locks.NOT_FREE:
-            continue
+    statement_ms = locks.attempt_ms(connection)
+    for number in range(TRIES):
+        if number:
+            locks.pause(statement_ms)
+        with suppress(*locks.NOT_FREE), locks.attempt(connection, statement_ms):
+            return turn()
     return False
 
 

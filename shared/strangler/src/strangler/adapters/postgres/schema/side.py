@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from strangler.adapters.postgres.schema import owners, swapping
+from strangler.adapters.postgres.schema import markers, owners, swapping
 from strangler.adapters.postgres.schema.outbox import Outbox
-from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar, wait_until
+from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar
 from strangler.adapters.postgres.tables import locks
 from strangler.domain.errors import MoveError, StackError
 from strangler.domain.move import SideRow
@@ -151,8 +151,7 @@ class PostgresSide(Side):
 
     def await_marker(self, marker: UUID, *, within: float) -> bool:
         """Asks every half millisecond."""
-        query = "SELECT EXISTS (SELECT FROM strangler.marker WHERE capability = %s AND id = %s)"
-        return wait_until(self.connection, query, (self.capability, marker), within=within)
+        return markers.arrives(self.connection, self.capability, marker, within=within)
 
     def prepare(self, *, target: int, positions: dict[str, int]) -> None:
         """One synchronous commit, which flushes all WAL before it: the stream's own commits are asynchronous."""

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from strangler.adapters.postgres.schema import markers
 from strangler.adapters.postgres.session.connection import Connection, scalar
-from strangler.adapters.postgres.streams import markers
 from strangler.adapters.postgres.streams.streams import Stream
 
 ARRIVE_SECONDS = 1.0
 ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s AND database = current_database()"
-# Old markers are removed in passing; this one stays until it has been asked for.
-PLANT = "INSERT INTO strangler.marker (capability, id, written_at) VALUES (%s, %s, 'infinity')"
-TAKE = "DELETE FROM strangler.marker WHERE capability = %s AND id = %s"
-ARRIVED = "SELECT EXISTS (SELECT FROM strangler.marker WHERE capability = %s AND id = %s)"
 
 
 def look(stream: Stream, sender: Connection, receiver: Connection, known: str | None) -> tuple[str | None, bool]:
@@ -29,15 +25,15 @@ def look(stream: Stream, sender: Connection, receiver: Connection, known: str | 
     active = scalar(sender, ACTIVE, stream.subscribed_as(receiver) or stream.name)
     if not active and known is None:
         known = str(uuid4())
-        sender.execute(PLANT, (stream.capability, known))
+        sender.execute(markers.KEEP, (stream.capability, known))
     if not active or known is None:
         return known, False
     mark = (stream.capability, known)
-    arrived = scalar(receiver, ARRIVED, *mark)
+    arrived = scalar(receiver, markers.ARRIVED, *mark)
     if not arrived:
         if not markers.pass_through(sender, receiver, stream.capability, within=ARRIVE_SECONDS):
             return known, False
         # It may have come with the other.
-        arrived = scalar(receiver, ARRIVED, *mark)
-    sender.execute(TAKE, mark)
+        arrived = scalar(receiver, markers.ARRIVED, *mark)
+    sender.execute(markers.TAKE_AWAY, mark)
     return None, not arrived

@@ -17,6 +17,7 @@ from strangler.domain.errors import MoveError
 from strangler.ports.side import Holder
 
 TRY_SECONDS = 60.0
+SHORTEST_MS = 50
 NOT_FREE = (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
 DEADLOCK_MS = "SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"
 HOLDERS = """
@@ -96,6 +97,25 @@ def deadlock_ms(connection: Connection) -> int:
     return int(scalar(connection, DEADLOCK_MS))
 
 
+def attempt_ms(connection: Connection) -> int:
+    """How long one attempt may take, in milliseconds: whoever queues behind it goes on before the server would kill
+    him for a deadlock."""
+    return max(SHORTEST_MS, deadlock_ms(connection) // 2)
+
+
+@contextmanager
+def attempt(connection: Connection, statement_ms: int) -> Iterator[None]:
+    """A transaction of which no statement takes longer; NOT_FREE is what it raises then."""
+    with connection.transaction():
+        connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(statement_ms),))
+        yield
+
+
+def pause(statement_ms: int) -> None:
+    """Between two attempts: those who were kept go on meanwhile, about as long as they were kept."""
+    time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
+
+
 @contextmanager
 def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterator[None]:
     """A transaction that holds all tables, taken in one statement.
@@ -105,13 +125,12 @@ def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterat
     Raises:
         MoveError: naming who holds the tables, when they did not become free.
     """
-    statement_ms = max(50, deadlock_ms(connection) // 2)
+    statement_ms = attempt_ms(connection)
     deadline = time.monotonic() + TRY_SECONDS
     names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(table.sql()) for table in tables)
     lock = sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode))
     while True:
-        with connection.transaction():
-            connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(statement_ms),))
+        with attempt(connection, statement_ms):
             if _taken(connection, lock):
                 connection.execute("SELECT set_config('statement_timeout', '0', true)")
                 yield
@@ -125,7 +144,7 @@ def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterat
                 place=describe(connection.info.dsn),
                 remedy="end that transaction and run the command again",
             )
-        time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
+        pause(statement_ms)
 
 
 def _taken(connection: Connection, lock: sql.Composed) -> bool:
