@@ -175,7 +175,7 @@ class TestHalfMoved:
         moving.hand_over()
         order = place_now(api, (product.pk, 3)).json()["id"]
         pump.run()
-        moving.lift()
+        moving.reopen()
 
         assert api.post(f"/api/v1/orders/{order}/cancel").status_code == 200
 
@@ -184,7 +184,7 @@ class TestHalfMoved:
     def test_a_checkout_that_began_there_ends_here(self, api, product, moving, pump):
         moving.hand_over()
         order = place_now(api, (product.pk, 3)).json()["id"]
-        moving.lift()
+        moving.reopen()
 
         pump.run()
 

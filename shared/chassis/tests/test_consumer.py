@@ -181,7 +181,7 @@ def test_a_closed_capability_is_not_consumed_until_it_is_opened(post, side, watc
     assert not watch.await_open("books", 0.5)
     assert post.count("books") == 1
 
-    side.lift()
+    side.reopen()
 
     handled(1)
     consumer.stop()
@@ -203,7 +203,7 @@ def test_a_closed_capabilitys_messages_go_back_once_and_its_next_owner_handles_t
     until(lambda: post.count("books") == 110)
     assert post.consumers("books") == 0
     assert Inbox.objects.count() == 40
-    side.lift()
+    side.reopen()
     new_watch = Watch()
     new_watch.start()
     owner = Consumer("books", new_watch)
@@ -238,7 +238,7 @@ def test_a_pause_holds_messages_at_the_door(post, side, consumer, watch):
     until(lambda: post.count("books") == 0)
     assert moment.passed == []
 
-    side.lift()
+    side.reopen()
 
     handled(1)
 
@@ -329,7 +329,7 @@ def test_without_a_real_broker_what_is_given_back_is_delivered_again(lesser_brok
         side.fence()
         permits.release(1000)
         until(lambda: post.count("books") == 35)
-        side.lift()
+        side.reopen()
 
         handled(40)
         consumer.stop()

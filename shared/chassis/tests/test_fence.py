@@ -161,7 +161,7 @@ def test_a_write_is_answered_here_when_nothing_comes_of_the_fence(
 
     answer = ask("/books")
     assert_held(answer)
-    side.lift()
+    side.reopen()
 
     assert answer.result().status_code == 201
     assert (Visit.objects.count(), Book.objects.count()) == (1, 1)
@@ -189,7 +189,7 @@ def test_a_view_that_met_the_fence_runs_again_when_nothing_comes_of_it(
 
     answer = ask(path, b'{"a": "body"}')
     assert_held(answer)
-    side.lift()
+    side.reopen()
 
     assert answer.result().status_code == 201
     assert answer.result().content in {b"", b'{"length": 13}'}
@@ -263,7 +263,7 @@ def test_a_body_larger_than_django_takes_at_once_is_held_too(
 
     answer = ask("/books/upload", b"x" * 100_000)
     assert_held(answer)
-    side.lift()
+    side.reopen()
 
     assert answer.result().json() == {"length": 100_000}
 
@@ -285,7 +285,7 @@ def test_no_more_than_the_limit_is_held(side: Side, ask: Ask, assert_held: Asser
 
     over = ask("/books").result()
     bounced_over = ask("/books", x_strangler_to="monolith").result()
-    side.lift()
+    side.reopen()
 
     assert_bounced(over, "/books")  # to where there are threads to hold it
     assert bounced_over.status_code == 503
@@ -350,7 +350,7 @@ def test_a_view_that_belongs_elsewhere_waits_for_the_fence_and_runs_again(
 
     answer = ask("/visits")
     assert_held(answer)
-    side.lift()
+    side.reopen()
 
     assert answer.result().status_code == 201
     assert (Visit.objects.count(), Book.objects.count()) == (1, 1)

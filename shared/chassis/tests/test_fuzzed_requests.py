@@ -94,7 +94,7 @@ def _writes(raw: bytes, seen: Answer) -> bool:
 def _held(gateway: Gateway, side: Side, holding: Holding, raw: bytes) -> Answer:
     """The answer of the second run: the first one meets a fence, which is lifted again."""
     moment.planned, moment.writes = side.fence, True
-    held = threading.Thread(target=lambda: (until(lambda: holding._waiting == 1), side.lift()))
+    held = threading.Thread(target=lambda: (until(lambda: holding._waiting == 1), side.reopen()))
     held.start()
     seen = answer(gateway, raw)
     held.join(60)

@@ -77,7 +77,7 @@ def test_a_complaint_is_told_when_it_begins_when_it_changes_and_when_it_is_over(
     for reason in ("moved", "moved", "painted", "painted"):
         complaint.make(reason)
     for _ in range(2):
-        complaint.settle()
+        complaint.over()
 
     assert [(record.levelname, record.message) for record in caplog.records] == [
         ("WARNING", "shelf_away"),
@@ -90,7 +90,7 @@ def test_a_complaint_is_told_when_it_begins_when_it_changes_and_when_it_is_over(
 def test_what_is_wrong_again_is_told_again(caplog):
     complaint = logs.Complaint(logging.getLogger("library"), "shelf_away")
     complaint.make("moved")
-    complaint.settle()
+    complaint.over()
 
     complaint.make("moved")
 

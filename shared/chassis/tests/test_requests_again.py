@@ -153,11 +153,11 @@ def test_the_first_run_sees_what_it_would_see_without_a_move(side: Side, here: W
 def test_the_second_run_sees_the_same(side: Side, here: Wire, other: Wire, holding: Holding, raw: bytes) -> None:
     moment.planned, moment.writes = side.fence, True
 
-    def lift() -> None:
+    def reopen() -> None:
         until(lambda: holding._waiting == 1)
-        side.lift()
+        side.reopen()
 
-    lifting = threading.Thread(target=lift)
+    lifting = threading.Thread(target=reopen)
     lifting.start()
     again = echoed(here, raw)
     lifting.join(60)

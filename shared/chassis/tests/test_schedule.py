@@ -144,7 +144,7 @@ def test_only_the_owners_beat_publishes_before_a_move_in_it_and_after_it(beats, 
     assert_once_a_period(tasks.take(3), service, 3)
 
     there.say(opened=False, bounce_to="monolith")
-    side.lift()
+    side.reopen()
     tasks.take(0.5)
     assert_once_a_period(tasks.take(3), monolith, 3)
     assert {tick.origin for tick in nobodys.take(2)} == {monolith, service}  # what is nobody's is everybody's

@@ -34,7 +34,7 @@ def test_a_side_is_what_the_tool_would_make_of_it() -> None:
         side.arrive("INSERT INTO library_book (id, title) VALUES (%s, %s)", 3, "Sanditon")
         side.hand_over()
         assert owners.sides()["books"].bounce_to == "service"
-        side.lift()
+        side.reopen()
         Book.objects.create(id=4, title="Lady Susan")
 
     assert set(Book.objects.values_list("id", flat=True)) == {1, 3, 4}

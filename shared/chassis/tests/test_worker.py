@@ -151,7 +151,7 @@ def test_tasks_of_a_closed_capability_wait_until_it_is_opened(tasks, worker, pos
     post.put(message(title="by a message"))
     until(lambda: (post.count("books.tasks"), post.count("books")) == (1, 1))
 
-    side.lift()
+    side.reopen()
     until(lambda: titles() == ["by a message", "by a task"])
     side.fence()
     until(lambda: "Canceling queue books.tasks" in worker.log.read_text())
@@ -172,7 +172,7 @@ def test_a_task_that_meets_the_fence_is_published_again_under_its_id(tasks, work
     until(lambda: post.count("books.tasks") == 1)
     # Until it is no longer subscribed, the worker may be given it once more, and sends it back again.
     assert until(lambda: waiting_task(tasks)) == sent.id
-    side.lift()
+    side.reopen()
     until(lambda: titles() == ["late"])
     until(lambda: post.count("books.tasks") == 0)
 
@@ -191,7 +191,7 @@ def test_a_task_that_meets_the_fence_is_not_lost_though_the_broker_is_away(
     go.touch()
     until(lambda: f"library.worker.{task}[" in worker.log.read_text() and told(worker))
     rabbitmq_node.start()
-    side.lift()
+    side.reopen()
 
     until(lambda: titles() == ["late"])
     assert process.poll() is None
@@ -216,7 +216,7 @@ def test_a_task_that_swallows_the_refusal_is_published_again_too(tasks, worker, 
     until(lambda: post.count("books.tasks") == 1)
     assert until(lambda: waiting_task(tasks)) == sent.id
     assert (Visit.objects.count(), Book.objects.count()) == (0, 0)
-    side.lift()
+    side.reopen()
     until(lambda: (Visit.objects.count(), Book.objects.count()) == (1, 1))
     until(lambda: post.count("books.tasks") == 0)
 

@@ -46,7 +46,7 @@ def test_a_closed_side_is_not_fenced_again(bench: Bench) -> None:
 
 
 def test_a_lift_opens_a_fenced_side(bench: Bench) -> None:
-    fenced(bench).lift(target=3)
+    fenced(bench).reopen(target=3)
 
     assert row(bench, MONOLITH) == (True, 3, None)
 
@@ -54,7 +54,7 @@ def test_a_lift_opens_a_fenced_side(bench: Bench) -> None:
 def test_a_lift_of_an_open_side_raises_its_epoch_and_is_repeated_in_vain(bench: Bench) -> None:
     side = bench.side(MONOLITH)
     for _ in range(2):
-        side.lift(target=3)
+        side.reopen(target=3)
 
     assert row(bench, MONOLITH) == (True, 3, None)
 
@@ -62,10 +62,10 @@ def test_a_lift_of_an_open_side_raises_its_epoch_and_is_repeated_in_vain(bench: 
 def test_a_lift_that_is_behind_is_refused_open_or_closed(bench: Bench) -> None:
     side = fenced(bench)
     with pytest.raises(StaleError):
-        side.lift(target=1)
-    side.lift(target=4)
+        side.reopen(target=1)
+    side.reopen(target=4)
     with pytest.raises(StaleError):
-        side.lift(target=3)
+        side.reopen(target=3)
 
     assert row(bench, MONOLITH) == (True, 4, None)
 
@@ -144,7 +144,7 @@ def test_who_holds_tables_and_stands_still_is_ended_when_another_waits(bench: Be
     sleeper = bench.side(SERVICE)
     sleeper.hold(target=2, statement_ms=500)
 
-    bench.side(SERVICE).lift(target=3)
+    bench.side(SERVICE).reopen(target=3)
 
     with pytest.raises(LostError):
         sleeper.open()
@@ -215,7 +215,7 @@ def test_a_closed_side_holds_no_events_and_releases_none(bench: Bench) -> None:
 
 
 def test_a_lift_holds_no_events(bench: Bench) -> None:
-    fenced(bench).lift(target=3)
+    fenced(bench).reopen(target=3)
 
     assert not held(bench, MONOLITH)
 

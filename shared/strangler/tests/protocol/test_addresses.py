@@ -60,7 +60,7 @@ def test_a_stream_follows_its_sender_to_another_address(moving: Yard, direction:
     assert len(told) == 1
     assert told[0].startswith(f"the {direction} stream now comes from postgresql://127.0.0.1:")
     eventually(lambda: running(moving))
-    moving.settle("monolith")
+    moving.catch_up("monolith")
     assert patrolled(moving) == []
     assert moving.verify().differing == 0
     with moving.monolith() as here:

@@ -101,7 +101,7 @@ def test_a_whole_move_with_defaults_that_would_spoil_everything(set_for: Yard) -
     set_for.switch()
     with plain(set_for, "service") as there, plain(set_for, "monolith") as here:
         there.execute('UPDATE "Crate" SET weight = 7 WHERE weight = 5.125')
-        set_for.settle("service")
+        set_for.catch_up("service")
         assert contents(there) == contents(here)
     assert set_for.verify().differing == 0
     set_for.switch("reverse")

@@ -43,7 +43,7 @@ def test_complete_ends_the_way_forward_and_keeps_the_way_back_for_its_seam(movin
     assert streams(moving) == {"forward": False, "reverse": True}
     with moving.service() as there, moving.monolith() as here:
         there.execute('UPDATE "Crate" SET weight = weight + 1')
-        moving.settle("service")
+        moving.catch_up("service")
         assert contents(here) == contents(there)
         assert refused(here, "DELETE FROM visit") == "SF001"
     assert moving.verify().differing == 0
@@ -245,7 +245,7 @@ def test_cancel_is_refused_while_the_service_owns_or_a_deletion_waits(moving: Ya
         cancelled(moving)
     with moving.service() as there:
         there.execute('DELETE FROM ticket; DELETE FROM bays."Bay slot"; DELETE FROM "Crate" WHERE number < 4')
-    moving.settle("service")
+    moving.catch_up("service")
     moving.switch("reverse")
 
     with pytest.raises(RefusedError, match="3 deletions that came by the stream wait"):
@@ -306,7 +306,7 @@ def sequence_is_behind(made: Yard) -> None:
     with made.monolith() as connection:
         connection.execute('INSERT INTO ticket (id, number, crate) SELECT 500, 1, id FROM "Crate" LIMIT 1')
         connection.execute("UPDATE reading SET position = 600 WHERE sensor = 9 AND at = 'infinity'")
-    made.settle("monolith")
+    made.catch_up("monolith")
 
 
 def table_is_new(made: Yard) -> None:

@@ -62,7 +62,7 @@ def test_there_is_one_owner_whenever_a_coordinator_is_killed(moving: Yard) -> No
             assert refused(there, "UPDATE ticket SET number = 1") == "SF001", boundary
             here.execute("INSERT INTO visit (took) VALUES ('1 day')")
             here.execute("UPDATE ticket SET number = %s WHERE id = 1", (number,))
-            moving.settle(owner)
+            moving.catch_up(owner)
             assert contents(there) == contents(here), boundary
         if number == len(BOUNDARIES) - 1:
             # The second round goes the other way round at each boundary.

@@ -48,7 +48,7 @@ def delete_crate(made: Yard) -> Any:
         there.execute("DELETE FROM ticket WHERE crate = %s", row[:1])
         there.execute('DELETE FROM bays."Bay slot" WHERE crate = %s', row[:1])
         there.execute('DELETE FROM "Crate" WHERE id = %s', row[:1])
-    made.settle("service")
+    made.catch_up("service")
     return row
 
 
@@ -231,7 +231,7 @@ def test_a_foreign_key_that_was_made_since_the_move_began_is_named_and_queued(
         moving.switch()
     with moving.service() as there:
         there.execute(DELETE[table].encode())
-    moving.settle("service")
+    moving.catch_up("service")
     with moving.monolith() as here:
         assert table in {row[0] for row in queued(here)}
         if table == "Crate":
@@ -421,7 +421,7 @@ def test_what_is_queued_is_written_as_every_session_reads_it(ground: Yard) -> No
         made.move_to_service()
         with made.service() as there:
             there.execute("DELETE FROM reading WHERE at = 'infinity' OR sensor = 1 AND at < '2023-08-01'")
-        made.settle("service")
+        made.catch_up("service")
         with made.monolith() as here:
             assert [row[2] for row in queued(here)] == [
                 {"sensor": "1", "at": "2023-06-21 00:00:00.000001+00"},

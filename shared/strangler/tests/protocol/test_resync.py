@@ -155,7 +155,7 @@ def test_the_way_back_is_there_again_after_its_stream_was_lost(moving: Yard, wha
         assert done.streams == ["reverse"]
         assert done.rows > 3
         there.execute("INSERT INTO visit (took) VALUES ('3 days')")
-        moving.settle("service")
+        moving.catch_up("service")
         assert contents(here) == contents(there)
         with pytest.raises(RefusedError, match="gate verify: not verified since the reverse stream was lost"):
             moving.switch("reverse")

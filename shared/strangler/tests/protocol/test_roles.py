@@ -149,7 +149,7 @@ def test_a_deletion_that_arrives_is_queued_though_the_owner_of_the_table_may_wri
             there.execute("DELETE FROM ticket WHERE crate = %s", row)
             there.execute('DELETE FROM bays."Bay slot" WHERE crate = %s', row)
             there.execute('DELETE FROM "Crate" WHERE id = %s', row)
-            made.settle("service")
+            made.catch_up("service")
 
             here.execute("SET ROLE clerk")
             queued = here.execute("SELECT capability, table_name, key FROM strangler.orphan").fetchall()

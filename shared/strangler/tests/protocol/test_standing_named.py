@@ -179,7 +179,7 @@ def test_a_partition_that_was_dropped_on_both_sides_is_forgotten(moving: Yard) -
     assert [line.split(" in the ")[1] for line in told] == list(SIDES)
     assert moving.doctor() == []
     moving.switch()
-    moving.settle("service")
+    moving.catch_up("service")
 
 
 def test_a_table_that_is_gone_is_not_forgotten_and_keeps_nothing_else_from_being_turned_right(moving: Yard) -> None:

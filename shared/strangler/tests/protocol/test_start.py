@@ -121,7 +121,7 @@ def test_the_owner_takes_every_write_of_an_application_but_a_truncate(moving: Ya
         for statement in WRITES.values():
             expected = "SF003" if statement.startswith("TRUNCATE") else None
             assert refused(connection, statement) == expected, statement
-    moving.settle("monolith")
+    moving.catch_up("monolith")
 
 
 def test_the_owner_refuses_what_a_stream_would_write(moving: Yard) -> None:
@@ -289,7 +289,7 @@ def test_a_deletion_in_a_partition_is_queued_for_its_table(ground: Yard) -> None
 
     with made.service() as there, made.monolith() as here:
         there.execute("DELETE FROM reading WHERE at = 'infinity'")
-        made.settle("service")
+        made.catch_up("service")
         queued = here.execute("SELECT table_name, key, columns, relation FROM strangler.orphan").fetchall()
 
     # No primary key of one column says which row it was, so there is nothing that an older sweep could act on.

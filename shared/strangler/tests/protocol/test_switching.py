@@ -51,7 +51,7 @@ def test_owners_write_in_turn_and_nothing_loops(moving: Yard) -> None:
         moving.switch(verb)
         with moving.side(owner) as connection:
             written(connection, f"by the {owner} after {verb} at {time.time()}")
-        moving.settle(owner)
+        moving.catch_up(owner)
         with moving.monolith() as here, moving.service() as there:
             assert contents(there) == contents(here)
 
@@ -135,7 +135,7 @@ def test_a_truncate_on_the_owner_says_what_to_do(moving: Yard) -> None:
         assert caught.value.diag.message_detail == "crates"
         assert "Use DELETE, or cancel the move first" in (caught.value.diag.message_hint or "")
         connection.execute("DELETE FROM visit")
-    moving.settle("monolith")
+    moving.catch_up("monolith")
     assert moving.verify().differing == 0
 
 
@@ -145,7 +145,7 @@ def test_compare_and_set_refuses_another_epoch(moving: Yard) -> None:
         refusals: list[Callable[[], None]] = [
             lambda: monolith.fence(expected=2, target=3, statement_ms=500),
             lambda: service.fence(expected=1, target=2, statement_ms=500),
-            lambda: service.lift(target=0),
+            lambda: service.reopen(target=0),
             lambda: service.prepare(target=0, positions={}),
         ]
         for refusal in refusals:
@@ -169,7 +169,7 @@ def test_a_coordinator_that_slept_lifts_nothing(moving: Yard) -> None:
 
         for target in (1, 2, 3):
             with pytest.raises(StaleError):
-                sleeper.monolith.lift(target=target)
+                sleeper.monolith.reopen(target=target)
         sleeper.monolith.bounce("monolith", epoch=3)
 
     assert opened(moving) == {"monolith": (False, 4), "service": (True, 4)}
@@ -207,7 +207,7 @@ def test_a_held_side_is_let_go_by_the_server_when_its_coordinator_sleeps(moving:
     with moving.working() as sleeper, moving.working() as parts:
         sleeper.service.hold(target=2, statement_ms=500)
 
-        parts.service.lift(target=3)  # waits for the sleeper's locks
+        parts.service.reopen(target=3)  # waits for the sleeper's locks
 
         with pytest.raises(LostError):
             sleeper.service.open()
@@ -347,7 +347,7 @@ def test_errors_of_a_stream_shut_a_gate_until_the_next_verify(moving: Yard) -> N
             moving.switch(timeout=0.1)
 
         connection.execute("DELETE FROM visit WHERE id = 100")
-    moving.settle("monolith")
+    moving.catch_up("monolith")
     # The mistaken row and its removal came back to the owner's replica fence: that stream stands still for good.
     with pytest.raises(RefusedError, match="gate reverse"):
         moving.switch(timeout=0.1)

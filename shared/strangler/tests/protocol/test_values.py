@@ -109,7 +109,7 @@ def test_a_move_of_such_tables_goes_there_and_back(valued: Yard) -> None:
     with valued.service() as there:
         there.execute("UPDATE booked SET guest = 'there' WHERE room = 1")
         there.execute("UPDATE graded SET note = 'there' WHERE grade = 'high'")
-    valued.settle("service")
+    valued.catch_up("service")
 
     assert valued.verify().differing == 0
     valued.switch("reverse")

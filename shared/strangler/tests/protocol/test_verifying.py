@@ -116,7 +116,7 @@ def test_a_repair_does_not_travel(moving: Yard) -> None:
     with moving.service() as connection:
         spoil(connection, "DELETE FROM visit", 'UPDATE "Crate" SET weight = 7')
     moving.verify(repair=True)
-    moving.settle("service")
+    moving.catch_up("service")
 
     with moving.working() as parts:
         assert [stream.errors for stream in parts.replication.streams()] == [0, 0]
@@ -137,7 +137,7 @@ def test_a_row_that_cannot_be_mended_is_named(moving: Yard) -> None:
     with moving.monolith() as connection:
         for label, weight in (("one", 1.125), ("two", 2.125)):
             connection.execute('UPDATE "Crate" SET "Label" = %s WHERE weight = %s', (label, weight))
-    moving.settle("monolith")
+    moving.catch_up("monolith")
     with moving.service() as connection:
         spoil(
             connection,
@@ -218,7 +218,7 @@ def test_a_row_that_a_transaction_holds_is_not_waited_for(moving: Yard) -> None:
 def test_many_missing_rows_are_found_and_mended(moving: Yard) -> None:
     with moving.monolith() as connection:
         connection.execute("INSERT INTO visit (took) SELECT '1 day' FROM generate_series(1, 100)")
-    moving.settle("monolith")
+    moving.catch_up("monolith")
     with moving.service() as connection:
         spoil(connection, "DELETE FROM visit", "UPDATE reading SET value = 0")
 
@@ -282,7 +282,7 @@ def hot(moving: Yard) -> Yard:
             "INSERT INTO visit (id, took, code) OVERRIDING SYSTEM VALUE SELECT 1000 + n, '1 day', 'hot' "
             f"FROM generate_series(0, {HOT - 1}) n"
         )
-    moving.settle("monolith")
+    moving.catch_up("monolith")
     return moving
 
 
@@ -362,7 +362,7 @@ from strangler.adapters.postgres.copies import hashing
 from strangler.adapters.postgres.session.connection import connect
 owner, copy = (connect(dsn, purpose="measure") for dsn in sys.argv[1:3])
 pair = tuple(catalog.read_tables(one, ["wide"], database="any")[0] for one in (owner, copy))
-found = hashing.compare(owner, copy, [pair], settle=lambda: None, progress=lambda rows: None)
+found = hashing.compare(owner, copy, [pair], catch_up=lambda: None, progress=lambda rows: None)
 print(found.differing, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

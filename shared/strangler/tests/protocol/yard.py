@@ -236,10 +236,10 @@ class Yard:
         self.verify()
         self.switch()
 
-    def settle(self, frm: str) -> None:
+    def catch_up(self, frm: str) -> None:
         """Waits until what one side has written is on the other."""
         with self.working() as parts:
-            assert parts.replication.settle(frm, within=60)
+            assert parts.replication.catch_up(frm, within=60)
 
     def doctor(self) -> list[Finding]:
         """What `strangler doctor` finds."""

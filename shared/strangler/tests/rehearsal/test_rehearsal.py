@@ -20,7 +20,7 @@ from strangler.rehearsal.ports import Ran
 from strangler.rehearsal.proof import owner_of
 from strangler.rehearsal.rehearsal import Aim, Stage, rehearse
 from strangler.rehearsal.report import Evidence, details, problems, report, table
-from strangler.rehearsal.script import Step
+from strangler.rehearsal.script import ScriptStep
 
 HERE = Path(__file__).parent
 ANSWERS: Mapping[str, Mapping[str, Any]] = {
@@ -29,7 +29,12 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "switch": {"pause_ms": 12.34, "tries": 2, "since_lift_ms": 0.5, "owner": "service"},
     "reverse": {"pause_ms": 9.0, "tries": 1, "since_lift_ms": 0.5, "owner": "monolith"},
 }
-SCRIPT = [Step("start", "notes"), Step("verify", "notes"), Step("switch", "notes"), Step("reverse", "notes")]
+SCRIPT = [
+    ScriptStep("start", "notes"),
+    ScriptStep("verify", "notes"),
+    ScriptStep("switch", "notes"),
+    ScriptStep("reverse", "notes"),
+]
 
 
 @dataclass
@@ -93,7 +98,7 @@ def play(service: Service, connection: Connection, tmp_path: Path) -> Iterator[P
     ]
     with (tmp_path / "log").open("wb") as log, Crews(assignments, errors=log) as traffic:
 
-        def on(steps: list[Step] = SCRIPT, writes: int = 1, **parts: Any) -> Evidence:
+        def on(steps: list[ScriptStep] = SCRIPT, writes: int = 1, **parts: Any) -> Evidence:
             stage = Stage(
                 capabilities=["notes"],
                 traffic=traffic,

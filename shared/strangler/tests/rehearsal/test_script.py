@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from strangler.domain.errors import ConfigurationError
-from strangler.rehearsal.script import Step, default, parse
+from strangler.rehearsal.script import ScriptStep, default, parse
 
 
 def test_a_script_is_a_step_a_line() -> None:
@@ -13,9 +13,9 @@ def test_a_script_is_a_step_a_line() -> None:
     )
 
     assert steps == [
-        Step("start", "notes"),
-        Step("traffic", requests=50),
-        Step("switch", "notes", ("--timeout", "5s")),
+        ScriptStep("start", "notes"),
+        ScriptStep("traffic", requests=50),
+        ScriptStep("switch", "notes", ("--timeout", "5s")),
     ]
 
 

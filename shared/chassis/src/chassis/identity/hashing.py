@@ -9,7 +9,7 @@ Note "hash outside": a request that hashes gives its place at work to another me
 waits and the others are refused: more would keep all places at work.
 
 Note "one queue": one client with many logins would have all of the queue, and every login of others behind them. So
-each client (`chassis.process.clients`) has a turn after the other, and where the queue is full, who comes takes the
+each client (`chassis.process.clients`) has its turn after the other, and where the queue is full, who comes takes the
 place of the last of those that have the most. Alone, a client may have all of it.
 """
 
@@ -35,7 +35,7 @@ RETRY_AFTER_SECONDS = 2
 IN_TRANSACTIONS = 1
 
 
-class Turn:
+class Ticket:
     """Of one who waits: the lock is let go of when it is his, or when he has to make room."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Hashing:
         self._free = places
         self._most = queue
         self._patience = patience
-        self._queues: OrderedDict[str, deque[Turn]] = OrderedDict()  # whose turn is next stands first
+        self._queues: OrderedDict[str, deque[Ticket]] = OrderedDict()  # whose turn is next stands first
         self._bound = 0
 
     @contextmanager
@@ -73,13 +73,13 @@ class Hashing:
                 return
         try:
             with waiting.process.one("passwords"):
-                turn = self._queue_up(client, bound=bound)
-                if turn is not None:
-                    self._await(client, turn, bound=bound)
+                ticket = self._queue_up(client, bound=bound)
+                if ticket is not None:
+                    self._await(client, ticket, bound=bound)
         except waiting.Full:
             raise _refusal() from None
 
-    def _queue_up(self, client: str, *, bound: bool) -> Turn | None:
+    def _queue_up(self, client: str, *, bound: bool) -> Ticket | None:
         """None where a place is free by now. Raises Busy."""
         with self._lock:
             if self._free:
@@ -89,10 +89,10 @@ class Hashing:
                 raise _refusal()
             if sum(map(len, self._queues.values())) >= self._most and not self._make_room(client):
                 raise _refusal()
-            turn = Turn()
-            self._queues.setdefault(client, deque()).append(turn)
+            ticket = Ticket()
+            self._queues.setdefault(client, deque()).append(ticket)
             self._bound += bound
-            return turn
+            return ticket
 
     def _make_room(self, client: str) -> bool:
         """The one who came last of those who are most, where they stay no fewer than this client's."""
@@ -104,23 +104,23 @@ class Hashing:
         displaced.lock.release()
         return True
 
-    def _await(self, client: str, turn: Turn, *, bound: bool) -> None:
+    def _await(self, client: str, ticket: Ticket, *, bound: bool) -> None:
         try:
             with WAITING.track_inprogress():
-                in_time = turn.lock.acquire(timeout=self._patience)
+                in_time = ticket.lock.acquire(timeout=self._patience)
         finally:
             with self._lock:
                 self._bound -= bound
         if not in_time:
             with self._lock:
                 queue = self._queues.get(client, deque())
-                if turn not in queue:
+                if ticket not in queue:
                     in_time = True  # it has been given just now
                 else:
-                    queue.remove(turn)
+                    queue.remove(ticket)
                     if not queue:
                         del self._queues[client]
-        if turn.displaced or not in_time:
+        if ticket.displaced or not in_time:
             raise _refusal()
 
     def _leave(self) -> None:

@@ -112,7 +112,7 @@ class RemoteKeys:
                 self._complaint.make(str(error), url=self.url)
             else:
                 self._failing = False
-                self._complaint.settle()
+                self._complaint.over()
                 self._fetched = self._asked
 
     def _due(self) -> bool:

@@ -89,7 +89,7 @@ class Consumer:
             connection.collect()
 
     def _read(self, subscription: _Subscription) -> None:
-        self._complaint.settle()
+        self._complaint.over()
         logger.info("consuming", extra={"capability": self.capability})
         try:
             while not subscription.ended.is_set() and self._may_consume():
@@ -143,7 +143,7 @@ class _Subscription:
     def close(self) -> None:
         """Waits for what is under way, acknowledges it, and gives all else back."""
         self.end()
-        self._lanes.settle(FINISH_SECONDS)
+        self._lanes.finish(FINISH_SECONDS)
         self._acknowledgements.flush(all=True)
         self._acknowledgements.give_back()
         self._channel.close()

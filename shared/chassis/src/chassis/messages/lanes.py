@@ -74,7 +74,7 @@ class Lanes:
         subject = delivery.message.subject if delivery.message else ""
         self._lanes[crc32(subject.encode()) % len(self._lanes)].queue.put(delivery)
 
-    def settle(self, seconds: float) -> bool:
+    def finish(self, seconds: float) -> bool:
         """Waits until nothing of an ended subscription is under way; False when ``seconds`` pass first."""
         deadline = time.monotonic() + seconds
         return all(lane.idle.wait(max(0.0, deadline - time.monotonic())) for lane in self._lanes)

@@ -52,7 +52,7 @@ class Outcome:
 
 
 class Publisher(Protocol):
-    """Hands parcels to the broker without waiting for each. `send` and `settle` raise ``BrokerLostError``."""
+    """Hands parcels to the broker without waiting for each. `send` and `await_confirms` raise ``BrokerLostError``."""
 
     refused: Mapping[str, str]  # what could not be declared, and why
 
@@ -63,7 +63,7 @@ class Publisher(Protocol):
 
     def send(self, parcel: Parcel) -> None: ...
 
-    def settle(self, wait: float) -> None:
+    def await_confirms(self, wait: float) -> None:
         """Hears what the broker has decided; waits at most so many seconds for it. Call it when idle, too."""
         ...
 
@@ -101,7 +101,7 @@ class ConfirmingPublisher:
         self.refused = refused
         self._amqp: Any = connection.connection
         self._channel: Any = connection.default_channel
-        # py-amqp would look for such a notice before every message; `settle` looks often enough.
+        # py-amqp would look for such a notice before every message; `await_confirms` looks often enough.
         self._amqp.client_properties.get("capabilities", {}).pop("connection.blocked", None)
         self._channel.confirm_select()
         self._channel.events["basic_return"].add(self._on_return)
@@ -138,7 +138,7 @@ class ConfirmingPublisher:
         with losing(self._connection):
             self._channel.basic_publish(message, parcel.exchange, parcel.routing_key, mandatory=True)
 
-    def settle(self, wait: float) -> None:
+    def await_confirms(self, wait: float) -> None:
         with losing(self._connection):
             while self._read(0.0 if self._settled else wait):
                 wait = 0.0
@@ -222,7 +222,7 @@ class PlainPublisher:
             )
         self._settled.append(Outcome(parcel, Fate.CONFIRMED))
 
-    def settle(self, wait: float) -> None:
+    def await_confirms(self, wait: float) -> None:
         pass
 
     def outcomes(self) -> list[Outcome]:

@@ -49,7 +49,7 @@ PUT_OFF = Counter("chassis_relay_put_off_total", "Messages to be tried again lat
 LOST = Counter("chassis_relay_broker_lost_total", "Times the broker was away, or hung up.")
 
 
-class Delivery:
+class Batch:
     """One batch on its way; see the note "one of a key at a time"."""
 
     def __init__(self, rows: Iterable[Waiting], publisher: Publisher, window: int) -> None:
@@ -74,7 +74,7 @@ class Delivery:
             while self.on_its_way or (self._next and not self._publisher.blocked and not stopping()):
                 vitals.beat()
                 more = self._send(stopping)
-                self._publisher.settle(0 if more else BREATH_SECONDS)
+                self._publisher.await_confirms(0 if more else BREATH_SECONDS)
                 self._take_outcomes()
         finally:
             self._take_outcomes()
@@ -165,16 +165,16 @@ class Relay:
         self._listen()
         self._share.balance()
         self._measure()
-        self._database_lost.settle()
+        self._database_lost.over()
         self._look_again()
         if self._publisher is None:
             self._publisher = publishers.open_publisher(settings.broker_url(), settings.consumes())
             self._opened = time.monotonic()
-            self._broker_lost.settle()
+            self._broker_lost.over()
             logger.info("broker_connected")
         rows = self._ready()
         if not rows:
-            self._publisher.settle(0)
+            self._publisher.await_confirms(0)
             self._failures = 0
             return 0
         return self._deliver(rows, self._publisher)
@@ -192,28 +192,28 @@ class Relay:
         return [row for row in rows if row.capability not in self._held]
 
     def _deliver(self, rows: list[Waiting], publisher: Publisher) -> int:
-        delivery = Delivery(rows, publisher, self._window)
+        batch = Batch(rows, publisher, self._window)
         try:
-            delivery.run(self.stopping.is_set)
+            batch.run(self.stopping.is_set)
             self._window, self._failures = publishers.WINDOW_MESSAGES, 0
         except BrokerLostError as error:
-            self._blame(error, delivery)
+            self._blame(error, batch)
             raise
         finally:
-            outbox.done(delivery.confirmed)
-            outbox.put_off(delivery.problems)
-            for capability, count in delivery.published.items():
+            outbox.done(batch.confirmed)
+            outbox.put_off(batch.problems)
+            for capability, count in batch.published.items():
                 PUBLISHED.labels(capability).inc(count)
-        for number, reason in delivery.problems.items():
+        for number, reason in batch.problems.items():
             logger.warning("message_put_off", extra={"id": number, "reason": reason})
-        return len(delivery.confirmed)
+        return len(batch.confirmed)
 
-    def _blame(self, error: BrokerLostError, delivery: Delivery) -> None:
+    def _blame(self, error: BrokerLostError, batch: Batch) -> None:
         """A message at which the broker hangs up must not stop all others: it is looked for one by one."""
         if not error.objected:
             return
-        if len(delivery.on_its_way) == 1:
-            delivery.problems.update(dict.fromkeys(delivery.on_its_way, str(error)))
+        if len(batch.on_its_way) == 1:
+            batch.problems.update(dict.fromkeys(batch.on_its_way, str(error)))
         self._window = 1
 
     def _listen(self) -> None:

@@ -104,7 +104,7 @@ class Watch:
         with self._changed:
             doubted = set(self._doubted)
         seen = owners.sides()
-        self._complaint.settle()
+        self._complaint.over()
         vitals.beat()
         with self._changed:
             self._seen = seen

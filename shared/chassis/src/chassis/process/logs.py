@@ -66,7 +66,7 @@ class Complaint:
             self._told = reason
             self._logger.warning(self._event, exc_info=exc_info, extra={"reason": reason, **fields})
 
-    def settle(self) -> None:
+    def over(self) -> None:
         """Nothing is wrong any more; nothing where nothing was."""
         if self._told:
             self._told = ""

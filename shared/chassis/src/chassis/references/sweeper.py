@@ -53,7 +53,7 @@ class Sweeper:
         while not self.stopping.is_set():
             sweeping.sweep(self.stopping.is_set)
             self._failures = 0
-            self._lost.settle()
+            self._lost.over()
             self._wait()
 
     def _wait(self) -> None:

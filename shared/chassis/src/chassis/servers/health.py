@@ -52,7 +52,7 @@ def database_problem(using: str = DEFAULT_DB_ALIAS) -> str | None:
     if detail:
         _unreachable.make(detail, using=using)
     else:
-        _unreachable.settle()
+        _unreachable.over()
     return problem or None
 
 
@@ -69,7 +69,7 @@ def await_database(stopping: threading.Event) -> None:
             connections.close_all()
             stopping.wait(LOOK_SECONDS)
             vitals.beat()
-    waiting.settle()
+    waiting.over()
 
 
 def liveness() -> tuple[int, dict[str, Any]]:

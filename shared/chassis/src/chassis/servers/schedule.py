@@ -100,7 +100,7 @@ class Ownership:
                 deadline = None
                 self._rest(AWAY_SECONDS)
                 continue
-            self._complaint.settle()
+            self._complaint.over()
             deadline = deadline or time.monotonic() + settings.hold_seconds()
             if not _is_undecided(state) or time.monotonic() >= deadline:
                 return owners.opened(state) or _is_undecided(state)

@@ -77,7 +77,7 @@ class Timers:
             # Without this thread no deadline would pass any more.
             logger.exception("timer_failed")
         else:
-            self._complaint.settle()
+            self._complaint.over()
 
 
 def tidy() -> None:

@@ -260,7 +260,7 @@ class FencedTask(Task):  # type: ignore[misc]
                 time.sleep(backoff(tries))
             else:
                 break
-        complaint.settle()
+        complaint.over()
         SENT_BACK.labels(queue).inc()
 
 

@@ -94,7 +94,7 @@ class Side:
             self.fence()
         self.execute("UPDATE strangler.side SET bounce_to = %s WHERE capability = %s", self._peer_side, self.capability)
 
-    def lift(self) -> None:
+    def reopen(self) -> None:
         """This side is the owner again, or still."""
         self.epoch += 1
         self.execute("SELECT strangler.lift_side(%s, %s)", self.capability, self.epoch)

@@ -128,7 +128,7 @@ def _reached(parts: Parts, move: Move) -> bool:
         return False
     frm = SENDERS[move.state]
     runs = any(each.active and each.direction == direction_from(frm) for each in parts.replication.streams())
-    if runs and parts.replication.settle(frm, within=ADOPT_SECONDS):
+    if runs and parts.replication.catch_up(frm, within=ADOPT_SECONDS):
         return True
     return move.state in UNSTREAMED and parts.replication.left_by_start(epoch=move.epoch)
 

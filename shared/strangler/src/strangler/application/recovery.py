@@ -90,7 +90,7 @@ def _reconcile(parts: Parts, move: Move) -> str | None:
         parts.ledger.record(parts.name, f"fenced the {switch.new.side}, which was behind", epoch=move.epoch)
         return f"fenced the {switch.new.side}, which was behind"
     if owner is not None and (not owner.open or owner.epoch < move.epoch):
-        unwinding.lift(switch, target=move.epoch)
+        unwinding.reopen(switch, target=move.epoch)
         return f"lifted the {move.owner}"
     if behind is not None and behind.bounce_to != move.owner:
         switch.new.bounce(move.owner, epoch=move.epoch)

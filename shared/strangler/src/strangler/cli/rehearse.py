@@ -99,7 +99,7 @@ def command(**options: Any) -> None:
     sys.exit(0 if content["ok"] else 1)
 
 
-def _steps(project: Project, chosen: Options) -> list[script.Step]:
+def _steps(project: Project, chosen: Options) -> list[script.ScriptStep]:
     if chosen.self_test:
         return []
     path = chosen.script or project.script
@@ -114,7 +114,7 @@ def _steps(project: Project, chosen: Options) -> list[script.Step]:
     return script.parse(text, place=str(path), capabilities=project.capabilities)
 
 
-def _rehearse(project: Project, chosen: Options, steps: list[script.Step]) -> report.Evidence:
+def _rehearse(project: Project, chosen: Options, steps: list[script.ScriptStep]) -> report.Evidence:
     began = time.monotonic()
     folder = (chosen.report or project.state / "demo" / "report.json").parent
     size = Size(chosen.clients, WRITERS, chosen.processes, chosen.think)

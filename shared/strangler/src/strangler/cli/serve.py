@@ -51,11 +51,11 @@ def command(*, no_agent: bool) -> None:
     endpoints = state.endpoints(project)
     agent = None if no_agent else _agent(project, endpoints)
     rounds = Rounds()
-    turn = Turn(configuration.lease(project, endpoints, f"serve {own_name()}"), rounds.stop)
-    health.serve(alive=rounds.standing, ready=turn.unanswered)
-    rounds.go("lease", turn.keep, at_the_end=turn.give_up)
+    shift = Shift(configuration.lease(project, endpoints, f"serve {own_name()}"), rounds.stop)
+    health.serve(alive=rounds.standing, ready=shift.unanswered)
+    rounds.go("lease", shift.keep, at_the_end=shift.give_up)
     for name in project.capabilities:
-        rounds.go(name, Patrol(project, endpoints, name, turn).look)
+        rounds.go(name, Patrol(project, endpoints, name, shift).look)
     if agent is not None:
         rounds.go("agent", agent.follow, at_the_end=agent.leave)
     click.echo("serving", err=True)
@@ -67,8 +67,8 @@ def _agent(project: Project, endpoints: Endpoints) -> Agent:
     return Agent(own_name(), project, configuration.ledger(project, endpoints), gateway)
 
 
-class Turn:
-    """Whose turn it is to work: the lease, kept and told of."""
+class Shift:
+    """The lease of the one that works, kept and told of."""
 
     def __init__(self, lease: PostgresLease, stop: threading.Event) -> None:
         self.stop = stop
@@ -96,11 +96,11 @@ class Turn:
         self.stop.wait(PATROL_SECONDS)
 
     def await_ours(self) -> bool:
-        """Waits a little for it to be our turn, and says whether it is."""
+        """Waits a little for it to be our shift, and says whether it is."""
         return self._ours.wait(PATROL_SECONDS)
 
     def unanswered(self) -> str | None:
-        """What is wrong where the ledger has not answered for a while, be it our turn or not."""
+        """What is wrong where the ledger has not answered for a while, be it our shift or not."""
         return None if time.monotonic() - self._answered < ANSWER_SECONDS else "the ledger does not answer"
 
     def give_up(self) -> None:
@@ -115,18 +115,18 @@ class Turn:
 
 
 class Patrol:
-    """Looks after one capability, whenever it is our turn."""
+    """Looks after one capability, whenever it is our shift."""
 
-    def __init__(self, project: Project, endpoints: Endpoints, name: str, turn: Turn) -> None:
+    def __init__(self, project: Project, endpoints: Endpoints, name: str, shift: Shift) -> None:
         self._project = project
         self._endpoints = endpoints
         self._name = name
-        self._turn = turn
+        self._shift = shift
         self._parts: Parts | None = None
 
     def look(self) -> None:
         """Recovers and measures; raises StranglerError while a server is away."""
-        if not self._turn.await_ours():
+        if not self._shift.await_ours():
             self._rest()
             _forget()
             return
@@ -140,7 +140,7 @@ class Patrol:
         except (StranglerError, psycopg.Error):
             self._rest()
             raise
-        self._turn.stop.wait(PATROL_SECONDS)
+        self._shift.stop.wait(PATROL_SECONDS)
 
     def _rest(self) -> None:
         if self._parts is not None:

@@ -120,7 +120,7 @@ class Replication(Inspection, Protocol):
         """
         ...
 
-    def settle(self, frm: str, *, within: float) -> bool:
+    def catch_up(self, frm: str, *, within: float) -> bool:
         """Waits until all that ``frm`` has committed so far is on the other side. False: not in ``within`` seconds."""
         ...
 

@@ -100,7 +100,7 @@ class Side(Protocol):
         """
         ...
 
-    def lift(self, *, target: int) -> None:
+    def reopen(self, *, target: int) -> None:
         """Opens the side at ``target``, and waits for its tables however long it takes. May be called twice.
 
         It is the way back from a fence that led nowhere: no events are held. A side that is open already gets the new

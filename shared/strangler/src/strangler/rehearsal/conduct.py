@@ -9,7 +9,7 @@ from typing import Any
 
 from strangler.domain.errors import StranglerError
 from strangler.rehearsal.ports import Bounces, Ran, Totals, Traffic, Verbs
-from strangler.rehearsal.script import CHANGES_OWNER, TRAFFIC, Step
+from strangler.rehearsal.script import CHANGES_OWNER, TRAFFIC, ScriptStep
 
 CONFIRMED = CHANGES_OWNER | {"complete", "cancel", "retire"}
 ATTEMPTS = 3
@@ -59,7 +59,7 @@ class Conductor:
     _copied: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _verified: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def conduct(self, steps: Sequence[Step]) -> None:
+    def conduct(self, steps: Sequence[ScriptStep]) -> None:
         """Raises RehearsalError at the first step that does not succeed."""
         for step in steps:
             self.say(str(step))
@@ -83,7 +83,7 @@ class Conductor:
             self._amend(capability, ran.answer)
         return ran
 
-    def _run_plain(self, step: Step) -> None:
+    def _run_plain(self, step: ScriptStep) -> None:
         ran = self._run(step)
         if ran.code != 0:
             raise _failed(step, ran)
@@ -92,7 +92,7 @@ class Conductor:
         if step.verb == "verify":
             self._verified[step.capability] = ran.answer
 
-    def _change_owner(self, step: Step) -> None:
+    def _change_owner(self, step: ScriptStep) -> None:
         """Tries a few times: a gate that is shut, or a switch undone in its budget, harms nobody."""
         self.traffic.set_writers(step.capability)
         self._await_writers()
@@ -129,14 +129,14 @@ class Conductor:
         until = time.monotonic_ns() + nanoseconds
         self.traffic.wait(lambda _: time.monotonic_ns() >= until, within=nanoseconds / 1e9 + self.patience)
 
-    def _run(self, step: Step) -> Ran:
+    def _run(self, step: ScriptStep) -> Ran:
         confirmed = ("--yes",) if step.verb in CONFIRMED else ()
         words = [word for word in (step.verb, step.capability) if word]
         within = LONG_SECONDS if step.verb in ("start", "verify") else self.patience
         return self.verbs.run(*words, *step.options, *confirmed, within=within)
 
     def _changed(
-        self, step: Step, ran: Ran, *, bounced: int | None, attempts: int, began: int, quiet_from: int
+        self, step: ScriptStep, ran: Ran, *, bounced: int | None, attempts: int, began: int, quiet_from: int
     ) -> Change:
         return Change(
             capability=step.capability,
@@ -160,7 +160,7 @@ class Conductor:
                 return
 
 
-def _failed(step: Step, ran: Ran) -> RehearsalError:
+def _failed(step: ScriptStep, ran: Ran) -> RehearsalError:
     return RehearsalError(
         f"failed with exit code {ran.code}: {ran.errors.strip() or 'no message'}",
         place=f"strangler {step}",

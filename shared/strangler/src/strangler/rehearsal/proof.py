@@ -61,7 +61,7 @@ def owners(capabilities: Collection[str], sides: Sides) -> tuple[dict[str, str],
     )
 
 
-def settle(histories: Mapping[Place, History], rows: Mapping[str, Damage], *, within: float) -> list[Finding]:
+def prove(histories: Mapping[Place, History], rows: Mapping[str, Damage], *, within: float) -> list[Finding]:
     """Checks; what is not as it should be is looked at again for a while, for clean-ups across a seam
     follow the write that asked for them."""
     deadline = time.monotonic() + within

@@ -13,9 +13,9 @@ from strangler.rehearsal import journal
 from strangler.rehearsal.conduct import Conductor
 from strangler.rehearsal.history import gather
 from strangler.rehearsal.ports import Bounces, Damage, Sides, Traffic, Verbs
-from strangler.rehearsal.proof import DRAIN_SECONDS, Drain, owners, settle, spoil
+from strangler.rehearsal.proof import DRAIN_SECONDS, Drain, owners, prove, spoil
 from strangler.rehearsal.report import Evidence
-from strangler.rehearsal.script import Step
+from strangler.rehearsal.script import ScriptStep
 
 LEAD_IN_REQUESTS = 200  # requests before the first step
 
@@ -51,7 +51,9 @@ class Stage:
     drained_within: float = DRAIN_SECONDS
 
 
-def rehearse(stage: Stage, steps: Sequence[Step], aim: Aim, *, say: Callable[[str], None], began: float) -> Evidence:
+def rehearse(
+    stage: Stage, steps: Sequence[ScriptStep], aim: Aim, *, say: Callable[[str], None], began: float
+) -> Evidence:
     """Plays the script under the traffic, ends the traffic, and gathers the evidence.
 
     ``say`` is told each phase; ``began`` is when the whole began, in monotonic seconds.
@@ -71,7 +73,7 @@ def rehearse(stage: Stage, steps: Sequence[Step], aim: Aim, *, say: Callable[[st
     rows = {
         place.capability: stage.rows(place.capability, owned.get(place.capability, MONOLITH)) for place in histories
     }
-    findings = settle(histories, rows, within=stage.drained_within)
+    findings = prove(histories, rows, within=stage.drained_within)
     say("self-test")
     return Evidence(
         seconds=time.monotonic() - began,
@@ -90,7 +92,7 @@ def rehearse(stage: Stage, steps: Sequence[Step], aim: Aim, *, say: Callable[[st
     )
 
 
-def _play(conductor: Conductor, steps: Sequence[Step], aim: Aim) -> list[str]:
+def _play(conductor: Conductor, steps: Sequence[ScriptStep], aim: Aim) -> list[str]:
     began = time.monotonic()
     problems = []
     try:
@@ -109,7 +111,7 @@ def _play(conductor: Conductor, steps: Sequence[Step], aim: Aim) -> list[str]:
     return problems
 
 
-def _moving(steps: Sequence[Step]) -> Mapping[str, bool]:
+def _moving(steps: Sequence[ScriptStep]) -> Mapping[str, bool]:
     """The capabilities that the script moves, and whether both sides are still to be compared."""
     moving: dict[str, bool] = {}
     for step in steps:

@@ -22,7 +22,7 @@ VERBS = frozenset({"start", "verify", "complete", "cancel"}) | CHANGES_OWNER | O
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ScriptStep:
     """A verb with its capability and options, or ``requests`` of traffic."""
 
     verb: str
@@ -36,18 +36,18 @@ class Step:
         return " ".join(filter(None, (self.verb, self.capability, *self.options)))
 
 
-def default(capabilities: Sequence[str]) -> list[Step]:
+def default(capabilities: Sequence[str]) -> list[ScriptStep]:
     """Moves each capability out, one after another; the first goes back and out again."""
-    steps: list[Step] = []
+    steps: list[ScriptStep] = []
     for place, capability in enumerate(capabilities):
         verbs = ["start", "verify", "switch"] + (["reverse", "switch"] if place == 0 else [])
         for verb in verbs:
-            steps.append(Step(verb, capability))
-            steps.append(Step(TRAFFIC, requests=300))
+            steps.append(ScriptStep(verb, capability))
+            steps.append(ScriptStep(TRAFFIC, requests=300))
     return steps
 
 
-def parse(text: str, *, place: str, capabilities: Collection[str]) -> list[Step]:
+def parse(text: str, *, place: str, capabilities: Collection[str]) -> list[ScriptStep]:
     """Reads a script; ``#`` begins a comment.
 
     Raises:
@@ -63,21 +63,21 @@ def parse(text: str, *, place: str, capabilities: Collection[str]) -> list[Step]
     return steps
 
 
-def _step(words: Sequence[str], *, place: str, capabilities: Collection[str]) -> Step:
+def _step(words: Sequence[str], *, place: str, capabilities: Collection[str]) -> ScriptStep:
     verb, *rest = words
     if verb == TRAFFIC:
         if len(rest) != 1 or not rest[0].isdecimal():
             raise ConfigurationError("how much traffic?", place=place, remedy="write `traffic 500`")
-        return Step(TRAFFIC, requests=int(rest[0]))
+        return ScriptStep(TRAFFIC, requests=int(rest[0]))
     if verb not in VERBS:
         known = ", ".join(sorted(VERBS | {TRAFFIC}))
         raise ConfigurationError(f"no such step: {verb}", place=place, remedy=f"use one of {known}")
     if verb in OF_ALL:
-        return Step(verb, options=tuple(rest))
+        return ScriptStep(verb, options=tuple(rest))
     if not rest or rest[0] not in capabilities:
         raise ConfigurationError(
             f"{verb} needs a capability",
             place=place,
             remedy=f"name one of strangler.toml: {', '.join(sorted(capabilities))}",
         )
-    return Step(verb, rest[0], tuple(rest[1:]))
+    return ScriptStep(verb, rest[0], tuple(rest[1:]))

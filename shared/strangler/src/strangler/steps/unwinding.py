@@ -26,13 +26,13 @@ def unwind(move: Switch) -> bool:
     )
     if not swapped:
         return False
-    lift(move, target=move.epoch + 2)
+    reopen(move, target=move.epoch + 2)
     return True
 
 
-def lift(move: Switch, *, target: int) -> None:
+def reopen(move: Switch, *, target: int) -> None:
     """Opens the old owner again at ``target``."""
-    move.old.lift(target=target)
+    move.old.reopen(target=target)
     # Who comes to the other side waited there for a decision. Where it is away, recovery tells it once it is back; what
     # is raised is why the switch failed.
     with suppress(Exception):

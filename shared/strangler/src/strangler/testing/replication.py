@@ -133,7 +133,7 @@ class MemoryReplication(Replication):
     def streams(self) -> Sequence[StreamState]:
         return list(self.running.values())
 
-    def settle(self, frm: str, *, within: float) -> bool:
+    def catch_up(self, frm: str, *, within: float) -> bool:
         self._world.deliver(other(frm))
         return self._world.databases[other(frm)].streaming
 

@@ -76,8 +76,8 @@ class MemorySide(Side):
         self._database.pausing = False
         self._world.put(self.side, open=False, epoch=target, bounce_to=None, events_held=False)
 
-    def lift(self, *, target: int) -> None:
-        self._call("lift")
+    def reopen(self, *, target: int) -> None:
+        self._call("reopen")
         row = self._row
         if row.open and row.epoch < target:
             self._database.pausing = False

@@ -138,7 +138,7 @@ class PostgresReplication(Inspection, Replication):
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         return [self.forward.state(monolith, service), self.reverse.state(service, monolith)]
 
-    def settle(self, frm: str, *, within: float) -> bool:
+    def catch_up(self, frm: str, *, within: float) -> bool:
         """By a marker."""
         there = self.session(SERVICE if frm == MONOLITH else MONOLITH)
         # A session of its own, for the caller may hold a transaction open in the side's.
@@ -151,17 +151,17 @@ class PostgresReplication(Inspection, Replication):
         expected = sum(table.estimate for _, table in pairs.values())
         alike = rules.sort_alike(self.session(owner), self.session(copy_side))
 
-        def settle() -> None:
+        def catch_up() -> None:
             self._settled(owner, within=SETTLE_SECONDS)
 
         with repairing.Repairs(
-            self.capability.name, self.session(owner), self.dsns[copy_side], pairs, settle=settle
+            self.capability.name, self.session(owner), self.dsns[copy_side], pairs, catch_up=catch_up
         ) as repairs:
             found = hashing.compare(
                 self.session(owner),
                 self.session(copy_side),
                 list(pairs.values()),
-                settle=settle,
+                catch_up=catch_up,
                 progress=lambda rows: progress(rows, expected),
                 by_bytes=not alike,
                 found=repairs.take if mend else lambda _: None,
@@ -215,7 +215,7 @@ class PostgresReplication(Inspection, Replication):
         fences.allow_truncate(self.session(SERVICE), tables=self.tables(SERVICE))
 
     def _settled(self, frm: str, *, within: float) -> None:
-        if not self.settle(frm, within=within):
+        if not self.catch_up(frm, within=within):
             raise MoveError(
                 f"the stream from the {frm} did not catch up within {within:g} s",
                 place=f"{self.capability.name}, {describe(self.dsns[frm])}",

@@ -22,7 +22,7 @@ ONLY_THERE = "only in the copy"
 DIFFERS = "differs"
 RESTLESS = "was written all the time, and could not be compared"
 
-Settle = Callable[[], None]
+CatchUp = Callable[[], None]
 """Waits until what the owner has committed so far is in the copy."""
 
 
@@ -43,8 +43,8 @@ class Difference:
 class Judge:
     """Looks at suspects of one proof; ``alive`` is called now and then."""
 
-    def __init__(self, settle: Settle, alive: Callable[[], None]) -> None:
-        self._settle = settle
+    def __init__(self, catch_up: CatchUp, alive: Callable[[], None]) -> None:
+        self._catch_up = catch_up
         self._alive = alive
         self._budget = REST_SECONDS
         self._extra = 0
@@ -63,7 +63,7 @@ class Judge:
             if not open_keys:
                 return found
             before = owner.prints(open_keys)
-            self._settle()
+            self._catch_up()
             there, after = copy.prints(open_keys), owner.prints(open_keys)
             absent -= before.keys() | after.keys()
             unlike = [key for key in open_keys if hash_of(before, key) != hash_of(there, key)]
@@ -130,7 +130,7 @@ class Judge:
             if len(batch) > 1:
                 here |= owner.prints(batch[1:], suffix=" FOR SHARE SKIP LOCKED")
             held = list(here)
-            self._settle()
+            self._catch_up()
             there = copy.prints(held) if held else {}
             unlike = [key for key in held if here[key].hash != hash_of(there, key)]
             return set(held), self._named(owner, copy, unlike, there)
@@ -141,7 +141,7 @@ class Judge:
         with suppress(*NOT_FREE), attempt(owner.connection, LOCK_MS):
             owner.connection.execute(sql.SQL("LOCK TABLE ONLY {} IN SHARE MODE").format(owner.table.sql()))
             here = owner.prints(keys)
-            self._settle()
+            self._catch_up()
             there = copy.prints(keys)
             unlike = [key for key in keys if hash_of(here, key) != hash_of(there, key)]
             extra = [Difference(copy.table.name, key, ONLY_THERE) for key in unlike if key not in here]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from strangler.adapters.postgres.copies.differing import Difference, Judge, Settle
+from strangler.adapters.postgres.copies.differing import CatchUp, Difference, Judge
 from strangler.adapters.postgres.copies.reading import Key, Range, Reader, hash_of
 from strangler.adapters.postgres.session.connection import Connection
 from strangler.adapters.postgres.tables.catalog import Table
@@ -36,7 +36,7 @@ def compare(
     copy: Connection,
     tables: Sequence[tuple[Table, Table]],
     *,
-    settle: Settle,
+    catch_up: CatchUp,
     progress: Callable[[int], None],
     by_bytes: bool = False,
     still: bool = False,
@@ -49,7 +49,7 @@ def compare(
     differs is given to ``found``, few at a time.
     """
     proof = Proof()
-    judge = Judge(settle, lambda: progress(proof.rows))
+    judge = Judge(catch_up, lambda: progress(proof.rows))
     judged = judge.still if still else judge.judge
     for here, there in tables:
         if here.partitioned:

@@ -9,7 +9,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from strangler.adapters.postgres.copies.differing import LOCK_MS, ONLY_THERE, Difference, Settle
+from strangler.adapters.postgres.copies.differing import LOCK_MS, ONLY_THERE, CatchUp, Difference
 from strangler.adapters.postgres.copies.reading import Key, as_written, matching
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, own_origin
 from strangler.adapters.postgres.tables import acting
@@ -33,10 +33,10 @@ class Repairs:
         copy_dsn: str,
         tables: Mapping[str, tuple[Table, Table]],
         *,
-        settle: Settle,
+        catch_up: CatchUp,
     ) -> None:
         self.capability, self.copy_dsn = capability, copy_dsn
-        self._owner, self._tables, self._settle = owner, tables, settle
+        self._owner, self._tables, self._catch_up = owner, tables, catch_up
         self._open = ExitStack()
         self._copy: Connection | None = None
         self._waiting: list[Difference] = []
@@ -94,7 +94,7 @@ class Repairs:
             # The local fence stands on the copy; a replica's writes pass it.
             self._copy.execute("SET session_replication_role = replica")
         try:
-            repair(self._owner, self._copy, *self._tables[one.table], one, settle=self._settle)
+            repair(self._owner, self._copy, *self._tables[one.table], one, catch_up=self._catch_up)
         except NOT_FREE as error:
             raise MoveError(
                 f"{one} is locked by a writer", place=self.capability, remedy="run verify --repair again"
@@ -112,7 +112,7 @@ class Repairs:
 
 
 def repair(
-    owner: Connection, copy: Connection, source: Table, table: Table, difference: Difference, *, settle: Settle
+    owner: Connection, copy: Connection, source: Table, table: Table, difference: Difference, *, catch_up: CatchUp
 ) -> None:
     """Makes the copy's row in ``table`` what the owner's in ``source`` is.
 
@@ -133,7 +133,7 @@ def repair(
         if not rows:
             owner.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(source.sql()))
             rows = as_written(owner.execute(select))
-        settle()
+        catch_up()
         where = matching(table, [difference.key])
         if not rows:
             acting.act(copy, table, sql.SQL("DELETE FROM ONLY {} WHERE {}").format(table.sql(), where))

@@ -47,7 +47,7 @@ def level(
             owner,
             copy,
             pairs,
-            settle=lambda: None,
+            catch_up=lambda: None,
             progress=progress,
             by_bytes=by_bytes,
             still=True,

@@ -110,7 +110,7 @@ class PostgresSide(Side):
         """Table locks, compare-and-set and triggers in one round trip and one commit."""
         self._locked("SELECT strangler.close_side(%s, %s, %s)", (self.capability, expected, target), statement_ms)
 
-    def lift(self, *, target: int) -> None:
+    def reopen(self, *, target: int) -> None:
         """The same three; neither locks nor triggers where the side is open already."""
         self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), 0)
 
