@@ -1,33 +1,65 @@
-"""Customers who write all the time, and remember what they were told."""
+"""Customers who write all the time, and remember what they were told.
+
+Their writes are held against the database by the engine of a rehearsal, so that both mean the same by lost and doubled.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import psycopg
+from strangler.domain.traffic import Kind, Write
+from strangler.rehearsal.adapters.rows import PostgresRows
+from strangler.rehearsal.checker import check
+from strangler.rehearsal.history import gather
+from strangler.rehearsal.journal import Attempt, Outcome
 
 from tests.faults.customers import NAME, Customer, address
 from tests.faults.traffic import Traffic
 from tests.waiting import eventually
 
 THINK_SECONDS = 0.01
+CAPABILITY = "users"
 
 
 @dataclass
-class Journal:
-    """What one writer sent: inserts by their text, and the names it gave itself, in order."""
+class Writer:
+    """One customer, and every write in the order in which it was sent."""
 
     customer: Customer
-    acknowledged: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=lambda: [NAME])
+    attempts: list[Attempt] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    acknowledged: int = 0
+
+    def __post_init__(self) -> None:
+        self.add("POST /api/v1/users", self.renaming(NAME, Kind.INSERT), Outcome.ACKNOWLEDGED)
+
+    def add(self, request: str, write: Write, outcome: Outcome) -> None:
+        attempt = Attempt(str(self.customer.id), request, (write,), time.monotonic_ns())
+        self.attempts.append(replace(attempt, outcome=outcome))
+
+    def renaming(self, name: str, kind: Kind = Kind.UPDATE) -> Write:
+        return Write(CAPABILITY, "users_user", kind, {"id": self.customer.id}, {"full_name": name})
+
+    def write(self, method: str, path: str, expected: int, body: object, write: Write) -> None:
+        """Sends it; whatever is not the expected answer leaves open whether it was done."""
+        answer, failure = None, ""
+        try:
+            answer = self.customer.client.request(method, path, json=body, headers=self.customer.headers)
+        except httpx.HTTPError as error:
+            failure = f"{type(error).__name__} {error}"
+        if answer is not None and answer.status_code != expected:
+            failure = f"{answer.status_code} {answer.text[:200]}"
+        if failure:
+            self.failures.append(f"{method} {path}: {failure}")
+        self.add(f"{method} {path}", write, Outcome.UNKNOWN if failure else Outcome.ACKNOWLEDGED)
+        self.acknowledged += not failure
 
 
 class Writers(Traffic):
@@ -40,8 +72,8 @@ class Writers(Traffic):
         super().__init__()
         self.run = uuid4().hex[:8]
         self._clients = [connect() for _ in range(count)]
-        self.journals = [Journal(Customer(client).register()) for client in self._clients]
-        self._threads = [threading.Thread(target=self._write, args=(journal,)) for journal in self.journals]
+        self._writers = [Writer(Customer(client).register()) for client in self._clients]
+        self._threads = [threading.Thread(target=self._write, args=(writer,)) for writer in self._writers]
 
     def close(self) -> None:
         for client in self._clients:
@@ -49,64 +81,36 @@ class Writers(Traffic):
 
     @property
     def failures(self) -> list[str]:
-        return [failure for journal in self.journals for failure in journal.failures]
+        return [failure for writer in self._writers for failure in writer.failures]
 
     def get_through(self) -> None:
         """Waits until each writer has had a write acknowledged that it began after this call."""
-        before = [len(journal.acknowledged) for journal in self.journals]
+        before = [writer.acknowledged for writer in self._writers]
         # One may have been under way already, so two must follow.
         eventually(
-            lambda: all(
-                len(journal.acknowledged) >= count + 2 for journal, count in zip(self.journals, before, strict=True)
-            ),
+            lambda: all(writer.acknowledged >= count + 2 for writer, count in zip(self._writers, before, strict=True)),
             "every writer gets through",
         )
 
     def check(self, owner: psycopg.Connection[Any]) -> None:
-        """Every acknowledged write is in the owner's database once, with what was sent; no other is there twice."""
-        rows = owner.execute("SELECT line1 FROM users_address WHERE line1 LIKE %s", (f"{self.run}-%",)).fetchall()
-        counts = Counter(row[0] for row in rows)
-        for journal in self.journals:
-            lost = [line for line in journal.acknowledged if counts[line] == 0]
-            assert not lost, f"{len(lost)} acknowledged writes are lost, the first {lost[0]}"
-            row = owner.execute("SELECT full_name FROM users_user WHERE id = %s", (journal.customer.id,)).fetchone()
-            assert row is not None
-            assert row[0] in journal.names, f"{row[0]} has been overwritten since by one of {journal.names}"
-        doubled = [line for line, count in counts.items() if count > 1]
-        assert not doubled, f"{len(doubled)} writes are there twice, the first {doubled[0]}"
-        known = {line for journal in self.journals for line in journal.acknowledged + journal.unknown}
-        assert counts.keys() <= known, f"nobody sent {sorted(counts.keys() - known)}"
+        """Every acknowledged write is in the owner's database once, with what was sent; no other is there twice.
 
-    def _write(self, journal: Journal) -> None:
+        Once a name has been acknowledged, none before it may be found again.
+        """
+        histories = gather(attempt for writer in self._writers for attempt in writer.attempts)
+        found = check(histories, {CAPABILITY: PostgresRows(owner)})
+        assert not found, f"{len(found)} rows are not as their writes say, the first: {found[0]}"
+        rows = owner.execute("SELECT line1 FROM users_address WHERE line1 LIKE %s", (f"{self.run}-%",)).fetchall()
+        sent = {place.values[0] for place in histories if place.table == "users_address"}
+        assert {row[0] for row in rows} <= sent, "there are addresses that nobody has sent"
+
+    def _write(self, writer: Writer) -> None:
         number = 0
         while not self._over.is_set():
             number += 1
-            line = f"{self.run}-{journal.customer.id}-{number}"
-            self._insert(journal, line)
+            line = f"{self.run}-{writer.customer.id}-{number}"
+            written = Write(CAPABILITY, "users_address", Kind.INSERT, {"line1": line})
+            writer.write("POST", "/api/v1/users/me/addresses", 201, address(line), written)
             if number % 3 == 0:
-                self._rename(journal, line)
+                writer.write("PATCH", "/api/v1/users/me", 200, {"full_name": line}, writer.renaming(line))
             self._over.wait(THINK_SECONDS)
-
-    def _insert(self, journal: Journal, line: str) -> None:
-        if self._ask(journal, "POST", "/api/v1/users/me/addresses", 201, address(line)):
-            journal.acknowledged.append(line)
-        else:
-            journal.unknown.append(line)
-
-    def _rename(self, journal: Journal, name: str) -> None:
-        """Once a name has been acknowledged, none before it may be found again."""
-        journal.names.append(name)
-        if self._ask(journal, "PATCH", "/api/v1/users/me", 200, {"full_name": name}):
-            journal.names[:] = [name]
-
-    def _ask(self, journal: Journal, method: str, path: str, expected: int, body: object) -> bool:
-        customer = journal.customer
-        try:
-            answer = customer.client.request(method, path, json=body, headers=customer.headers)
-        except httpx.HTTPError as error:
-            journal.failures.append(f"{method} {path}: {type(error).__name__} {error}")
-            return False
-        if answer.status_code != expected:
-            journal.failures.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
-            return False
-        return True
