@@ -1,16 +1,16 @@
 """How many passwords a process hashes at a time.
 
-A hash of a million rounds computes for half a second and more. Sixteen logins at once would have every place at work,
-and every processor, for seconds, and whoever only reads would wait behind them. So hashing has places of its own: few,
-so that processors are left for others, and with a queue that has an end, for whoever stands in it keeps a thread.
+A hash of a million rounds computes for half a second and more. Sixteen logins at once would take every place at work,
+and every processor, for seconds, and requests that only read would wait behind them. So hashing has places of its own.
+They are few, so that processors are left for others. Their queue has an end, because each request in it keeps a thread.
 
-Note "hash outside": a request that hashes gives its place at work to another meanwhile. It cannot within a transaction
-(see chassis.process.admission), so views that hash do so before their transaction begins. Of those that cannot, one
-waits and the others are refused: more would keep all places at work.
+Note "hash outside": a request that hashes gives its place at work to another meanwhile. It cannot do so within a
+transaction (see chassis.process.admission), so views that hash do so before their transaction begins. Some requests
+hash within one all the same: one of them waits and the others are refused, because more would keep all places at work.
 
-Note "one queue": one client with many logins would have all of the queue, and every login of others behind them. So
-each client (`chassis.process.clients`) has its turn after the other, and where the queue is full, who comes takes the
-place of the last of those that have the most. Alone, a client may have all of it.
+Note "one queue": one client with many logins would fill the whole queue, and the logins of others would wait behind
+them. So the clients (`chassis.process.clients`) take turns. Where the queue is full, a new login takes the place of the
+last login of the client that has the most. A client that is alone may have the whole queue.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ IN_TRANSACTIONS = 1
 
 
 class Ticket:
-    """Of one who waits: the lock is let go of when it is his, or when he has to make room."""
+    """Stands for one waiting thread. The lock is released when the place is given to the thread, or when the thread has
+    to make room."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -45,20 +46,20 @@ class Ticket:
 
 
 class Hashing:
-    """``places`` hashes at a time; up to ``queue`` wait for theirs, ``patience`` seconds, one of each client after the
-    other, and of a client first come, first served. See the note "one queue"."""
+    """``places`` hashes at a time; up to ``queue`` threads wait for a place, for ``patience`` seconds. The clients take
+    turns; within a client it is first come, first served. See the note "one queue"."""
 
     def __init__(self, places: int, queue: int, patience: float = PATIENCE_SECONDS) -> None:
         self._lock = threading.Lock()
         self._free = places
         self._most = queue
         self._patience = patience
-        self._queues: OrderedDict[str, deque[Ticket]] = OrderedDict()  # whose turn is next stands first
+        self._queues: OrderedDict[str, deque[Ticket]] = OrderedDict()  # the client whose turn is next stands first
         self._bound = 0
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Waits for a place and keeps it; others take this thread's place at work meanwhile. Raises Busy."""
+        """Waits for a place and keeps it; other threads use this thread's place at work meanwhile. Raises Busy."""
         with admission.aside():
             self._enter(clients.present(), bound=connection.in_atomic_block)
             try:
@@ -80,7 +81,7 @@ class Hashing:
             raise _refusal() from None
 
     def _queue_up(self, client: str, *, bound: bool) -> Ticket | None:
-        """None where a place is free by now. Raises Busy."""
+        """The place in the queue; None where a place to hash is free by now. Raises Busy."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -95,7 +96,8 @@ class Hashing:
             return ticket
 
     def _make_room(self, client: str) -> bool:
-        """The one who came last of those who are most, where they stay no fewer than this client's."""
+        """Removes the last ticket of the client that has the most, if that client then still has no fewer than this
+        one."""
         most = max(self._queues, key=lambda each: len(self._queues[each]), default=client)
         if len(self._queues.get(most, ())) <= len(self._queues.get(client, ())) + 1:
             return False

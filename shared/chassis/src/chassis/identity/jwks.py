@@ -1,8 +1,8 @@
 """Keys that another service publishes, fetched from ``CHASSIS_JWKS_URL`` and kept.
 
-Note "no request waits for a refresh": authentication runs inside the transaction of a request. So keys that have aged
-are fetched anew by a thread of its own while the old ones go on being used; a request waits for the network only where
-it could not be answered otherwise: at a process's first token, and for a key id that has never been seen.
+Note "no request waits for a refresh": authentication runs inside the transaction of a request. So a separate thread
+fetches aged keys anew, and the old ones are used meanwhile. A request waits for the network only where it could not be
+answered otherwise: at a process's first token, and for a key id that has never been seen.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class SourceError(Exception):
 class RemoteKeys:
     """The key set behind an address; safe to use from many threads.
 
-    Younger than ``age`` it is used as it is. Older, it is used while it is fetched anew, and for as long as the
-    source is down. A key id that is not in it makes it be fetched, at most once in ``pause`` seconds however many ask.
+    A set younger than ``age`` is used as it is. An older one is used while it is fetched anew, and for as long as the
+    source is down. A key id that is not in the set causes a fetch, at most once per ``pause`` seconds, however many
+    ask.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class RemoteKeys:
         return self._keys[kid]
 
     def warm(self) -> None:
-        """Fetches the keys before the first token comes; while the source is away a thread goes on asking."""
+        """Fetches the keys before the first token comes. While the source is away, a thread goes on asking."""
         if not self._keys:
             self._refresh()
         if not self._keys:
@@ -100,7 +101,7 @@ class RemoteKeys:
             threading.Thread(target=self._refresh, name="chassis.identity.jwks", daemon=True).start()
 
     def _refresh(self) -> None:
-        """Fetches unless that has just been done; whoever comes meanwhile waits for the same fetch."""
+        """Fetches unless that has just been done; requests that come meanwhile wait for the same fetch."""
         with self._lock:
             if not self._due():
                 return
@@ -121,7 +122,7 @@ class RemoteKeys:
 
 
 def fetch(url: str) -> dict[str, Ed25519PublicKey]:
-    """The keys at the address that are of our kind, by id. Raises SourceError, also where there is none."""
+    """The keys of our kind at the address, by id. Raises SourceError, also where there is no such key."""
     try:
         members = httpx.get(url, timeout=TIMEOUT).raise_for_status().json()["keys"]
         found = {str(member["kid"]): keys.from_web_key(member) for member in members if "kid" in member}

@@ -50,7 +50,7 @@ def keyring(path: str, *, setting: str) -> KeyRing:
 
 @functools.lru_cache(maxsize=8)
 def trusted(paths: tuple[str, ...], *, setting: str) -> Mapping[str, Ed25519PublicKey]:
-    """Every key of the PEM files by its id, read once; of a private key the public half.
+    """Every key of the PEM files by its id, read once; for a private key its public half.
 
     Raises ImproperlyConfigured, naming ``setting``.
     """
@@ -69,7 +69,7 @@ def web_key(key: Ed25519PublicKey) -> dict[str, str]:
 
 
 def from_web_key(member: Mapping[str, Any]) -> Ed25519PublicKey | None:
-    """The key, or None where it is of a kind or for a use that is not ours. Raises ValueError when malformed."""
+    """The key; None where its kind or its use is not ours. Raises ValueError when malformed."""
     kind = (member.get("kty"), member.get("crv"), member.get("use", "sig"), member.get("alg", ALGORITHM))
     if kind != ("OKP", "Ed25519", "sig", ALGORITHM):
         return None
@@ -99,7 +99,7 @@ def _keys(path: str, setting: str) -> Iterator[Ed25519PrivateKey | Ed25519Public
 
 
 def _named(path: str) -> str:
-    """The file, unless it is the key itself that somebody has given in place of its name."""
+    """The file's name, unless somebody has given the key itself in its place."""
     return "what is given, which is no name of a file," if "\n" in path or "-----" in path else path
 
 

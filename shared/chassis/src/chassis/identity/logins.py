@@ -1,8 +1,9 @@
-"""The admin's login, which nobody can try for long.
+"""The admin's login, with a limit to how often it can be tried.
 
-Each process counts for itself, in a memory of its own: what others do drives no count out. A try counts from before its
-password is hashed, so that many at once are no more than one after the other, and is taken back where it was right or
-was not looked at. Whoever is kept out waits until nothing has failed for the whole of PERIOD_SECONDS.
+Each process counts for itself, in its own memory, so nothing that others do removes a count. A try counts before its
+password is hashed, so that tries at the same time count like tries one after the other. It is taken back where the
+password was right or was not looked at. A person who is kept out waits until nothing has failed for the whole of
+PERIOD_SECONDS.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from chassis.process import clients
 PERIOD_SECONDS = 15 * 60
 TRIES_PER_ACCOUNT = 10
 TRIES_PER_ADDRESS = 30
-# More than a process can hash in PERIOD_SECONDS: a count costs a hash, unless it was there already. Some 20 MB.
+# More than a process can hash in PERIOD_SECONDS: a new count costs a hash. Some 20 MB.
 MOST_NAMES = 1 << 16
 
 logger = logging.getLogger(__name__)
 
 
 class Tries:
-    """Counts by key, each forgotten when it has not grown for PERIOD_SECONDS; at most ``most``, none of which makes
-    room.
+    """Counts by key, each forgotten when it has not grown for PERIOD_SECONDS. There are at most ``most``, and none of
+    them makes room for a new one.
     """
 
     def __init__(self, most: int = MOST_NAMES, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._clock = most, clock
         self._lock = threading.Lock()
-        # The one that has grown last stands last.
+        # The count that has grown last stands last.
         self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def begin(self, limits: Mapping[str, int]) -> bool:
-        """Counts one for each key, or none where one of them has reached its limit or cannot be counted."""
+        """Counts one try for each key; counts none where one key has reached its limit or cannot be counted."""
         with self._lock:
             now = self._clock()
             while self._counts and now - next(iter(self._counts.values()))[1] > PERIOD_SECONDS:
@@ -55,7 +56,7 @@ class Tries:
             return True
 
     def take_back(self, keys: Collection[str]) -> None:
-        """One of each."""
+        """Takes one try back from each key."""
         with self._lock:
             for key in keys:
                 count, last = self._counts.get(key, (0, 0.0))
@@ -65,12 +66,12 @@ class Tries:
                     self._counts.pop(key, None)
 
     def forget(self, key: str) -> None:
-        """All of it."""
+        """Forgets all tries of the key."""
         with self._lock:
             self._counts.pop(key, None)
 
     def clear(self) -> None:
-        """All of all."""
+        """Forgets all tries of all keys."""
         with self._lock:
             self._counts.clear()
 
@@ -82,7 +83,7 @@ process = Tries()
 
 
 class LoginForm(AdminAuthenticationForm):
-    """Django's, with an end to the tries of an account and of an address."""
+    """Django's form, with limits to the tries per account and per address."""
 
     def clean(self) -> dict[str, Any]:
         """Raises ValidationError."""
@@ -99,7 +100,7 @@ class LoginForm(AdminAuthenticationForm):
             process.take_back(keys)
             raise
         process.take_back(keys)
-        # Without a name or a password Django looks at nobody, and refuses nobody.
+        # Without a name or a password Django looks at no account, so nothing has been tried.
         if self.get_user() is not None:
             process.forget(keys[0])
         return cleaned

@@ -1,4 +1,4 @@
-"""Who acts, where the process has no table of accounts: what stands as ``request.user``."""
+"""What ``request.user`` is where the process has no table of accounts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import ClassVar
 class Principal:
     """Somebody with an account at another service, as an access token describes them.
 
-    Known is only what the token says: an account that was deleted or deactivated since stays in until the token
-    ends, which is minutes. ``is_staff`` is what it was when the token was issued.
+    Only what the token says is known: an account that was deleted or deactivated since is let in until the token ends,
+    which is a matter of minutes. ``is_staff`` is what it was when the token was issued.
     """
 
     pk: int

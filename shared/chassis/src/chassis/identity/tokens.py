@@ -3,15 +3,16 @@
 **Of accounts.** Access and refresh tokens are signed by the sides that have accounts, with a key that they share.
 ``TOKEN_KEY_FILE`` (a setting) is a PEM file; its first private key signs, and each key in it verifies, so that a key is
 replaced by putting the new one on top. A process without that file verifies by what ``CHASSIS_JWKS_URL`` publishes, and
-signs nothing. ``CHASSIS_AUDIENCE`` names whom the tokens are for. With ``CHASSIS_ACCOUNTS = "remote"`` the process has
-no table of accounts: who acts is then a Principal, made of the token alone.
+signs nothing. ``CHASSIS_AUDIENCE`` names the audience of the tokens. With ``CHASSIS_ACCOUNTS = "remote"`` the process
+has no table of accounts: ``request.user`` is then a Principal, made of the token alone.
 
-**Of services.** A service calls another one in its own name with a token of a minute, for that one audience, signed
-with ``SERVICE_KEY_FILE`` and trusted by those whose ``CHASSIS_SERVICE_KEYS`` (PEM files, public halves will do) hold
-the key. They keep out everybody without such a key, whatever token of an account he has; and a token that was taken
-from a request opens no other audience, no account, and nothing after its minute. They do not keep out a service that
-has been taken over: whoever has a trusted key can call himself any service, so ``sub`` is for logs and not for
-decisions. Nor do they stop somebody who reads the traffic from using a token again within its minute.
+**Of services.** A service calls another one in its own name with a token that is valid for one minute and for that
+audience. The token is signed with ``SERVICE_KEY_FILE``. A service trusts it when its ``CHASSIS_SERVICE_KEYS`` (PEM
+files, public halves will do) hold the key. Such tokens keep out everybody without such a key, whatever account's token
+they have. A token that was taken from a request opens no other audience, no account, and nothing after its minute.
+These tokens do not keep out a service that has been taken over: everybody who has a trusted key can claim to be any
+service, so ``sub`` is for logs and not for decisions. They also do not stop somebody who reads the traffic from using a
+token again within its minute.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from chassis.ownership.seam import await_row
 ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=14)
 SERVICE_LIFETIME = timedelta(minutes=1)
-# Who signs and who verifies are different machines, whose clocks differ a little.
+# The machines that sign and those that verify have clocks which differ a little.
 LEEWAY = timedelta(seconds=5)
 
 Use = Literal["access", "refresh", "service"]
@@ -89,7 +90,7 @@ def verify(token: str, *, use: Use = "access") -> dict[str, Any]:
     """The claims of a token that a key of the accounts signed, for our audience, for this use, in time.
 
     Raises:
-        TokenError: it is none.
+        TokenError: it is not such a token.
         KeysUnavailable: the published keys cannot be had, so nobody knows.
     """
     return _verify(token, _account_key, audience=django_settings.CHASSIS_AUDIENCE, use=use)
@@ -107,7 +108,7 @@ def verify_service(token: str, *, audience: str) -> ServicePrincipal:
 def bearer(token: str, *, use: Use = "access", request: HttpRequest | None = None) -> AbstractBaseUser | Principal:
     """The active user to whom the token was issued; a Principal where accounts are remote.
 
-    Where accounts are owned elsewhere, a row that has not arrived yet is waited for.
+    Where another side owns the accounts, this waits for a row that has not arrived yet.
 
     Raises:
         TokenError: the token opens nothing, or there is no such user.
@@ -134,7 +135,7 @@ def jwks() -> dict[str, list[dict[str, str]]]:
 
 
 def remote_keys() -> published.RemoteKeys | None:
-    """The published keys by which accounts' tokens are verified here; None where the process has keys itself."""
+    """The published keys that verify accounts' tokens here; None where the process has keys itself."""
     url, own = settings.jwks_url(), getattr(django_settings, "TOKEN_KEY_FILE", "")
     return published.source(url, settings.jwks_age()) if url and not own else None
 
@@ -157,7 +158,7 @@ class TokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed(str(error)) from None
 
     def whose(self, token: str, request: Request) -> AbstractBaseUser | Principal | ServicePrincipal:
-        """Who acts by the token. Raises TokenError."""
+        """The account or service that acts by the token. Raises TokenError."""
         return bearer(token, request=request._request)
 
     def authenticate_header(self, request: Request) -> str:
@@ -185,7 +186,7 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
     subject = str(claims["sub"])
     if not (subject.isascii() and subject.isdecimal()):
         raise TokenError("Token is invalid.")
-    # Tokens of a version that knew no such claim are still about; whoever has one is nobody special.
+    # Tokens of a version without this claim are still in use; their owner counts as no staff.
     return Principal(pk=int(subject), is_staff=claims.get("staff") is True)
 
 
@@ -229,7 +230,7 @@ def _verify(token: str, key_of: Callable[[str], Ed25519PublicKey], *, audience: 
     except jwt.ExpiredSignatureError:
         raise TokenError("Token has expired.") from None
     except (jwt.InvalidTokenError, RecursionError):
-        # Its header is JSON that anybody may have written, and so may be nested without end.
+        # A token's header is JSON that anybody may have written, so it may be nested without end.
         raise TokenError("Token is invalid.") from None
     if claims.get("use") != use:
         raise TokenError("Token is not for this use.")
