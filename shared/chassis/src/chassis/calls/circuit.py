@@ -1,10 +1,11 @@
 """A circuit breaker around calls that run at the same time.
 
-Note "generation": whatever opens, closes or tries the circuit begins a new generation, and a call knows the one under
-which it was let pass. Only outcomes of the present generation count. A slow call that began before the circuit opened
-says nothing of whether what is called has recovered, nor, when it fails at last, whether it has broken again.
+Note "generation": each opening, closing or trial of the circuit begins a new generation, and a call knows the
+generation in which it was let pass. Only outcomes of the present generation count. A slow call that began before the
+circuit opened does not say whether the peer has recovered. When it fails at last, it does not say that the peer has
+broken again.
 
-The lock is held to ask and to tell, never while a call lasts.
+The lock is held before a call and after it, never while the call lasts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class OpenError(Exception):
 class Circuit:
     """Opens after ``failures`` in a row; ``rest`` seconds later one call is tried, and its outcome decides.
 
-    A trial that has not ended after ``patience`` seconds (``rest`` unless given) decides nothing any more, and another
+    A trial that has not ended after ``patience`` seconds (``rest`` unless given) decides nothing any more. Then another
     call is tried.
     """
 
@@ -56,7 +57,7 @@ class Circuit:
 
     @contextmanager
     def guard(self, *failures: type[Exception]) -> Iterator[None]:
-        """Around one call: whatever ends it counts as success, except for ``failures``. Raises OpenError."""
+        """Around one call: every end counts as success, except for ``failures``. Raises OpenError."""
         generation = self._admit()
         try:
             yield

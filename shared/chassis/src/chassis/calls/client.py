@@ -4,7 +4,7 @@
 all its threads: ``catalogue.get("/internal/books/7").json()``.
 
 Note "outside transactions": a call may take seconds, and a transaction that waits for it holds its locks and its
-connection meanwhile; and what the call did stays done when the transaction is rolled back. So a call is refused while a
+connection meanwhile. And what the call did stays done when the transaction is rolled back. So a call is refused while a
 transaction is open, unless ``CHASSIS_CALLS_IN_TRANSACTIONS`` allows it. Transactions that Django's TestCase opens
 around a test do not count.
 """
@@ -74,12 +74,11 @@ class BrokenError(StatusError):
 class Client:
     """What ``caller`` needs to call ``service``, whose name is also the audience of its tokens.
 
-    An attempt takes ``timeout`` seconds at most, a call with all its attempts and the waits between them ``within``.
-    A request is repeated only where that can do no harm: its method is safe, or it bears an Idempotency-Key. After
-    ``failures`` failed attempts in a row none is made for ``rest`` seconds.
+    An attempt takes ``timeout`` seconds at most. A call, with all its attempts and the waits between them, takes
+    ``within`` seconds at most. A request is repeated only where that can do no harm: its method is safe, or it bears an
+    Idempotency-Key. After ``failures`` failed attempts in a row no attempt is made for ``rest`` seconds.
 
-    Redirects are not followed: who knows the owner of what is asked for is the gateway, so that is what
-    ``base_url`` names.
+    Redirects are not followed. The gateway knows the owner of what is asked for, so ``base_url`` names the gateway.
     """
 
     CONNECT_SECONDS: ClassVar[float] = 1.0
@@ -106,9 +105,9 @@ class Client:
         self._attempts = attempts
         # An attempt that is cut off in the middle of an answer takes twice its time at most.
         self._circuit = Circuit(service, failures=failures, rest=rest, patience=max(rest, 2 * timeout))
-        # Shorter than servers keep an idle connection: who closes first must be who knows what has been sent.
+        # Shorter than servers keep an idle connection: the side that closes first must know what has been sent.
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=20)
-        # The environment's proxies and .netrc are for calls that leave the house.
+        # The environment's proxies and .netrc are for calls to the outside.
         self._http = httpx.Client(base_url=base_url, limits=limits, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -187,7 +186,7 @@ class Client:
         return httpx.Timeout(left, connect=min(left, self.CONNECT_SECONDS), pool=min(left, self.CONNECT_SECONDS))
 
     def _send(self, request: httpx.Request, until: float) -> httpx.Response:
-        """The whole answer. httpx limits each wait for a piece of it, not their sum."""
+        """The whole answer. httpx limits each wait for a piece of it, but not the sum of these waits."""
         try:
             answer = self._http.send(request, stream=True)
             try:
@@ -216,7 +215,7 @@ class Client:
 
 
 def _again(error: Exception, deadline: float) -> bool | float:
-    """Whether to try again; seconds where the service has said in how many."""
+    """Whether to try again; the seconds to wait where the service has named them."""
     if time.monotonic() >= deadline:
         return False
     if isinstance(error, NoAnswerError):
@@ -243,6 +242,6 @@ def _retry_after(answer: httpx.Response) -> float | None:
 def _transaction_is_open() -> bool:
     connection: Any = transaction.get_connection()
     blocks = getattr(connection, "atomic_blocks", ())
-    # What Django's `atomic(durable=True)` looks at, too.
+    # Django's `atomic(durable=True)` looks at this, too.
     ours = [block for block in blocks if not getattr(block, "_from_testcase", False)]
     return bool(connection.in_atomic_block and (ours or not blocks))
