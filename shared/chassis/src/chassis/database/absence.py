@@ -1,4 +1,4 @@
-"""How it is told that the database cannot be reached."""
+"""How to recognise that the database cannot be reached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def is_outage(error: BaseException | None) -> bool:
     """Whether the error says that the database cannot be reached, and not that it refuses a statement."""
     cause = error.__cause__ if isinstance(error, Error) else error
     if isinstance(cause, psycopg.InterfaceError):
-        return "connection" in str(cause)  # else it is of a cursor, and the program's fault
+        return "connection" in str(cause)  # otherwise a cursor raised it, and it is the program's fault
     if not isinstance(cause, psycopg.OperationalError) or isinstance(cause, psycopg.errors.PipelineAborted):
         return False
     return cause.sqlstate is None or cause.sqlstate.startswith("08") or cause.sqlstate in AWAY

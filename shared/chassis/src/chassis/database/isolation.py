@@ -1,7 +1,8 @@
-"""Transactions of the chassis' own, whatever isolation a server, a role or a project has as its default.
+"""The chassis' own transactions, whatever isolation a server, a role or a project has as its default.
 
-Who waits for a lock and then looks must see what the other has committed. Under REPEATABLE READ he sees what was there
-before he waited: the older event is handled after the newer, and writes end in serialization failures.
+A transaction that waits for a lock and then looks must see what the other one has committed. Under REPEATABLE READ it
+sees what was there before it waited: the older event is handled after the newer, and writes end in serialization
+failures.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 from psycopg import IsolationLevel
 
-# SQLSTATEs of transactions that failed for others' sake, and succeed when they are tried again.
+# SQLSTATEs of transactions that failed because of others, and succeed when they are tried again.
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
 
 
 @contextmanager
 def read_committed() -> Iterator[None]:
-    """``transaction.atomic()`` under READ COMMITTED; within a transaction that is open, that one's isolation stays."""
+    """``transaction.atomic()`` under READ COMMITTED; a transaction that is open already keeps its isolation."""
     connection.ensure_connection()
     session = connection.connection
     if connection.vendor != "postgresql" or connection.in_atomic_block:
         with transaction.atomic():
             yield
         return
-    # Part of BEGIN, and so no round trip of its own.
+    # This is part of BEGIN, so it costs no round trip.
     before = session.isolation_level
     session.isolation_level = IsolationLevel.READ_COMMITTED
     try:

@@ -1,8 +1,9 @@
 """What one session at a time may do, and what one transaction at a time may do.
 
-Note "no lock that anybody may take": who may connect to a database may take any advisory lock in it, and would stop
-whoever waits for that. So the right to act is a row of a table that only the application may write. A lease bears its
-session's process id and begin, and ends with the session, whatever ends that: there is no clock in it.
+Note "no lock that anybody may take": every role that may connect to a database may take any advisory lock in it, and
+would stop all that wait for that lock. So the right to act is a row of a table that only the application may write. A
+lease bears the process id and the beginning of its session. It ends with the session, whatever ends the session: there
+is no clock in it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from django.db import connection
 TURNS = 1024
 
 WHO = "SELECT pid, usesysid::bigint, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-# When another role's session began is hidden from this one; that it lives is not. Whether the holder lives is looked
-# for once the row is locked, so of two that try at once the second sees the first.
+# This role cannot see when another role's session began, but it can see that the session lives. The look for the holder
+# comes after the row is locked, so of two sessions that try at once the second sees the first.
 TAKE = """
 INSERT INTO chassis_lease AS held (name, pid, role, started_at) VALUES (%s, %s, %s, %s)
 ON CONFLICT (name) DO UPDATE SET pid = excluded.pid, role = excluded.role, started_at = excluded.started_at
@@ -45,14 +46,14 @@ class Session:
 
 
 def this_session() -> Session:
-    """The one of Django's connection in this thread."""
+    """The session of Django's connection in this thread."""
     with connection.cursor() as cursor:
         cursor.execute(WHO)
         return Session(*cursor.fetchone())
 
 
 def take(name: str, session: Session) -> bool:
-    """Takes the lease where nobody living has it; whether this session has it now."""
+    """Takes the lease unless a living session has it; returns whether this session has it now."""
     with connection.cursor() as cursor:
         cursor.execute(TAKE, (name, session.pid, session.role, session.started_at))
         return bool(cursor.rowcount)
@@ -65,7 +66,7 @@ def give(name: str, session: Session) -> None:
 
 
 def holders(prefix: str) -> dict[str, int]:
-    """Who has the leases with such a name: the process ids of living sessions."""
+    """By name, for leases whose names begin with ``prefix``: the process ids of the living sessions that have them."""
     with connection.cursor() as cursor:
         cursor.execute(HOLDERS, (prefix,))
         return dict(cursor.fetchall())
@@ -74,10 +75,11 @@ def holders(prefix: str) -> dict[str, int]:
 def turn(key: str, *, shared: bool = False) -> None:
     """Waits until no other transaction has the key's turn, and has it until this one ends.
 
-    Those that share it have it together. Keys share a thousand rows, so now and then one waits for another key's.
+    Transactions that share a turn have it together. Keys share a thousand rows, so sometimes a transaction waits for
+    another key's turn.
 
     Raises:
-        RuntimeError: outside a transaction, where it would be over at once.
+        RuntimeError: outside a transaction, where the turn would be over at once.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("a turn ends with its transaction, and there is none: use transaction.atomic()")
@@ -85,6 +87,6 @@ def turn(key: str, *, shared: bool = False) -> None:
     with connection.cursor() as cursor:
         cursor.execute(TURN.format("SHARE" if shared else "UPDATE"), (name,))
         if not cursor.rowcount:
-            # Made once for all; who comes second waits here for who makes it.
+            # The row is made once and stays. A second transaction waits here for the one that makes it.
             cursor.execute(MAKE_TURN, (name,))
             cursor.execute(TURN.format("SHARE" if shared else "UPDATE"), (name,))

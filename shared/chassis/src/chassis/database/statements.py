@@ -1,8 +1,9 @@
 """What a piece of psycopg's work does to a transaction, read from the work itself before it runs.
 
-Note "in doubt it writes": who takes a read for a write answers 503 where the request could have been sent on; who takes
-a write for a read lets it be done twice. So only what plainly reads is a read. A function that is not in `READING`
-counts as one that writes, which concerns nobody whose transaction is still open: what it wrote is undone with it.
+Note "in doubt it writes": a read that is taken for a write gets a 503 where the request could have been sent on; a
+write that is taken for a read may be done twice. So only what plainly reads is a read. A function that is not in
+`READING` counts as one that writes. That makes no difference while the transaction is still open: what the function
+wrote is undone with it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from psycopg import AsyncTransaction, Transaction
 from psycopg.sql import Composable
 
-# What is quoted, or said to people; of a comment its beginning, for there may be others in it.
+# Quoted text and comments. Of a comment only the beginning, because there may be other comments in it.
 _ASIDE = re.compile(
     rb"""(?P<line>--[^\n]*)|(?P<comment>/\*)
     |(?P<value>\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|(?<![\w$])\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
@@ -26,7 +27,7 @@ _BRACE = re.compile(rb"/\*|\*/")
 _NAME = b"\x01"  # stands for a name in quotes
 _UNFINISHED = re.compile(rb"['\"]|/\*|(?<![\w$])\$\w*\$")
 _WORD = re.compile(rb"[A-Za-z_]\w*")
-# What is named there is no call: the columns of an alias or of a common table expression.
+# A name after these words is no call: it names the columns of an alias or of a common table expression.
 _CALLED = re.compile(rb"(?<![\w\x01])(?P<named>(?:AS|WITH|RECURSIVE)\s+)?(?P<name>\x01|\w+)\s*\(", re.IGNORECASE)
 _LONGEST = 10_000  # bytes of a text that is remembered
 
@@ -38,11 +39,11 @@ _QUERIES = frozenset({b"SELECT", b"DECLARE", b"VALUES", b"TABLE", b"WITH", b"EXP
 _WRITES = frozenset(b"INSERT UPDATE DELETE MERGE INTO ANALYZE ANALYSE EXECUTE CREATE".split())
 _COMMITS = frozenset({b"COMMIT", b"END"})
 _ROLLS_BACK = frozenset({b"ROLLBACK", b"ABORT"})
-# What may commit inside: not in a transaction block, and so only of what it has done itself.
+# These may commit by themselves. They do so only outside a transaction block, so they commit only what they have done.
 _COMMITS_INSIDE = frozenset({b"CALL", b"DO"})
 
-# What stands before a bracket in a query and writes nothing: words of SQL, and the functions that Django's ORM and
-# its PostgreSQL fields use, or that are asked often. A value that was taken from a sequence is lost to nobody.
+# Names that stand before a bracket in a query and write nothing: words of SQL, functions that Django's ORM and its
+# PostgreSQL fields use, and others that are called often. Nobody misses a value that was taken from a sequence.
 READING = frozenset(
     b"""
     all and any array as between by case cast collate cross cube distinct else except exists filter following for from
@@ -107,11 +108,12 @@ READING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """``writes`` may be true of what writes nothing, never the other way round: see the note "in doubt it writes".
+    """``writes`` may be true where nothing is written, but is never false where something is: see the note "in doubt it
+    writes".
 
-    ``commits`` says that the transaction before it is committed, ``inside`` that it may commit by itself where no
-    transaction is open. ``several``: part of the work may have been done though another part failed.
-    ``has_to_run``: the work keeps books of psycopg's, and must be run though its COMMIT is not wanted.
+    ``commits`` says that the work commits the transaction before it. ``inside`` says that it may commit by itself where
+    no transaction is open. ``several`` says that a part of the work may have been done though another part failed.
+    ``has_to_run`` says that psycopg keeps its books by this work, so it must be run though its COMMIT is not wanted.
     """
 
     writes: bool = False
@@ -123,7 +125,7 @@ class Statement:
 
     @classmethod
     def of(cls, work: Any) -> Statement:
-        """Of what ``Connection.wait`` is given; nothing is known of work that psycopg does in C."""
+        """Reads what ``Connection.wait`` is given. Nothing is known of work that psycopg does in C."""
         name, frame = getattr(work, "__name__", ""), getattr(work, "gi_frame", None)
         if name in _BY_NAME:
             return _BY_NAME[name]
@@ -220,12 +222,12 @@ def _of_part(part: bytes) -> Statement:
 def _may_write(part: bytes, words: list[bytes]) -> bool:
     if not _WRITES.isdisjoint(_without_locks(words)):
         return True
-    # A name in quotes may be any function's; before a list of columns it is no call, and counts as one.
+    # A quoted name may name any function. Before a list of columns it is no call, but it counts as one.
     return any(not found["named"] and not _reads_only(found["name"].lower()) for found in _CALLED.finditer(part))
 
 
 def _without_locks(words: list[bytes]) -> list[bytes]:
-    """FOR UPDATE locks rows, FOR NO KEY UPDATE too."""
+    """FOR UPDATE and FOR NO KEY UPDATE lock rows and write nothing."""
     return [word for before, word in zip([b"", *words], words, strict=False) if before not in (b"FOR", b"KEY")]
 
 
