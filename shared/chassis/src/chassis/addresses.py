@@ -1,7 +1,7 @@
 """Addresses that bear a password, looked at before anything else parses them.
 
-Note "never echoed": a password that has not been encoded is cut in two by whoever parses it, and one half is then taken
-for a host, a port or a database, and printed. So what is refused here is refused without any part of it.
+Note "never echoed": a parser cuts a password that has not been encoded in two. One half is then taken for a host, a
+port or a database, and printed. So an error of this module shows no part of the address that it refuses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CUT = f"has a password that is cut in two: {ENCODE}"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HOST = r"(?:\[[\w:.%]+\]|[\w.%-]*)(?::[0-9]*)?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
-# Of Django's backend and of psycopg's `connect`, beside what libpq knows.
+# Parameters of Django's backend and of psycopg's `connect`, besides those that libpq knows.
 _OWN = {
     "pool",
     "isolation_level",
@@ -32,7 +32,7 @@ _OWN = {
 
 
 def check_database(name: str, text: str) -> None:
-    """Raises ImproperlyConfigured, naming the variable, for what is no ``postgresql://user:password@host:port/name``."""
+    """Raises ImproperlyConfigured, naming the variable, unless it is ``postgresql://user:password@host:port/name``."""
     parts = _split(text)
     if parts is None or parts.scheme not in ("postgres", "postgresql"):
         raise _refused(name, f"names no PostgreSQL: write postgresql://user:password@host:port/name; {ENCODE}")
@@ -58,7 +58,7 @@ def check_options(name: str, options: dict[str, object]) -> None:
 
 
 def check_broker(name: str, text: str) -> None:
-    """Raises ImproperlyConfigured, naming the variable, for what is no ``scheme://user:password@host:port/…``."""
+    """Raises ImproperlyConfigured, naming the variable, unless it is ``scheme://user:password@host:port/…``."""
     for one in text.split(";"):
         parts = _split(one)
         if parts is None:
@@ -68,7 +68,7 @@ def check_broker(name: str, text: str) -> None:
 
 
 def check_web(name: str, text: str) -> None:
-    """Raises ImproperlyConfigured, naming the variable, for what is no ``http://host:port``."""
+    """Raises ImproperlyConfigured, naming the variable, unless it is ``http://host:port``."""
     parts = _split(text)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or "@" in text:
         raise _refused(name, "is no http://host:port; a user or a password has no place in it")
@@ -81,7 +81,7 @@ def _refused(name: str, what: str) -> ImproperlyConfigured:
 
 
 def _split(text: str) -> SplitResult | None:
-    """The parts of a URL whose hosts and ports can be such."""
+    """The parts of a URL; None where its hosts or ports cannot be hosts or ports."""
     if not _SCHEME.match(text):
         return None
     try:

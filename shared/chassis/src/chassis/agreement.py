@@ -1,7 +1,8 @@
 """What this package, the tool and the gateway have agreed upon: each of these is written here and in the tool once.
 
 The tool makes the schema ``strangler`` (docs/reference/ledger.md); an application reads it, listens to it, and sweeps
-behind what it queues. Columns that came later are looked for in the row, for an older version has not made them.
+behind what it queues. Columns that came later are looked up in the whole row, because an older version has not made
+them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ CAPABILITY = "x-strangler-capability"
 FORWARDED = "x-strangler-forwarded"
 MAX_BODY = "x-strangler-max-body"
 
-# Sides: whether a database has any, all of them, and whose events wait for the former owner's.
+# Sides: whether a database has any; all of them; and those whose events wait for the events of the former owner.
 HAS_SIDES = "SELECT to_regclass('strangler.side') IS NOT NULL"
 SIDES = """
 SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing,
@@ -27,7 +28,7 @@ SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes:
 """
 EVENTS_HELD = "SELECT capability FROM strangler.side side WHERE (to_jsonb(side) ->> 'events_held')::boolean"
 
-# The note that a request came to what the other side has; an older version of the tool takes none.
+# The note that a request came to routes that the other side has. An older version of the tool takes no such note.
 HAS_NOTE_USE = "SELECT to_regprocedure('strangler.note_use(text)') IS NOT NULL"
 NOTE_USE = "SELECT strangler.note_use(%s)"
 
@@ -53,5 +54,5 @@ ON CONFLICT (capability) DO UPDATE SET rows = swept.rows + 1
 
 
 def environ_key(header: str) -> str:
-    """How WSGI calls a header."""
+    """The name of a header in WSGI's environment."""
     return "HTTP_" + header.upper().replace("-", "_")

@@ -11,8 +11,8 @@ from django.utils.module_loading import autodiscover_modules
 class ChassisConfig(AppConfig):
     """Brings the management commands, the outbox and the checks; finds each app's ``handlers``.
 
-    Puts an end to the tries of the admin's login, where the project has no form of its own for it. Tells
-    drf-spectacular, where installed, of the tokens.
+    Limits the tries of the admin's login, unless the project has its own form for it. Tells drf-spectacular, where it
+    is installed, of the tokens.
     """
 
     name = "chassis"
@@ -20,7 +20,7 @@ class ChassisConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Imports what registers itself, and begins to look at what the database refuses."""
+        """Imports what registers itself, and begins to watch what the database refuses."""
         if find_spec("drf_spectacular"):
             from chassis.rest import openapi  # noqa: F401
         from chassis.ownership import refusals

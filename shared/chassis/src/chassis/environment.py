@@ -21,9 +21,9 @@ _SWITCH = {"0": False, "false": False, "no": False, "1": True, "true": True, "ye
 
 
 def text(name: str) -> str:
-    """The value of the variable, or what the file holds that ``<name>_FILE`` names; empty where neither is set.
+    """The value of the variable, or the content of the file that ``<name>_FILE`` names; empty where neither is set.
 
-    A line's end at the file's end is not part of it.
+    A line break at the end of the file is not part of the value.
     """
     value, file = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "")
     if not file:
@@ -33,7 +33,8 @@ def text(name: str) -> str:
     try:
         return Path(file).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        # The file is not named: who gives the secret itself for a file's name must not find it in a log.
+        # The error does not name the file: somebody may have given the secret itself as the name, and it must not get
+        # into a log.
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ImproperlyConfigured(
             f"the file that {name}_FILE names cannot be read: {reason}: see that it is there, and who may read it"
@@ -67,7 +68,7 @@ def number(name: str, *, default: int) -> int:
 
 
 def listing(name: str, *, default: str) -> list[str]:
-    """A comma list without blanks."""
+    """The items of a list with commas, without blanks."""
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
@@ -83,9 +84,9 @@ def database(*, application: str) -> dict[str, Any]:
     """The database of ``DATABASE_URL``; ``application`` is what ``pg_stat_activity`` shows.
 
     Every request of an HTTP process runs in one transaction. Connections are kept and are tried
-    before a request uses them, so that a server that was restarted costs no request. One that has
-    vanished without a word is noticed after 15 seconds, also by those who wait for its answer: before
-    the gateway gives the request up. Transactions are READ COMMITTED, whatever the server's default is.
+    before a request uses them, so that a server that was restarted costs no request. A server that has vanished
+    silently is noticed after 15 seconds, also by requests that wait for its answer: that is before the gateway gives
+    the request up. Transactions are READ COMMITTED, whatever the server's default is.
     """
     url = secret("DATABASE_URL")
     addresses.check_database("DATABASE_URL", url)
@@ -107,14 +108,15 @@ def database(*, application: str) -> dict[str, Any]:
 
 
 def gateway() -> str:
-    """``GATEWAY_URL``: through it other services are asked, for it knows who owns what."""
+    """``GATEWAY_URL``: other services are called through the gateway, because it knows who owns what."""
     url = secret("GATEWAY_URL")
     addresses.check_web("GATEWAY_URL", url)
     return url
 
 
 def rest_framework(**rates: str) -> dict[str, Any]:
-    """``REST_FRAMEWORK`` of every service: JSON in and out, tokens, closed unless a view opens itself.
+    """``REST_FRAMEWORK`` of every service: JSON in and out, tokens, and views that are closed unless they say
+    otherwise.
 
     ``rates`` are the throttle rates by scope.
     """
@@ -127,18 +129,18 @@ def rest_framework(**rates: str) -> dict[str, Any]:
         "DEFAULT_CONTENT_NEGOTIATION_CLASS": "chassis.rest.negotiation.ContentNegotiation",
         "DEFAULT_SCHEMA_CLASS": "chassis.rest.openapi.AutoSchema",
         "EXCEPTION_HANDLER": "chassis.rest.answers.exception_handler",
-        # There is one format, and ``?format=`` chooses none.
+        # There is only one format, so ``?format=`` must not choose another.
         "URL_FORMAT_OVERRIDE": None,
         "DEFAULT_THROTTLE_RATES": rates,
-        # The client's address is the last in X-Forwarded-For, and from the kit's gateway the only one.
+        # The client's address is the last one in X-Forwarded-For. The kit's gateway sends only that one.
         "NUM_PROXIES": 1,
         "TEST_REQUEST_DEFAULT_FORMAT": "json",
     }
 
 
 def celery(*, queue: str) -> dict[str, Any]:
-    """Celery's configuration: one durable queue, acknowledged after the work, confirmed when published, and nothing by
-    which whoever may publish at all could control the workers.
+    """Celery's configuration: one durable queue, tasks that are acknowledged after the work and confirmed when
+    published, and no remote control, by which every client that may publish could control the workers.
 
     Only a RabbitMQ broker (``amqp://``) knows quorum queues and confirms; others get neither.
     """
@@ -155,7 +157,7 @@ def celery(*, queue: str) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0, "interval_step": 0.2},
         "worker_prefetch_multiplier": 1,
-        # Its queue can be reached through the default exchange, which every service needs.
+        # The queue of remote control can be reached through the default exchange, which every service needs.
         "worker_enable_remote_control": False,
         "worker_soft_shutdown_timeout": 10,
         "worker_hijack_root_logger": False,
@@ -164,8 +166,8 @@ def celery(*, queue: str) -> dict[str, Any]:
         return common
     return common | {
         "broker_transport_options": {"confirm_publish": True},
-        # The only place from which Celery hands the limit on to every publication; without one, the
-        # wait for a confirm has no end.
+        # Only from here does Celery hand the limit on to every publication. Without a limit the wait for a confirm has
+        # no end.
         "task_routes": {"*": {"confirm_timeout": 5}},
         "task_default_queue_type": "quorum",
     }
