@@ -1,4 +1,5 @@
-"""``manage.py events``: what lies in the outbox, what was published, and what died; sent again, or thrown away."""
+"""``manage.py events``: what lies in the outbox, what was published, and what died; sends them again, or throws them
+away."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ from chassis.messages import archive
 from chassis.messages.archive import Choice, Entry
 from chassis.messages.broker import BrokerLostError
 
-SHOWN = 20  # messages of which a dry run tells each
+SHOWN = 20  # messages that a dry run shows one by one
 
 
 class Command(BaseCommand):
-    """One verb a run: list, show, replay or purge."""
+    """One verb per run: list, show, replay or purge."""
 
     help = "Lists, shows, replays and purges messages: of the outbox, published ones, and dead letters."
 
@@ -47,7 +48,7 @@ class Command(BaseCommand):
             verb.add_argument("--yes", action="store_true", help="do it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Does what the verb says; a broker that is away ends it with a message."""
+        """Does what the verb says; a broker that is away ends the command with a message."""
         verbs = {"list": self._list, "show": self._show, "replay": self._replay, "purge": self._purge}
         try:
             verbs[options["verb"]](options)
@@ -60,7 +61,7 @@ class Command(BaseCommand):
     def _show(self, options: dict[str, Any]) -> None:
         choice = Choice(message_id=options["message_id"], capability=options["capability"])
         for source in [options["source"]] if options["source"] else archive.SOURCES:
-            # Rows name whose fact it is, dead letters whose queue it died in.
+            # A row names the capability whose fact it is; a dead letter names the one in whose queue it died.
             asked = choice if source == "dead" else replace(choice, capability="")
             for entry in archive.entries(source, asked, limit=1):
                 self.stdout.write(json.dumps(_fields(entry) | {"body": _body(entry)}, indent=2, ensure_ascii=False))
@@ -92,7 +93,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{archive.forget_handled()} inbox rows forgotten")
 
     def _is_told(self, options: dict[str, Any], choice: Choice, fate: str) -> bool:
-        """Whether to act; a dry run shows what it would be."""
+        """Whether to act now; otherwise it shows what would be done."""
         if options["yes"] and not options["dry_run"]:
             return True
         chosen = archive.entries(options["source"], choice)

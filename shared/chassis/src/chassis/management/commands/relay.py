@@ -1,4 +1,4 @@
-"""``manage.py relay``: publishes the outbox; as many at once as there is need for."""
+"""``manage.py relay``: publishes the outbox; as many may run at once as are needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("chassis.messages.relay")
 
 
 class Command(BaseCommand):
-    """Runs until SIGTERM or SIGINT; what is on its way to the broker then is waited for."""
+    """Runs until SIGTERM or SIGINT; then waits for the messages that are on their way to the broker."""
 
     help = "Publishes what is in the outbox, in the order of each key."
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-address", default=at, help="default: METRICS_ADDRESS, or 127.0.0.1")
 
     def handle(self, *args: Any, **options_: Any) -> None:
-        """A database that is away, or not migrated yet, is waited for.
+        """Publishes; waits for a database that is away, or not migrated yet.
 
         Raises ImproperlyConfigured when no broker is named.
         """

@@ -1,4 +1,4 @@
-"""``manage.py sagas``: what is being decided, and what a person can do about it."""
+"""``manage.py sagas``: shows what is being decided, and lets a person act on it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             verb.add_argument("--json", action="store_true", help="JSON instead of text")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Runs the verb; what does not work is a CommandError."""
+        """Runs the verb; a failure is a CommandError."""
         {"list": self._list, "show": self._show, "push": self._push}[options["verb"]](options)
 
     def _list(self, options: dict[str, Any]) -> None:

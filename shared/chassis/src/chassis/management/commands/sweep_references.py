@@ -22,7 +22,8 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="sweep what is queued now, then end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """A database that is away, or not migrated yet, is waited for; not by --once, which raises its errors."""
+        """Waits for a database that is away, or not migrated yet; with --once it raises the database's errors
+        instead."""
         if options["once"]:
             self.stdout.write(f"{sweeping.sweep()} swept")
             return
