@@ -1,4 +1,4 @@
-"""What waits to be published, what has been, and who may do what; none of it moves with a capability."""
+"""Messages that wait to be published, messages that were published, and leases; none of it moves with a capability."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 
 
 class MessageRow(models.Model):
-    """A message as it is published; ``destination`` is empty for an event, else the queue of a command or reply."""
+    """A message as it is published; ``destination`` is empty for an event, and otherwise the queue of a command or
+    reply."""
 
     capability: models.TextField[str, str] = models.TextField()
     type: models.TextField[str, str] = models.TextField()
@@ -31,7 +32,7 @@ class MessageRow(models.Model):
 
 
 class OutboxMessage(MessageRow):
-    """Written with the change it tells of; a relay publishes it and takes it away."""
+    """Written with the change that it tells of; a relay publishes it and takes it away."""
 
     id: models.BigAutoField[int, int] = models.BigAutoField(primary_key=True)
     message_id: models.UUIDField[UUID, UUID] = models.UUIDField(unique=True)

@@ -8,14 +8,14 @@ from collections.abc import Hashable
 from typing import Any
 
 EVERY_SECONDS = 0.005  # between two acknowledgements while messages come
-TOGETHER_DELIVERIES = 50  # finished deliveries that are worth an acknowledgement at once
-BEHIND_SECONDS = 0.1  # after which those behind an unfinished delivery are no longer kept for it
+TOGETHER_DELIVERIES = 50  # so many finished deliveries are acknowledged at once
+BEHIND_SECONDS = 0.1  # so long do finished deliveries wait for an unfinished one before them
 
 
 class Acknowledgements:
-    """Belongs to the thread that reads the channel; only `finish` may be called by others.
+    """Belongs to the thread that reads the channel; other threads may only call `finish`.
 
-    Where the broker counts deliveries (``ordered``), one acknowledgement covers all up to a tag.
+    Where the broker counts deliveries (``ordered``), one acknowledgement covers all deliveries up to a tag.
     """
 
     def __init__(self, channel: Any, *, ordered: bool) -> None:
@@ -42,7 +42,8 @@ class Acknowledgements:
         return bool(self._open)
 
     def flush_if_due(self) -> None:
-        """Acknowledges what is finished, when it is much or some time has passed; raises the transport's errors."""
+        """Acknowledges what is finished, when there is enough of it or some time has passed; raises the transport's
+        errors."""
         due = time.monotonic() - self._last >= EVERY_SECONDS
         if (self._finished and (due or len(self._finished) >= TOGETHER_DELIVERIES)) or (self._waiting and due):
             self.flush()
@@ -61,10 +62,11 @@ class Acknowledgements:
             self._flush_behind()
 
     def give_back(self) -> None:
-        """Before the channel is closed: what a counting broker then does by itself, not every other one does."""
+        """Gives all unfinished deliveries back, before the channel is closed. A broker that counts does so by itself;
+        not every other broker does."""
         if self._ordered:
             return
-        # The last first, for each goes to the front of the queue.
+        # The last one first, because each goes to the front of the queue.
         for tag in reversed(self._open):
             self._channel.basic_reject(tag, requeue=True)
         self._open.clear()

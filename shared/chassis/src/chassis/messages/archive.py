@@ -1,4 +1,5 @@
-"""The messages that lie somewhere: waiting in the outbox, published and kept, or dead; sent again or thrown away."""
+"""The messages that lie somewhere: waiting in the outbox, published and kept, or dead. They can be sent again or thrown
+away."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ Source = Literal["outbox", "published", "dead"]
 SOURCES: tuple[Source, ...] = ("outbox", "published", "dead")
 BATCH_ROWS = 500
 
-# Written here, for in `Choice` a field has the name of the built-in.
+# Written outside `Choice`, because a field of `Choice` has the name of the built-in.
 _Model = type[OutboxMessage] | type[PublishedMessage]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which messages are meant; what is empty chooses all. Times are when a message was written, or died."""
+    """Which messages are meant; an empty field chooses all. Times are those at which a message was written, or died."""
 
     capability: str = ""
     type: str = ""
@@ -41,7 +42,7 @@ class Choice:
         return self == Choice()
 
     def rows(self, model: _Model) -> models.QuerySet[Any]:
-        """The rows of the outbox or of what was published, the oldest first."""
+        """The chosen rows of the outbox, or of the published messages, the oldest first."""
         asked = {
             "capability": self.capability,
             "type": self.type,
@@ -54,7 +55,7 @@ class Choice:
         return model.objects.filter(**chosen).order_by("id")
 
     def accepts(self, entry: Entry) -> bool:
-        """Whether a dead letter is meant; the capability is that of its queue."""
+        """Whether the dead letter is meant; its capability is that of its queue."""
         at = entry.at
         return (
             self.type in ("", entry.type)
@@ -102,9 +103,9 @@ def entries(source: Source, choice: Choice, *, limit: int | None = None) -> Iter
 
 
 def replay_published(choice: Choice, *, to: str) -> int:
-    """Puts published events into the outbox again, for one capability's queue; how many.
+    """Puts published events into the outbox again, for one capability's queue; returns how many.
 
-    Their ids stay, so that the inbox there drops what it has handled.
+    The events keep their ids, so the inbox there drops those that it has handled.
     """
     replayed = 0
     with transaction.atomic():
@@ -122,7 +123,7 @@ def replay_published(choice: Choice, *, to: str) -> int:
 
 
 def replay_dead(choice: Choice, *, to: str = "") -> int:
-    """Publishes dead letters again, to the queue they died in or to another; how many.
+    """Publishes dead letters again, to the queue they died in or to another; returns how many.
 
     Raises:
         BrokerLostError: when the broker does not answer; what was not replayed is still there.
@@ -137,7 +138,7 @@ def replay_dead(choice: Choice, *, to: str = "") -> int:
 
 
 def purge(source: Source, choice: Choice) -> int:
-    """Throws the messages away; how many.
+    """Throws the messages away; returns how many.
 
     Raises:
         BrokerLostError: when the broker does not answer.
@@ -155,14 +156,14 @@ def purge(source: Source, choice: Choice) -> int:
 
 
 def outdated() -> Choice:
-    """What was published longer ago than it is kept for a replay."""
+    """The published messages that are older than the time for which they are kept for a replay."""
     return Choice(until=timezone.now() - timedelta(days=settings.replay_days()))
 
 
 def forget_handled() -> int:
-    """Deletes inbox rows that are older than any message can still be; how many.
+    """Deletes inbox rows that are older than any message can still be; returns how many.
 
-    Only where the capability is open: the other side's rows go by the stream.
+    It does so only where the capability is open: the stream deletes the rows on the other side.
     """
     before = timezone.now() - timedelta(days=settings.inbox_days())
     forgotten = 0

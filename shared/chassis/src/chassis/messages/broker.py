@@ -14,7 +14,8 @@ from kombu.connection import Connection
 
 EXCHANGE = "events"
 DELIVERY_LIMIT = 20
-# Of a dead letter: each look at it counts, and from RabbitMQ 4 on a queue that names no limit drops it after 20.
+# The delivery limit of dead letters: each look at a letter counts, and from RabbitMQ 4 on a queue that names no limit
+# drops a letter after 20.
 LOOKS = 2**31 - 1
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -22,7 +23,7 @@ HEARTBEAT_SECONDS = 20
 
 
 class BrokerLostError(Exception):
-    """The broker is away, or has hung up; what was not confirmed may or may not have arrived.
+    """The broker is away, or has hung up; messages that were not confirmed may or may not have arrived.
 
     ``objected`` says that it hung up over something that was sent.
     """
@@ -33,12 +34,12 @@ class BrokerLostError(Exception):
 
 
 def confirms(url: str) -> bool:
-    """Whether the broker says of each message that it has it."""
+    """Whether the broker confirms each message."""
     return url.startswith(("amqp://", "amqps://"))
 
 
 def shortcoming(url: str) -> str | None:
-    """What is not promised with this broker; None for RabbitMQ."""
+    """What this broker does not promise; None for RabbitMQ."""
     if confirms(url):
         return None
     return (
@@ -58,9 +59,10 @@ def tasks(capability: str) -> str:
 
 
 def declare(channel: Any, consumes: Mapping[str, Iterable[str]]) -> None:
-    """The exchange, and for each capability its queue, its dead letters, and the bindings of its types of event.
+    """Declares the exchange, and for each capability its queue, its dead letters, and the bindings of its types of
+    event.
 
-    ``channel`` is py-amqp's, or that of one of kombu's virtual transports. Raises its errors.
+    ``channel`` is py-amqp's, or one of kombu's virtual transports'. Raises the channel's errors.
     """
     declare_exchange(channel)
     for capability, types in consumes.items():
@@ -90,12 +92,12 @@ def bind(channel: Any, capability: str, types: Iterable[str]) -> None:
 
 
 def _only_look(passive: bool) -> dict[str, bool]:
-    # kombu's virtual transports do not know the word for exchanges.
+    # kombu's virtual transports do not know ``passive`` for exchanges.
     return {"passive": True} if passive else {}
 
 
 def queue_arguments(capability: str) -> dict[str, Any]:
-    """Replicated, one consumer at a time for the order, and no message is dropped without a trace."""
+    """The queue is replicated, has one consumer at a time for the order, and drops no message without a trace."""
     return {
         "x-queue-type": "quorum",
         "x-single-active-consumer": True,
@@ -130,7 +132,7 @@ def losing(connection: Any) -> Iterator[None]:
 
 
 def close(connection: Any) -> None:
-    """Also one that is lost; raises nothing."""
+    """Closes the connection, also a lost one; raises nothing."""
     with suppress(*connection.connection_errors, *connection.channel_errors, OSError):
         connection.close()
 

@@ -1,11 +1,11 @@
 """Reads a capability's queue while the capability is open here, and hands the messages to lanes.
 
-Note "one thread a connection": an AMQP connection is touched by the thread that reads it and by no other. Lanes only
-note what is finished; a dead letter goes by a connection of its own.
+Note "one thread a connection": only the thread that reads an AMQP connection touches it. Lanes only note what is
+finished; a dead letter goes by a connection of its own.
 
 Note "closed, not cancelled": a subscription ends by closing its channel. Everything that is unacknowledged then goes
-back in one step, once and in its order, before another consumer becomes the active one; rejecting it message by
-message comes round at once and uses up the delivery limit.
+back in one step, once and in its order, before another consumer becomes the active one. Messages that are rejected one
+by one come round at once and use up the delivery limit.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.messages.consumer")
 
-BUSY_SECONDS = 0.005  # to wait for a message while finished ones may have to be acknowledged
-# While there is nothing to acknowledge: how late the end of a subscription may be noticed.
+BUSY_SECONDS = 0.005  # of waiting for a message while finished ones may have to be acknowledged
+# The same wait while there is nothing to acknowledge. The end of a subscription may be noticed so late.
 QUIET_SECONDS = 0.05
-FINISH_SECONDS = 2.0  # that what is under way has when a subscription ends
+FINISH_SECONDS = 2.0  # for what is under way when a subscription ends
 LISTEN = broker.HEARTBEAT_SECONDS / 4  # seconds between two signs of life
-LASTING_SECONDS = 10.0  # after which a subscription that is lost was no failed attempt
+LASTING_SECONDS = 10.0  # after which a lost subscription does not count as a failed attempt
 
 
 class Consumer:
-    """One capability's consumer of this process: a reading thread and its lanes."""
+    """The consumer of one capability in this process: a reading thread and its lanes."""
 
     def __init__(self, capability: str, watch: Watch) -> None:
         self.capability = capability
@@ -70,7 +70,7 @@ class Consumer:
                 began = time.monotonic()
                 try:
                     self._consume()
-                except Exception as error:  # noqa: BLE001  the messages have gone back; who else would fetch them
+                except Exception as error:  # noqa: BLE001  this loop must fetch the messages again
                     failures = 1 if time.monotonic() - began > LASTING_SECONDS else failures + 1
                     self._complain(error)
                     self._stopping.wait(backoff(failures))
@@ -119,14 +119,14 @@ class _Subscription:
         self._channel = connection.channel()
         self._heard = time.monotonic()
         self._acknowledgements = Acknowledgements(self._channel, ordered=confirms)
-        # Not by kombu's own consumer: it unpacks bodies, and ends for one that cannot be unpacked.
+        # kombu's own consumer will not do: it unpacks bodies, and ends when a body cannot be unpacked.
         self._channel.basic_qos(0, settings.prefetch(), False)
         self._channel.basic_consume(
             capability, no_ack=False, callback=self._receive, consumer_tag=f"{capability}-{uuid4()}"
         )
 
     def read(self) -> None:
-        """Takes one message, or none for a moment; acknowledges what is due."""
+        """Waits a moment for one message, and takes it if it comes; acknowledges what is due."""
         with suppress(TimeoutError):
             self._connection.drain_events(timeout=BUSY_SECONDS if self._acknowledgements.outstanding else QUIET_SECONDS)
         self._acknowledgements.flush_if_due()
@@ -141,7 +141,7 @@ class _Subscription:
         self.ended.set()
 
     def close(self) -> None:
-        """Waits for what is under way, acknowledges it, and gives all else back."""
+        """Waits for what is under way, acknowledges it, and gives everything else back."""
         self.end()
         self._lanes.finish(FINISH_SECONDS)
         self._acknowledgements.flush(all=True)

@@ -1,4 +1,4 @@
-"""What the data of each type of message look like: a JSON Schema a type, checked where tests ask for it.
+"""What the data of each type of message look like: one JSON Schema per type, checked where tests ask for it.
 
 The schemas are files, ``<type>.json``, so that both ends of a queue test against the same.
 """
@@ -43,7 +43,7 @@ def _validator(folder: Path, type: str) -> Any:
     path = folder / f"{type}.json"
     if not path.is_file():
         raise ContractError(type, f"no contract {path.name} in {folder}: write one, or mend the type's name")
-    # Only checks need it, and only they have it installed.
+    # Only the checks need this library, so only processes that check have it installed.
     validators = import_module("jsonschema.validators")
     schema = json.loads(path.read_text())
     chosen = validators.validator_for(schema, default=validators.Draft202012Validator)

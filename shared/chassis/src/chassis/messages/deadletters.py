@@ -1,4 +1,4 @@
-"""Messages that could not be handled: laid aside with the reason, looked at, and sent again or thrown away."""
+"""Messages that could not be handled: laid aside with the reason, to be looked at, and sent again or thrown away."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CONFIRM_SECONDS = 10.0
 def bury(
     capability: str, body: bytes, headers: Mapping[str, Any], *, fault: str, tries: int, message: Message | None
 ) -> None:
-    """Publishes a message to the capability's dead letters; it is there when this returns, where the broker confirms.
+    """Publishes a message to the capability's dead letters. Where the broker confirms, it is there when this returns.
 
     Raises:
-        BrokerLostError: when it is not known to be there.
+        BrokerLostError: when the message is not known to be there.
     """
     reason = {
         ERROR: fault[:FAULT_CHARACTERS],
@@ -38,13 +38,13 @@ def bury(
         KEY: message.subject if message else "",
         FAILED_AT: datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
-    # A connection for each: they are few, and it is touched by no thread but this.
+    # One connection per letter: letters are few, and no other thread touches the connection.
     with _reach(capability) as connection:
         _publish(connection, broker.dead(capability), body, {**headers, **reason})
 
 
 def body_of(received: Any) -> bytes:
-    """The body as it was published; transports hand out text where the message says that it is some."""
+    """The body as it was published; transports hand it out as text where the message says that it is text."""
     body = received.body
     return body.encode() if isinstance(body, str) else bytes(body)
 
@@ -60,12 +60,12 @@ class Letter:
 
     @property
     def fault(self) -> str:
-        """Why it lies here, as the consumer or else the broker has it."""
+        """Why it lies here, in the words of the consumer, or else of the broker."""
         return str(self.headers.get(ERROR) or self.headers.get("x-first-death-reason") or "")
 
 
 class Box:
-    """A capability's dead letters, taken out to be looked at: what is neither replayed nor purged goes back.
+    """A capability's dead letters, taken out to be looked at. Letters that are neither replayed nor purged go back.
 
     Nobody else sees them meanwhile.
     """
@@ -84,7 +84,7 @@ class Box:
         return self._held.__exit__(*raised)
 
     def letters(self) -> Sequence[Letter]:
-        """All that lie here now, the oldest first; what dies meanwhile is not among them."""
+        """All letters that lie here now, the oldest first; letters that come meanwhile are not among them."""
         found = []
         while (message := self._channel.basic_get(broker.dead(self._capability), no_ack=False)) is not None:
             body = body_of(message)
@@ -92,7 +92,8 @@ class Box:
         return found
 
     def replay(self, letter: Letter, *, to: str) -> None:
-        """Publishes the letter to a capability's queue; it is taken out of the box only when it is known to be there.
+        """Publishes the letter to a capability's queue, and takes it out of the box only when it is known to be in that
+        queue.
 
         Raises:
             BrokerLostError: when that is not known; the letter stays.
@@ -108,7 +109,7 @@ class Box:
 
 @contextmanager
 def _reach(capability: str) -> Iterator[Any]:
-    """A connection for what is done inside; every error of the broker is a ``BrokerLostError``."""
+    """A connection for the block inside; every error of the broker there is a ``BrokerLostError``."""
     connection: Any = broker.connect(settings.broker_url())
     try:
         with broker.losing(connection):
@@ -129,7 +130,8 @@ def _publish(connection: Any, queue: str, body: bytes, headers: Mapping[str, Any
             return
         message = AmqpMessage(body, application_headers=dict(headers), **kind)
         try:
-            # Without a queue it is returned, which py-amqp raises as an error of the channel.
+            # Where there is no such queue, the broker returns the message, and py-amqp raises that as an error of the
+            # channel.
             channel.basic_publish_confirm(message, "", queue, mandatory=True, confirm_timeout=CONFIRM_SECONDS)
         except MessageNacked as error:
             raise BrokerLostError(f"{queue} does not take it now") from error

@@ -1,6 +1,6 @@
-"""Declaring what is consumed, one thing at a time: what the broker refuses is named, and all else goes on.
+"""Declares what is consumed, one thing at a time: what the broker refuses is named, and all else goes on.
 
-A broker refuses to declare what is there already with other properties, and closes the channel over it. So each thing
+A broker refuses to declare something that exists already with other properties, and closes the channel. So each thing
 is declared by itself, and a queue that cannot be had concerns its own capability only.
 """
 
@@ -18,7 +18,7 @@ from chassis.messages import broker
 logger = logging.getLogger("chassis.messages.broker")
 
 ACCESS_REFUSED, RESOURCE_LOCKED, PRECONDITION_FAILED = 403, 405, 406
-AGAIN_SECONDS = 30.0  # after which what was refused is tried again
+AGAIN_SECONDS = 30.0  # after which refused declarations are tried again
 
 REFUSED = Gauge(
     "chassis_broker_refused", "Whether the broker refuses to declare it.", ["name"], multiprocess_mode="livemax"
@@ -29,7 +29,8 @@ _lock = threading.Lock()
 
 
 def declare(connection: Any, consumes: Mapping[str, Iterable[str]]) -> Mapping[str, str]:
-    """The exchange, the queues and the bindings; by name, why something could not be had and what to do about it.
+    """Declares the exchange, the queues and the bindings; returns by name why something could not be had, and what to
+    do.
 
     Raises the errors of a connection that is lost.
     """
@@ -46,7 +47,7 @@ def declare(connection: Any, consumes: Mapping[str, Iterable[str]]) -> Mapping[s
 
 
 def attempt(connection: Any, queue: Any) -> bool:
-    """Whether kombu's queue can be had, such as one of Celery's, which would end the worker over it."""
+    """Whether kombu's queue can be declared. Celery, for one, ends the worker when one of its queues cannot be."""
 
     def step(channel: Any, passive: bool) -> None:
         bound = queue.bind(channel)
@@ -72,7 +73,7 @@ def _try(connection: Any, name: str, step: Callable[[Any, bool], Any]) -> str:
         try:
             step(channel, passive)
         except connection.channel_errors as error:
-            # Who may not declare may use what somebody else has declared.
+            # A user that may not declare may still use what another has declared.
             if getattr(error, "reply_code", None) == ACCESS_REFUSED and not passive:
                 continue
             return _advice(name, error)

@@ -1,7 +1,7 @@
-"""Messages between capabilities: events that tell what happened, commands that ask, replies that answer.
+"""Messages between capabilities: events tell what happened, commands ask for something, replies answer.
 
-Each is a CloudEvents 1.0 event in JSON. It is written into the outbox with the change it belongs to, encoded once,
-and published from there as it is.
+Each is a CloudEvents 1.0 event in JSON. It is encoded once, written into the outbox with the change that it belongs to,
+and published from there unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MalformedError(ValueError):
 class Message:
     """What handlers get and publishers make; ``subject`` is the aggregate's key, ``version`` its version.
 
-    ``reply_to`` is the queue that an answer goes to, ``correlation`` what the asker knows it by.
+    ``reply_to`` is the queue for the answer; ``correlation`` is the id by which the asker recognises the answer.
     """
 
     id: UUID
@@ -49,7 +49,7 @@ class Message:
     traceparent: str = ""
 
     def encode(self) -> bytes:
-        """The JSON of the whole event. Raises ``TypeError`` or ``ValueError`` for data that JSON does not have."""
+        """The JSON of the whole event. Raises ``TypeError`` or ``ValueError`` for data that JSON cannot hold."""
         body = {
             "specversion": "1.0",
             "id": str(self.id),
@@ -95,7 +95,7 @@ class Message:
 
 
 def publish(*, capability: str, type: str, key: str, data: Mapping[str, Any], version: int = 0) -> UUID:
-    """Tells whoever listens; the event's id.
+    """Tells every capability that listens; returns the event's id.
 
     Raises:
         RuntimeError: outside a transaction.
@@ -115,7 +115,8 @@ def command(
     reply_to: str = "",
     id: UUID | None = None,
 ) -> UUID:
-    """Asks the capability ``to``; the command's id. The one of a given ``id`` that still waits is not doubled.
+    """Asks the capability ``to``; returns the command's id. A command with the given ``id`` that still waits is not
+    doubled.
 
     Raises as `publish` does.
     """
@@ -124,7 +125,7 @@ def command(
 
 
 def reply(*, to_message: Message, type: str, data: Mapping[str, Any], capability: str) -> UUID:
-    """Answers a message under its correlation, in the order of its key; the answer's id.
+    """Answers a message under its correlation, in the order of its key; returns the answer's id.
 
     Raises as `publish` does, and ``ValueError`` for a message that asks for no answer.
     """

@@ -1,7 +1,7 @@
-"""Messages taken in: what handles them, and the row that says that one has been handled.
+"""Messages that were taken in: their handlers, and the row that says that a message has been handled.
 
 The effects of a handler and the message's id are committed together, so a message that comes twice has one effect. The
-table belongs to the capability and moves with it: what one side has handled, the next owner knows.
+table belongs to the capability and moves with it: the next owner knows what this side has handled.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class InboxRow(models.Model):
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What is called for one type of message, and how."""
+    """The function for one type of message, and how it is called."""
 
     type: str
     capability: str
@@ -73,7 +73,7 @@ class Handler:
 
 
 class FencedError(Exception):
-    """The handler met a fence; nothing of it was committed. ``capability`` is the one that is closed here."""
+    """The handler met a fence; nothing of it was committed. ``capability`` names the capability that is closed here."""
 
     def __init__(self, capability: str) -> None:
         super().__init__(f"{capability} is not open here: the message is its owner's")
@@ -86,12 +86,12 @@ _handlers: dict[tuple[str, str], Handler] = {}
 def handles(
     type: str, *, capability: str, before: Callable[[Message], Any] | None = None, newest_only: bool = False
 ) -> Callable[[F], F]:
-    """Registers what handles a type of message for a capability.
+    """Registers the function that handles a type of message for a capability.
 
     The function gets the message and runs in one transaction with the inbox row. ``before`` runs first and outside any
-    transaction, which is where a call over the network belongs; what it returns is the function's second argument. It
-    may run again for the same message, so it carries the message's id as its idempotency key. ``newest_only`` drops
-    messages that are older than the last one handled of their subject and type.
+    transaction: a call over the network belongs there. What it returns is the function's second argument. It may run
+    again for the same message, so it uses the message's id as its idempotency key. ``newest_only`` drops a message that
+    is older than the last handled message of its subject and type.
 
     Raises:
         ImproperlyConfigured: when another function handles the type for the capability already.
@@ -110,13 +110,14 @@ def handles(
 
 
 def handle(message: Message, capability: str) -> Outcome:
-    """Runs what the capability has for the message, at most once in effect; one transaction.
+    """Runs the capability's handler for the message in one transaction; the handler has its effect at most once.
 
-    ``ignored`` says that nothing handles the type, ``older`` that a newer message of the subject was handled before.
+    ``ignored`` says that nothing handles the type. ``older`` says that a newer message of the subject was handled
+    before.
 
     Raises:
         FencedError: when a statement met a fence, also where the handler swallowed the error. Nothing was committed.
-        OperationalError: when the session was lost, also where the handler swallowed that.
+        OperationalError: when the session was lost, also where the handler swallowed that error.
     """
     handler = _handlers.get((capability, message.type))
     if handler is None:
@@ -130,7 +131,7 @@ def handle(message: Message, capability: str) -> Outcome:
                 raise
             raise FencedError(refused) from error
     if seen.refused is not None:
-        # By a callback after the commit, which takes no notice.
+        # A callback after the commit met the fence: the commit stands.
         logger.error("fence_met_after_commit", extra={"capability": seen.refused, "type": message.type})
     return outcome
 
@@ -190,7 +191,8 @@ def _take(table: str, message: Message, *, newest_only: bool) -> Outcome:
         if not newest_only:
             cursor.execute(TAKE.format(table=table), row)
             return "handled" if cursor.rowcount else "duplicate"
-        # Two messages of one subject must not both look before either has written; the rows of the newer are then seen.
+        # Two messages of one subject must not both look before one of them has written: the second must see the row of
+        # the first.
         leases.turn(f"{table} {message.type} {message.subject}")
         cursor.execute(TAKE_NEWEST.format(table=table), (*row, message.subject, message.type, message.version))
         if cursor.rowcount:

@@ -1,4 +1,4 @@
-"""The threads that handle a capability's messages: one key always goes through the same, so that its order holds."""
+"""The threads that handle a capability's messages. One key always goes through the same thread, so its order holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chassis.process import logs, tracing, vitals
 logger = logging.getLogger("chassis.messages.consumer")
 
 TRIES = 5
-PAUSE_SECONDS = 5.0  # for which the door may be shut before a message goes on to meet the fence
+PAUSE_SECONDS = 5.0  # for which a message waits at a shut door before it goes on and meets the fence
 CANCELLED = "57014"  # SQLSTATE of a statement that took too long: its own fault, not the server's
 
 MESSAGES = Counter(
@@ -36,7 +36,7 @@ RETRIES = Counter("chassis_consumer_retries_total", "Messages tried again in pla
 
 
 class Origin(Protocol):
-    """The subscription that delivered a message; what it delivered is nobody's affair once it has ended."""
+    """The subscription that delivered a message. Its deliveries count no longer once it has ended."""
 
     ended: threading.Event
 
@@ -44,12 +44,12 @@ class Origin(Protocol):
         """The message needs no second delivery."""
 
     def end(self) -> None:
-        """Nothing more is begun; what is not finished is delivered again, to whoever consumes then."""
+        """Nothing more is begun. What is not finished is delivered again, to the consumer that is then active."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message as it was delivered; ``message`` is None where the body says nothing that can be understood."""
+    """One message as it was delivered; ``message`` is None where the body cannot be understood."""
 
     origin: Origin
     tag: Hashable
@@ -60,7 +60,7 @@ class Delivery:
 
 
 class Lanes:
-    """Outlives subscriptions: what is under way when one ends goes on ahead of what the next delivers."""
+    """Outlives subscriptions: work that is under way when one ends goes on, ahead of what the next one delivers."""
 
     def __init__(self, capability: str, watch: Watch, *, count: int) -> None:
         self._lanes = [_Lane(capability, watch, number) for number in range(count)]
@@ -80,7 +80,7 @@ class Lanes:
         return all(lane.idle.wait(max(0.0, deadline - time.monotonic())) for lane in self._lanes)
 
     def stop(self, seconds: float) -> None:
-        """Ends the threads, each after what it has under way."""
+        """Ends the threads; each finishes its present message first."""
         for lane in self._lanes:
             lane.queue.put(None)
         deadline = time.monotonic() + seconds
@@ -110,7 +110,7 @@ class _Lane(threading.Thread):
         connection.close()
 
     def _settle(self, delivery: Delivery) -> None:
-        """Deals with the message for good, unless its subscription ends before."""
+        """Tries until the message is dealt with for good, or its subscription ends."""
         message = delivery.message
         if message is None:
             self._bury(delivery, delivery.fault, tries=0)
@@ -135,7 +135,7 @@ class _Lane(threading.Thread):
                     self._give_back(delivery)
                     return
                 patient, fault = not _is_decided(error.capability), error
-            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a handler raises, its lane goes on
+            except (Exception, SystemExit) as error:  # noqa: BLE001  a lane goes on, whatever a handler raises
                 patient, fault = _is_trouble(error), error
             else:
                 self._finish(delivery, message, outcome)
@@ -148,7 +148,7 @@ class _Lane(threading.Thread):
             self._wait(delivery, message, fault, patient=patient, seconds=backoff(attempts if patient else tries))
 
     def _stand_at_the_door(self, delivery: Delivery) -> None:
-        """Begins nothing while a fence is about to be put up: it waits for what is under way."""
+        """Waits while a fence is about to be put up: the fence waits for everything that has begun."""
         if self._watch.is_pausing(self._capability):
             ended = delivery.origin.ended
             self._watch.wait(lambda: ended.is_set() or not self._watch.is_pausing(self._capability), PAUSE_SECONDS)
@@ -161,13 +161,13 @@ class _Lane(threading.Thread):
         delivery.origin.finish(delivery.tag)
 
     def _give_back(self, delivery: Delivery) -> None:
-        """The message is the new owner's, and so are all that wait here."""
+        """Gives back this message and all that wait here: they are the new owner's."""
         logger.info("fence_met", extra={"capability": self._capability})
         self._watch.doubt(self._capability)
         delivery.origin.end()
 
     def _bury(self, delivery: Delivery, fault: str, *, tries: int) -> None:
-        """Lays the message aside, however long the broker cannot take it; only then is it acknowledged."""
+        """Lays the message aside, and acknowledges it only then, however long the broker cannot take it."""
         attempts = 0
         while not delivery.origin.ended.is_set():
             try:
@@ -199,13 +199,13 @@ class _Lane(threading.Thread):
             extra=_fields(message) | {"reason": f"{type(fault).__name__}: {fault}", "wait": seconds},
         )
         if patient:
-            # What a lost session was doing is over; the next statement begins another.
+            # The work of a lost session is over; the next statement begins another session.
             connection.close()
         delivery.origin.ended.wait(seconds)
 
 
 def _is_trouble(error: BaseException) -> bool:
-    """Whether the database is to blame, which will be back."""
+    """Whether the database is to blame: it will be back, so the message can be tried again."""
     if not isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
         return False
     cause = error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error
@@ -213,7 +213,7 @@ def _is_trouble(error: BaseException) -> bool:
 
 
 def _is_decided(capability: str) -> bool:
-    """Whether another capability's owner is known, so that a handler that writes here is at fault."""
+    """Whether the owner of this other capability is known. If so, a handler that writes its tables here is at fault."""
     try:
         state = owners.sides().get(capability)
     except (OperationalError, InterfaceError):

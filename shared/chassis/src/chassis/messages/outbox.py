@@ -1,8 +1,8 @@
-"""The rows of the outbox: written by whoever changes something, read and taken away by the relays.
+"""The rows of the outbox: an application writes them with its changes; the relays read them and take them away.
 
 Note "the echo of a wake-up": NOTIFY takes a global lock at commit, so a process sends one at most every
-`WAKE_SECONDS`, and never from within the transaction that writes the message. A message that is committed in
-the shadow of the last one has none of its own; a relay that hears one therefore looks once more after `ECHO`.
+`WAKE_SECONDS`, and never from within the transaction that writes the message. A message that is committed shortly after
+the last NOTIFY has none of its own. So a relay that hears a NOTIFY looks once more after `ECHO`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ECHO = 2 * WAKE_SECONDS
 _waking = threading.Lock()
 _woken = float("-inf")
 
-# A row behind one of its own key that could not be published waits with it.
+# A row waits when a row of the same key before it could not be published.
 READY = """
 SELECT id, message_id::text, capability, type, key, destination, body FROM chassis_outbox waiting
 WHERE lane = ANY(%s) AND capability <> ALL(%s) AND (retry_at IS NULL OR retry_at <= clock_timestamp())
@@ -70,10 +70,10 @@ def lane_of(capability: str, key: str) -> int:
 
 
 def add(*, message_id: UUID, capability: str, type: str, key: str, destination: str, body: bytes) -> None:
-    """Puts a message into the outbox, with the caller's transaction; a message that waits there already is not doubled.
+    """Puts a message into the outbox, in the caller's transaction; a message that waits there already is not doubled.
 
     Raises:
-        RuntimeError: outside a transaction, where the message could be told of a change that does not come.
+        RuntimeError: outside a transaction, where the message could tell of a change that is never committed.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("a message is put into the outbox outside a transaction: use transaction.atomic()")
@@ -99,7 +99,7 @@ def ready(lanes: Collection[int], held: Collection[str], limit: int) -> list[Wai
 
 
 def done(ids: Sequence[int]) -> None:
-    """Takes confirmed messages away; events are kept as published."""
+    """Takes confirmed messages away; events are kept as published messages."""
     if ids:
         with connection.cursor() as cursor:
             cursor.execute(DONE, (list(ids),))
@@ -113,7 +113,7 @@ def put_off(problems: Mapping[int, str]) -> None:
 
 
 def held() -> frozenset[str]:
-    """The capabilities whose events wait until the previous owner's are out."""
+    """The capabilities whose events wait until the previous owner's events are published."""
     with connection.cursor() as cursor:
         cursor.execute(agreement.HAS_SIDES)
         if not cursor.fetchone()[0]:

@@ -1,4 +1,4 @@
-"""Handing messages to the broker without waiting for each."""
+"""Hands messages to the broker without waiting for each."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from chassis.messages import broker, declarations
 from chassis.messages.broker import BrokerLostError, losing
 from chassis.messages.events import CONTENT_TYPE
 
-WINDOW_MESSAGES = 500  # messages on their way that the broker has not confirmed yet
-CONFIRM_SECONDS = 30.0  # without any progress; then the connection counts as lost
+WINDOW_MESSAGES = 500  # the most messages that may be on their way without a confirm
+CONFIRM_SECONDS = 30.0  # without any progress, after which the connection counts as lost
 GOODBYE_SECONDS = 1.0
 
 
@@ -32,7 +32,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A message on its way; ``exchange`` is empty for one that goes straight to the queue ``routing_key``."""
+    """A message on its way; ``exchange`` is empty for a message that goes straight to the queue ``routing_key``."""
 
     number: int
     message_id: str
@@ -44,7 +44,7 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a parcel, and in the broker's words why."""
+    """What became of a parcel, and why, in the broker's words."""
 
     parcel: Parcel
     fate: Fate
@@ -54,21 +54,21 @@ class Outcome:
 class Publisher(Protocol):
     """Hands parcels to the broker without waiting for each. `send` and `await_confirms` raise ``BrokerLostError``."""
 
-    refused: Mapping[str, str]  # what could not be declared, and why
+    refused: Mapping[str, str]  # by name: why something could not be declared
 
     @property
     def blocked(self) -> bool:
-        """Whether the broker has asked for nothing to be sent now."""
+        """Whether the broker has asked that nothing be sent now."""
         ...
 
     def send(self, parcel: Parcel) -> None: ...
 
     def await_confirms(self, wait: float) -> None:
-        """Hears what the broker has decided; waits at most so many seconds for it. Call it when idle, too."""
+        """Reads what the broker has decided, and waits at most ``wait`` seconds for it. Call it when idle, too."""
         ...
 
     def outcomes(self) -> list[Outcome]:
-        """What has been heard since the last call; raises nothing, also of a connection that is lost."""
+        """The outcomes that were read since the last call. Raises nothing, even where the connection is lost."""
         ...
 
     def close(self) -> None:
@@ -77,9 +77,10 @@ class Publisher(Protocol):
 
 
 def open_publisher(url: str, consumes: Mapping[str, Iterable[str]]) -> Publisher:
-    """A connected publisher, after declaring what is consumed here. Raises ``BrokerLostError``.
+    """Declares what is consumed here; returns a connected publisher. Raises ``BrokerLostError``.
 
-    It does without what the broker refuses to declare; where that is the exchange, events are refused and commands go.
+    The publisher does without the things that the broker refuses to declare. Without the exchange, events are refused
+    and commands go.
     """
     connection = broker.connect(url)
     try:
@@ -94,14 +95,14 @@ def open_publisher(url: str, consumes: Mapping[str, Iterable[str]]) -> Publisher
 
 
 class ConfirmingPublisher:
-    """Pipelined: the confirms come when they come and are matched by tag."""
+    """Pipelined: confirms may come late and are matched by tag."""
 
     def __init__(self, connection: Any, refused: Mapping[str, str]) -> None:
         self._connection = connection
         self.refused = refused
         self._amqp: Any = connection.connection
         self._channel: Any = connection.default_channel
-        # py-amqp would look for such a notice before every message; `await_confirms` looks often enough.
+        # Otherwise py-amqp looks for such a notice before every message; `await_confirms` looks often enough.
         self._amqp.client_properties.get("capabilities", {}).pop("connection.blocked", None)
         self._channel.confirm_select()
         self._channel.events["basic_return"].add(self._on_return)
@@ -132,7 +133,7 @@ class ConfirmingPublisher:
         )
         if not self._unconfirmed:
             self._progress = time.monotonic()
-        # Before it is sent: a confirm may be read while it is being written.
+        # The tag is noted before the message is sent: its confirm may be read while it is being written.
         self._tag += 1
         self._unconfirmed[self._tag] = parcel
         with losing(self._connection):
@@ -173,7 +174,7 @@ class ConfirmingPublisher:
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         for parcel in self._take(tag, multiple):
-            # What was returned is confirmed, too, but afterwards.
+            # A returned message is confirmed, too, but after its return.
             reason = self._returned.pop(parcel.message_id, None)
             fate = Fate.CONFIRMED if reason is None else Fate.UNROUTABLE
             self._settled.append(Outcome(parcel, fate, reason or ""))
@@ -194,7 +195,7 @@ class ConfirmingPublisher:
 
 
 class PlainPublisher:
-    """Sends, and takes what raised no error for arrived."""
+    """Sends, and counts a message as arrived when no error was raised."""
 
     blocked = False
 

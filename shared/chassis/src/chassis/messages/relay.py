@@ -1,8 +1,8 @@
 """Publishes what is in the outbox, in the order of each key, and takes away what the broker has confirmed.
 
-Note "one of a key at a time": a message is sent only when all before it of its key are confirmed. So the first copies
-of a key's messages are in order whatever is sent again: by this relay after a cut, or by two at once, one of which
-does not know yet that its session is gone. Whoever drops doubles by their id sees no other order.
+Note "one of a key at a time": a message is sent only when all messages of its key before it are confirmed. So the first
+copies of a key's messages are in order, whatever is sent again: by this relay after a cut, or by two relays at once,
+one of which does not know yet that its session is gone. A receiver that drops doubles by their id sees no other order.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ logger = logging.getLogger("chassis.messages.relay")
 BATCH_ROWS = 1000  # rows read at once
 PATROL_SECONDS = 0.5  # between two looks where nothing was heard
 BURST_MESSAGES = 100  # messages sent between two looks at what the broker says
-BREATH_SECONDS = 0.05  # after which a wait for confirms looks whether to stop
+BREATH_SECONDS = 0.05  # between two looks whether to stop, in a wait for confirms
 MEASURE_SECONDS = 5.0
-CALM_SECONDS = 0.05  # from hearing of a side to looking at it
-# A relay that hangs must not keep its lanes; longer than a window takes that waits for its confirms.
+CALM_SECONDS = 0.05  # from a notice about a side to the look at it
+# A relay that hangs must not keep its lanes. The limit is longer than a full window waits for its confirms.
 SESSION = (
     f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
     "SET default_transaction_isolation = 'read committed'",
@@ -66,9 +66,9 @@ class Batch:
             self._queue(row)
 
     def run(self, stopping: Callable[[], bool]) -> None:
-        """Returns when all is decided, or when nothing is on its way and no more shall be.
+        """Returns when all messages are decided, or when none is on its way and no more are to be sent.
 
-        Raises ``BrokerLostError``; what had been decided before counts.
+        Raises ``BrokerLostError``; outcomes from before that count.
         """
         try:
             while self.on_its_way or (self._next and not self._publisher.blocked and not stopping()):
@@ -86,7 +86,7 @@ class Batch:
             self._next.append(row)
 
     def _send(self, stopping: Callable[[], bool]) -> bool:
-        """Sends some; whether more could be sent at once."""
+        """Sends some messages; returns whether more could be sent at once."""
         if stopping() or self._publisher.blocked:
             return False
         room = self._window - len(self.on_its_way)
@@ -104,7 +104,7 @@ class Batch:
         row = self.on_its_way.pop(outcome.parcel.number)
         unheard = outcome.fate is Fate.UNROUTABLE and not row.destination and row.type in self._unheard
         if outcome.fate is not Fate.CONFIRMED and not unheard:
-            # Those behind it are left where they are, and wait with it.
+            # The messages of its key behind it stay in the outbox, and wait with it.
             self.problems[row.id] = outcome.reason
             PUT_OFF.labels(row.capability, outcome.fate.value).inc()
             return
@@ -135,15 +135,15 @@ class Relay:
 
     @property
     def idle(self) -> bool:
-        """Whether it waits to be woken, with nothing left to do."""
+        """Whether it has nothing left to do and waits to be woken."""
         return self._idle
 
     def stop(self) -> None:
-        """What is on its way is still waited for; may be called from a signal handler."""
+        """Asks it to stop: messages on their way are still waited for. May be called from a signal handler."""
         self.stopping.set()
 
     def run(self) -> None:
-        """Until `stop`; a broker or a database that is away is waited for."""
+        """Runs until `stop`; waits for a broker or a database that is away."""
         with vitals.loop("relay"):
             while not self.stopping.is_set():
                 vitals.beat()
@@ -158,7 +158,7 @@ class Relay:
         self._hang_up()
 
     def turn(self) -> int:
-        """Publishes one batch of what is ready in this relay's lanes; how many messages are done with.
+        """Publishes one batch of what is ready in this relay's lanes; returns how many messages are done with.
 
         Raises ``BrokerLostError`` and the database's errors; nothing is lost, something may be published twice.
         """
@@ -180,14 +180,14 @@ class Relay:
         return self._deliver(rows, self._publisher)
 
     def _look_again(self) -> None:
-        """What the broker has refused to declare may have been mended."""
+        """Makes the next publisher declare again: what the broker has refused may have been mended."""
         publisher = self._publisher
         if publisher is not None and publisher.refused and time.monotonic() - self._opened > declarations.AGAIN_SECONDS:
             self._drop_publisher()
 
     def _ready(self) -> list[Waiting]:
         rows = outbox.ready(self._share.lanes, self._held, BATCH_ROWS) if self._share.lanes else []
-        # Read after the rows: a side is told to hold its events before it may write the first.
+        # This is read after the rows: a side is told to hold its events before it may write the first one.
         self._held = outbox.held()
         return [row for row in rows if row.capability not in self._held]
 
@@ -209,7 +209,7 @@ class Relay:
         return len(batch.confirmed)
 
     def _blame(self, error: BrokerLostError, batch: Batch) -> None:
-        """A message at which the broker hangs up must not stop all others: it is looked for one by one."""
+        """Looks for the message at which the broker hangs up, one by one: it must not stop all others."""
         if not error.objected:
             return
         if len(batch.on_its_way) == 1:
@@ -227,13 +227,14 @@ class Relay:
         self._listening = True
 
     def _wait(self) -> None:
-        """Until something is heard, or should be looked for: see the note "the echo of a wake-up"."""
+        """Waits until something is heard, or a look is due: see the note "the echo of a wake-up"."""
         session: Any = connection.connection
         timeout = outbox.ECHO if self._echo else PATROL_SECONDS
         self._idle = not self._echo
         heard = [notice.channel for notice in session.notifies(timeout=timeout, stop_after=1)]
         if agreement.SIDES_CHANNEL in heard:
-            # A switch turns a side several times in a row, and needs the processors more than its events need haste.
+            # A switch changes a side's row several times in a row. It needs the processors more than its events need
+            # haste.
             self.stopping.wait(CALM_SECONDS)
         self._echo = outbox.CHANNEL in heard
         self._idle = False
@@ -253,7 +254,7 @@ class Relay:
 
     def _lose_database(self, error: Exception) -> None:
         self._database_lost.make(str(error))
-        # Its messages are read again in another session, perhaps by another relay.
+        # The messages are read again in another session, perhaps by another relay.
         self._drop_publisher()
         connection.close()
         self._listening = False

@@ -1,11 +1,12 @@
-"""Which lanes a relay works: several relays share them, and the lanes of one that died are free at once.
+"""Which lanes a relay works: several relays share them, and the lanes of a relay that died are free at once.
 
-A lane is a lease of the relay's session (see `chassis.database.leases`), so it ends with the session, whatever ends
-that.
+A lane is a lease of the relay's session (see `chassis.database.leases`), so it ends with the session, whatever ends the
+session.
 
-Note "relays of a version before": they know advisory locks alone, one per lane, and one that all share. Those are taken
-here, too, where they are free, and a lane whose lock another session of the same role has is left to it. Sessions of
-other roles count for nothing: anybody may take such a lock, and must not stop a relay by it.
+Note "relays of a version before": they know advisory locks alone, one per lane, and one that all relays share. This
+relay takes these locks, too, where they are free. Where another session of the same role has the lock of a lane, the
+lane is left to that session. Sessions of other roles do not count: anybody may take such a lock, and must not stop a
+relay by it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from chassis.database import leases
 from chassis.database.leases import Session
 from chassis.messages.outbox import LANES
 
-CLASS = 0x6F757462  # of the advisory locks; any number that nothing else in the database uses
-MEMBER = LANES  # the lock that all share, beside one per lane
+CLASS = 0x6F757462  # the class of the advisory locks: any number that nothing else in the database uses
+MEMBER = LANES  # the lock that all relays share, besides one per lane
 LOOK_SECONDS = 1.0
 PREFIX = "relay lane "
 
-# A lease is changed by whoever comes first, which a snapshot from before would not show.
+# The relay that comes first changes a lease, and a snapshot from before would not show that.
 COMMITTED = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
 JOIN = "SELECT pg_try_advisory_lock_shared(%s, %s)"
 LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
@@ -36,7 +37,7 @@ WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objsubid = 2 AND l.grante
 
 
 class Share:
-    """The lanes that this session holds. To be called between two batches only: a lane in use is never given up."""
+    """The lanes that this session holds. Call it only between two batches, so that a lane in use is never given up."""
 
     def __init__(self) -> None:
         self.lanes: set[int] = set()
@@ -45,14 +46,14 @@ class Share:
         self._looked = float("-inf")
 
     def forget(self) -> None:
-        """The session is gone, and with it what it held."""
+        """The session is gone, and with it the lanes that it held."""
         self.lanes.clear()
         self._session = None
         self._locked.clear()
         self._looked = float("-inf")
 
     def balance(self) -> None:
-        """Takes or gives lanes towards a fair share, once in `LOOK_SECONDS`; raises the database's errors."""
+        """Takes or gives up lanes towards a fair share, once per `LOOK_SECONDS`; raises the database's errors."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         session = self._session or self._begin()
@@ -80,7 +81,7 @@ class Share:
     def _look(self, session: Session) -> tuple[set[int], int]:
         """The lanes that other relays have, and how many relays there are."""
         held = {int(name.removeprefix(PREFIX)): pid for name, pid in leases.holders(PREFIX).items()}
-        # A lease that has been swept away from under it is nobody's, and so is the lane.
+        # If a lease of this relay was deleted by others, nobody has it, and nobody has its lane.
         self.lanes &= {lane for lane, pid in held.items() if pid == session.pid}
         with connection.cursor() as cursor:
             cursor.execute(LOCKED, (CLASS, session.role))
@@ -90,7 +91,7 @@ class Share:
         return others, len(members)
 
     def _lock(self, how: str, number: int) -> None:
-        """For relays of a version before; where the lock is not free, nothing follows from it."""
+        """Serves relays of a version before; a lock that is not free has no consequence here."""
         with connection.cursor() as cursor:
             cursor.execute(how, (CLASS, number))
             if cursor.fetchone()[0]:
