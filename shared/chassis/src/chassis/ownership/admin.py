@@ -1,4 +1,4 @@
-"""The admin of models that may have moved: there to read, and to write only where they are owned."""
+"""The admin of models that may have moved: they can be read everywhere, and written only where they are owned."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OwnedAdmin:
         )
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may change it where it is owned may look at it here."""
+        """A person who may change the model where it is owned may look at it here."""
         return bool(
             super().has_view_permission(request, obj)  # type: ignore[misc]
             or super().has_change_permission(request, obj)  # type: ignore[misc]

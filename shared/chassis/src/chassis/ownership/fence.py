@@ -1,7 +1,7 @@
 """What happens to a request that meets the fence: held, sent to the new owner, or run again.
 
 Note "one transaction": a request is only repeated or sent on when nothing of it has been committed. So each runs in one
-transaction, and whatever the view returned, that transaction is rolled back once a statement in it met a fence.
+transaction. When a statement in it met a fence, that transaction is rolled back, whatever the view returned.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from chassis.process.waiting import Full
 logger = logging.getLogger("chassis.ownership.fence")
 
 OUTAGE = "chassis.ownership.outage"  # in each request's environment, which its copies share
-RUNS = 4  # a request that meets fences more often than moves can explain is a fault, not a race
+RUNS = 4  # a request that meets fences more often is a fault: moves cannot explain it
 
 
 class FenceMiddleware:
-    """Stands outside everything that may touch the database."""
+    """Belongs around everything that may touch the database."""
 
     sync_capable = True
     async_capable = False
@@ -50,7 +50,7 @@ class FenceMiddleware:
         self.holding = Holding()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answers the request here, or sends it to where it can be answered; with 503 while the database is away."""
+        """Answers the request here, or sends it to the side that can; answers 503 while the database is away."""
         outage = request.META[OUTAGE] = Outage()
         try:
             response = self._pass(request)
@@ -63,8 +63,8 @@ class FenceMiddleware:
         return outage.answer(request) if outage.met else response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """A view that met the fence, or lost the database, has not failed: its answer is thrown away, and nobody is
-        alarmed."""
+        """A view that met the fence, or lost the database, has not failed: its answer is thrown away, without an
+        alarm."""
         attempt = getattr(request, "fence_attempt", None)
         outage: Outage = request.META[OUTAGE]
         outage.note(exception)
@@ -110,8 +110,8 @@ class _Passage:
 
     def run(self) -> HttpResponseBase:
         own = self.own
-        # Reads are served from the old copy while the pause lasts, and follow the owner from then on: who has written
-        # there must see it, though the gateway may still send the next request here.
+        # Reads are served from the old copy while the pause lasts, and follow the owner from then on. A client that has
+        # written there must see what it wrote, though the gateway may still send the next request here.
         if own and not own.writable and (self.method not in SAFE_METHODS or own.bounce_to is not None):
             elsewhere = self._hold_own(own)
             if elsewhere is not None:
@@ -150,7 +150,8 @@ class _Passage:
             return None
         if self.own is not None and self.own.capability == capability:
             return self._hold_own(state)
-        # Another capability's fence: wait until it is decided, then run again through whatever reaches the owner.
+        # Another capability's fence: wait until its owner is decided. The next run then reaches that owner in its own
+        # way.
         try:
             self.middleware.holding.wait(capability, _decided, deadline=self.deadline)
         except (Full, TimeoutError):
@@ -187,7 +188,7 @@ class _Passage:
                 return _later()
         response = HttpResponse(status=307)
         response["Location"] = forwarding.own_address(self.request)
-        # By these two the gateway finds the way, whatever it makes of the path.
+        # The gateway finds the way by these two headers, whatever it makes of the path.
         response[TO] = to
         response[CAPABILITY] = state.capability
         return response
@@ -196,9 +197,9 @@ class _Passage:
 class Attempt:
     """One run of a request in one transaction, and what became of it.
 
-    ``refused`` is the capability whose fence it met, on any connection, also where the view swallowed the error;
-    ``awaited`` a row that has not arrived yet; ``committed`` says that something of it can no longer be undone;
-    ``unfit`` that the view opens its transactions itself, and wants none around it.
+    ``refused`` is the capability whose fence it met, on any connection, also where the view swallowed the error.
+    ``awaited`` is a row that has not arrived yet. ``committed`` says that something of the run can no longer be undone.
+    ``unfit`` says that the view opens its transactions itself, and wants none around it.
     """
 
     def __init__(self, denied: list[AwaitedRow]) -> None:
@@ -229,7 +230,7 @@ class Attempt:
                         for alias in aliases:
                             transaction.set_rollback(True, using=alias)
             except Exception:
-                # Met at COMMIT, by a deferred trigger, or after it, by a callback.
+                # The fence was met at COMMIT, by a deferred trigger, or after it, by a callback.
                 if self.refused is None:
                     raise
                 return _later()
@@ -244,7 +245,8 @@ _durable: set[Any] = set()  # views that have opened a durable block, which must
 
 
 def _aliases(request: HttpRequest) -> list[str]:
-    """Where the request has one transaction: on the default alias, and wherever the project wants it."""
+    """The aliases on which the request has one transaction: the default one, and those for which the project wants
+    it."""
     view = _view(request)
     own: frozenset[str] = getattr(view, "_non_atomic_requests", frozenset())
     wanted = {alias for alias in connections if connections.settings[alias].get("ATOMIC_REQUESTS")}
@@ -273,7 +275,8 @@ def _view(request: HttpRequest) -> Any:
 
 
 def _watched_to_its_end(response: HttpResponseBase) -> HttpResponseBase:
-    """A body that is made after the transaction breaks off where its making met a fence, for it cannot be sent on."""
+    """A streamed body is made after the transaction, so it cannot be sent on: it breaks off where its making met a
+    fence."""
     if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse) and not response.is_async:
         parts: Any = response.streaming_content
         response.streaming_content = _unbroken(iter(parts))
@@ -298,7 +301,7 @@ def _decided(state: SideState | None) -> bool:
 
 
 def _half_done() -> HttpResponseBase:
-    # Without Retry-After: who simply asks again does again what has been done.
+    # Without Retry-After: a client that simply asks again would repeat what has been done.
     detail = (
         "This part of the service is changing hands, and only a part of the request was done: look before you try "
         "again, or send the same Idempotency-Key."
@@ -307,15 +310,15 @@ def _half_done() -> HttpResponseBase:
 
 
 def _needs_a_move(request: HttpRequest) -> bool:
-    """Whether only the owner can answer: it writes, or has been led here as to the owner."""
+    """Whether only the owner can answer: it writes, or was led here because this side is the owner."""
     return request.method not in SAFE_METHODS or TO in request.headers
 
 
 def _is_unmoved(request: HttpRequest, sides: Mapping[str, SideState]) -> bool:
     """Whether the request may be of a capability that has never moved here.
 
-    What has not moved has no routes here, so a request that is nobody's is taken for one of its, as long as there is
-    any.
+    A capability that has not moved has no routes here. So as long as there is one, a request that belongs to no other
+    capability is taken for a request of it.
     """
     if not sides:
         return True
@@ -325,7 +328,7 @@ def _is_unmoved(request: HttpRequest, sides: Mapping[str, SideState]) -> bool:
 
 
 def _unmoved() -> HttpResponseBase:
-    """Where a capability has not been moved to yet, a row that is written is one that no move will find."""
+    """Refuses the write: a row that is written before a capability has moved here is one that no move will find."""
     detail = "This has not been moved to this service yet: it takes no writes. The monolith has what you ask for."
     response = JsonResponse({"detail": detail}, status=503)
     response["Retry-After"] = "1"

@@ -1,4 +1,4 @@
-"""Hears of every change of a side: what follows the sides in a thread of its own does so by this."""
+"""Hears of every change of a side, for threads that do nothing else than follow the sides."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from chassis import agreement
 
 
 def follow(look: Callable[[], None], wanted: Callable[[], bool], *, patrol_seconds: float) -> None:
-    """Calls ``look`` at first, after each change, and ``patrol_seconds`` after the last call in any case, while
-    ``wanted``.
+    """Calls ``look`` at once, after each change, and at the latest ``patrol_seconds`` after the last call, as long as
+    ``wanted`` is true.
 
-    Many changes at a time are one: what comes while ``look`` runs is heard behind it. In this thread's own session,
-    which listens from then on.
+    Many changes at a time count as one: a change that comes while ``look`` runs is heard after it. Uses this thread's
+    own session, which listens from then on.
 
     Raises:
         django.db.DatabaseError, psycopg.Error: the session is lost.

@@ -1,8 +1,9 @@
 """Sends a request on to the other side: by an address that the gateway follows, or from here.
 
-Note "as it came": whatever leads a request on writes its target as the client wrote it, broken escapes and all, for the
-process there must read what this one has read. So `http.client` sends it and not a library that mends addresses; and on
-a connection of its own, for one that was kept may be closed by the other side just then, and nobody knows what it did.
+Note "as it came": a request is led on with its target as the client wrote it, broken escapes included, because the
+process there must read what this one has read. So `http.client` sends it, and not a library that mends addresses. And
+each request has a connection of its own: the other side may close a kept one just then, and nobody would know what it
+did.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from chassis.agreement import FORWARDED, TO
 from chassis.process import admission
 from chassis.process.body import Body
 
-# What the gateway says of the time it allows for an answer, in milliseconds; silent where it allows any.
+# The header by which the gateway tells how many milliseconds it allows for an answer; missing where it has no limit.
 ALLOWED = "x-envoy-expected-rq-timeout-ms"
 CONNECT_SECONDS = 2.0
-SILENCE_SECONDS = 300.0  # without a byte after which nobody waits any more
+SILENCE_SECONDS = 300.0  # without a byte, after which the wait for an answer ends
 PIECE_BYTES = 1 << 16
-WHOLE_BYTES = 1 << 20  # answers of that many bytes are passed on in one piece
+WHOLE_BYTES = 1 << 20  # answers of up to so many bytes are passed on in one piece
 SCHEMES = ("http", "https")
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
-# Of an answer: each server writes its own.
+# Headers of an answer that each server writes itself.
 SIGNATURES = frozenset({"date", "server"})
 
 _NO_ADDRESS = re.compile(r"[^\x21-\x7e]")
@@ -50,8 +51,9 @@ class _Cookie(Morsel):  # type: ignore[type-arg]
 
 
 def own_address(request: WSGIRequest) -> str:
-    """The address the client asked for, as the gateway saw it."""
-    # Several proxies may have made a list of it: with that the gateway would take the whole for no address.
+    """The address that the client asked for, as the gateway saw it."""
+    # Several proxies may have made a list of it. With a list in it, the gateway would not accept the whole as an
+    # address.
     scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
     if scheme not in SCHEMES:
         scheme = request.scheme or "http"
@@ -59,18 +61,18 @@ def own_address(request: WSGIRequest) -> str:
 
 
 def has_address(request: WSGIRequest) -> bool:
-    """Whether the gateway would follow that address to the same host: what clients name need not be one."""
+    """Whether the gateway would follow that address to the same host: a client may name something that is no host."""
     host = _HOST.fullmatch(_host(request))
     return host is not None and int(host["port"] or 0) < 1 << 16
 
 
 def _host(request: WSGIRequest) -> str:
-    # HTTP/1.0 does not demand that a client names the host that it asks.
+    # HTTP/1.0 does not demand that a client name the host.
     return request.META.get("HTTP_HOST") or f"{request.META['SERVER_NAME']}:{request.META['SERVER_PORT']}"
 
 
 def raw_path(request: WSGIRequest) -> str:
-    """Path and query as they came over the wire, where the server tells; see the note "as it came".
+    """Path and query as they came over the wire, where the server gives them; see the note "as it came".
 
     Bytes that no address may have, which some servers let in, are written as escapes.
     """
@@ -105,7 +107,7 @@ def _connection(peer_url: str) -> HTTPConnection:
 
 def _send(connection: HTTPConnection, request: WSGIRequest, body: Body, *, to: str) -> None:
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
-    headers |= {"Host": _host(request), TO.title(): to, FORWARDED.title(): "1"}  # as Django names those that came
+    headers |= {"Host": _host(request), TO.title(): to, FORWARDED.title(): "1"}  # as Django spells received ones
     if body.length or "Content-Length" in headers:
         headers["Content-Length"] = str(body.length)
     connection.connect()
@@ -113,7 +115,7 @@ def _send(connection: HTTPConnection, request: WSGIRequest, body: Body, *, to: s
     connection.putrequest(request.method or "GET", raw_path(request), skip_host=True, skip_accept_encoding=True)
     for name, value in headers.items():
         connection.putheader(name, value)
-    # Who has answered before the end, with a refusal, may have gone: the answer is there all the same.
+    # A server that refuses before the end of the request may close the connection: its answer is there all the same.
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.endheaders()
         source = body.open()
@@ -127,7 +129,7 @@ def _allowed(request: WSGIRequest) -> float:
 
 
 def _passed_on(answer: HTTPResponse) -> HttpResponseBase:
-    """Small answers whole; others as they come."""
+    """Passes small answers on whole, others as they come."""
     length = answer.headers.get("content-length", "")
     if (length.isdecimal() and int(length) <= WHOLE_BYTES) or answer.status in (204, 304):
         with closing(answer):
@@ -139,7 +141,7 @@ def _pieces(answer: HTTPResponse) -> Iterator[bytes]:
     with closing(answer):
         while piece := answer.read1(PIECE_BYTES):
             yield piece
-        if answer.length:  # of which nothing else tells
+        if answer.length:  # nothing else tells that the answer is not complete
             raise IncompleteRead(b"", answer.length)
 
 

@@ -14,7 +14,7 @@ from chassis.ownership.following import follow
 from chassis.ownership.owners import SideState
 from chassis.process import admission, waiting
 
-PATROL_SECONDS = 0.05  # after which the rows are looked at though nothing was heard
+PATROL_SECONDS = 0.05  # after which the rows are looked at even if nothing was heard
 
 
 class Holding:
@@ -28,7 +28,7 @@ class Holding:
         self._listener: threading.Thread | None = None
 
     def wait(self, capability: str, ready: Callable[[SideState | None], bool], *, deadline: float) -> SideState | None:
-        """Waits until ``ready`` accepts the capability's state; the state it accepted.
+        """Waits until ``ready`` accepts the capability's state; returns that state.
 
         Raises:
             chassis.process.waiting.Full: when too many threads wait already.
@@ -70,7 +70,7 @@ class Holding:
             try:
                 follow(self._look, lambda: self._waiting > 0, patrol_seconds=PATROL_SECONDS)
             except (DatabaseError, psycopg.Error):
-                # The server is away; those who wait have deadlines.
+                # The server is away; the requests that wait have deadlines.
                 connections.close_all()
                 time.sleep(PATROL_SECONDS)
 

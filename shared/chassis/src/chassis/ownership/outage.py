@@ -1,8 +1,8 @@
-"""What a request is answered while the process's own database is away.
+"""The answer to a request while the process's own database is away.
 
 Note "nothing is promised": a connection that breaks at COMMIT leaves it open whether the transaction was committed. So
-the answer says that nothing was done only where the view had not been reached; and nothing here runs a request again.
-Whoever asks again needs an Idempotency-Key, or a request that does no harm twice.
+the answer says that nothing was done only where the view was not reached, and nothing here runs a request again. A
+client that asks again needs an Idempotency-Key, or a request that does no harm twice.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ REQUESTS = Counter("chassis_outage_requests_total", "Requests that were answered
 
 
 class Outage:
-    """What one request has seen of it: ``met`` once a statement has lost its database, whatever the view makes of that.
+    """What one request has seen of the outage.
 
-    For a transaction that has lost its session is rolled back, and Django does not tell a view that swallows errors.
-    ``reached`` where the view may have done something.
+    ``met`` is true once a statement has lost its database, whatever the view does about that: a transaction that has
+    lost its session is rolled back, and Django does not say so to a view that swallows errors. ``reached`` says that
+    the view may have done something.
     """
 
     def __init__(self) -> None:
@@ -46,13 +47,13 @@ class Outage:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Around all that is to count."""
+        """Belongs around everything whose statements count."""
         self._raised, self.reached = False, True
         with refusals.watching() as self._seen:
             yield
 
     def note(self, error: BaseException) -> None:
-        """An error that has come as far as the middleware."""
+        """Notes an error that has come as far as the middleware."""
         self._raised = self._raised or is_outage(error)
 
     def answer(self, request: HttpRequest) -> HttpResponseBase:

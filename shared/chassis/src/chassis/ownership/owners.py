@@ -1,4 +1,4 @@
-"""Which capabilities this database may write now, as the row in ``strangler.side`` says."""
+"""Which capabilities this database may write now, as the rows of ``strangler.side`` say."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chassis import agreement, settings
 class SideState:
     """One capability as this database sees it.
 
-    While it is closed, ``bounce_to`` names the side that has it; None means that this is being decided.
+    While it is closed, ``bounce_to`` names the side that has it; None means that the owner is being decided.
     """
 
     capability: str
@@ -56,13 +56,14 @@ _noted: dict[tuple[str, str], float] = {}
 
 
 def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
-    """Every capability that has a side here; empty where no move has ever begun.
+    """By capability, every side that is here; empty where no move has ever begun.
 
     One query. Does not disturb a transaction that is open.
     """
     with connections[using].cursor() as cursor:
         if using not in _present:
-            # A missing table would end the caller's transaction, so it is looked up until it is there.
+            # A query for a missing table would end the caller's transaction, so the table is looked up first until it
+            # is there.
             cursor.execute(agreement.HAS_SIDES)
             if not cursor.fetchone()[0]:
                 return {}
@@ -72,25 +73,25 @@ def sides(using: str = DEFAULT_DB_ALIAS) -> Mapping[str, SideState]:
 
 
 def forget() -> None:
-    """Looks anew whether a database has sides at all: for tests, which make them and take them away."""
+    """The next call looks anew whether a database has sides at all: for tests, which make sides and take them away."""
     _present.clear()
 
 
 def is_open(capability: str, using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Whether this side owns the capability; where no move concerns it, ``CHASSIS_OPEN_WITHOUT_MOVE`` says so."""
+    """Whether this side owns the capability; where no move concerns it, ``CHASSIS_OPEN_WITHOUT_MOVE`` decides."""
     return opened(sides(using).get(capability))
 
 
 def opened(state: SideState | None) -> bool:
-    """The same of a state that has been read."""
+    """The answer of `is_open` for a state that has been read."""
     return settings.open_without_move() if state is None else state.open
 
 
 def note_use(capability: str, using: str = DEFAULT_DB_ALIAS) -> None:
-    """Notes that a request came to routes that another side has: they cannot be dropped for a while.
+    """Notes that a request came to routes that another side has, so these routes cannot be dropped for a while.
 
-    At most once a second for each process. Not inside a transaction; a database that cannot take it takes nothing from
-    the request.
+    It does so at most once per second and process, and not inside a transaction. If the database cannot take the note,
+    the request goes on without it.
     """
     now = time.monotonic()
     if now - _noted.get((using, capability), float("-inf")) < NOTED_EVERY_SECONDS:
@@ -129,10 +130,11 @@ def _state(row: tuple[Any, ...]) -> SideState:
 
 
 def _names(tables: Iterable[str], schemas: Collection[str]) -> tuple[str, ...]:
-    """Each with its schema, and as Django calls it where the search path leads there."""
+    """The names of each table: with its schema, and without it where the search path leads there, as Django calls
+    it."""
     names: list[str] = []
     for table in tables:
-        # Quoting only stands where a name needs it.
+        # Only names that need quotes have them.
         name = table.replace('"', "")
         names += [name.removeprefix(f"{schema}.") for schema in schemas if name.startswith(f"{schema}.")]
         names.append(name)

@@ -1,13 +1,13 @@
-"""Who has met a fence, or has lost the database, asked of the connections themselves.
+"""Whether a request, message or task has met a fence or lost the database, as the connections themselves tell.
 
-Whatever a program calls ends in ``wait`` of psycopg's ``Connection`` or ``AsyncConnection``: cursors of Django and
-others, COPY, pipelines, another alias, a connection that a view has made for itself. So that is where one looks, and
-not at what Django wraps.
+Every statement of a program ends in ``wait`` of psycopg's ``Connection`` or ``AsyncConnection``: cursors of Django and
+others, COPY, pipelines, another alias, a connection that a view has made for itself. So this module watches there, and
+not in Django's wrappers.
 
-Note "no commit after a refusal": a transaction in which a statement met a fence is never committed, though a savepoint
+Note "no commit after a refusal": a transaction in which a statement met a fence is never committed, even if a savepoint
 and an ``except`` have made it look whole. Its COMMIT becomes a ROLLBACK and raises. That holds for each connection of
-the process, in any thread, whether somebody watches or not. Where somebody watches, it holds for the other connections
-of the same request, message or task, too, until something of it has been committed.
+the process, in any thread, inside `watching` or not. Inside `watching` it also holds for the other connections of the
+same request, message or task, until something of it has been committed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNSEEN = Counter(
 
 
 class SwallowedError(psycopg.InternalError):
-    """A transaction was to be committed in which a statement had met the fence of ``capability``."""
+    """A COMMIT was refused: a statement of the transaction had met the fence of ``capability``."""
 
     def __init__(self, capability: str) -> None:
         super().__init__(
@@ -52,7 +52,7 @@ class SwallowedError(psycopg.InternalError):
 class Seen:
     """What the statements of one request, message or task have met, whatever its code made of the errors.
 
-    ``refused`` is the capability whose fence it was; ``lost`` the error by which Django's session went away;
+    ``refused`` is the capability whose fence it was. ``lost`` is the error by which Django's session went away.
     ``committed`` says that something was written and can no longer be undone.
     """
 
@@ -63,7 +63,8 @@ class Seen:
         self.outer = outer
 
     def check(self) -> None:
-        """Raises what was met, if anything: before the end of a transaction, so that all of it is rolled back."""
+        """Raises what was met, if anything. Call it before the end of a transaction, so that all of it is rolled
+        back."""
         with connection.wrap_database_errors:
             if self.refused is not None:
                 raise SwallowedError(self.refused)
@@ -76,9 +77,9 @@ _watching: ContextVar[Seen | None] = ContextVar("chassis_refusals", default=None
 
 @contextmanager
 def watching(seen: Seen | None = None) -> Iterator[Seen]:
-    """What the calling thread's statements meet inside; a thread that is begun inside is not seen.
+    """Notes what the calling thread's statements meet inside; it does not see a thread that is begun inside.
 
-    Several may watch at once, each around the next. With ``seen`` an earlier watch goes on.
+    Watches may be nested. With ``seen`` an earlier watch goes on.
     """
     outer = _watching.get()
     found = seen or Seen(outer)
@@ -106,13 +107,13 @@ _NOTHING = Statement()
 
 
 def install() -> None:
-    """Looks at every connection of this process from now on; again is no error."""
+    """Watches every connection of this process from now on; a second call is no error."""
     psycopg.Connection.wait = _watched  # type: ignore[method-assign]
     psycopg.AsyncConnection.wait = _watched_async  # type: ignore[method-assign]
 
 
 def _watched(self: psycopg.Connection[Any], gen: Any, *args: Any, **kwargs: Any) -> Any:
-    """In place of ``psycopg.Connection.wait``."""
+    """Stands in place of ``psycopg.Connection.wait``."""
     look = _Look(self, gen)
     if look.unwanted is not None:
         if look.roll_back():
@@ -123,7 +124,7 @@ def _watched(self: psycopg.Connection[Any], gen: Any, *args: Any, **kwargs: Any)
 
 
 async def _watched_async(self: psycopg.AsyncConnection[Any], gen: Any, *args: Any, **kwargs: Any) -> Any:
-    """In place of ``psycopg.AsyncConnection.wait``."""
+    """Stands in place of ``psycopg.AsyncConnection.wait``."""
     look = _Look(self, gen)
     if look.unwanted is not None:
         if look.roll_back():
@@ -134,10 +135,10 @@ async def _watched_async(self: psycopg.AsyncConnection[Any], gen: Any, *args: An
 
 
 class _Look:
-    """At one piece of work: whether it may run, and, around it, what became of it.
+    """A look at one piece of work: before it, whether it may run; around it, what became of it.
 
-    ``unwanted`` is the capability because of whose fence the transaction must not be committed, as the work would do:
-    see the note "no commit after a refusal".
+    ``unwanted`` is set where the work would commit the transaction and must not. It names the capability whose fence
+    was met: see the note "no commit after a refusal".
     """
 
     def __init__(self, connection: Raw, work: Any) -> None:
@@ -148,14 +149,15 @@ class _Look:
         self._before = before = connection.pgconn.transaction_status
         self._pipelined = connection.pgconn.pipeline_status != PipelineStatus.OFF
         self.unwanted: str | None = None
-        # ACTIVE is a pipeline's, whose errors may come later. Whoever has gone back to a savepoint in the same text
-        # commits what stands before it; a COMMIT alone of a transaction that has failed is a ROLLBACK.
+        # ACTIVE is the status of a pipeline, whose errors may come later. A text that goes back to a savepoint and then
+        # commits does commit what stands before the savepoint. A COMMIT alone, in a transaction that has failed, is a
+        # ROLLBACK.
         ends = before in (TransactionStatus.INTRANS, TransactionStatus.ACTIVE)
         if known.commits and (ends or (before == TransactionStatus.INERROR and known.several)):
             self.unwanted = session.refused or _spoils(seen, session)
 
     def roll_back(self) -> bool:
-        """In place of the work; whether it has to be run all the same."""
+        """Rolls back in place of the work; returns whether the work has to be run all the same."""
         if self._connection.pgconn.pipeline_status != PipelineStatus.OFF:
             return False
         self._connection.pgconn.exec_(b"ROLLBACK")
@@ -167,7 +169,7 @@ class _Look:
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         known, session = self._known, self._session
-        # Before the books are closed: the error itself belongs to this transaction.
+        # This comes before the session's notes are cleared: the error itself belongs to this transaction.
         wrote = session.wrote or session.refused is not None
         if isinstance(error, psycopg.Error):
             self._meet(error)
@@ -199,7 +201,7 @@ class _Look:
 
 
 def _meet(self: Raw) -> _Session:
-    """A fence also warns, for functions in the database that swallow its error: the notice comes all the same."""
+    """Begins to hear the fence's notice. It comes even where a function in the database swallows the fence's error."""
     session = _sessions[self] = _Session()
     known = ref(self)
 
@@ -214,7 +216,7 @@ def _meet(self: Raw) -> _Session:
 
 def _refuse(connection: Raw, session: _Session, capability: str, *, warned: bool = False) -> None:
     seen, told = _watching.get(), session.refused is not None
-    # A statement outside a transaction is refused alone: there is nothing else that could be committed.
+    # A statement outside a transaction is refused alone: nothing else could be committed with it.
     if warned or connection.pgconn.transaction_status != TransactionStatus.IDLE:
         session.refused = capability
     if seen is None and not told:
@@ -224,7 +226,7 @@ def _refuse(connection: Raw, session: _Session, capability: str, *, warned: bool
 
 
 def _spoils(seen: Seen | None, session: _Session) -> str | None:
-    """What another connection met, as long as all of the request, message or task can still be undone."""
+    """The fence that another connection met, as long as all of the request, message or task can still be undone."""
     return None if seen is None or seen.committed or not session.wrote else seen.refused
 
 
@@ -239,7 +241,8 @@ def _note(
 
 
 def _is_djangos(raw: Raw) -> bool:
-    """Whether a lost session takes writes with it of which the view believes that they will be committed."""
+    """Whether the view believes that the writes of this session will be committed, so that they are missed if it is
+    lost."""
     for known in connections.all(initialized_only=True):
         if known.connection is raw:
             return known.alias == DEFAULT_DB_ALIAS or bool(known.in_atomic_block)

@@ -1,4 +1,4 @@
-"""Reading across a seam: a row that another side owns may be on its way."""
+"""Reads across a seam: a row that another side owns may be on its way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _pool = urllib3.PoolManager(maxsize=8, retries=False, timeout=urllib3.Timeout(co
 
 
 class RowOnItsWay(APIException):
-    """The owner has the row, this side not yet; the fence middleware waits for it and runs the request again."""
+    """The owner has the row and this side does not have it yet. The fence middleware waits for it and runs the request
+    again."""
 
     status_code = 503
     default_detail = "The data of this request have not arrived here yet; try again."
@@ -46,7 +47,7 @@ class AwaitedRow:
     def arrive(self) -> bool:
         """Asks the owner whether there is such a row, and waits for it here; False when there is none.
 
-        Runs outside any transaction. Returns True too when the wait ended without it: the request is then run
+        Runs outside any transaction. Also returns True when the wait ended without the row: the request is then run
         again and says so itself.
         """
         with admission.aside():
@@ -77,7 +78,7 @@ class AwaitedRow:
 def await_row(model: type[M], pk: Any, *, request: HttpRequest | None = None) -> M | None:
     """The row, or None where there is none.
 
-    A row that is missing here while another side owns its table is waited for before that is taken for an answer.
+    If a row is missing here while another side owns its table, it is waited for before the answer is None.
 
     Raises:
         RowOnItsWay: in a request under the fence middleware, which waits outside the transaction and repeats it.

@@ -1,4 +1,4 @@
-"""One thread of a process that knows which capabilities are open here, and tells those who ask or wait."""
+"""One thread per process, which knows which capabilities are open here, and tells the threads that ask or wait."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.ownership.watch")
 
-CALM_SECONDS = 0.02  # from one look to the next at least
-PATROL_SECONDS = 0.25  # after which the rows are looked at though nothing was heard
+CALM_SECONDS = 0.02  # from one look to the next, at least
+PATROL_SECONDS = 0.25  # after which the rows are looked at even if nothing was heard
 
 
 class Watch:
-    """Nothing is open before the first look; while the database is away, what was seen last holds.
+    """Nothing is open before the first look. While the database is away, what was seen last holds.
 
     ``on_look`` is called after every look, in the watching thread.
     """
@@ -37,7 +37,7 @@ class Watch:
         self._complaint = Complaint(logger, "sides_unknown")
 
     def start(self) -> None:
-        """Begins to watch; again is no error."""
+        """Begins to watch; a second call is no error."""
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="chassis-watch", daemon=True)
@@ -60,12 +60,13 @@ class Watch:
             return self._is_open(capability)
 
     def is_pausing(self, capability: str) -> bool:
-        """Whether writes that have not begun should wait, for a fence is about to be put up."""
+        """Whether writes that have not begun should wait, because a fence is about to be put up."""
         state = (self._seen or {}).get(capability)
         return state is not None and state.pausing
 
     def doubt(self, capability: str) -> None:
-        """A statement met the capability's fence: closed, until a look that begins after this says otherwise."""
+        """A statement met the capability's fence: it counts as closed until a look that begins after this says
+        otherwise."""
         with self._changed:
             self._doubted.add(capability)
             self._changed.notify_all()
@@ -91,8 +92,8 @@ class Watch:
                 try:
                     follow(self._look, lambda: not self._stopping.is_set(), patrol_seconds=PATROL_SECONDS)
                 except Exception as error:  # noqa: BLE001
-                    # Whatever it was, this thread goes on: without it a process would consume nothing, or what is not
-                    # its.
+                    # This thread goes on after any error: without it a process would consume nothing, or messages of
+                    # another owner.
                     known = isinstance(error, (Error, psycopg.Error))
                     self._complaint.make(str(error), exc_info=not known)
                     connection.close()
@@ -112,7 +113,7 @@ class Watch:
             self._changed.notify_all()
         for listener in self._listeners:
             listener()
-        # A switch turns a side several times in a row.
+        # A switch changes a side's row several times in a row.
         self._stopping.wait(CALM_SECONDS)
 
 
