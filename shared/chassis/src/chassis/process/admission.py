@@ -1,9 +1,9 @@
 """How many requests a process works on at a time.
 
-The threads of a process share one interpreter. Where thirty work at once, each waits for the others between any two
-of its statements, with its rows locked and its transaction open; a fence, and every other transaction, then waits for
-all of that. So only a few work, and the others wait where they hold nothing yet. Who waits for something outside the
-process gives the place away meanwhile.
+The threads of a process share one interpreter. Where thirty work at once, each waits for the others between any two of
+its statements, with its rows locked and its transaction open. A fence, and every other transaction, then waits for all
+of that. So only a few work, and the others wait where they hold nothing yet. A thread that waits for something outside
+the process gives its place away meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from prometheus_client import Gauge
 from chassis import settings
 from chassis.process import body, clients, waiting
 
-# Of requests that change nothing, by RFC 9110, section 9.2.1.
+# Methods of requests that change nothing, by RFC 9110, section 9.2.1.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 WAITING = Gauge(
@@ -33,8 +33,8 @@ WAITING = Gauge(
 class Admission:
     """``places`` threads at work; the others wait their turn, first come, first served.
 
-    Not a semaphore: there a thread that leaves and comes again is mostly faster than the one it has woken, and
-    somebody waits for ever.
+    It is not a semaphore: there a thread that leaves and comes again is mostly faster than the thread that it has
+    woken, and some thread waits for ever.
     """
 
     def __init__(self, places: int) -> None:
@@ -59,7 +59,7 @@ class Admission:
     def aside(self) -> Iterator[None]:
         """Gives this thread's place away, if it has one, and takes one again at the end.
 
-        Within a transaction the place is kept: who has rows locked must not wait for a turn.
+        Within a transaction the place is kept: a thread with locked rows must not wait for a turn.
         """
         if not self._has_place or connection.in_atomic_block:
             yield
@@ -83,7 +83,7 @@ class Admission:
             turn.acquire()
             self._queue.append(turn)
         with WAITING.track_inprogress():
-            # Whoever leaves gives the place to this thread by letting go of its lock.
+            # A thread that leaves gives its place to this thread by releasing this lock.
             turn.acquire()
 
     def _leave(self) -> None:
@@ -105,9 +105,9 @@ _process = Admission(settings.at_work())
 class AdmissionMiddleware:
     """Belongs before all that computes or touches the database, and after what must answer in any case.
 
-    A request takes its place when its body is there; see the note "received first" in `chassis.process.body`. What it
-    answers bit by bit comes when the place is free again, and keeps a thread for as long as the application likes: that
-    thread is one that only waits (`chassis.process.waiting`).
+    A request takes its place when its body is there; see the note "received first" in `chassis.process.body`. A
+    streamed answer is sent after the place is free again, and keeps a thread for as long as the application likes. That
+    thread counts as one that only waits (`chassis.process.waiting`).
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -125,8 +125,8 @@ class AdmissionMiddleware:
 
 
 def _streamed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Refused where too many are, unless something was done that a refusal would deny. A file has an end, and counts
-    where its reader is slow."""
+    """Refuses a streamed answer where there are too many, unless the request has done something that a refusal would
+    deny. A file has an end, so it counts only where its reader is slow."""
     if not response.streaming or isinstance(response, FileResponse):
         return response
     if waiting.process.begin("answers"):
@@ -139,5 +139,5 @@ def _streamed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseB
 
 
 def aside() -> AbstractContextManager[None]:
-    """For a wait on something outside the process: others work meanwhile."""
+    """For a wait on something outside the process: other threads work meanwhile."""
     return _process.aside()

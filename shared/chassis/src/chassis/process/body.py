@@ -1,8 +1,8 @@
 """A request's body: received whole before anything else is done, and kept for as often as it is needed.
 
-Note "received first": whoever sends slowly keeps nobody but himself waiting. So a body is received before the request
-takes a place at work, and where the server is `chassis.servers.web`'s in bounded time, by a bounded number of threads
-(see `chassis.process.patience`).
+Note "received first": a client that sends slowly makes no other client wait. So a body is received before the request
+takes a place at work. With the server of `chassis.servers.web` this happens in bounded time, and in a bounded number of
+threads (see `chassis.process.patience`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from chassis.process.patience import Crowded, Slow
 PIECE_BYTES = 1 << 16
 TOLD = agreement.environ_key(agreement.MAX_BODY)
 KEPT = "chassis.process.body"  # in each request's environment, which its copies share
-# What a first run may have hung on a request; all else is what came, or what stands before the fence has added.
+# Attributes that a first run may have set on a request. All others came with it, or were set before the fence.
 TRACES = ("_body", "_post", "_files", "_post_parse_error", "resolver_match")
 
 
 class RefusedBody(Exception):  # noqa: N818  an answer, not a fault
-    """Nothing can be done with such a request; ``answer`` says so to the client."""
+    """The body cannot be taken in; ``answer`` says so to the client."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -37,9 +37,9 @@ class RefusedBody(Exception):  # noqa: N818  an answer, not a fault
 
 
 class Body:
-    """Large ones are kept in a file, so that no limit of Django's is taken away.
+    """A request's body. Large ones are kept in a file, so Django's limits still hold.
 
-    ``lost`` where somebody has read it before, so that it can neither be repeated nor sent on.
+    ``lost`` is true where other code has read it before, so that it can neither be repeated nor sent on.
 
     Raises:
         RefusedBody: it is too large, comes too slowly, or ends in the middle.
@@ -60,16 +60,16 @@ class Body:
         self.length = self._file.tell()
 
     def open(self) -> IO[bytes]:
-        """From its first byte; one reader at a time."""
+        """The body from its first byte; for one reader at a time."""
         self._file.seek(0)
         return self._file
 
     def close(self) -> None:
-        """Gives its file up; again is no error."""
+        """Gives its file up; a second call is no error."""
         self._file.close()
 
     def give_to(self, request: WSGIRequest) -> None:
-        """The request reads it as if it came just now, also where it came in pieces of unsaid length."""
+        """Lets the request read the body as if it came just now, also where it came in chunks."""
         if self.lost:
             return
         environ: dict[str, Any] = request.environ
@@ -78,14 +78,14 @@ class Body:
             environ["CONTENT_LENGTH"] = str(self.length)
         if chunked:
             vars(request).pop("headers", None)
-        # Django closes what it has read.
+        # Django closes the stream that it has read, so it gets a stream of its own.
         environ["wsgi.input"] = vars(request)["_stream"] = LimitedStream(self.open(), self.length)  # type: ignore[arg-type]
         vars(request)["_read_started"] = False
 
     def again(self, request: WSGIRequest) -> WSGIRequest:
-        """The request as it came: what an earlier run has hung on it is gone.
+        """The request as it came, without what an earlier run has set on it.
 
-        Not read from its environ once more: Django has decoded the path there, and would decode it twice.
+        It is not made from its environ again: Django has decoded the path there, and would decode it twice.
         """
         fresh: WSGIRequest = WSGIRequest.__new__(type(request))
         vars(fresh).update(vars(request))
@@ -111,7 +111,7 @@ class Body:
             waiting.process.end()
 
     def _take(self, source: Any, declared: int | None, limit: int) -> None:
-        """``declared`` bytes, or all there are where nobody has said how many."""
+        """Takes ``declared`` bytes, or all that come where none are declared."""
         left = limit + 1 if declared is None else declared
         while left and (piece := _piece(source, min(left, PIECE_BYTES))):
             self._file.write(piece)
@@ -123,7 +123,7 @@ class Body:
 
 
 def of(request: WSGIRequest) -> Body:
-    """The request's body, received now where nobody has asked for it yet; the request reads it from its start.
+    """The request's body, received now unless that was done before; the request reads it from its start.
 
     Raises RefusedBody.
     """
@@ -136,7 +136,7 @@ def of(request: WSGIRequest) -> Body:
 
 
 def release(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """The response, with whose end the body is given up: what streams may read it until then."""
+    """The same response. Its end gives the body up, because a streamed answer may read the body until then."""
     body = request.META.get(KEPT)
     if isinstance(body, Body):
         response._resource_closers.append(body.close)  # type: ignore[attr-defined]
@@ -144,14 +144,14 @@ def release(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBas
 
 
 def _limit(environ: dict[str, Any]) -> int:
-    """The project's, or that of the route, as the gateway says."""
+    """The project's limit, or the smaller one of the route, which the gateway tells."""
     told = str(environ.get(TOLD) or "")
-    # Whoever comes past the gateway may have written it: as many digits as one likes make no number.
+    # A client that did not come by the gateway may have written this header, so a text of too many digits is ignored.
     return min(settings.max_body(), int(told)) if told.isdecimal() and len(told) < 20 else settings.max_body()
 
 
 def _declared(environ: dict[str, Any]) -> int | None:
-    """How many bytes there are; None where they come in chunks, the last of which the server knows."""
+    """How many bytes come; None where they come in chunks, of which the server knows the last one."""
     if environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
         return None
     text = str(environ.get("CONTENT_LENGTH") or "0")
@@ -165,7 +165,7 @@ def _piece(source: Any, size: int) -> bytes:
         raise RefusedBody(503, "Too many bodies are on their way here; try again.") from error
     except Slow as error:
         raise RefusedBody(408, "The body came too slowly.") from error
-    except Exception as error:  # each server has its own for a client who leaves, or chunks that are none
+    except Exception as error:  # each server has its own errors for a client that leaves, and for malformed chunks
         raise RefusedBody(400, "The body cannot be read to its end.") from error
 
 

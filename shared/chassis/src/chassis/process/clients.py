@@ -1,4 +1,4 @@
-"""Who asks: the client's address, by which each has a share of his own of what there is little of."""
+"""The client of a request, known by its address: each client has its own share of what is scarce."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest
 
-NETWORK_BITS = 64  # bits: whoever has one address of version 6 has all that begin so
+NETWORK_BITS = 64  # bits: a client with one address of version 6 has all addresses that begin like it
 
 _present: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 def of(request: HttpRequest | None) -> str:
-    """The last address that a proxy has appended, which from the kit's gateway is the only one; of version 6 its
-    network."""
+    """The last address that a proxy has appended; the kit's gateway sends only that one. For version 6, its network."""
     if request is None:
         return ""
     forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
@@ -33,7 +32,7 @@ def of(request: HttpRequest | None) -> str:
 
 @contextmanager
 def asking(request: HttpRequest) -> Iterator[None]:
-    """What is done inside is done for this request's client."""
+    """The work inside is done for this request's client."""
     token = _present.set(request)
     try:
         yield
@@ -42,5 +41,5 @@ def asking(request: HttpRequest) -> Iterator[None]:
 
 
 def present() -> str:
-    """Of the request that this thread works on; empty where there is none."""
+    """The client of the request that this thread works on; empty where there is none."""
     return of(_present.get())

@@ -28,7 +28,7 @@ _UNSERIALIZABLE = frozenset({"request", "server_time"})
 
 
 class JsonFormatter(logging.Formatter):
-    """One line of JSON a record; what is passed as ``extra`` becomes fields."""
+    """One line of JSON per record; what is passed as ``extra`` becomes fields."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -51,7 +51,8 @@ class JsonFormatter(logging.Formatter):
 
 
 class Complaint:
-    """What is wrong for now: told when it begins and when it changes, not at every try; and when it is over."""
+    """Something that is wrong for some time. It is logged when it begins, when it changes and when it is over, not at
+    every try."""
 
     def __init__(self, logger: logging.Logger, event: str) -> None:
         self._logger = logger
@@ -67,7 +68,7 @@ class Complaint:
             self._logger.warning(self._event, exc_info=exc_info, extra={"reason": reason, **fields})
 
     def over(self) -> None:
-        """Nothing is wrong any more; nothing where nothing was."""
+        """Nothing is wrong any more. Does nothing where nothing was wrong."""
         if self._told:
             self._told = ""
             seconds = round(time.monotonic() - self._since, 1)
@@ -75,7 +76,7 @@ class Complaint:
 
 
 class Seldom(logging.Filter):
-    """Celery tells of every try to reach a broker that is away: lets it do so once a minute."""
+    """Celery logs every try to reach a broker that is away: this lets it do so once per minute."""
 
     EVERY = 60.0
     OF = ("consumer: Cannot connect to", "beat: Connection error", "Message Error")
@@ -128,7 +129,7 @@ def configuration(service: str, *, level: str = "INFO") -> dict[str, Any]:
         "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {
             "django": {"level": level, "handlers": [], "propagate": True},
-            # A 4xx is the client's affair; the gateway's access log has it.
+            # A 4xx is the client's fault, and the gateway's access log has it.
             "django.request": {"level": "ERROR"},
             "celery.worker.consumer.consumer": {"filters": ["seldom"]},
             "celery.beat": {"filters": ["seldom"]},

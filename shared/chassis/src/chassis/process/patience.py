@@ -1,14 +1,14 @@
 """How long a thread waits for a client.
 
-Note "patience": a thread that reads from a client, or writes to one, can be kept by him. So there is a limit to the
-time that it waits altogether for one request: PATIENCE_SECONDS, and one more for each BYTES_PER_SECOND bytes
-that come, up to PATIENCE_SECONDS again. What the application does meanwhile does not count. An answer must move on
-within STALLED_SECONDS.
+Note "patience": a client can keep a thread that reads from it or writes to it. So there is a limit to the time that a
+thread waits in all for one request: PATIENCE_SECONDS, and one second more for each BYTES_PER_SECOND bytes that come, up
+to PATIENCE_SECONDS again. What the application does meanwhile does not count. An answer must move on within
+STALLED_SECONDS.
 
-Note "grace": a thread that has waited longer than GRACE_SECONDS for one request is one that only waits
-(`chassis.process.waiting`), whatever it waits for: headers, a body of any size, a reader. Where too many do, one that
-reads waits no longer, and one that writes STALLED_IN_NEED_SECONDS. What comes through a gateway that keeps
-bodies is there within the grace.
+Note "grace": a thread that has waited longer than GRACE_SECONDS for one request counts as one that only waits
+(`chassis.process.waiting`), whatever it waits for: headers, a body of any size, a reader. Where too many threads wait,
+a thread that reads waits no longer, and a thread that writes waits STALLED_IN_NEED_SECONDS. A request that comes
+through a gateway which keeps bodies is there within the grace.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ GRACE_SECONDS = 0.1
 
 
 class Slow(ConnectionResetError):  # noqa: N818  a client's way, not a fault
-    """A client that has used up the thread's patience; gunicorn takes him for one who has left."""
+    """A client that has used up the thread's patience; gunicorn takes it for one that has left."""
 
     def __init__(self) -> None:
         super().__init__(errno.ECONNRESET, "the client was waited for too long")
 
 
 class Crowded(Slow):
-    """The client is slow, and too many are waited for already."""
+    """The client is slow, and too many threads wait already."""
 
 
 class PatientSocket(socket.socket):
@@ -47,14 +47,14 @@ class PatientSocket(socket.socket):
 
     @classmethod
     def around(cls, plain: socket.socket) -> PatientSocket:
-        """In place of it: the connection is this one's from now on."""
+        """A patient socket in place of the plain one: it owns the connection from now on."""
         timeout = plain.gettimeout()
         patient = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
         patient.settimeout(timeout)
         return patient
 
     def begin(self) -> None:
-        """For a new request."""
+        """Starts patience and grace anew, for a new request."""
         self.patience, self.grace = PATIENCE_SECONDS, GRACE_SECONDS
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
@@ -89,7 +89,7 @@ class PatientSocket(socket.socket):
         return None
 
     def _graced(self, event: int, seconds: float) -> bool:
-        """Whether it is ready within what is left of the grace, which is then less."""
+        """Whether the socket is ready within what is left of the grace; the wait uses that up."""
         began = time.monotonic()
         ready = self._ready(event, min(seconds, self.grace))
         self.grace = max(0.0, self.grace - (time.monotonic() - began))

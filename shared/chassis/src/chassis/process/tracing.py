@@ -17,12 +17,12 @@ _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
 def current_traceparent() -> str:
-    """What to send along; a trace that begins here where there is none."""
+    """The value to send along; where there is no trace, one begins here."""
     return _current.get() or follow("")
 
 
 def follow(received: str) -> str:
-    """The same trace with a step of our own; a new one where nothing usable was received."""
+    """The same trace with a span of our own; a new trace where nothing usable was received."""
     match = _PATTERN.fullmatch(received)
     trace, flags = (match[1], match[2]) if match else (secrets.token_hex(16), "01")
     return f"00-{trace}-{secrets.token_hex(8)}-{flags}"

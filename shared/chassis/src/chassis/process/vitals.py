@@ -1,7 +1,7 @@
-"""Whether the loops of a process go round.
+"""Watches whether the loops of a process go round.
 
-A process with a loop that stands still answers and does nothing, so whoever watches it should start it anew. A loop
-that waits for a server looks every few seconds whether it is back, and so goes round.
+A process with a loop that stands still answers but does nothing, so it should be restarted from outside. A loop that
+waits for a server looks every few seconds whether the server is back, so it goes round.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-STUCK_SECONDS = 300.0  # without a sign of life; every wait that has a limit is shorter
+STUCK_SECONDS = 300.0  # without a sign of life; every wait with a limit is shorter
 
 
 class Followed(Protocol):
-    """Something without which the process is of no use."""
+    """A part without which the process is of no use."""
 
     @property
     def name(self) -> str: ...
@@ -51,20 +51,20 @@ _mine = threading.local()
 
 
 def follow(one: Followed) -> None:
-    """From now on the process is alive only while this goes round."""
+    """From now on the process counts as alive only while this one goes round."""
     with _lock:
         _followed.add(one)
 
 
 def forget(one: Followed) -> None:
-    """It has ended in order, or waits for something that has no limit; again is no error."""
+    """It has ended in order, or waits without a limit; a second call is no error."""
     with _lock:
         _followed.discard(one)
 
 
 @contextmanager
 def loop(name: str, within: float = STUCK_SECONDS) -> Iterator[None]:
-    """This thread's loop is inside, and calls `beat`. When an error ends it, it stays stuck."""
+    """Belongs around this thread's loop, which calls `beat`. When an error ends the loop, it stays stuck."""
     outer, pulse = getattr(_mine, "pulse", None), Pulse(name, within)
     _mine.pulse = pulse
     follow(pulse)
@@ -80,7 +80,7 @@ def loop(name: str, within: float = STUCK_SECONDS) -> Iterator[None]:
 
 
 def beat() -> None:
-    """The loop of this thread goes round; nothing where it has none."""
+    """The loop of this thread goes round. Does nothing where the thread has no loop."""
     pulse: Pulse | None = getattr(_mine, "pulse", None)
     if pulse is not None:
         pulse.beat()

@@ -1,9 +1,10 @@
-"""How many threads of a process only wait.
+"""Limits how many threads of a process only wait.
 
-Note "some remain": a thread that waits for somebody else (a client, an owner, a peer, its turn) works on nothing, and
-cannot be had by those who would be answered at once: health, reads, what does not move. So all who wait are counted in
-one place, whatever they wait for. Of each kind half of the threads wait at most, so that no kind takes what the others
-need; of all together three quarters. Who comes then is refused, which says when to come again.
+Note "some remain": a thread that waits (for a client, an owner, a peer, its turn) works on nothing, and is not there
+for requests that could be answered at once: health, reads, what does not move. So all waiting threads are counted in
+one place, whatever they wait for. At most half of the threads wait for one kind of thing, so that no kind takes what
+the others need; at most three quarters wait in all. A request that comes then is refused, and the refusal says when to
+come again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Kind = Literal["bodies", "answers", "owners", "peers", "passwords"]
 
 @cache
 def refused() -> PrometheusCounter:
-    """Not made with the module, which gunicorn's master imports before it says where samples are kept."""
+    """It is not made with the module: gunicorn's master imports the module before it says where samples are kept."""
     from prometheus_client import Counter
 
     return Counter(
@@ -34,7 +35,7 @@ def refused() -> PrometheusCounter:
 
 
 class Full(Exception):  # noqa: N818  a state of the process, not a fault
-    """So many threads wait that the rest is needed for others."""
+    """So many threads wait that the rest is needed for other requests."""
 
 
 class Waiting:
@@ -46,7 +47,7 @@ class Waiting:
         self._mine = threading.local()
 
     def begin(self, kind: Kind) -> bool:
-        """Whether this thread may wait; `end` says that it does so no more."""
+        """Whether this thread may wait; `end` says that it no longer waits."""
         if self._kind is not None:
             return True
         with self._lock:
@@ -58,7 +59,7 @@ class Waiting:
         return True
 
     def end(self) -> None:
-        """Also where it did not wait."""
+        """The thread no longer waits; no error where it did not wait."""
         kind = self._kind
         if kind is not None:
             self._mine.kind = None
@@ -79,7 +80,7 @@ class Waiting:
             self.end()
 
     def count(self, kind: Kind) -> int:
-        """How many threads wait for that."""
+        """How many threads wait for that kind of thing."""
         with self._lock:
             return self._counts[kind]
 
