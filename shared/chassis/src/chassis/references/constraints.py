@@ -1,4 +1,4 @@
-"""What the database's own constraints say of a row's deletion: a stream steps over them, so it is done here."""
+"""Does what the database's own constraints say of a row's deletion, because a stream skips them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Constraint:
     written: tuple[str, ...]
 
     def run(self, values: Mapping[str, str | None]) -> None:
-        """Does what ON DELETE says to what points there still.
+        """Does what ON DELETE says to the rows that still point there.
 
         Raises:
-            LookupError: it says that the row may not be deleted. But it is, by a side that could not know.
+            LookupError: it says that the row may not be deleted; but a side that could not know this has deleted it.
         """
         quote = connection.ops.quote_name
         pointing = " AND ".join(f"{quote(column)} = %s" for column in self.columns)

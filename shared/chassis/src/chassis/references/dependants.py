@@ -1,7 +1,7 @@
-"""What points at a row that is gone, and what becomes of it: by the models first, then by the database's constraints.
+"""What points at a row that is gone, and what becomes of it: first by the models, then by the database's constraints.
 
-As a deletion here would have done it: Django's collector runs before the database's own actions, and finds what it is
-to find by the column that is pointed at, whether or not the database has a constraint.
+This is what a deletion here would have done: Django's collector runs before the database's own actions. It finds rows
+by the column that they point at, whether the database has a constraint or not.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ TABLES = "SELECT to_regclass(name)::oid FROM strangler.side, unnest(tables) name
 
 
 def forget(orphan: Orphan) -> None:
-    """Does to all that points at the row what its deletion here would have done, cascades and signals included.
+    """Does to everything that points at the row what the row's deletion here would have done, with cascades and
+    signals.
 
-    Tables that another side owns are left alone: their deletions come by the stream themselves.
+    Tables that another side owns are left alone: their own deletions come by the stream.
 
     Raises:
-        ReturnedError: the row is there, by every column that something points at.
+        ReturnedError: the row is there, with the same values in every column that something points at.
         BusyError: it may be coming back.
-        LookupError: this cannot be cleaned up; why is in the message.
+        LookupError: this cannot be cleaned up; the message says why.
     """
     places = orphan.places()
     root = next(place for place in places if place.is_root)
@@ -55,7 +56,7 @@ def forget(orphan: Orphan) -> None:
 
 
 class _Gone:
-    """Whether the row is gone from where something points at it."""
+    """Whether the row is gone from the places that something points at."""
 
     def __init__(self, places: Sequence[Place], values: Mapping[str, str | None]) -> None:
         self.seen_again = False
@@ -83,14 +84,14 @@ class _Gone:
         return self._missing[place, named]
 
     def look_again(self) -> None:
-        """Raises ReturnedError where what was missing is there by now."""
+        """Raises ReturnedError where a row that was missing is there again."""
         for (place, columns), missing in self._missing.items():
             if missing and is_there(place, {column: self._values[column] for column in columns}):
                 raise ReturnedError
 
 
 class _Tables:
-    """Which table each model is, as this session's search path has it, and which are none of the sweep's business."""
+    """Which table each model has on this session's search path, and which tables do not concern the sweep."""
 
     def __init__(self, capability: str) -> None:
         names = {_quoted(model) for model in apps.get_models(include_auto_created=True)}
@@ -118,7 +119,7 @@ class _Related:
     columns: tuple[str, ...]
 
     def rows(self, values: Mapping[str, str | None]) -> QuerySet[Model]:
-        """Those that do."""
+        """The rows that do point at it."""
         wanted = {
             mine.attname: theirs.to_python(values[str(theirs.column)]) for mine, theirs in self.field.related_fields
         }
@@ -128,7 +129,7 @@ class _Related:
 
 
 def _related(places: Sequence[Place], tables: _Tables, values: Mapping[str, str | None]) -> Iterator[_Related]:
-    """Relations of all models, of several that share a table, too."""
+    """The relations of all models, also where several models share a table."""
     by_oid = {place.oid: place for place in places}
     for model in apps.get_models(include_auto_created=True):
         if tables.of(model) in tables.left_alone:
@@ -163,7 +164,8 @@ def _collect(
 
 
 def _halves(model: type[Model], rows: QuerySet[Model]) -> list[Model]:
-    """Rows of a child in another table than its parent's, which is gone: an ordinary query would join the two."""
+    """Rows of a child model whose parent's row is gone from its own table: an ordinary query would join the two
+    tables."""
     names = [field.attname for field in model._meta.local_concrete_fields]
     found = [model(**dict(row)) for row in rows.order_by().values(*names)]
     for half in found:
@@ -182,7 +184,7 @@ def _number_parents(half: Model, model: type[Model]) -> None:
 def _generic(
     places: Sequence[Place], tables: _Tables, values: Mapping[str, str | None]
 ) -> Iterator[tuple[Place, str, QuerySet[Model]]]:
-    """What points there by content type and key, as far as a model says so."""
+    """The rows that point there by content type and key, as far as a model declares that."""
     by_oid = {place.oid: place for place in places}
     for model in apps.get_models():
         key: Any = model._meta.pk
@@ -196,7 +198,8 @@ def _generic(
 
 
 def _refuse_restricted(collector: Collector) -> None:
-    """What RESTRICT stands for, and no cascade takes anyway; the collector looks at that for rows that exist only."""
+    """Refuses where rows point there with RESTRICT and no cascade deletes them; the collector checks that only for
+    existing rows."""
     held: Any = collector.restricted_objects
     found: Any = collector.data
     for model, instances in found.items():

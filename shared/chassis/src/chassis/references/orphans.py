@@ -1,9 +1,9 @@
 """A queued deletion, and whether its row is gone.
 
-Note "gone until the end": the row must be gone when its dependants go. So it is looked for before anything is done, and
-again after the last deletion, when all transactions have ended that were writing its table then. One that comes later
-than that comes after the clean-up, as its dependants would have been gone where the row was deleted. Nobody is locked
-out for it: a stream and a fence must not wait for a sweep.
+Note "gone until the end": the row must be gone when its dependants go. So the sweep looks for it before anything is
+done, and again after the last deletion, when all transactions that were then writing its table have ended. A row that
+comes later than that comes after the clean-up: where it was deleted, its dependants would have been gone, too. No
+session is locked out for this, because a stream and a fence must not wait for a sweep.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.db import connection
 
 WRITERS_SECONDS = 0.5
 
-# The table as the tool means it, whatever the session's search path finds under that name; and its partition.
+# The table that the tool means, whatever the session's search path finds under that name; and its partition.
 PLACES = """
 WITH root AS (
     SELECT c.oid, n.nspname, c.relname FROM strangler.side s, unnest(s.tables) name
@@ -33,8 +33,8 @@ WITH root AS (
 SELECT c.oid, format('%%I.%%I', n.nspname, c.relname), c.oid IN (SELECT oid FROM root)
 FROM place JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
 """
-# An older version of the tool queued one value, and did not say of which column; where there is one that constraints
-# point at, it is that one's.
+# An older version of the tool queued one value without its column. If there is one column that constraints point at,
+# the value is of that column.
 POINTED_AT = """
 SELECT array_agg(DISTINCT a.attname::text) FROM pg_constraint k
 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)
@@ -51,16 +51,16 @@ RUNNING = "SELECT EXISTS (SELECT FROM pg_locks WHERE virtualtransaction = ANY (%
 
 
 class ReturnedError(Exception):
-    """The row is there: it was put back in the transaction that deleted it, or since."""
+    """The row is there: it was put back in the transaction that deleted it, or later."""
 
 
 class BusyError(Exception):
-    """Somebody writes the row's table, and may be putting the row back."""
+    """Another transaction writes the row's table, and may be putting the row back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The table that lost the row, or the partition of it that did; ``name`` is quoted and with its schema."""
+    """The table that lost the row, or its partition that did; ``name`` is quoted and has its schema."""
 
     oid: int
     name: str
@@ -69,7 +69,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """``columns`` are those of the row that is gone by name, None where an older version has queued ``key`` alone."""
+    """``columns`` are the values of the row that is gone, by name; None where an older version has queued ``key``
+    alone."""
 
     capability: str
     table: str
@@ -79,7 +80,7 @@ class Orphan:
 
     @classmethod
     def of(cls, capability: str, table: str, key: str | None, columns: Any, relation: str | None) -> Orphan:
-        """A row of the queue as the database's driver gives it."""
+        """Made from a row of the queue as the database's driver gives it."""
         if isinstance(columns, str):
             columns = json.loads(columns)
         return cls(capability, table, key, columns, relation)
@@ -88,7 +89,7 @@ class Orphan:
         """The table, and the partitions above the row.
 
         Raises:
-            LookupError: it is no table of the capability, so this is none of the sweep's business.
+            LookupError: it is no table of the capability, so it does not concern the sweep.
         """
         with connection.cursor() as cursor:
             cursor.execute(PLACES, (self.capability, self.table, self.relation, self.relation))
@@ -101,7 +102,7 @@ class Orphan:
         """What is known of the row.
 
         Raises:
-            LookupError: an older version of the tool has queued it, and it cannot be known what it meant.
+            LookupError: an older version of the tool has queued it, and it is not clear which column it meant.
         """
         if self.columns is not None:
             return self.columns
@@ -126,10 +127,10 @@ def is_there(place: Place, values: Mapping[str, str | None]) -> bool:
 
 
 def await_writers(places: Sequence[Place]) -> None:
-    """Returns when all that write these tables now have ended; see the note "gone until the end".
+    """Returns when all transactions that write these tables now have ended; see the note "gone until the end".
 
     Raises:
-        BusyError: one of them takes long.
+        BusyError: one of them takes too long.
     """
     deadline = time.monotonic() + WRITERS_SECONDS
     root = next(place.oid for place in places if place.is_root)

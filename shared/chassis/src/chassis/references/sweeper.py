@@ -1,4 +1,5 @@
-"""Sweeps behind deleted rows for as long as it runs: woken when one is queued, looking now and then in any case."""
+"""Sweeps behind deleted rows for as long as it runs: a queued deletion wakes it, and it looks now and then in any
+case."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from chassis.references import sweeping
 logger = logging.getLogger("chassis.references.sweeper")
 
 PATROL_SECONDS = 5.0  # between two looks where no notification came
-BREATH_SECONDS = 0.5  # after which a wait for a notification looks whether to stop
+BREATH_SECONDS = 0.5  # between two looks whether to stop, in a wait for a notification
 
 
 class Sweeper:
@@ -30,11 +31,11 @@ class Sweeper:
         self._failures = 0
 
     def stop(self) -> None:
-        """The row that is being swept is finished; may be called from a signal handler."""
+        """Asks it to stop after the present row; may be called from a signal handler."""
         self.stopping.set()
 
     def run(self) -> None:
-        """Until `stop`; a database that is away is waited for."""
+        """Runs until `stop`; waits for a database that is away."""
         with vitals.loop("sweeper"):
             while not self.stopping.is_set():
                 try:

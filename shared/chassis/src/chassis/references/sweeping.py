@@ -1,7 +1,7 @@
-"""Loose foreign keys: what the deletion of a row means here, after another side has deleted it.
+"""Loose foreign keys: what happens here to the dependants of a row that another side has deleted.
 
-A stream deletes rows without running what Django would have run. The deletion is queued by a trigger; `sweep` then
-does in an ordinary session what ``on_delete`` says of every row that pointed there, if the row is still gone.
+A stream deletes rows without running what Django would have run. A trigger queues the deletion. `sweep` then does in an
+ordinary session what ``on_delete`` says to every row that pointed there, if the row is still gone.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Outcome = Literal["done", "returned", "busy", "failed"]
 
 SWEPT = Counter("chassis_references_swept_total", "Deletions of another side that were cleaned up behind.", ["outcome"])
 
-# A snapshot that is older than the look would not show the row that has come back, and a policy might hide it.
+# An old snapshot would not show a row that has come back, and a policy might hide it.
 PREPARE = ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL row_security = off")
 
 
 def sweep(stopping: Callable[[], bool] = lambda: False) -> int:
-    """Cleans up behind every queued deletion that is due, until ``stopping``; how many were done.
+    """Cleans up behind every queued deletion that is due, until ``stopping``; returns how many were done.
 
-    One transaction each. A clean-up that fails stays queued with its error, and is tried again later; one whose row is
-    there again is taken out of the queue.
+    Each deletion has one transaction. A clean-up that fails stays queued with its error, and is tried again later. If
+    the row is there again, the deletion is taken out of the queue.
     """
     done = 0
     with connection.cursor() as cursor:
@@ -70,7 +70,7 @@ def _forget(cursor: Any, number: int, orphan: Orphan) -> Outcome:
     try:
         with transaction.atomic():
             dependants.forget(orphan)
-            # What a deferred constraint has against it must be known here, not at the end.
+            # An objection of a deferred constraint must be known here, not at the end.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except ReturnedError:
         return "returned"
