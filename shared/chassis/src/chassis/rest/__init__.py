@@ -1,4 +1,4 @@
-"""What an API of several services does alike: errors, parsers, pages, throttles, keys of repetition, OpenAPI.
+"""What all services do alike in their APIs: errors, parsers, pages, throttles, idempotency keys, OpenAPI.
 
 Built on REST framework; nothing here knows who asks.
 Public: `answers`, `doorstep.guarded`, `errors`, `idempotency.Idempotent`, `pagination.CursorPagination`, `throttles`.

@@ -1,9 +1,9 @@
 """Errors have one shape wherever they arise: JSON with ``detail``, as REST framework's views have it.
 
-Note "the last net": a value that no column takes should be refused by the serializer, with the name of its field. What
-gets past the serializers is refused by the database or the driver, and is still the request's fault and not the
-server's. So these refusals, and no others, are answered with 400; they are logged with their traceback, for each is a
-check that is missing.
+Note "the last net": a value that no column takes should be refused by the serializer, with the name of its field. The
+database or the driver refuses what gets past the serializers, and that is still the request's fault and not the
+server's. So these refusals, and no others, are answered with 400. They are logged with their traceback, because each
+shows that a check is missing.
 
 In the root urlconf: ``from chassis.rest.answers import handler400, handler403, handler404, handler500``.
 """
@@ -31,19 +31,19 @@ from chassis.rest.errors import TooLarge
 
 logger = logging.getLogger("chassis.rest.answers")
 
-# Of class 22 those that say "this value cannot be stored or compared", and not "this expression went wrong".
+# The codes of class 22 that say "this value cannot be stored or compared", and not "this expression went wrong".
 UNSTORABLE = frozenset({"22001", "22003", "22007", "22008", "22009", "22015", "22021", "22P02", "22P03", "22P05"})
 TOO_LONG_FOR_INDEX = "54000"
 REFUSED = "A value is out of range, or holds characters that cannot be stored."
 
 
 def detail(status: int, text: str = "") -> JsonResponse:
-    """An answer with that status; its own name where there is nothing else to say."""
+    """An answer with that status; its text is the status's own name unless one is given."""
     return JsonResponse({"detail": text or f"{HTTPStatus(status).phrase}."}, status=status)
 
 
 def filled(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """The same response; an error without a body says now what it is."""
+    """The same response, with a body that names the error where it had none."""
     if response.status_code < 400 or request.method == "HEAD" or not isinstance(response, HttpResponse):
         return response
     if not response.content:
@@ -71,7 +71,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     exc = _as_the_client_s(exc) or exc
     if not connection.in_atomic_block or not _manages_its_own(context):
         return views.exception_handler(exc, context)
-    # REST framework rolls back whatever is open, but what is open around such a view is somebody else's.
+    # REST framework rolls back any open transaction, but a transaction around such a view belongs to other code.
     before = transaction.get_rollback()
     answer: Response | None = views.exception_handler(exc, context)
     transaction.set_rollback(before)
@@ -130,7 +130,7 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """Called while the error is handled; what a middleware stumbled over may be the request's fault too."""
+    """Called while the error is handled; an error in a middleware may be the request's fault, too."""
     error = sys.exc_info()[1]
     if is_unstorable(error):
         return detail(400, REFUSED)
@@ -145,7 +145,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def _is_no_number_that_was_sent(request: HttpRequest, error: Exception) -> bool:
-    """Whether a field of a model was compared with a text of the request: the admin's actions and choices do so."""
+    """Whether the error came from comparing a model's number with a text of the request, as the admin's actions and
+    choices do."""
     if type(error) is not ValueError or "expected a number but got" not in str(error):
         return False
     sent = (text for given in (request.GET, request.POST) for _, texts in given.lists() for text in texts)
@@ -153,7 +154,7 @@ def _is_no_number_that_was_sent(request: HttpRequest, error: Exception) -> bool:
 
 
 def _is_readable(request: HttpRequest) -> bool:
-    """Django decodes query and forms by the charset that a request names, be it ``base64`` or ``undefined``."""
+    """Django decodes query and forms by the charset that a request names, even ``base64`` or ``undefined``."""
     charset = (request.content_params or {}).get("charset")
     return not charset or _decodes(charset)
 
@@ -162,7 +163,7 @@ def _decodes(charset: str) -> bool:
     try:
         codecs.lookup(charset)
     except (LookupError, ValueError):
-        return True  # Django takes no notice of it
+        return True  # Django ignores such a charset
     try:
         b"a=%20&b".decode(charset, "replace")
     except Exception:  # noqa: BLE001  each codec fails in its own way

@@ -1,4 +1,4 @@
-"""What stands before Django: requests that Django cannot even make an object of.
+"""Stands before Django: answers requests of which Django cannot even make an object.
 
 ``application = doorstep.guarded(get_wsgi_application())`` in a project's ``wsgi.py``.
 """
@@ -14,12 +14,13 @@ from django.core.handlers.wsgi import WSGIRequest
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-# A wsgi.py imports this before Django is set up, so this imports nothing that needs that.
+# A wsgi.py imports this before Django is set up, so this imports nothing that needs Django to be set up.
 UNREADABLE = "The Content-Type or the query cannot be read."
 
 
 def guarded(application: WSGIApplication) -> WSGIApplication:
-    """The same, except that what Django fails at before any middleware is answered with 400 and not with 500."""
+    """The same application, except that a request on which Django fails before any middleware gets a 400 and not a
+    500."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if _is_readable(environ):
@@ -33,10 +34,10 @@ def guarded(application: WSGIApplication) -> WSGIApplication:
 
 
 def _is_readable(environ: WSGIEnvironment) -> bool:
-    """Whether Django can make a request of it: where the Content-Type has a charset, it reads the query at once."""
+    """Whether Django can make a request of it: Django reads the query at once where the Content-Type has a charset."""
     try:
-        # Of a copy: Django decodes the path where it found it, and would do so again.
+        # Of a copy, because Django decodes the path in place, and would decode it again later.
         WSGIRequest(dict(environ))
-    except Exception:  # noqa: BLE001  what reads the parameters was made for mail, and fails in many ways
+    except Exception:  # noqa: BLE001  the parser of the parameters was made for mail, and fails in many ways
         return False
     return True

@@ -7,7 +7,7 @@ from rest_framework.exceptions import APIException
 
 
 class Conflict(APIException):
-    """409: the request is sound, the state of the resource does not allow it."""
+    """409: the request is sound, but the state of the resource does not allow it."""
 
     status_code = status.HTTP_409_CONFLICT
     default_detail = "The state of the resource does not allow this."

@@ -1,11 +1,11 @@
 """Idempotency-Key: a request that comes again has one effect and one answer.
 
-The answer is stored in the transaction of the request's writes, so it is there exactly when they are:
+The answer is stored in the transaction of the request's writes, so it is there exactly when the writes are:
 
-- Below 500, and the transaction commits: stored, whatever it says. The request again gets it byte for byte.
-- An APIException, or any other error: the transaction is rolled back. Nothing is stored, nothing was written, and the
-  request again is a new one: what was refused then may be allowed now.
-- 500 and above, *returned* by the view: the transaction is rolled back here, for the client will ask again.
+- Below 500, and the transaction commits: the answer is stored, whatever it says. A repetition gets it byte for byte.
+- An APIException, or any other error: the transaction is rolled back. Nothing is stored and nothing was written. A
+  repetition counts as new: what was refused then may be allowed now.
+- 500 and above, *returned* by the view: the transaction is rolled back here, because the client will ask again.
 
 Keys belong to their caller; two callers never see each other's answers. A key stands for one method, path and body.
 """
@@ -37,7 +37,7 @@ from chassis.rest.errors import Conflict, Unprocessable
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 LONGEST_CHARACTERS = 255
-WAIT = timedelta(seconds=10)  # for an earlier request with the key, which is being answered
+WAIT = timedelta(seconds=10)  # for an earlier request with the key that is still being answered
 BATCH_ROWS = 5_000
 LOCK_NOT_AVAILABLE = "55P03"
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -50,7 +50,7 @@ VALUES (%s, %s, %s, 0, '{{}}', '', clock_timestamp()) ON CONFLICT (caller, key) 
 
 
 class IdempotencyRow(models.Model):
-    """What a caller was answered; each capability has a table of its own, which moves with it."""
+    """The answer that a caller got; each capability has a table of its own, which moves with it."""
 
     caller: models.TextField[str, str] = models.TextField()
     key: models.CharField[str, str] = models.CharField(max_length=LONGEST_CHARACTERS)
@@ -71,7 +71,7 @@ class IdempotencyRow(models.Model):
         return f"{self.key} of {self.caller}"
 
     def answer(self) -> HttpResponse:
-        """As it was, marked as a repetition."""
+        """The answer as it was, marked as a repetition."""
         response = HttpResponse(bytes(self.body), status=self.status, headers=self.headers)
         response[REPLAYED] = "true"
         return response
@@ -94,7 +94,7 @@ def required_key_of(request: Request) -> str:
 
 
 def caller_of(request: Request) -> str:
-    """Whose keys these are: an account's, or a service's. Raises ImproperlyConfigured where nobody is known."""
+    """The owner of the keys: an account or a service. Raises ImproperlyConfigured where the caller is not known."""
     user: Any = request.user
     if not getattr(user, "is_authenticated", False):
         raise ImproperlyConfigured("An Idempotency-Key needs a caller: the view lets in who is not authenticated")
@@ -102,9 +102,10 @@ def caller_of(request: Request) -> str:
 
 
 def digest_of(request: Request) -> str:
-    """The same for the same method, path and body; of JSON neither the order of names matters nor blanks.
+    """A digest that is the same for the same method, path and body. In JSON neither the order of names nor blanks
+    matter.
 
-    Nor does how escapes are written: what has led a request to another side may have written them anew.
+    The spelling of escapes does not matter either: the process that led a request to another side may have changed it.
     """
     if request.content_type.split(";")[0].strip() == "application/json":
         body = json.dumps(request.data, sort_keys=True, separators=(",", ":")).encode()
@@ -118,10 +119,11 @@ def digest_of(request: Request) -> str:
 
 
 def claim(model: type[IdempotencyRow], *, caller: str, key: str, digest: str) -> IdempotencyRow | None:
-    """None for the first request with this key, which then has it until its transaction ends; else the row of the
-    earlier one.
+    """None for the first request with this key, which has the key until its transaction ends. For a later one, the row
+    of the first.
 
-    A second one at the same time waits for the first one's transaction; when that is rolled back, it is the first.
+    A second request at the same time waits for the first one's transaction. When that is rolled back, the second
+    becomes the first.
 
     Raises:
         Unprocessable: the key stands for another request.
@@ -142,16 +144,16 @@ def claim(model: type[IdempotencyRow], *, caller: str, key: str, digest: str) ->
 
 
 def keep(model: type[IdempotencyRow], *, caller: str, key: str, response: HttpResponse) -> None:
-    """Stores the answer of whoever came first, in the same transaction."""
+    """Stores the answer of the first request, in its transaction."""
     model._default_manager.filter(caller=caller, key=key).update(
         status=response.status_code, headers=dict(response.headers), body=response.content
     )
 
 
 def purge(older_than: timedelta) -> int:
-    """Forgets answers of that age, in every table that is owned here; how many there were.
+    """Forgets answers of that age, in every table that is owned here; returns how many.
 
-    A request that comes again after that is a new one: the age is longer than any client tries.
+    A repetition after that counts as new, so the age must be longer than any client tries.
     """
     before = timezone.now() - older_than
     count = 0
@@ -181,12 +183,12 @@ class Idempotent:
     idempotency_model: ClassVar[str]
     idempotency_required: ClassVar[bool] = True
     idempotent_methods: ClassVar[tuple[str, ...]] = ("POST",)
-    # What the document of the interface says besides; see chassis.rest.openapi.
+    # Further statuses in the OpenAPI document; see chassis.rest.openapi.
     refusals: ClassVar[Mapping[str, tuple[int, ...]]] = {"POST": (409, 422)}
     _claimed: tuple[str, str] | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """After all that decides whether the caller may ask at all."""
+        """Claims the key, after all checks of whether the caller may ask at all."""
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
         if request.method not in self.idempotent_methods:
             return
@@ -212,7 +214,8 @@ class Idempotent:
     def finalize_response(
         self, request: HttpRequest, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
-        """The last that happens within the transaction; a response is rendered here and not after it."""
+        """Stores the answer as the last act within the transaction; so the response is rendered here and not after
+        it."""
         final: HttpResponse = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
         if self._claimed is None or transaction.get_rollback():
             return final
@@ -232,7 +235,7 @@ class Idempotent:
 
 
 class _AnsweredBefore(Exception):  # noqa: N818
-    """Leads past the view."""
+    """Takes the request past the view."""
 
     def __init__(self, row: IdempotencyRow) -> None:
         self.row = row
@@ -240,7 +243,7 @@ class _AnsweredBefore(Exception):  # noqa: N818
 
 @contextmanager
 def _limited_wait() -> Iterator[None]:
-    """Raises Conflict where a lock is not had in time; how long others wait for locks stays as it was."""
+    """Raises Conflict where a lock does not come in time; other statements wait for locks as long as before."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout')")
         before = cursor.fetchone()[0]
@@ -251,7 +254,8 @@ def _limited_wait() -> Iterator[None]:
             if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
                 raise Conflict(f"An earlier request with this {HEADER} is still being answered; try again.") from error
             if isolation.is_passing(error):
-                # This transaction looks at a time before the earlier one's commit; the next one sees its answer.
+                # This transaction's snapshot is older than the earlier one's commit; the next transaction sees its
+                # answer.
                 raise AnsweredMeanwhile from error
             raise
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", (before,))

@@ -1,4 +1,5 @@
-"""What an OpenAPI document says of tokens and errors. Needs drf-spectacular; nothing else imports this module."""
+"""What an OpenAPI document says of tokens and errors. Needs drf-spectacular, so it is imported only where that is
+installed."""
 
 from __future__ import annotations
 
@@ -34,10 +35,10 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 class AutoSchema(SpectacularSchema):
-    """Adds to each operation the errors that it can answer with.
+    """Adds to each operation the errors with which it can answer.
 
-    They follow from the view: its ways to sign in, permissions, throttles, body and pages. What the view alone knows it
-    says itself: ``refusals = {"POST": (409,)}``.
+    They follow from the view: its ways to sign in, permissions, throttles, body and pages. The view itself says what
+    only it knows: ``refusals = {"POST": (409,)}``.
     """
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
@@ -81,7 +82,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
 
 class ServiceTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
-    """One an audience, for a project may hold several."""
+    """One scheme per audience, because a project may hold several."""
 
     target_class = "chassis.identity.tokens.ServiceTokenAuthentication"
     match_subclasses = True

@@ -18,8 +18,8 @@ FARTHEST = 2**31 - 1
 class CursorPagination(pagination.CursorPagination):
     """Newest first unless the view sorts otherwise; ``page_size`` up to 200.
 
-    A cursor holds positions of rows and nothing of the process that made it, so a page begun on one
-    side of a move goes on at the other. One that no row can have is a 404, as one that cannot be read is.
+    A cursor holds positions of rows and nothing of the process that made it, so a client may get one page from one side
+    of a move and the next from the other. A cursor that no row can have gets a 404, like one that cannot be read.
     """
 
     ordering = "-id"
@@ -44,12 +44,12 @@ def _is_possible(cursor: pagination.Cursor, ordering: Sequence[str], queryset: Q
     try:
         field = queryset.model._meta.get_field(ordering[0].lstrip("-"))
     except FieldDoesNotExist:
-        return True  # an annotation: what it is compared with is the database's affair
+        return True  # an annotation: only the database knows what it can be compared with
     return not isinstance(field, Field) or _is_value(field, cursor.position)
 
 
 def _is_value(field: Field[Any, Any], position: Any) -> bool:
-    """Whether the column could hold it: a number in its range, a date, a text without NUL."""
+    """Whether the column could hold the position: a number in its range, a date, a text without NUL."""
     try:
         value = field.to_python(position)
         field.run_validators(value)

@@ -1,4 +1,4 @@
-"""JSON bodies, refused before a view meets them where no field and no column could take what they hold."""
+"""JSON bodies. A body with values that no field and no column could take is refused before a view meets it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from rest_framework.renderers import JSONRenderer
 from chassis.rest.errors import TooLarge
 
 DEEPEST_LEVELS = 64
-LONGEST_NUMBER_DIGITS = 400  # digits; what a double can hold has 309
+LONGEST_NUMBER_DIGITS = 400  # digits; the largest double has 309
 SURROGATES = ("\ud800", "\udfff")
 
 
 class JSONParser(BaseParser):
     """JSON as RFC 8259 and I-JSON (RFC 7493) have it; anything else is a 400 that says what is wrong.
 
-    Refused are other encodings than UTF-8 (415), more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes (413), NaN and
+    It refuses other encodings than UTF-8 (415), more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes (413), NaN and
     infinities, numbers of hundreds of digits, names that occur twice in an object, and depths beyond
-    ``DEEPEST_LEVELS``; with the field that holds it a text with NUL, which no column of PostgreSQL takes, or with half
-    of a surrogate pair, which nothing can encode.
+    ``DEEPEST_LEVELS``. It also refuses, and names the field: a text with NUL, which no column of PostgreSQL takes, and
+    a text with half of a surrogate pair, which nothing can encode.
     """
 
     media_type = "application/json"
@@ -116,7 +116,7 @@ def _checked(value: Any) -> Any:
 
 def _insist_on_texts(value: Any) -> None:
     fields = value if isinstance(value, dict) else {}
-    # A name that is no text cannot be told of as a field.
+    # A name that is refused cannot be shown as a field's name.
     if reason := _reason([*fields]) if fields else _reason(value):
         raise ParseError(_told(reason))
     refused = {name: [reason] for name, held in fields.items() if (reason := _reason(held))}

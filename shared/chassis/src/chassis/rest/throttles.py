@@ -9,7 +9,7 @@ from chassis.process import clients
 
 
 class ClientThrottle(ScopedRateThrottle):
-    """Has one rate for all addresses of version 6 of a network: each host has more of them than it could use."""
+    """Has one rate for all version 6 addresses of a network, because each host has more addresses than it could use."""
 
     def get_ident(self, request: Request) -> str:
         return clients.of(request._request)
