@@ -1,17 +1,18 @@
-"""Sagas: what several capabilities decide together, step by step, and undo together when it fails.
+"""Sagas: decisions that several capabilities make together, step by step, and undo together when a step fails.
 
-A saga is a row. Each step sends a command and waits for its reply until a deadline; the row, the inbox row of what was
-handled and the next command are written in one transaction: a crash leaves all of them or none. The row moves with its
-capability, and whoever owns it goes on.
+A saga is a row. Each step sends a command and waits for its reply until a deadline. The row, the inbox row of the
+handled message and the next command are written in one transaction: a crash leaves all of them or none. The row moves
+with its capability, and the new owner goes on with it.
 
-Note "in doubt": a step without a reply may have been done or not, and is undone with the rest. So an undo is harmless
-where nothing was done, and a command that comes after its undo does nothing; both have the same key, and order is kept
-per key. A reply that comes later still is *late*: what it says was done is undone once more.
+Note "in doubt": a step without a reply may have been done or not, and is undone with the rest. So an undo must be
+harmless where nothing was done, and a command that comes after its undo must do nothing; both have the same key, and
+order is kept per key. A reply that comes even later is *late*: if it says that something was done, that is undone once
+more.
 
-Note "the same message": when a deadline passes, the command is sent again under its id. Its receiver never handled the
-first, or its inbox drops the second and the reply is on its way; nothing is asked of its handler. A *lost* reply is not
-had again by that: a step is ``keyed`` when its receiver knows by the command's key what it did, and answers again. Then
-each try is a message of its own, as each `push` by a person is.
+Note "the same message": when a deadline passes, the command is sent again under its id. Either its receiver never
+handled the first one, or its inbox drops the second one and the reply is on its way; the handler need not do anything
+for this. A *lost* reply does not come back by this. A step is ``keyed`` when its receiver knows by the command's key
+what it did, and answers again. Then each try is a message of its own, as is each `push` by a person.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ __all__ = [
 
 logger = logging.getLogger("chassis.sagas.saga")
 
-POSTPONED = timedelta(seconds=5)  # after an error of the database, for which the saga can do nothing
+POSTPONED = timedelta(seconds=5)  # after an error of the database, which is not the saga's fault
 
 registry: dict[str, type[Saga]] = {}
 
@@ -92,7 +93,7 @@ class Saga:
 
     @classmethod
     def begin(cls, *, key: str, data: Mapping[str, Any]) -> Any:
-        """A new saga's row, whose first command goes out with the caller's transaction.
+        """Begins a saga, whose first command goes out with the caller's transaction; returns its row.
 
         Raises UndecidedError while another one decides the key, RuntimeError outside a transaction.
         """
@@ -109,7 +110,8 @@ class Saga:
 
     @classmethod
     def deciding(cls, key: str) -> bool:
-        """Whether the key is being decided; it stays so only for who holds the lock under which sagas are begun."""
+        """Whether the key is being decided. The answer stays true only while the caller holds the lock under which
+        sagas begin."""
         return cls.rows().filter(kind=cls.kind, key=key, state__in=UNDECIDED).exists()
 
     @classmethod
@@ -123,12 +125,12 @@ class Saga:
 
     @classmethod
     def reply_types(cls) -> list[str]:
-        """What `on_reply` is to be called for."""
+        """The types of message for which `on_reply` is to be called."""
         return [type for step in cls.steps for type in (*step.replies, step.undone) if type]
 
 
 def on_reply(message: Message) -> Any:
-    """Advances the saga that the message's correlation names, in the caller's transaction; its row.
+    """Advances the saga that the message's correlation names, in the caller's transaction; returns its row.
 
     Where a capability answers itself, the handler of its command calls this with ``dataclasses.replace(command,
     type=…, data=…)``. Raises UnknownSagaError, SagaError when the saga never asked, RuntimeError outside a transaction.
@@ -140,7 +142,7 @@ def on_reply(message: Message) -> Any:
 
 
 def push(saga_id: UUID | str, *, compensate: bool = False) -> Any:
-    """Asks again for what the saga waits for, in a message of its own; or gives up and undoes all. Its row.
+    """Asks again for what the saga waits for, in a new message; or gives up and undoes all. Returns its row.
 
     Raises UnknownSagaError, SagaError when it has ended.
     """
@@ -157,10 +159,11 @@ def push(saga_id: UUID | str, *, compensate: bool = False) -> Any:
 
 
 def expire(limit: int = 100) -> int:
-    """Advances what has passed its deadline and is owned here, each in its transaction; how many there were.
+    """Advances the sagas that have passed their deadline and are owned here, each in its own transaction; returns how
+    many.
 
-    Several workers may do so at once. A saga whose own code raises is stuck from then on; one that met an error of the
-    database is tried again later. Raises OperationalError when the database is away.
+    Several workers may do so at once. A saga whose own code raises is stuck from then on. A saga that met an error of
+    the database is tried again later. Raises OperationalError when the database is away.
     """
     kinds: dict[type[models.Model], list[str]] = {}
     for kind, saga in registry.items():
@@ -173,7 +176,7 @@ def expire(limit: int = 100) -> int:
                 count += 1
         except DatabaseError as error:
             if owners.refused_capability(error) is None:
-                raise  # a fence that went up meanwhile ends the work on this table, and is no error
+                raise  # a fence that was put up meanwhile ends the work on this table, and is no error
     return count
 
 
@@ -204,7 +207,7 @@ def _expire_one(model: type[models.Model], kinds: list[str]) -> bool:
 
 
 def find(saga_id: UUID | str, *, lock: bool = False) -> Any:
-    """The row of any saga that is here. Raises UnknownSagaError."""
+    """The row of the saga, of whatever kind. Raises UnknownSagaError where it is not here."""
     try:
         pk = UUID(str(saga_id))
     except ValueError:
@@ -217,7 +220,7 @@ def find(saga_id: UUID | str, *, lock: bool = False) -> Any:
 
 
 def row_models() -> set[type[models.Model]]:
-    """Of every definition that this process knows."""
+    """The models of all definitions that this process knows."""
     return {saga.rows().model for saga in registry.values()}
 
 

@@ -1,4 +1,4 @@
-"""What a saga is made of: its row, its steps, and what can become of both. `chassis.sagas.saga` advances them."""
+"""The parts of a saga: its row, its steps, and what can become of both. `chassis.sagas.saga` advances them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ UNDECIDED = (State.RUNNING, State.COMPENSATING, State.STUCK)
 
 
 class SagaRow(models.Model):
-    """One saga; each capability has a table of its own. ``reason`` says why it fails, and is empty while it does not.
+    """One saga; each capability has a table of its own. ``reason`` says why it fails, and is empty unless it fails.
 
-    ``trail`` has the steps it has come to, each ``sent``, ``done``, ``refused``, ``undoing`` or ``undone``, and how
-    often its command was ``asked`` anew. ``attempts`` counts what was sent for the present step.
+    ``trail`` has the steps that it has reached. Each is ``sent``, ``done``, ``refused``, ``undoing`` or ``undone``, and
+    has the number of times that its command was ``asked`` anew. ``attempts`` counts the messages for the present step.
     """
 
     id: models.UUIDField[UUID, UUID] = models.UUIDField(primary_key=True, default=uuid4, editable=False)
@@ -89,7 +89,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a handler ends its saga; with a reason it fails."""
+    """How a handler ends its saga; an end with a reason is a failure."""
 
     reason: str = ""
 
@@ -100,7 +100,7 @@ def finish() -> End:
 
 
 def fail(reason: str) -> End:
-    """All that was done is to be undone."""
+    """Everything that was done is to be undone."""
     return End(reason or "failed")
 
 
@@ -110,14 +110,14 @@ class Step:
 
     ``replies`` has a handler by type of reply. It gets the row, whose ``data`` it may change, and the message; it
     returns the name of the next step, `finish()`, `fail(reason)`, or None for the step that is defined next.
-    ``refusals`` are the replies that say that nothing was done.
+    ``refusals`` are the types of reply that say that nothing was done.
 
-    ``send`` makes the command; it is None where the saga only waits. ``undo`` makes the command that undoes it, or None
-    when there is nothing to undo. Where ``undone`` names the reply to that, it is waited for before the step before is
-    undone, for undos to other capabilities may overtake each other.
+    ``send`` makes the command; it is None where the saga only waits. ``undo`` makes the command that undoes the step,
+    or None when there is nothing to undo. ``undone`` may name the reply to that command. The saga then waits for it
+    before it undoes the step before, because undos to different capabilities may overtake each other.
 
-    Without a reply ``within`` its time the step is sent again until it had its ``tries``; for ``keyed`` see Note "the
-    same message" in `chassis.sagas.saga`.
+    Without a reply ``within`` its time the command is sent again until the step had its ``tries``. For ``keyed`` see
+    Note "the same message" in `chassis.sagas.saga`.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Step:
 
 
 class Definition(Protocol):
-    """What an advance needs to know of a saga: its class has it."""
+    """What an advance needs to know of a saga; the saga's class provides it."""
 
     kind: ClassVar[str]
     capability: ClassVar[str]

@@ -1,6 +1,6 @@
-"""One advance of a saga: what becomes of its row, and the commands that go out with it.
+"""One advance of a saga: the new state of its row, and the commands that go out with it.
 
-The notes that are named here stand in `chassis.sagas.saga`.
+`chassis.sagas.saga` has the notes that are named here.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LATE = Counter("chassis_saga_late_replies", "Replies to a step that has passed."
 
 
 class Turn:
-    """One advance of a row that is locked: first what becomes of it, then all of it is written."""
+    """One advance of a locked row: first the new state is decided, then all of it is written."""
 
     def __init__(self, saga: type[Definition], row: Any) -> None:
         self.saga, self.row = saga, row
         self.commands: dict[UUID, Command] = {}
 
     def enter(self, name: str) -> None:
-        """To a step for the first time. Raises SagaError when the saga has been there."""
+        """Goes to a step for the first time. Raises SagaError when the saga was there before."""
         if any(mark["step"] == name for mark in self.row.trail):
             raise SagaError(f"{self.row} has been at {name}: a step is made once")
         self.row.trail.append({"step": name, "state": "sent", "asked": 0})
@@ -37,7 +37,7 @@ class Turn:
         self.ask()
 
     def ask(self, *, anew: bool = False) -> bool:
-        """Sends the present step's command, or the one that undoes it; whether there is something to send."""
+        """Sends the present step's command, or the one that undoes it; returns whether there was one to send."""
         step = self._step(self.row.step)
         mark = next(mark for mark in self.row.trail if mark["step"] == step.name)
         undoing = mark["state"] == "undoing"
@@ -49,7 +49,7 @@ class Turn:
         return self._send(build and build(self.row), f"{step.name}/{'undo/' if undoing else ''}{mark['asked']}")
 
     def take(self, message: Message) -> None:
-        """A reply: to what the saga waits for, or late."""
+        """Takes a reply: the one that the saga waits for, or a late one."""
         step = next((s for s in self.saga.steps if message.type in (*s.replies, s.undone)), None)
         mark = next((m for m in self.row.trail if step and m["step"] == step.name), None)
         if step is None or mark is None:
@@ -64,7 +64,7 @@ class Turn:
             self._take_late(step, mark, message)
 
     def overrun(self) -> None:
-        """The deadline has passed."""
+        """Acts on a deadline that has passed."""
         step = self._step(self.row.step)
         if self.row.attempts < step.tries:
             self.ask(anew=step.keyed)
@@ -74,7 +74,8 @@ class Turn:
             self.compensate(f"{step.name} was not answered")
 
     def compensate(self, reason: str, *, anew: bool = False) -> None:
-        """Undoes what was done or is in doubt, the last step first; up to one that is waited for."""
+        """Undoes the steps that were done or are in doubt, the last one first, and stops at one whose undo must be
+        answered."""
         self.row.reason = self.row.reason or reason
         for mark in reversed(self.row.trail):
             step = self._step(mark["step"])
@@ -88,14 +89,14 @@ class Turn:
         self._end(State.FAILED)
 
     def write(self) -> Any:
-        """The row and what goes out with it; the row."""
+        """Writes the row and its commands; returns the row."""
         self.row.error = ""
         self.row.save()
         self.dispatch()
         return self.row
 
     def dispatch(self) -> None:
-        """The commands alone, of a row that has been written."""
+        """Writes the commands alone, for a row that was written already."""
         for id, command in self.commands.items():
             events.command(
                 id=id,
@@ -119,7 +120,8 @@ class Turn:
             self.enter(outcome or following[0])
 
     def _take_late(self, step: Step, mark: dict[str, Any], message: Message) -> None:
-        """Note "in doubt": undone once more where it says that something was done that should not be."""
+        """Note "in doubt": undoes the step once more where the reply says that something was done that should not
+        be."""
         undone = False
         if mark["state"] in ("refused", "undone") and message.type not in (*step.refusals, step.undone):
             undone = self._send(step.undo and step.undo(self.row), f"{step.name}/undo/{message.id}")
