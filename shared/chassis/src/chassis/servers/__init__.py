@@ -1,5 +1,5 @@
-"""The processes themselves: web, worker and beat, what each has warm, what it is asked for, and how it ends.
+"""The processes themselves: web, worker and beat; how each is warmed, which probes it answers, and how it ends.
 
-The top of the chassis: knows all else, and nothing else knows it.
+The top of the chassis: it knows all other packages, and none of them knows it.
 Public: `gunicorn`, `celery_app.consuming`, `health.HealthMiddleware`, `worker`, `timers`.
 """

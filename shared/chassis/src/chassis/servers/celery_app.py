@@ -7,11 +7,11 @@ from typing import Any
 
 
 def consuming(app: Any) -> Any:
-    """The Celery app, whose workers now consume messages, and tasks only while their capability is open; its beat, of
-    whichever scheduler, publishes only the owner's.
+    """The same Celery app. Its workers now consume messages, and consume tasks only while their capability is open. Its
+    beat, with any scheduler, publishes only tasks of capabilities that are owned here.
 
-    Call it before the first task is defined. Everything is named, not imported: web processes read the app too, before
-    Django's models can be, and need none of it.
+    Call it before the first task is defined. Everything is named and not imported: web processes read the app, too,
+    before Django's models can be loaded, and they need none of it.
     """
     app.task_cls = "chassis.servers.worker:FencedTask"
     app.steps["worker"].add("chassis.servers.worker:MessageStep")

@@ -1,4 +1,4 @@
-"""What must not be wrong with the settings of messages, told before a process starts (``manage.py check``)."""
+"""Checks the settings of messages, before a process starts (``manage.py check``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chassis.messages import broker, inbox
 
 @register("chassis")
 def messages(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """All that can be said without a broker; nothing where the project has no messages."""
+    """All that can be checked without a broker; nothing where the project has no messages."""
     if not settings.consumes() and not settings.inboxes():
         return []
     return [*_inboxes(), *_days(), *_confirms(), *_production(), *_handlers()]
@@ -26,7 +26,7 @@ def messages(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMes
 
 @register("chassis")
 def drivers(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Refusals are seen where psycopg 3 waits for the server; of other drivers nothing is known."""
+    """Refusals are seen where psycopg 3 waits for the server, so no other driver will do."""
     found: list[CheckMessage] = []
     if find_spec("psycopg2"):
         found.append(
@@ -63,7 +63,7 @@ def _days() -> Iterator[CheckMessage]:
 
 
 def _confirms() -> Iterator[CheckMessage]:
-    """Messages are always published with confirms; it is the tasks' publications that are configured."""
+    """Checks the publication of tasks: messages are published with confirms in any case."""
     configuration = current_app.conf
     if not broker.confirms(str(configuration.broker_url or "")):
         return

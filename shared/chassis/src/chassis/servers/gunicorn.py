@@ -1,6 +1,6 @@
 """gunicorn's configuration: ``gunicorn config.wsgi:application --config python:chassis.servers.gunicorn``.
 
-The module is read by gunicorn's master before Django exists, so it imports no setting of Django.
+gunicorn's master reads the module before Django is set up, so it imports no setting of Django.
 """
 
 from __future__ import annotations
@@ -21,39 +21,41 @@ bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 worker_class = "chassis.servers.web.Worker"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 threads = int(os.environ.get("WEB_THREADS", "32"))
-# The workers ask for it too: half of the threads may hold requests.
+# The workers read it, too: half of the threads may hold requests.
 raw_env = [f"WEB_THREADS={threads}"]
 warm_connections = int(os.environ.get("WEB_WARM_CONNECTIONS", "4"))
 
-# Longer than the gateway keeps an idle connection: the side that closes first must be the one that
-# knows whether it has just sent a request.
+# Longer than the gateway keeps an idle connection: the side that closes first must know whether it has just sent a
+# request.
 keepalive = 75
 graceful_timeout = 30
 timeout = 60
-# Or a client could say where the application is mounted, and so pass the gateway's closed paths by; or contradict the
-# gateway, which says by one header how he came.
+# Otherwise a client could say where the application is mounted, and so get past the gateway's closed paths. Or it could
+# contradict the gateway, which tells by one header how the client came.
 forwarder_headers = ""
 header_map = "drop"
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
-# Above what the kit's gateway lets in: what is too much is refused there, and not when a move has added some.
+# More than the kit's gateway lets in: so the gateway refuses a request with too many, and not this server after a move
+# has added some.
 limit_request_fields = 128
 limit_request_field_size = 64 * 1024
 limit_request_line = 8190
-# It would write past the limit to a wait for the client; see `chassis.process.patience`.
+# With it, writes would not respect the limit to a wait for the client; see `chassis.process.patience`.
 sendfile = False
 
 preload_app = False
 control_socket_disable = True
-# Heartbeats are file times; on a disk that is busy a worker would look dead.
+# Heartbeats are file times. On a busy disk a worker would look dead.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 logconfig_dict = logs.configuration("gunicorn")
 
 
 def on_starting(server: Any) -> None:
-    """Give the workers a folder for their samples; forget those of an earlier run, whose process ids may come again."""
+    """Give the workers a folder for their samples. Delete those of an earlier run, because its process ids may come
+    again."""
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if not directory:
-        # The workers inherit it; nothing has imported prometheus_client yet, which looks once.
+        # The workers inherit the variable. prometheus_client reads it once, and nothing has imported that library yet.
         server.own_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
         return
     shutil.rmtree(directory, ignore_errors=True)
@@ -61,8 +63,8 @@ def on_starting(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Do before the first request what it would otherwise wait for."""
-    # A thread that comes back from the database waits this long for one that computes, at each of its statements,
+    """Do now what the first request would otherwise wait for."""
+    # At each of its statements, a thread that comes back from the database waits this long for a thread that computes,
     # and holds its locks meanwhile.
     sys.setswitchinterval(SWITCH_SECONDS)
     warmth.warm(worker.tpool, connections=min(warm_connections, threads))
@@ -76,5 +78,5 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    """Leave no folder of one's own behind."""
+    """Delete the folder that this process has made."""
     shutil.rmtree(getattr(server, "own_metrics", ""), ignore_errors=True)

@@ -1,13 +1,14 @@
 """Three addresses of every process: ``/healthz`` (alive), ``/readyz`` (ready), ``/metrics``.
 
-In a web process they are answered by a middleware and not by the project's urls: before anything that touches the
-database, which may be what is wrong, and whatever the Host header says, since probes and scrapers
-come by the address of a pod. Every other process answers them at a port of its own (`chassis.servers.probes`).
+In a web process a middleware answers them, and not the project's urls. It stands before anything that touches the
+database, because the database may be what is wrong. It ignores the Host header, because probes and scrapers come by the
+address of a pod. Every other process answers them at a port of its own (`chassis.servers.probes`).
 
-Who comes by a gateway is told the status alone: what is wrong, and which queues there are, is for those inside.
+A request that comes by a gateway is told the status alone: what is wrong, and which queues there are, is for requests
+from inside.
 
-Ready means that the process's own database answers and has all migrations. Never the broker: work for it is kept in
-the database while it is away.
+Ready means that the process's own database answers and has all migrations. It says nothing of the broker: the database
+keeps the work for the broker while it is away.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from chassis.rest import answers
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0  # between two looks for a database that is waited for
+LOOK_SECONDS = 1.0  # between two looks, while a database is waited for
 
-# What each gateway writes, and neither kubelet nor Prometheus.
+# Headers that each gateway writes, and neither the kubelet nor Prometheus.
 FROM_OUTSIDE = (
     "HTTP_X_FORWARDED_FOR",
     "HTTP_FORWARDED",
@@ -59,13 +60,13 @@ def database_problem(using: str = DEFAULT_DB_ALIAS) -> str | None:
 def await_database(stopping: threading.Event) -> None:
     """Returns when the database answers and has all migrations, or as soon as ``stopping`` is set.
 
-    Says once what it waits for.
+    Logs once what it waits for.
     """
     waiting = Complaint(logger, "waiting")
     with vitals.loop("start"):
         while not stopping.is_set() and any(problem := _look(DEFAULT_DB_ALIAS)):
             waiting.make(": ".join(filter(None, problem)))
-            # Whatever is wrong with a session, the next look has another.
+            # The next look gets another session, whatever is wrong with this one.
             connections.close_all()
             stopping.wait(LOOK_SECONDS)
             vitals.beat()
@@ -73,7 +74,7 @@ def await_database(stopping: threading.Event) -> None:
 
 
 def liveness() -> tuple[int, dict[str, Any]]:
-    """Status and body of ``/healthz``: 200 as long as the process answers at all and its loops go round."""
+    """Status and body of ``/healthz``: 200 as long as the process answers and its loops go round."""
     if still := vitals.stuck():
         return 503, {"status": "stuck", "loops": still}
     return 200, {"status": "alive"}
@@ -83,17 +84,17 @@ def readiness() -> tuple[int, dict[str, Any]]:
     """Status and body of ``/readyz``: 200 when work can be done, 503 with the reason otherwise."""
     if problem := database_problem():
         return 503, {"status": "unready", "reason": problem}
-    # A queue that cannot be had is no reason to stop the others.
+    # A queue that cannot be declared is no reason to stop the others.
     if refused := declarations.refused():
         return 200, {"status": "ready", "refused": refused}
     return 200, {"status": "ready"}
 
 
 def _look(using: str) -> tuple[str, str]:
-    """What keeps the database from serving, and in its own words why; both empty where it can.
+    """What keeps the database from serving, and why, in its own words; both are empty where it can serve.
 
-    Reading the migrations' graph is slow, and migrations do not come undone under a running process:
-    "all applied" is asked only until it has been true once.
+    Reading the migrations' graph is slow, and nobody takes migrations back under a running process. So "all applied" is
+    checked only until it was true once.
     """
     try:
         with connections[using].cursor() as cursor:
@@ -125,7 +126,7 @@ def alive(request: HttpRequest) -> HttpResponse:
 def ready(request: HttpRequest) -> HttpResponse:
     """See `readiness`."""
     response = _told(request, *readiness())
-    # Told once by `database_problem`; Django would tell of every probe.
+    # `database_problem` logs it once; Django would log every probe.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 

@@ -1,6 +1,6 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` of a process that serves nothing else: workers, relays and sweepers.
 
-``METRICS_PORT`` says where, 0 is any free port; ``METRICS_ADDRESS`` is 127.0.0.1 unless set.
+``METRICS_PORT`` is the port, 0 means any free one; ``METRICS_ADDRESS`` is 127.0.0.1 unless set.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Answer = tuple[int, str, bytes]
 
 
 def serve_if_asked() -> None:
-    """Serves where the environment says so; nothing where it says nothing."""
+    """Serves if the environment names a port."""
     if os.environ.get("METRICS_PORT"):
         serve(environment.number("METRICS_PORT", default=0), os.environ.get("METRICS_ADDRESS") or LOOPBACK)
 
 
 def serve(port: int, address: str = LOOPBACK) -> ThreadingHTTPServer:
     """Serves in threads until the process ends, or ``shutdown``. Raises OSError when the port is taken."""
-    # One thread per request: who asks whether it lives must not wait for one who asks for its database.
+    # One thread per request: a probe of liveness must not wait for one that asks for the database.
     server = ThreadingHTTPServer((address, port), _Handler)
     Thread(target=server.serve_forever, name="chassis-probes", daemon=True).start()
     logger.info("metrics_served", extra={"port": server.server_port})
@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: probes come every few seconds."""
+        """Logs nothing: probes come every few seconds."""
 
 
 def _alive(_: _Handler) -> Answer:
@@ -72,12 +72,12 @@ def _ready(_: _Handler) -> Answer:
     try:
         return _json(*health.readiness())
     finally:
-        # The thread ends with the answer, and would leave its session behind.
+        # The thread ends with the answer, and would leave its database session open.
         connections.close_all()
 
 
 def _metrics(request: _Handler) -> Answer:
-    # Of this process alone, wherever it keeps its samples.
+    # The samples of this process alone, wherever it keeps them.
     encode, kind = choose_encoder(request.headers.get("Accept", ""))
     return 200, kind, encode(REGISTRY)
 

@@ -1,16 +1,18 @@
 """Periodic tasks: both sides run a beat with the same schedule, and only the owner's publishes.
 
-What a task belongs to is told by its queue, as everywhere: ``<capability>.tasks``. An entry for any other queue is no
-capability's, and is published by whoever has it. A beat that does not publish goes on counting: when its side becomes
-the owner, it publishes when the entry is due next, and not at once all that it has left to the other.
+The queue of a task names its capability, as everywhere: ``<capability>.tasks``. An entry for any other queue belongs to
+no capability, and every beat that has it publishes it. A beat that does not publish goes on counting. When its side
+becomes the owner, it publishes an entry when that is due next, and does not publish at once all that it has left to the
+other beat.
 
 While its database is away, a beat does not know who the owner is, and publishes nothing more once something of a
-capability is due: it waits, and says so. Nothing of that is lost: each entry is due then, and is published once.
+capability is due: it waits, and logs that it waits. Nothing is lost: each entry is due after that, and is published
+once.
 
-Note "ends between two ticks": asked to end, Celery's beat closes its connection to the broker in the handler of the
-signal, whatever the same thread is doing. In the midst of a publication, that waits for ever for an answer which the
-interrupted code was about to read. So the handler only remembers, unless the beat sleeps or tries to reach a broker;
-and no farewell is said to a broker, which may be silent.
+Note "ends between two ticks": when it is asked to end, Celery's beat closes its connection to the broker in the handler
+of the signal, whatever the same thread is doing. In the middle of a publication, the handler waits for ever for an
+answer that the interrupted code was about to read. So this handler only notes the signal, unless the beat sleeps or
+tries to reach a broker. And the connection is dropped without a farewell to the broker, which may be silent.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ AWAY_SECONDS = 1.0  # from one look to the next while the database is away
 
 
 class OwnersSchedule:
-    """Mixed into the class of a beat's scheduler, whichever that is, by `guard`."""
+    """`guard` mixes it into the class of a beat's scheduler, whatever class that is."""
 
     app: Any
     reserve: Any
@@ -58,7 +60,7 @@ class OwnersSchedule:
             return super()._ensure_connected()  # type: ignore[misc]
 
     def close(self) -> None:
-        """Of what was published, all is confirmed or given up."""
+        """Drops the connection: each publication has been confirmed or given up by now."""
         self.__dict__.pop("producer", None)
         connection = self.__dict__.pop("connection", None)
         if connection is not None:
@@ -66,7 +68,7 @@ class OwnersSchedule:
         super().close()  # type: ignore[misc]
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
-        """Publishes the entry's task, or leaves it to the owner's beat; None then."""
+        """Publishes the entry's task, or leaves it to the owner's beat and returns None."""
         capability = capability_of(self.app, entry)
         if capability is None or self._owned.here(capability):
             return super().apply_async(entry, producer=producer, advance=advance, **kwargs)  # type: ignore[misc]
@@ -77,18 +79,18 @@ class OwnersSchedule:
 
 
 class Ownership:
-    """Whether this side publishes. What was seen before is no answer: meanwhile the owner may have become another."""
+    """Whether this side publishes. It is looked up each time, because the owner may have changed meanwhile."""
 
     def __init__(self, ending: Ending) -> None:
         self._ending = ending
         self._complaint = Complaint(logger, "owner_unknown")
 
     def here(self, capability: str) -> bool:
-        """Waits while the database is away, however long, and while a pause lasts, for one of the two sides has to
-        publish what is due in it.
+        """Whether this side publishes for the capability. It waits as long as the database is away. It also waits while
+        a pause lasts, because one of the two sides has to publish what becomes due in the pause.
 
-        A pause that does not end in time is published in here: a task that comes twice does less harm than one that
-        does not.
+        If a pause does not end in time, this side publishes: a task that comes twice does less harm than a task that
+        does not come.
         """
         deadline: float | None = None
         while True:
@@ -112,20 +114,21 @@ class Ownership:
 
 
 class Ending:
-    """How a beat that is asked to end does: see the note "ends between two ticks"."""
+    """How a beat ends when it is asked to: see the note "ends between two ticks"."""
 
     def __init__(self) -> None:
         self._asked = False
         self._busy = False
 
     def heed_signals(self) -> None:
-        """From now on SIGTERM and SIGINT ask; main thread only."""
+        """From now on SIGTERM and SIGINT ask the beat to end; call it in the main thread only."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
 
     @contextmanager
     def put_off(self) -> Iterator[None]:
-        """What is inside is finished first. Raises SystemExit where the beat is to end, also before it begins."""
+        """Finishes the block inside first. Raises SystemExit where the beat was asked to end: after the block, or
+        before it begins."""
         outer = self._busy
         self._end_if_asked(busy=outer)
         self._busy = True
@@ -137,7 +140,7 @@ class Ending:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Inside, the beat ends where it stands: something is waited for that may never come."""
+        """Inside, the beat ends at once, because it waits there for something that may never come."""
         outer, self._busy = self._busy, False
         try:
             self._end_if_asked(busy=False)
@@ -147,7 +150,7 @@ class Ending:
 
     def _ask(self, *_: Any) -> None:
         again, self._asked = self._asked, True
-        # Asked twice, it is saving its schedule already.
+        # When it is asked a second time, it is saving its schedule already.
         if not again:
             self._end_if_asked(busy=self._busy)
 
@@ -157,7 +160,7 @@ class Ending:
 
 
 def guard(scheduler: Any) -> None:
-    """Makes the scheduler one that publishes only for what is open here; again is no error."""
+    """Makes the scheduler publish only for capabilities that are open here; a second call is no error."""
     kind = type(scheduler)
     if not issubclass(kind, OwnersSchedule):
         scheduler._ending = Ending()
@@ -166,7 +169,7 @@ def guard(scheduler: Any) -> None:
 
 
 def capability_of(app: Any, entry: Any) -> str | None:
-    """Whose the queue is that the entry's task goes to; None for a queue that is no capability's."""
+    """The capability of the queue that the entry's task goes to; None for a queue of no capability."""
     task = app.tasks.get(entry.task)
     wanted = {} if task is None else {name: getattr(task, name, None) for name in ("queue", "exchange", "routing_key")}
     wanted = {name: value for name, value in {**wanted, **(entry.options or {})}.items() if value is not None}

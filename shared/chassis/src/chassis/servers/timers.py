@@ -1,4 +1,4 @@
-"""What workers and relays do by the clock: deadlines of sagas every second, and forgetting what has been kept long
+"""What workers and relays do by the clock: they look at deadlines of sagas every second, and forget what was kept long
 enough."""
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from chassis.sagas import saga
 logger = logging.getLogger("chassis.servers.timers")
 
 BATCH_ROWS = 100  # deadlines at a time
-DEADLINES_SECONDS = 1.0  # between two looks at them
-TIDYING_SECONDS = 600.0  # between two looks at what is old
-# Where nothing was forgotten for long, one statement deletes a great deal.
+DEADLINES_SECONDS = 1.0  # between two looks at deadlines
+TIDYING_SECONDS = 600.0  # between two looks for what is old
+# Where nothing was forgotten for a long time, one statement deletes very many rows.
 SLOW = TIDYING_SECONDS + 3600.0
 
 Chore = tuple[float, Callable[[], object]]
 
 
 class Timers:
-    """One thread of a process; without ``chores`` a worker's.
+    """One thread per process; without ``chores`` it does a worker's.
 
-    Several processes may do the same at once; what needs an owner only the owner does.
+    Several processes may do the same chores at once; chores that need an owner are done only by the owner.
     """
 
     def __init__(self, chores: Sequence[Chore] | None = None) -> None:
@@ -46,11 +46,11 @@ class Timers:
         self._complaint = Complaint(logger, "timer_put_off")
 
     def start(self) -> None:
-        """Begins; the first of everything is due at once."""
+        """Begins; every chore is due at once."""
         self._thread.start()
 
     def stop(self, seconds: float = 10.0) -> None:
-        """Returns when what is under way is done."""
+        """Returns when the chore that is under way is done."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(seconds)
@@ -70,7 +70,7 @@ class Timers:
         try:
             chore()
         except Error as error:
-            # A server that is away, or a fence that went up meanwhile: it is due again soon.
+            # The server is away, or a fence was put up meanwhile: the chore is due again soon.
             self._complaint.make(f"{type(error).__name__}: {error}")
             connection.close()
         except Exception:
@@ -87,6 +87,6 @@ def tidy() -> None:
 
 
 def forget_published() -> None:
-    """Forgets published events that are older than they have to be kept. A relay's chore: not every project that
+    """Forgets published events that are older than they have to be kept. Relays do this, because not every project that
     publishes has a worker."""
     archive.purge("published", archive.outdated())

@@ -12,11 +12,12 @@ TOGETHER_SECONDS = 10.0
 
 
 def warm(threads: Executor, *, connections: int) -> None:
-    """Imports the urls with all behind them, and opens ``connections`` database connections in the pool's threads.
+    """Imports the urls with everything behind them, and opens ``connections`` database connections in the pool's
+    threads.
 
-    A server that is away is no reason not to start: what is not warm now is made by the first request.
+    A server that is away does not keep the worker from starting: the first request then does what was not done here.
     """
-    # Only when all are busy at once is each in a thread of its own.
+    # Each runs in a thread of its own only if all are busy at once.
     together = threading.Barrier(max(connections, 1))
 
     def one() -> None:
@@ -33,13 +34,13 @@ def warm(threads: Executor, *, connections: int) -> None:
         logger.exception("not_warm")
 
 
-# Imported late: gunicorn reads its configuration, and so this module, before Django is set up.
+# The functions below import late: gunicorn reads its configuration, and so this module, before Django is set up.
 
 
 def _import_urls() -> None:
     from django.urls import get_resolver
 
-    # Filled by going through every included module.
+    # To fill this, Django goes through every included module.
     _ = get_resolver().reverse_dict
 
 

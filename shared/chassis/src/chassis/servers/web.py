@@ -1,4 +1,5 @@
-"""gunicorn's threaded worker, which stops so that nobody has connected in vain, and waits for nobody for ever."""
+"""gunicorn's threaded worker, changed: when it stops, no client has connected in vain, and it waits for no client for
+ever."""
 
 from __future__ import annotations
 
@@ -15,21 +16,21 @@ from gunicorn.workers import gthread  # type: ignore[import-untyped]
 from chassis.process import waiting
 from chassis.process.patience import PatientSocket
 
-LINGER_SECONDS = 2.0  # that somebody who is answered, and sends all the same, has to read the answer
+LINGER_SECONDS = 2.0  # for a client that still sends after its answer, so that it can read the answer
 LEFT_OVER_BYTES = 1 << 16
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
-    """Takes those who have connected when it is asked to end, and refuses whoever comes later.
+    """When it is asked to end, it takes the clients that have connected, and refuses clients that come later.
 
-    gunicorn keeps its listeners open until the last request is answered: whoever connects meanwhile is not refused,
-    sends its request, and is cut off. Only a refusal tells a gateway that the request can go elsewhere.
+    gunicorn keeps its listeners open until the last request is answered: a client that connects meanwhile is not
+    refused, sends its request, and is cut off. Only a refusal tells a gateway that the request can go elsewhere.
 
-    Nobody who is silent has a thread, and nobody holds the one that accepts connections.
+    A silent client has no thread, and no client can hold up the thread that accepts connections.
     """
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Also called while it runs, when it has as many connections as it may."""
+        """gunicorn calls it at the end, and also while the worker runs, when it has as many connections as it may."""
         super().set_accept_enabled(enabled)
         if enabled or self.alive:
             return
@@ -39,7 +40,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             listener.close()
 
     def enqueue_req(self, conn: Any) -> None:
-        """With each request of a connection."""
+        """Called with each request of a connection."""
         if not conn.initialized and not self.cfg.is_ssl and not isinstance(conn.sock, PatientSocket):
             conn.sock = PatientSocket.around(conn.sock)
         if isinstance(conn.sock, PatientSocket):
@@ -53,7 +54,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> Any:
-        """In a thread of the pool."""
+        """Called in a thread of the pool."""
         try:
             result = super().handle(conn)
             if not result:
@@ -70,7 +71,7 @@ def _has_come(sock: Any) -> bool:
 
 
 def _take_leave(sock: Any) -> None:
-    """Reads what still comes, or the connection would be reset and its last answer lost.
+    """Reads what still comes. Otherwise the connection would be reset, and its last answer lost.
 
     gunicorn does so when it closes, in the one thread that also accepts all connections.
     """
@@ -85,12 +86,12 @@ def _take_leave(sock: Any) -> None:
 
 
 def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
-    """What gunicorn cannot read never reaches Django: answered in the shape of all other errors."""
+    """Answers requests that gunicorn cannot read, which never reach Django, in the shape of all other errors."""
     body = json.dumps({"detail": message or f"{reason}."})
     head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
     util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
 
 
-# Its workers look them up there; there is no hook.
+# gunicorn's workers look these functions up there; there is no hook.
 util.write_error = write_error
 util.close_graceful = util.close

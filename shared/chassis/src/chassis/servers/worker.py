@@ -1,4 +1,5 @@
-"""What makes a Celery worker a service's worker: it consumes messages too, and both only for what is open here."""
+"""Makes a Celery worker a service's worker: it also consumes messages, and consumes tasks and messages only for
+capabilities that are open here."""
 
 from __future__ import annotations
 
@@ -35,10 +36,10 @@ logger = logging.getLogger("chassis.servers.worker")
 
 SUFFIX = ".tasks"
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
-# A task that was sent back comes to whoever consumes next; while a pause lasts that may still be this process.
+# A task that was sent back comes to the next consumer; while a pause lasts, that may still be this process.
 BREATH_SECONDS = 0.2
 PULSE_SECONDS = 5.0  # between two signs of life of the loop that reads tasks
-STOP_SECONDS = 10.0  # that messages have which are under way when the worker ends
+STOP_SECONDS = 10.0  # for messages that are under way when the worker ends
 
 TASKS = Counter("chassis_tasks_total", "Tasks that were run.", ["task", "outcome"])
 SENT_BACK = Counter("chassis_tasks_sent_back_total", "Tasks that met a fence and were published again.", ["queue"])
@@ -55,26 +56,26 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._clock: Clock | None = None
 
     def create(self, worker: Any) -> None:
-        """Refuses a pool that forks, for threads do not survive that, and settings that lose messages.
+        """Refuses a pool that forks, because threads do not survive a fork, and settings that lose messages.
 
-        Returns when the database answers and has all migrations: nothing that is delivered could be handled before.
+        Returns when the database answers and has all migrations: no delivery could be handled before.
 
         Raises:
-            ImproperlyConfigured: naming what to do.
+            ImproperlyConfigured: its text says what to do.
         """
         fence_tasks(worker.app)
         if worker.pool_cls.__module__ not in POOLS:
             raise ImproperlyConfigured("messages are consumed in threads: run the worker with --pool threads")
-        # Celery runs Django's checks, but starts whatever they say.
+        # Celery runs Django's checks, but starts whatever they find.
         wrong = [str(found) for found in run_checks(tags=["chassis"]) if found.level >= ERROR]
         if wrong:
             raise ImproperlyConfigured("\n".join(wrong))
-        # Remote control is off, so there is nobody to greet; and a service's broker user may not.
+        # Remote control is off, so there is no worker to greet, and a service's broker user has no right to.
         worker.options |= {"without_gossip": True, "without_mingle": True}
         _await_database()
 
     def start(self, worker: Any) -> None:
-        # An app is made before Django's models can be.
+        # The app is made before Django's models can be loaded.
         from chassis.messages.consumer import Consumer
         from chassis.servers.timers import Timers
 
@@ -87,14 +88,15 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if worker.beat:
             self._clock = Clock(worker.beat)
             vitals.follow(self._clock)
-            # Before what waits for it without a limit: the handlers that are called first were registered last.
+            # It must run before the handler that waits for this process without a limit: handlers that were registered
+            # last run first.
             atexit.register(self._clock.end)
 
     def stop(self, worker: Any) -> None:
         """What is under way is finished and acknowledged; the rest goes back to its queue."""
         if self._clock is not None:
             vitals.forget(self._clock)
-        # All at once: whoever has asked the worker to end waits for the slowest, not for the sum of them.
+        # All at once, so that the end of the worker takes as long as the slowest of them, not as long as all together.
         stops: list[Callable[[float], None]] = [consumer.stop for consumer in self._consumers]
         if self._timers is not None:
             stops.append(self._timers.stop)
@@ -110,7 +112,7 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class Clock:
-    """The process in which Celery's beat runs, as something to be followed."""
+    """The process in which Celery's beat runs, in a form that `chassis.process.vitals` can follow."""
 
     name = "beat"
 
@@ -119,11 +121,11 @@ class Clock:
 
     @property
     def stuck(self) -> bool:
-        """Whether it has ended by itself, after which nothing is scheduled any more."""
+        """Whether it has ended by itself. Nothing is scheduled any more then."""
         return self._process.pid is not None and not self._process.is_alive()
 
     def end(self) -> None:
-        """Returns when it has ended. Asks more than once: right after its fork it takes no notice of signals."""
+        """Returns when it has ended. Asks more than once, because right after its fork it ignores signals."""
         tries = 0
         while self._process.pid is not None and self._process.is_alive():
             if tries < STOP_SECONDS:
@@ -144,7 +146,7 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
         self._watch: Watch = parent.controller.chassis_watch
         queues = parent.app.amqp.queues
         self._queues = {name: name.removesuffix(SUFFIX) for name in queues.consume_from if name.endswith(SUFFIX)}
-        # Nothing is known yet; the first look opens what is open.
+        # Nothing is known yet; the first look selects the queues whose capability is open.
         queues.deselect(list(self._queues))
         self._consumer = parent
         self._watch.on_look(self._look)
@@ -153,14 +155,15 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
         self._beating: Any = None
 
     def start(self, parent: Any) -> None:
-        """After each connection to the broker; not at once, for what is delivered before Celery's loop runs ends it."""
+        """Called after each connection to the broker. It does not act at once: a delivery before Celery's loop runs
+        ends the loop."""
         parent.call_soon(self._turn)
         pulse = self._pulse = Pulse("tasks")
         vitals.follow(pulse)
         self._beating = parent.timer.call_repeatedly(PULSE_SECONDS, lambda: parent.call_soon(pulse.beat))
 
     def stop(self, parent: Any) -> None:
-        """The connection is lost, and Celery tries for another without end; or the worker ends."""
+        """Called when the connection is lost, and Celery tries for another without end; or when the worker ends."""
         if self._pulse is not None:
             vitals.forget(self._pulse)
             self._beating.cancel()
@@ -168,12 +171,12 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
     terminate = stop
 
     def _look(self) -> None:
-        """In the watching thread, so it only asks the consuming one."""
+        """Runs in the watching thread, so it only asks the consuming one to act."""
         if self._wrong():
             self._consumer.call_soon(self._turn)
 
     def _turn(self) -> None:
-        # What was asked for before the worker's end is run behind it, where what is delivered would meet a closed pool.
+        # A call that was asked for before the worker's end may run after it. A delivery would then meet a closed pool.
         if self._consumer.task_consumer is None or self._consumer.blueprint.state != bootsteps.RUN:
             return
         for name in self._wrong():
@@ -183,7 +186,8 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
                 self._consumer.cancel_task_queue(name)
 
     def _add(self, name: str) -> None:
-        """A queue that is there as another kind of queue would end the worker, and with it all that it consumes."""
+        """Tries the queue first: a queue that exists with another type would end the worker, and with it all that it
+        consumes."""
         from chassis.messages import declarations
 
         if time.monotonic() < self._refused_until.get(name, 0.0):
@@ -199,15 +203,16 @@ class TaskGate(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class FencedTask(Task):  # type: ignore[misc]
-    """A task that meets a fence has not failed: it is published again, under its id, for whoever is the owner then.
+    """A task that meets a fence has not failed: it is published again, under its id, for the side that is then the
+    owner.
 
-    Also where its own code swallowed the error: what it could not write must not be lost with it.
+    That holds also where the task's own code swallowed the error: what it could not write must not be lost.
     """
 
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # An app is made before Django's models can be.
+        # The app is made before Django's models can be loaded.
         from chassis.ownership import refusals
 
         error: BaseException | None = None
@@ -215,7 +220,7 @@ class FencedTask(Task):  # type: ignore[misc]
             try:
                 result = super().__call__(*args, **kwargs)
             except Retry:
-                raise  # it comes again
+                raise  # the task comes again
             except Exception as raised:  # noqa: BLE001  raised again below, unless it was a fence
                 error = raised
         refused = seen.refused or owners.refused_capability(error)
@@ -240,10 +245,10 @@ class FencedTask(Task):  # type: ignore[misc]
             try:
                 again.apply_async()
             except Exception as error:
-                # Not published again, so it must not be acknowledged.
+                # The task was not published again, so it must not be acknowledged.
                 if self.acks_late:
                     raise Reject(error, requeue=True) from error
-                # It has been, and is nowhere but here.
+                # The task was acknowledged already, so it exists only here.
                 complaint.make(str(error), exc_info=False, task=self.name, task_id=request.id)
                 if state.should_stop is not None or state.should_terminate is not None:
                     logger.critical(
@@ -265,7 +270,8 @@ class FencedTask(Task):  # type: ignore[misc]
 
 
 def fence_tasks(app: Any) -> None:
-    """Makes a `FencedTask` of each task of the project that has a base of its own; before the first is run."""
+    """Makes a `FencedTask` of each task of the project that has a base of its own. Call it before the first one
+    runs."""
     for task in app.tasks.values():
         kind = type(task)
         if not task.name.startswith("celery.") and not issubclass(kind, FencedTask):
