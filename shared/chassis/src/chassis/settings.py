@@ -1,4 +1,4 @@
-"""The chassis' own settings, each with the value it has where Django's settings are silent."""
+"""The chassis' own settings, each with its value where Django's settings do not name one."""
 
 from __future__ import annotations
 
@@ -19,37 +19,36 @@ def hold_seconds() -> float:
 
 
 def threads() -> int:
-    """``WEB_THREADS`` of the environment, which `chassis.servers.gunicorn` writes; its default where something else
-    serves.
-    """
+    """``WEB_THREADS`` of the environment, which `chassis.servers.gunicorn` writes; its default under another server."""
     return int(os.environ.get("WEB_THREADS") or 32)
 
 
 def hold_limit() -> int:
-    """``CHASSIS_HOLD_LIMIT``: how many threads of a process may wait for the same kind of thing; half of them."""
+    """``CHASSIS_HOLD_LIMIT``: how many threads of a process may wait for the same kind of thing. The default is half of
+    them."""
     return int(_setting("CHASSIS_HOLD_LIMIT", max(1, threads() // 2)))
 
 
 def wait_limit() -> int:
-    """``CHASSIS_WAIT_LIMIT``: how many threads of a process may wait in all; three quarters of them."""
+    """``CHASSIS_WAIT_LIMIT``: how many threads of a process may wait in all. The default is three quarters of them."""
     return int(_setting("CHASSIS_WAIT_LIMIT", max(1, threads() - max(1, threads() // 4))))
 
 
 def at_work() -> int:
-    """``CHASSIS_AT_WORK``: how many requests of a process are worked on at the same time; ``WEB_AT_WORK`` of the
-    environment where silent, else 4."""
+    """``CHASSIS_AT_WORK``: how many requests of a process are worked on at the same time. The default is
+    ``WEB_AT_WORK`` of the environment, or 4."""
     return max(1, int(_setting("CHASSIS_AT_WORK", os.environ.get("WEB_AT_WORK") or 4)))
 
 
 def hashing_places() -> int:
-    """``CHASSIS_HASHING``: how many passwords a process hashes at the same time; ``WEB_HASHING`` of the environment
-    where silent, else 1."""
+    """``CHASSIS_HASHING``: how many passwords a process hashes at the same time. The default is ``WEB_HASHING`` of the
+    environment, or 1."""
     return max(1, int(_setting("CHASSIS_HASHING", os.environ.get("WEB_HASHING") or 1)))
 
 
 def hashing_queue() -> int:
-    """``CHASSIS_HASHING_QUEUE``: how many passwords of a process wait to be hashed; a quarter of its threads, at least
-    8, but never more than half of them."""
+    """``CHASSIS_HASHING_QUEUE``: how many passwords of a process may wait to be hashed. The default is a quarter of its
+    threads, at least 8, but never more than half of the threads."""
     return int(_setting("CHASSIS_HASHING_QUEUE", min(max(8, threads() // 4), max(1, threads() // 2))))
 
 
@@ -59,19 +58,19 @@ def bounce_limit() -> int:
 
 
 def max_body() -> int:
-    """``CHASSIS_MAX_BODY``: the largest body in bytes that is taken in at all; larger ones are answered with 413."""
+    """``CHASSIS_MAX_BODY``: the largest body in bytes that is taken in; larger ones are answered with 413."""
     return int(_setting("CHASSIS_MAX_BODY", 16 * 1024 * 1024))
 
 
 def seam_wait() -> float:
-    """``CHASSIS_SEAM_WAIT``: seconds for which a row that its owner has is waited for."""
+    """``CHASSIS_SEAM_WAIT``: how many seconds a request waits for a row that the owner has."""
     return float(_setting("CHASSIS_SEAM_WAIT", 10.0))
 
 
 def owner_paths() -> Mapping[str, str]:
-    """``CHASSIS_OWNER_PATHS``: by model label, what to GET from the owner to learn whether a row is there.
+    """``CHASSIS_OWNER_PATHS``: by model label, the path to GET from the owner to learn whether a row is there.
 
-    ``{pk}`` in it stands for the row's primary key.
+    ``{pk}`` in the path stands for the row's primary key.
 
     The request's own Authorization header goes with it, so the path is one that answers for the caller.
     """
@@ -80,7 +79,8 @@ def owner_paths() -> Mapping[str, str]:
 
 
 def remote_accounts() -> bool:
-    """``CHASSIS_ACCOUNTS``: ``local`` where the accounts are a table of this database, ``remote`` where there is none.
+    """``CHASSIS_ACCOUNTS``: ``local`` where the accounts are a table of this database, ``remote`` where there is no
+    such table.
 
     Raises ImproperlyConfigured.
     """
@@ -101,8 +101,8 @@ def jwks_age() -> float:
 
 
 def service_keys() -> tuple[str, ...]:
-    """``CHASSIS_SERVICE_KEYS``: PEM files of the keys whose service tokens are trusted; ``SERVICE_KEY_FILE`` alone
-    where silent, as where all services share one."""
+    """``CHASSIS_SERVICE_KEYS``: PEM files of the keys whose service tokens are trusted. The default is
+    ``SERVICE_KEY_FILE`` alone, for services that all share one key."""
     own = _setting("SERVICE_KEY_FILE", "")
     return tuple(_setting("CHASSIS_SERVICE_KEYS", None) or ([own] if own else []))
 
@@ -113,13 +113,14 @@ def calls_in_transactions() -> bool:
 
 
 def open_without_move() -> bool:
-    """``CHASSIS_OPEN_WITHOUT_MOVE``: whether this side owns what no move concerns. False in a service that is filled by
-    a move: until then its queue and its tasks are the monolith's, and it takes no writes."""
+    """``CHASSIS_OPEN_WITHOUT_MOVE``: whether this side owns a capability that no move concerns. It is False in a
+    service that a move fills: until the move, its queue and its tasks are the monolith's, and it takes no writes."""
     return bool(_setting("CHASSIS_OPEN_WITHOUT_MOVE", True))
 
 
 def consumes() -> Mapping[str, Sequence[str]]:
-    """``CHASSIS_CONSUMES``: by capability that may be consumed here, the types of event bound to its queue."""
+    """``CHASSIS_CONSUMES``: for each capability that may be consumed here, the types of event that are bound to its
+    queue."""
     types: Mapping[str, Sequence[str]] = _setting("CHASSIS_CONSUMES", {})
     return types
 
@@ -131,17 +132,17 @@ def inboxes() -> Mapping[str, str]:
 
 
 def capabilities() -> Set[str]:
-    """Those that may be owned here, as far as ``CHASSIS_CONSUMES`` and ``CHASSIS_INBOXES`` name them."""
+    """The capabilities that may be owned here, as far as ``CHASSIS_CONSUMES`` and ``CHASSIS_INBOXES`` name them."""
     return consumes().keys() | inboxes().keys()
 
 
 def inbox_days() -> int:
-    """``CHASSIS_INBOX_DAYS``: how long it is remembered that a message has been handled."""
+    """``CHASSIS_INBOX_DAYS``: how many days the inbox remembers that a message was handled."""
     return int(_setting("CHASSIS_INBOX_DAYS", 30))
 
 
 def idempotency_days() -> int:
-    """``CHASSIS_IDEMPOTENCY_DAYS``: how long the answer to an idempotency key is kept."""
+    """``CHASSIS_IDEMPOTENCY_DAYS``: how many days the answer to an idempotency key is kept."""
     return int(_setting("CHASSIS_IDEMPOTENCY_DAYS", 30))
 
 
@@ -156,7 +157,7 @@ def prefetch() -> int:
 
 
 def broker_url() -> str:
-    """``CHASSIS_BROKER_URL``: the broker of the messages; the environment's ``BROKER_URL`` where silent.
+    """``CHASSIS_BROKER_URL``: the broker of the messages. The default is the environment's ``BROKER_URL``.
 
     Raises ImproperlyConfigured.
     """
@@ -167,13 +168,13 @@ def broker_url() -> str:
 
 
 def unheard() -> Collection[str]:
-    """``CHASSIS_UNHEARD``: the types of event that count as published though nobody listens."""
+    """``CHASSIS_UNHEARD``: the types of event that count as published even if nobody listens."""
     types: Collection[str] = _setting("CHASSIS_UNHEARD", ())
     return types
 
 
 def replay_days() -> int:
-    """``CHASSIS_REPLAY_DAYS``: how long published events are kept to be sent again."""
+    """``CHASSIS_REPLAY_DAYS``: how many days published events are kept to be sent again."""
     return int(_setting("CHASSIS_REPLAY_DAYS", 7))
 
 
