@@ -1,5 +1,6 @@
-"""What a project's own tests use: a side of a move, messages without a broker, deadlines that pass, and strangers.
+"""What a project's own tests use: a side of a move, messages without a broker, deadlines that pass, and hostile
+requests.
 
-Knows all of the chassis, and nothing else knows it; the tool (`pip install strangler`) is needed for `sides` alone.
+It knows all of the chassis, and nothing else knows it. Only `sides` needs the tool (`pip install strangler`).
 Public: `sides.Side`, `pump.Pump`, `clock.let_deadlines_pass`, `hostile.objections`.
 """

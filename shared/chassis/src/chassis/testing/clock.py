@@ -10,7 +10,7 @@ from chassis.sagas import saga
 
 
 def let_deadlines_pass() -> int:
-    """Every deadline of every saga that is owned here has passed; how many sagas were advanced by it."""
+    """Lets every deadline of every saga that is owned here pass; returns how many sagas that advanced."""
     past = timezone.now() - timedelta(seconds=1)
     for model in {each.rows().model for each in saga.registry.values()}:
         model._default_manager.filter(deadline__isnull=False).update(deadline=past)

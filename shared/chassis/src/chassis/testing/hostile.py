@@ -1,8 +1,8 @@
-"""What strangers send, for tests: every operation of an OpenAPI document, with everything that is hard to take.
+"""What strangers send, for tests: every operation of an OpenAPI document, with every input that is hard to take.
 
-``objections(document, application, …)`` is a whole test of a project. ``for ask in asks(document): …`` sends what it is
-given by whatever client there is, and ``objection(document, ask, …)`` says what is wrong with an answer. Nothing here
-knows Django, so the same can be sent over a wire.
+``objections(document, application, …)`` is a whole test of a project. ``for ask in asks(document): …`` lets a test send
+the requests with any client, and ``objection(document, ask, …)`` says what is wrong with an answer. Nothing here knows
+Django, so the same requests can be sent over a wire.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Ask:
 
 
 def asks(document: Mapping[str, Any], *, ids: Mapping[str, object] | None = None) -> Iterator[Ask]:
-    """Everything for every path of the document; ``ids`` are values of path parameters that exist, by template."""
+    """All requests for every path of the document; ``ids`` are, by template, values of path parameters that exist."""
     for template, operations in document["paths"].items():
         path = _filled(template, (ids or {}).get(template, 1))
         for method in METHODS:
@@ -119,7 +119,7 @@ def asks(document: Mapping[str, Any], *, ids: Mapping[str, object] | None = None
 
 
 def some(document: Mapping[str, Any], count: int, *, seed: int = 1, **known: Any) -> list[Ask]:
-    """So many of `asks`, all for 0; the same for the same seed."""
+    """``count`` of `asks`, all of them for 0; the same ones for the same seed."""
     found = list(asks(document, **known))
     return random.Random(seed).sample(found, min(count or len(found), len(found)))  # noqa: S311
 
@@ -134,8 +134,8 @@ def objections(
 ) -> tuple[list[str], Counter[int]]:
     """What is wrong with the answers to `some`, and how often each status came.
 
-    ``sign_in`` says by which headers a request gets past the door; each comes from an address of its own, so that none
-    is throttled.
+    ``sign_in`` gives the headers with which a request is let in. Each request comes from an address of its own, so that
+    none is throttled.
     """
     found: list[str] = []
     statuses: Counter[int] = Counter()
@@ -149,7 +149,7 @@ def objections(
 
 
 def answer(application: WSGIApplication, ask: Ask, headers: Mapping[str, str] | None = None) -> tuple[int, str, bytes]:
-    """Status, Content-Type and body of what an application answers; ``headers`` stand where the request has none."""
+    """Status, Content-Type and body of the application's answer; ``headers`` are used where the request has none."""
     path, _, query = ask.path.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": ask.method,
@@ -179,8 +179,8 @@ def answer(application: WSGIApplication, ask: Ask, headers: Mapping[str, str] | 
 
 
 def objection(document: Mapping[str, Any], ask: Ask, status: int, content_type: str, body: bytes) -> str | None:
-    """What is wrong with an answer, None where nothing is: an error of the server, an error that is not JSON, a status
-    that the document does not know."""
+    """What is wrong with an answer: an error of the server, an error that is not JSON, a status that the document does
+    not know. None where nothing is wrong."""
     if status >= 500:
         return f"{status} {body[:200]!r}"
     if status >= 400 and ask.method != "HEAD" and not content_type.startswith(JSON):

@@ -10,7 +10,8 @@ from chassis.models import OutboxMessage
 
 
 class Pump:
-    """``others`` handle what goes to capabilities that are not in this project; ``events`` and ``handled`` keep it all.
+    """``others`` handle messages to capabilities that are not in this project; ``events`` and ``handled`` keep all
+    messages.
 
     Raises:
         AssertionError: a message goes to a capability of this project which has no handler for its type.
@@ -22,7 +23,7 @@ class Pump:
         self.handled: list[tuple[str, Message]] = []
 
     def run(self, *, until: str = "") -> None:
-        """Until nothing is left, or a message of the type ``until`` would be next."""
+        """Delivers until nothing is left, or until a message of the type ``until`` would be next."""
         while row := OutboxMessage.objects.order_by("id").first():
             if row.type == until:
                 return
@@ -31,7 +32,7 @@ class Pump:
             self.deliver(row.destination, message)
 
     def deliver(self, destination: str, message: Message) -> None:
-        """Has one message handled, as often as it is called: an event goes to nobody here, and is kept."""
+        """Has one message handled, as often as it is called. An event goes to nobody here, and is only kept."""
         if not destination:
             self.events.append(message)
             return
@@ -43,7 +44,7 @@ class Pump:
             assert inbox.handle(message, destination) != "ignored", f"nobody handles {message.type}"
 
     def take(self, type: str) -> Message:
-        """The next message of the type, lost for everybody else."""
+        """Takes the next message of the type out, so that nobody else gets it."""
         row = OutboxMessage.objects.filter(type=type).order_by("id").first()
         assert row, f"nobody has sent {type}"
         row.delete()

@@ -1,4 +1,5 @@
-"""A side of a move in a test's database: the tool's own tables, functions and fences, turned as its coordinator does.
+"""A side of a move in a test's database: the tool's own tables, functions and fences, changed as its coordinator
+changes them.
 
 ::
 
@@ -33,10 +34,10 @@ PEERS = {"monolith": "service", "service": "monolith"}
 
 
 class Side:
-    """Of ``capability``, open at epoch 1 at first; in this project's part, which is the monolith's or the service's.
+    """A side of ``capability``, open at epoch 1 at first; it has this project's part, the monolith's or the service's.
 
-    ``tables`` have a schema each, and fences from now on. ``routes`` are pairs of methods ("GET,POST", or "" for all)
-    and a regular expression for the whole path. ``peer`` is the other side's address.
+    ``tables`` are named with their schemas, and have fences from now on. ``routes`` are pairs of methods ("GET,POST",
+    or "" for all) and a regular expression for the whole path. ``peer`` is the other side's address.
     """
 
     def __init__(
@@ -80,16 +81,16 @@ class Side:
         self.remove()
 
     def pause(self) -> None:
-        """A fence is about to be raised: new writes wait before they begin."""
+        """A fence is about to be put up: new writes wait before they begin."""
         self.execute("UPDATE strangler.side SET pausing = true WHERE capability = %s", self.capability)
 
     def fence(self) -> None:
-        """Closed, and who will be the owner is not decided: writes are held."""
+        """The side is closed, and the owner is not decided: writes are held."""
         self.execute("SELECT strangler.close_side(%s, %s, %s)", self.capability, self.epoch, self.epoch + 1)
         self.epoch += 1
 
     def hand_over(self) -> None:
-        """The other side is the owner: requests are led there. What is still open is fenced first."""
+        """The other side is the owner: requests are led there. A side that is still open is fenced first."""
         if self._value("SELECT open FROM strangler.side WHERE capability = %s", self.capability):
             self.fence()
         self.execute("UPDATE strangler.side SET bounce_to = %s WHERE capability = %s", self._peer_side, self.capability)
@@ -100,7 +101,7 @@ class Side:
         self.execute("SELECT strangler.lift_side(%s, %s)", self.capability, self.epoch)
 
     def arrive(self, statement: str, *values: Any) -> None:
-        """A change of the other side's arrives by the stream, past the fences and triggers of a closed side."""
+        """A change of the other side arrives by the stream, past the fences and triggers of a closed side."""
 
         def write() -> None:
             with self._session.transaction():
@@ -110,11 +111,11 @@ class Side:
         self._elsewhere(write)
 
     def execute(self, statement: str, *values: Any) -> None:
-        """A statement of somebody else's, committed at once."""
+        """Runs a statement of another session, committed at once."""
         self._elsewhere(lambda: self._session.execute(statement.encode(), values or None))
 
     def remove(self) -> None:
-        """Takes it away; with the last side all of the schema, and the sessions that have looked at it."""
+        """Takes the side away; with the last side also the whole schema, and the sessions that have looked at it."""
         self.execute(
             "SELECT strangler.remove_side(%s, array_agg(t::pg_catalog.regclass::oid)) FROM unnest(%s::text[]) t",
             *(self.capability, self._tables),
@@ -135,13 +136,13 @@ class Side:
 
     @staticmethod
     def _elsewhere(act: Callable[[], object]) -> None:
-        # In a thread of its own: what is committed in a view's own thread would be the view's.
+        # In a thread of its own: a commit in a view's own thread would count as the view's.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(act).result(WAIT_SECONDS)
 
 
 def script(name: str) -> bytes:
-    """The tool's own, so that a test meets what a move would make."""
+    """A script of the tool, so that a test meets what a move would make."""
     try:
         return (files("strangler.adapters.postgres") / f"{name}.sql").read_bytes()
     except ModuleNotFoundError as error:
