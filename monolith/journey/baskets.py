@@ -1,4 +1,4 @@
-"""Baskets as orders that were paid and shipped, each product in them as a line."""
+"""Baskets become orders that were paid and shipped; each product in a basket becomes a line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SHIPPED_AFTER = timedelta(days=1)
 
 
 class Baskets:
-    """Tables of the orders app. A household's basket keeps its number as the order's id.
+    """The tables of the orders app. A household's basket keeps its number as the order's id.
 
-    The data set knows what was paid for a line, the shop what a piece costs: the unit price is rounded to
-    cents, and the total of an order is what its lines say, a few cents off the till's.
+    The data set knows what was paid for a line, and the shop knows what a piece costs. So the unit price is rounded to
+    cents, and the total of an order is the sum of its lines. It differs from the till's by a few cents.
     """
 
     def __init__(self, journey: Journey, products: pa.Table) -> None:
@@ -49,7 +49,7 @@ class Baskets:
             {
                 "id": _numbers(len(sales)),
                 "order_id": sales["basket_id"],
-                # A few products were sold and are in no list of products.
+                # A few products that were sold are in no list of products.
                 "product_id": self._products["id"].take(place),
                 "name": pc.coalesce(self._products["name"].take(place), unknown),
                 "quantity": sales["quantity"],
@@ -58,7 +58,7 @@ class Baskets:
         )
 
     def history(self) -> pa.Table:
-        """Three changes an order, all first ones first."""
+        """Three changes per order: all first changes, then all second ones, then all third ones."""
         bought_at = self._basket["bought_at"]
         changes = (("pending", bought_at), ("confirmed", bought_at), ("shipped", self._shipped_at))
         tables = [

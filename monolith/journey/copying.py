@@ -40,10 +40,10 @@ def copy(model: type[Model], rows: pa.Table, advance: Callable[[int], None]) -> 
 
 @contextmanager
 def bare_tables(models: Iterable[type[Model]]) -> Iterator[None]:
-    """Foreign keys and secondary indexes stand aside, and are built again from all rows at the end.
+    """Takes foreign keys and secondary indexes away, and builds them again from all rows at the end.
 
-    Needs a transaction: when the block fails, they come back with its rollback. Faster than checking
-    millions of rows one by one, and, unlike switching triggers off, allowed to the owner of the tables.
+    Needs a transaction: when the block fails, its rollback brings them back. This is faster than checking millions of
+    rows one by one. And the owner of the tables may do it, but may not switch triggers off.
     """
     tables = [model._meta.db_table for model in models]
     with connection.cursor() as cursor:
@@ -68,27 +68,27 @@ def filled(models: Iterable[type[Model]]) -> list[str]:
 
 
 def dropped(models: Iterable[type[Model]]) -> list[str]:
-    """The tables that are there no more, for they have moved for good."""
+    """The tables that no longer exist, because they have moved for good."""
     there = set(connection.introspection.table_names())
     return [model._meta.db_table for model in models if model._meta.db_table not in there]
 
 
 def empty(models: Iterable[type[Model]]) -> None:
-    """All rows of the tables, and of all tables that refer to them."""
+    """Deletes all rows of the tables, and of all tables that refer to them."""
     tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
 
 
 def set_sequences(models: Iterable[type[Model]]) -> None:
-    """The next id of each table is above all that were loaded."""
+    """Sets the next id of each table above all ids that were loaded."""
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), list(models)):
             cursor.execute(statement)
 
 
 def analyze(models: Iterable[type[Model]]) -> None:
-    """Without statistics the first minutes of traffic would be planned for empty tables."""
+    """Without statistics, PostgreSQL would plan the first minutes of traffic for empty tables."""
     tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {tables}")

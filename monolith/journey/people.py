@@ -16,7 +16,7 @@ CITIES = ("Cincinnati", "Columbus", "Dayton", "Louisville", "Lexington", "Indian
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """``password`` and ``staff_password`` are hashes: every household shares one, made once."""
+    """``password`` and ``staff_password`` are hashes: all households share one, which is made once."""
 
     password: str
     staff_email: str
@@ -91,7 +91,7 @@ def _staff(journey: Journey, credentials: Credentials) -> dict[str, object]:
 
 
 def _joined(journey: Journey) -> Iterator[tuple[int, object]]:
-    """Each household, and the day before it first bought something."""
+    """Each household, and the day before its first purchase."""
     sales = journey.sales.select(["household_id", "transaction_timestamp"]).group_by("household_id")
     first = sales.aggregate([("transaction_timestamp", "min")]).sort_by("household_id")
     moments = pc.cast(first["transaction_timestamp_min"], pa.timestamp("us", "UTC"))

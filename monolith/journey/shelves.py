@@ -14,11 +14,11 @@ OPENED = datetime(2016, 12, 31, tzinfo=UTC)
 CLOSED = datetime(2018, 1, 2, tzinfo=UTC)
 SPARE_STOCK = 100
 LOWEST_PRICE = 0.05
-ORPHAN_PRICE = 1.99  # of a product that nobody bought, in a category in which nobody bought
+ORPHAN_PRICE = 1.99  # of a product that nobody bought, in a category in which nothing was bought
 
 
 class Shelves:
-    """The categories: departments, and below each what the data set calls a product category."""
+    """The categories: departments, and below each department its product categories, as the data set calls them."""
 
     def __init__(self, journey: Journey) -> None:
         self._products = journey.products
@@ -36,7 +36,7 @@ class Shelves:
             {
                 "id": number,
                 "name": (shelf or department).title(),
-                # The number keeps FRUIT/NUTS and FRUIT-NUTS apart.
+                # The number makes the slugs of FRUIT/NUTS and FRUIT-NUTS differ.
                 "slug": slugify(f"{department} {shelf or ''}")[:100] + (f"-{number}" if shelf else ""),
                 "parent_id": self._ids[department, None] if shelf else None,
             }
@@ -75,7 +75,7 @@ def products(journey: Journey) -> pa.Table:
 
 
 def _sold(journey: Journey, category: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Of each product: the pieces sold in the year, and the price before the customer's discounts."""
+    """For each product: the pieces sold in the year, and the price before the customer's discounts."""
     sales = journey.sales
     paid = pc.add(pc.add(sales["sales_value"], sales["retail_disc"]), sales["coupon_match_disc"])
     per_product = _mean_price(sales["product_id"], paid, sales["quantity"])

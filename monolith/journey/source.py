@@ -19,7 +19,7 @@ class SourceMissingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """``households``: their ids; ``products``: one row each; ``sales``: one row a product in a basket."""
+    """``households``: their ids; ``products``: one row per product; ``sales``: one row per product in a basket."""
 
     households: pa.Array
     products: pa.Table
@@ -27,7 +27,7 @@ class Journey:
 
 
 def read(*, sample: int | None = None) -> Journey:
-    """The whole data set, or what the first ``sample`` households bought. Raises SourceMissingError."""
+    """The whole data set, or only the purchases of the first ``sample`` households. Raises SourceMissingError."""
     folder = _folder()
     products = pq.read_table(folder / "products.parquet").combine_chunks()
     sales = pq.read_table(folder / "transactions.parquet").combine_chunks()

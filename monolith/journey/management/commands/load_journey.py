@@ -48,7 +48,8 @@ class Command(BaseCommand):
         parser.add_argument("--staff-password", default=settings.JOURNEY_PASSWORD)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # Started beside the migrations, it must not take tables that are not there yet for some that have gone.
+        # When it runs beside the migrations, it must not mistake tables that do not exist yet for tables that have
+        # moved.
         if options["if_empty"] and (problem := health.database_problem()):
             raise CommandError(f"{problem}; to be tried again")
         if options["if_empty"] and (gone := copying.dropped(MODELS)):
@@ -101,7 +102,7 @@ class Command(BaseCommand):
 
 
 def _tables(journey: source.Journey, credentials: people.Credentials) -> Iterator[tuple[type[Model], pa.Table]]:
-    """One after the other, so that only one is held in memory beside the source."""
+    """The tables one after the other, so that only one is in memory besides the source."""
     yield User, people.users(journey, credentials)
     yield Address, people.addresses(journey)
     yield PaymentMethod, people.payment_methods(journey)
