@@ -10,7 +10,7 @@ from users.models import Address, User
 
 
 class UniqueEmail:
-    """Refuses an address that another account has. A race is caught by the constraint."""
+    """Refuses an address that another account has. The constraint catches races."""
 
     requires_context = True
 

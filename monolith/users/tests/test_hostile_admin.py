@@ -1,4 +1,4 @@
-"""What is typed into the addresses and forms of the admin is no error of the server either."""
+"""Nothing that is typed into the addresses and forms of the admin is an error of the server."""
 
 from __future__ import annotations
 

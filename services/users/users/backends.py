@@ -17,9 +17,9 @@ from users.models import User
 class EmailBackend(ModelBackend):
     """Django's backend, except that a login writes only where users are owned.
 
-    Django hashes a password again at login when the settings of the hasher have changed. While users
-    live elsewhere that write would meet the fence, and a login of the admin, which is served here
-    from the copy, would fail for it.
+    Django hashes a password again at login when the settings of the hasher have changed. While users are owned
+    elsewhere, that write would meet the fence. A login to the admin, which is served here from the copy, would then
+    fail.
     """
 
     def authenticate(
@@ -35,7 +35,7 @@ class EmailBackend(ModelBackend):
         try:
             user = User.objects.get_by_natural_key(email)
         except User.DoesNotExist:
-            make_password(password)  # as long as for a wrong password, so that nobody learns who exists
+            make_password(password)  # takes as long as a wrong password, so nobody learns which accounts exist
             return None
         if not check_password(password, user.password, setter=partial(_upgrade, user)):
             return None

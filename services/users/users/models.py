@@ -17,7 +17,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email__iexact=email)
 
     def create_superuser(self, email: str, password: str, full_name: str, **fields: Any) -> User:
-        """For ``manage.py createsuperuser``; everybody else comes in through the services."""
+        """For ``manage.py createsuperuser``; all other accounts are made by the services."""
         from users import services
 
         return services.create_superuser(email=email, password=password, full_name=full_name, **fields)
@@ -35,8 +35,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(default=False, help_text="May log into the admin and change products.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
-    # Counted up with every change that others are told of. The default is the database's too: a version of the code
-    # that does not know the column goes on registering users.
+    # It grows with every change of which an event tells. The database has the default, too: so a version of the code
+    # that does not know the column can still register users.
     version = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     objects = UserManager()
@@ -47,8 +47,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = (
-            # `unique=True` above satisfies Django's checks; this is what keeps A@x and a@x one account,
-            # and, being Django's own iexact expression, the index by which a login finds its row.
+            # `unique=True` above satisfies Django's checks. This constraint makes A@x and a@x one account. It uses the
+            # expression of Django's iexact, so a login also finds its row by its index.
             models.UniqueConstraint(Upper("email"), name="users_user_email_any_case"),
         )
 
@@ -63,7 +63,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Address(models.Model):
-    """Where a user lets things be sent; the oldest one is the default."""
+    """An address to which a user's parcels go; the oldest one is the default."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="addresses")
     line1 = models.CharField(max_length=200)

@@ -1,4 +1,4 @@
-"""What a login leaves behind."""
+"""What a login writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from users.models import User
 
 
 def connect() -> None:
-    """Take the place of Django's receiver, which writes whether users are owned here or not."""
+    """Replace Django's receiver, because that one writes even where users are not owned here."""
     user_logged_in.disconnect(update_last_login, dispatch_uid="update_last_login")
     user_logged_in.connect(record_login, dispatch_uid="users.record_login")
 

@@ -52,9 +52,9 @@ def record_login(*, user: User) -> None:
 
 @transaction.atomic
 def delete(*, user: User) -> None:
-    """The user with all that cascades from it; what only points to it stays and forgets it.
+    """Deletes the user with all rows that cascade; rows that only point to the user stay and forget it.
 
-    Others are told, once: a user who is gone already is no news.
+    An event tells others once: for a user who is gone already there is no event.
     """
     user_id = user.pk
     _, rows = user.delete()

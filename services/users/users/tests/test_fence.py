@@ -1,4 +1,4 @@
-"""While a password is hashed the accounts may change hands: what comes after it is rolled back and sent on."""
+"""The accounts may change hands while a password is hashed: the request is then rolled back and sent on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passwords are hashed in places of their own, outside of transactions, whoever asks."""
+"""Passwords are hashed in places of their own, outside of transactions, for every caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEW = {"email": "new@example.com", "password": PASSWORD, "full_name": "New"}
 
 @pytest.fixture
 def hashed(monkeypatch) -> list[bool]:
-    """Of each hash whether a transaction was open."""
+    """For each hash, whether a transaction was open."""
     seen: list[bool] = []
 
     class Places(hashing.Hashing):

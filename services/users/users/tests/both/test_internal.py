@@ -1,4 +1,4 @@
-"""What other services are told of users: over HTTP, and by the event of a deletion."""
+"""What other services learn of users: over HTTP, and by the event of a deletion."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_service_s_token_opens_nobody_s_account(orders, db):
 
 
 class TestDeletion:
-    """Whoever points at a user elsewhere is told when the user is gone."""
+    """Services that point at a user learn when the user is gone."""
 
     def told(self) -> list[tuple[str, str, int, dict]]:
         messages = [(row, Message.decode(bytes(row.body))) for row in OutboxMessage.objects.order_by("pk")]

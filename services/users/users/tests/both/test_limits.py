@@ -1,4 +1,4 @@
-"""Who asks too often, too late, or at the same time as another."""
+"""Requests that come too often, too late, or at the same time as another."""
 
 from __future__ import annotations
 
@@ -77,5 +77,5 @@ def test_a_request_runs_in_one_transaction(api, monkeypatch):
 
     api.delete("/api/v1/users/me")
 
-    # One savepoint inside the test's own transaction: ATOMIC_REQUESTS.
+    # ATOMIC_REQUESTS makes one savepoint inside the test's own transaction.
     assert seen == [1]

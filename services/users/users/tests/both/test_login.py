@@ -18,7 +18,7 @@ def owned_elsewhere(monkeypatch):
 
 
 def weaken(user):
-    """A hash as it was made when fewer rounds were enough."""
+    """Gives the user a hash from a time when fewer rounds were enough."""
     user.password = get_hasher().encode(PASSWORD, "anoldsaltanoldsaltanolds", iterations=2)
     services.store(user=user)
     return user.password
