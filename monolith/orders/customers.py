@@ -1,4 +1,4 @@
-"""What users know of a customer, read from the table that is here, if only as a copy."""
+"""What users know of a customer, read from the table here, even where it is a copy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from users.models import User
 
 
 class UnansweredError(Exception):
-    """Users did not answer; those who are here always do."""
+    """Users did not answer. It is never raised here, where the table can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +26,5 @@ def customer(*, user_id: int) -> Customer | None:
 
 
 def address(*, user_id: int) -> str:
-    """Where the customer lets things be sent; blank when there is none."""
+    """The customer's address for parcels; blank when there is none."""
     return str(users.default_address(user_id=user_id) or "")

@@ -31,7 +31,7 @@ _FOLLOWING = {
 
 
 class PaymentMethod(models.Model):
-    """What a customer pays with unless the order says otherwise: the provider's token, never a number."""
+    """How a customer pays unless the order says otherwise: the provider's token, never a card's number."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -51,7 +51,7 @@ class PaymentMethod(models.Model):
 
 
 class Order(models.Model):
-    """A purchase. It outlives the account of its customer, as the books must."""
+    """A purchase. It outlives the account of its customer, because the books need it."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -154,7 +154,7 @@ class Shipment(models.Model):
 
 
 class Saga(SagaRow):
-    """A checkout on its way; moves with the orders that it decides."""
+    """A checkout that is under way; it moves with the orders that it decides."""
 
 
 class Inbox(InboxRow):

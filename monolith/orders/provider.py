@@ -1,7 +1,7 @@
-"""The sandbox payment provider: a function in the process, with answers that can be foreseen.
+"""The sandbox payment provider: a function in the process, with answers that are known in advance.
 
-It stands where a provider's client would. As it calls nobody it may be asked inside the transaction
-of the checkout; one that uses the network may not.
+It stands in the place of a real provider's client. It calls nobody, so it may be asked inside the transaction of the
+checkout; a client that uses the network may not.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Authorization:
 
 
 def authorize(*, amount: Decimal, token: str, reference: str) -> Authorization:
-    """Declines ``tok_declined`` and whatever is above the limit; ``tok_transfer`` pays later.
+    """Declines ``tok_declined`` and every amount above the limit; ``tok_transfer`` pays later.
 
-    ``reference`` is the shop's own; asked again with the same one, the provider answers the same.
+    ``reference`` is the shop's own. When it is asked again with the same one, the provider gives the same answer.
     """
     own = f"pay_{hashlib.sha256(reference.encode()).hexdigest()[:24]}"
     if token == DECLINED_TOKEN:

@@ -33,7 +33,7 @@ class IllegalChangeError(Exception):
 
 
 class UndecidedError(IllegalChangeError):
-    """The order's checkout has not ended; what becomes of it is not anybody else's to say."""
+    """The order's checkout has not ended, and only the checkout may decide the order."""
 
     def __init__(self, order: Order) -> None:
         Exception.__init__(self, f"Order {order.pk} is still being decided; try again.")
@@ -41,7 +41,7 @@ class UndecidedError(IllegalChangeError):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """So many of a product, as the customer asked."""
+    """A product and its quantity, as the customer asked for it."""
 
     product_id: int
     quantity: int
@@ -49,14 +49,14 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A product as it is sold; without a name and a price where products have not said yet."""
+    """A product as it is sold; without name and price where products have not told them yet."""
 
     name: str = ""
     price: Decimal = Decimal("0.00")
 
 
 def earlier(*, user_id: int, key: str, digest: str) -> Order | None:
-    """What the key has placed before. Raises KeyReusedError."""
+    """The order that the key has placed before. Raises KeyReusedError."""
     order = selectors.order_by_key(user_id=user_id, key=key)
     if order and order.request_digest != digest:
         raise KeyReusedError(key)
@@ -73,7 +73,7 @@ def open_order(
     ship_to: str,
     reservation: str | None,
 ) -> tuple[Order, bool]:
-    """A pending order, and whether it is new: a twin of this request waits here for the key.
+    """A pending order, and whether it is new. A second request with the same key waits here for the first.
 
     Raises KeyReusedError, ForgottenCustomerError.
     """
@@ -98,13 +98,13 @@ def open_order(
 
 
 def lock(*, order_id: int) -> Order:
-    """The order as it stays until the end of the caller's transaction."""
+    """The order, which then stays as it is until the end of the caller's transaction."""
     return Order.objects.select_for_update(no_key=True).get(pk=order_id)
 
 
 @transaction.atomic
 def fill_in(*, order_id: int, sold: Mapping[int, Offer]) -> Order:
-    """Names and prices as they were when the stock was reserved; they decide what is paid."""
+    """Writes names and prices as they were when the stock was reserved; they decide what is paid."""
     order = lock(order_id=order_id)
     lines = list(order.lines.all())
     for line in lines:
@@ -121,7 +121,7 @@ def fill_in(*, order_id: int, sold: Mapping[int, Offer]) -> Order:
 def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | None:
     """Write down what the provider has said of a pending order's money.
 
-    Money for an order that has ended meanwhile is given back at once, and None is returned. Again with the same
+    Money for an order that has ended meanwhile is given back at once, and None is returned. A second call with the same
     reference is no error and changes nothing.
     """
     order = lock(order_id=order_id)
@@ -140,10 +140,10 @@ def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | Non
 
 @transaction.atomic
 def conclude(*, order_id: int, refusal: str | None, payment: str | None, saved_token: str) -> None:
-    """The end of a checkout: the order is rejected, or confirmed, or pending for as long as a transfer is awaited.
+    """Ends a checkout: the order is rejected or confirmed, or stays pending for as long as a transfer is awaited.
 
-    ``payment`` is the state of the money where nothing was refused; ``saved_token``, where there is one, pays the
-    customer's next order, too. Raises IllegalChangeError.
+    ``payment`` is the state of the money where nothing was refused; ``saved_token``, unless it is empty, also pays the
+    customer's next order. Raises IllegalChangeError.
     """
     order = lock(order_id=order_id)
     if refusal is not None:
@@ -168,7 +168,8 @@ def confirm(*, order_id: int, note: str) -> Order:
 
 @transaction.atomic
 def take_back(*, order_id: int, note: str) -> tuple[Order, bool]:
-    """A cancelled order, whose money goes back; and whether its stock has yet to, which is `checkout.cancel`'s.
+    """Cancels an order and gives its money back. Returns the order, and whether `checkout.cancel` still has to give its
+    stock back.
 
     Raises IllegalChangeError, and UndecidedError while its checkout has not ended.
     """
@@ -198,7 +199,8 @@ def ship(*, order_id: int, ship_to: str = "") -> Order:
 
 @transaction.atomic
 def forget_customer(*, user_id: int) -> int:
-    """The account is gone: orders stay and forget it, payment methods go. How many orders pointed to it."""
+    """The account is gone: orders stay and forget it, payment methods go. Returns how many orders pointed to the
+    account."""
     _alone(user_id)
     count = Order.objects.filter(user_id=user_id).update(user_id=None)
     PaymentMethod.objects.filter(user_id=user_id).delete()
@@ -208,7 +210,7 @@ def forget_customer(*, user_id: int) -> int:
 
 @transaction.atomic
 def save_payment_method(*, order_id: int, token: str) -> None:
-    """For the order's customer, unless that one has left."""
+    """Saves the token for the order's customer, unless that customer has left."""
     order = lock(order_id=order_id)
     if order.user_id is not None:
         label = provider.label(token=token)
@@ -271,8 +273,8 @@ def _tell(order: Order) -> None:
     )
 
 
-# Note "forgetting": an order must not slip in between the look at who is forgotten and the forgetting itself. Both take
-# the customer's turn, who places an order a shared one.
+# Note "forgetting": no order may be placed between the check that the customer is not forgotten and the forgetting
+# itself. So both take the customer's turn; a request that places an order takes a shared one.
 
 
 def _stay(user_id: int) -> None:

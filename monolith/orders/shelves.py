@@ -1,7 +1,7 @@
 """Where the stock is: the port through which orders speak to products, and its two adapters.
 
-Which of them serves is asked when a request begins. A checkout that has begun with the shelves here and finds them
-fenced is rolled back, and run again with those elsewhere (see chassis.ownership.fence).
+Each request asks at its beginning which of them serves. A checkout that began with the shelves here, and finds them
+fenced, is rolled back and run again with the shelves elsewhere (see chassis.ownership.fence).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Shelves(Protocol):
         """Names and prices of the day. Raises UnknownProductsError."""
 
     def settle(self, order: Order, payer: Payer) -> None:
-        """In the caller's transaction: decides a pending order, or begins what will decide it."""
+        """Decides a pending order, or begins the saga that will decide it, in the caller's transaction."""
 
     def release(self, order: Order) -> None:
-        """The order's stock goes back, with the caller's transaction or soon after it."""
+        """Gives the order's stock back, with the caller's transaction or soon after it."""
 
 
 class Catalogue:
@@ -74,7 +74,7 @@ class LocalShelves(Catalogue):
 
 
 class RemoteShelves(Catalogue):
-    """Products are owned elsewhere: they are sent commands, and answer when they have done it."""
+    """Products are owned elsewhere: commands go to them, and they answer when they have done what was asked."""
 
     def settle(self, order: Order, payer: Payer) -> None:
         """See Shelves."""
@@ -86,11 +86,11 @@ class RemoteShelves(Catalogue):
 
 
 def present() -> Shelves:
-    """Those of whoever owns products now."""
+    """The shelves of the side that owns products now."""
     return LocalShelves() if owners.is_open("products") else RemoteShelves()
 
 
 def _reserve(order: Order, reference: str) -> str | None:
-    """Why the order's stock was refused, None when it was not."""
+    """Reserves the order's stock; the reason where it was refused, otherwise None."""
     reservation = products.reserve(key=commands.key_of(order), reference=reference, lines=commands.lines(order=order))
     return None if reservation.state == Reservation.State.RESERVED else reservation.reason

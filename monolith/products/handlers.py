@@ -1,4 +1,5 @@
-"""What products do when other services ask by a message; each runs in one transaction with its inbox row."""
+"""Handles the messages by which other services ask products; each handler runs in one transaction with its inbox
+row."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def release(message: Message) -> None:
 
 
 def _wish(message: Message) -> dict[str, Any]:
-    """What of the message is known here; a newer sender may say more."""
+    """The parts of the message that are known here; a newer sender may send more."""
     return {name: message.data[name] for name in ("key", "reference", "lines")}
 
 

@@ -1,4 +1,4 @@
-"""Categories, products, what happened to their prices and stock, and what is reserved."""
+"""Categories, products, the history of their prices and stock, and reservations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Category(models.Model):
 
 
 class Product(models.Model):
-    """What can be bought. Stock is what is on hand and promised to nobody."""
+    """Something that can be bought. Stock is what is on hand and promised to nobody."""
 
     name = models.CharField(max_length=200)
     category = models.ForeignKey(Category, null=True, blank=True, on_delete=models.PROTECT, related_name="products")
@@ -66,7 +66,7 @@ class Product(models.Model):
         indexes = (
             models.Index("name", "id", name="products_by_name"),
             models.Index("price", "id", name="products_by_price"),
-            # Django's icontains compares UPPER(…): only an index on the same expression serves a search.
+            # Django's icontains compares UPPER(…), so only an index on the same expression can serve a search.
             GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="products_name_search"),
             GinIndex(OpClass(Upper("brand"), name="gin_trgm_ops"), name="products_brand_search"),
         )
@@ -89,7 +89,8 @@ class PriceChange(models.Model):
 
 
 class StockMovement(models.Model):
-    """Why the stock of a product changed: their sum is the stock gained since the product was loaded."""
+    """One change of a product's stock, and why. The sum of all is what the stock gained since the product was
+    loaded."""
 
     class Reason(models.TextChoices):
         DELIVERY = "delivery"
@@ -108,12 +109,13 @@ class StockMovement(models.Model):
 
 
 class Reservation(models.Model):
-    """What became of a caller's wish for stock, by the caller's key: asked again, the same is answered."""
+    """What became of a caller's wish for stock, by the caller's key. A second wish with the key gets the same
+    answer."""
 
     class State(models.TextChoices):
         RESERVED = "reserved"
         REFUSED = "refused"
-        RELEASED = "released"  # also before it was ever asked for: who asks later is refused
+        RELEASED = "released"  # also before it was ever asked for: a later wish is refused
 
     class Reason(models.TextChoices):
         NOT_ENOUGH_STOCK = "not enough stock"
@@ -143,7 +145,7 @@ class Inbox(InboxRow):
 
 
 class IdempotencyKey(IdempotencyRow):
-    """What callers of the interface were answered, by the keys they gave."""
+    """The answers that callers of the interface got, by the keys that they gave."""
 
     class Meta(IdempotencyRow.Meta):
         db_table = "products_idempotencykey"

@@ -11,10 +11,9 @@ from rest_framework.request import Request
 
 
 class CatalogueCursor(pagination.CursorPagination):
-    """The order asked for, then the id, so that equal products keep their places."""
+    """Sorts as asked, then by id, so that equal products keep their places."""
 
-    # REST framework gives up counting equal positions after a thousand, and would serve the same page
-    # for ever.
+    # REST framework counts only a thousand equal positions, and would then serve the same page for ever.
     offset_cutoff = None
 
     def get_ordering(self, request: Request, queryset: QuerySet, view: Any) -> Sequence[str]:

@@ -17,7 +17,7 @@ def products(*, search: str = "", category: str = "") -> QuerySet[Product]:
     """Active products.
 
     ``search``: every word occurs in the name or the brand, in any case. ``category``: the id or slug
-    of a category; what is in its children counts too.
+    of a category; products in its children count, too.
     """
     found = Product.objects.filter(is_active=True)
     for word in search.split():

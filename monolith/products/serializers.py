@@ -65,5 +65,5 @@ class IdsQuerySerializer(serializers.Serializer):
 
 
 def _is_id(word: str) -> bool:
-    # The length first: reading a number takes time that grows with the square of its digits.
+    # The length is checked first, because the time to read a number grows with the square of its digits.
     return word.isascii() and word.isdecimal() and len(word) <= 19 and int(word) <= GREATEST_ID

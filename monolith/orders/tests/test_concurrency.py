@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(act, arguments):
-    """The answers of all calls, which begin together."""
+    """The answers of all calls; the calls begin together."""
     barrier = Barrier(len(arguments))
 
     def run(argument):

@@ -1,4 +1,4 @@
-"""What orders tell others, and what they do when they are told."""
+"""The messages that orders send, and what orders do with those that come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkout while products are here, elsewhere, or on their way; the fence sees that nothing is written past it."""
+"""Checkout while products are here, elsewhere, or on their way; nothing is written past the fence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def moving(transactional_db) -> Iterator[Side]:
 
 @pytest.fixture
 def orders_moving(transactional_db) -> Iterator[Side]:
-    """The same of orders."""
+    """Orders have a service, and are still owned here."""
     with side_of("orders") as side:
         yield side
 
@@ -57,7 +57,8 @@ def pump(settings) -> Pump:
 
 
 def the_owner_of_products(message: Message) -> None:
-    """This process's consumer, or the service: what that does arrives here by the stream, past the fence."""
+    """Stands for this process's consumer, or for the service: what the service does arrives here by the stream, past
+    the fence."""
     if owners.is_open("products"):
         inbox.handle(message, "products")
         return
@@ -67,7 +68,7 @@ def the_owner_of_products(message: Message) -> None:
 
 
 def place_now(api, *lines, **more):
-    """Without waiting for an outcome that comes with the pump."""
+    """Places an order without waiting for its outcome, which comes with the pump."""
     api.defaults["HTTP_PREFER"] = "wait=0"
     return place(api, *lines, **more)
 
@@ -160,7 +161,7 @@ class TestHalfMoved:
     @pytest.mark.parametrize("is_reserved", [True, False])
     def test_what_was_taken_here_is_given_back_there(self, api, product, moving, pump, is_reserved):
         order = place(api, (product.pk, 3)).json()["id"]
-        if not is_reserved:  # from before there were reservations
+        if not is_reserved:  # an order from a time without reservations
             Order.objects.update(reservation=None)
             Reservation.objects.all().delete()
         moving.hand_over()
@@ -288,7 +289,7 @@ class TestFence:
 
 
 def with_row(pk: int) -> None:
-    """A product comes by the stream."""
+    """Lets a product come by the stream."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         Product.objects.create(pk=pk, name="New", price="1.00", stock=1)
@@ -300,7 +301,7 @@ def point_to(url: str) -> None:
 
 
 class owner:
-    """The products service, whose every answer has the status that ``decide`` gives."""
+    """The products service; each of its answers has the status that ``decide`` gives."""
 
     def __init__(self, decide: Callable[[str], int]) -> None:
         class Handler(BaseHTTPRequestHandler):

@@ -24,7 +24,8 @@ from orders import checkout, selectors, serializers, services
 from orders.models import Order
 from orders.shelves import UnknownProductsError
 
-# Seconds; the longest ends well before the time that the gateway allows an answer, the pause of a switch included.
+# Seconds. The longest wait and the pause of a switch together end well before the time that the gateway allows for an
+# answer.
 WAIT, LONGEST_WAIT = 5, 20
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -47,7 +48,7 @@ class OrderCursor(CursorPagination):
 
 
 class CustomersApi(generics.GenericAPIView):
-    """For customers who are still that: a token outlives its account by some minutes."""
+    """Refuses customers who have left: a token outlives its account by some minutes."""
 
     serializer_class = serializers.OrderSerializer
 
@@ -60,7 +61,7 @@ class CustomersApi(generics.GenericAPIView):
         return selectors.orders_of(user_id=self.request.user.pk)
 
 
-# Each places or cancels in a transaction of its own, and waits for others outside of any.
+# Each view places or cancels in a transaction of its own, and waits for other services outside of any transaction.
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class OrdersApi(CustomersApi, generics.ListCreateAPIView):
     """The caller's orders, newest first."""
@@ -119,7 +120,7 @@ class CancellationApi(CustomersApi):
 
 
 def _wait(request: Request) -> float:
-    """How many seconds the caller waits for an outcome, as RFC 7240 has it said."""
+    """How many seconds the caller is ready to wait for an outcome, as its Prefer header says (RFC 7240)."""
     asked = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\b", request.headers.get("Prefer", ""), re.IGNORECASE)
     return min(int(asked[1]), LONGEST_WAIT) if asked else WAIT
 
@@ -129,7 +130,7 @@ def _forgotten() -> AuthenticationFailed:
 
 
 def _digest(body: Any) -> str:
-    """The same for bodies that differ in the order of keys and in blanks only."""
+    """A digest that is the same for bodies which differ only in the order of keys and in blanks."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

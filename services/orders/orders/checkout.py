@@ -1,6 +1,6 @@
 """From a customer's wishes to an order with an outcome.
 
-Placing is one transaction. Waiting for the outcome follows outside of it: others decide meanwhile.
+Placing is one transaction. Waiting for the outcome follows outside of it, because other services decide meanwhile.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def place(
     payment_token: str = "",
     save_payment_method: bool = False,
 ) -> Order:
-    """An order that is being decided, or the one that the key has placed before.
+    """Places an order, which is then being decided; or returns the one that the key has placed before.
 
     Raises KeyReusedError, UnknownProductsError, ForgottenCustomerError.
     """
     if earlier := services.earlier(user_id=user_id, key=key, digest=digest):
         return earlier
     shelf = shelves.present()
-    # Asked before the transaction begins: no call over the network is made inside.
+    # This comes before the transaction begins: no call over the network is made inside it.
     offers = shelf.offers({wish.product_id for wish in wishes})
     ship_to = customers.address(user_id=user_id)
     with transaction.atomic():
@@ -56,7 +56,7 @@ def place(
 
 @transaction.atomic
 def cancel(*, order_id: int, note: str) -> Order:
-    """Take an order back, with its stock and its money; again is no error.
+    """Cancel an order, and give back its stock and its money; a second call is no error.
 
     Raises IllegalChangeError, and UndecidedError while its checkout has not ended.
     """
@@ -68,7 +68,7 @@ def cancel(*, order_id: int, note: str) -> Order:
 
 @transaction.atomic
 def expire(*, order_id: int) -> bool:
-    """Cancel the order unless the money has come meanwhile; whether it did. Raises UndecidedError."""
+    """Cancel the order unless the money has come meanwhile; returns whether it was cancelled. Raises UndecidedError."""
     if services.lock(order_id=order_id).status != Status.PENDING:
         return False
     cancel(order_id=order_id, note="not paid in time")
@@ -76,8 +76,8 @@ def expire(*, order_id: int) -> bool:
 
 
 def await_outcome(*, order_id: int, wait: float) -> None:
-    """Returns when the order is decided, or after ``wait`` seconds, or at once where too many wait already. Not for use
-    within a transaction."""
+    """Returns when the order is decided, or after ``wait`` seconds, or at once where too many wait already. Do not call
+    it within a transaction."""
     deadline = time.monotonic() + wait
     pause = FIRST_LOOK
     with suppress(waiting.Full), waiting.process.one("peers"), admission.aside():

@@ -1,6 +1,6 @@
 """What orders ask of products, and of themselves.
 
-One key a reservation, so a release never overtakes what it releases.
+There is one key per reservation, so a release never overtakes the reservation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ CAPABILITY = "orders"
 
 
 def reservation_key(*, user_id: int, key: str) -> str:
-    """By caller and Idempotency-Key: an order's id can be rolled back and given to another order."""
+    """The key is made of the caller and the Idempotency-Key: an order's id can be rolled back and given to another
+    order."""
     return str(uuid5(NAMESPACE_URL, f"orders/{user_id}/{key}"))
 
 
@@ -28,7 +29,8 @@ def reserve(*, order: Order) -> Command:
 
 
 def release(*, order: Order) -> Command:
-    """The order's stock goes back, whether it was reserved or taken without a reservation; again is harmless."""
+    """Gives the order's stock back, whether it was reserved or taken without a reservation; a repetition is
+    harmless."""
     taken = [] if order.reservation else lines(order=order)
     return Command("products", "products.release", key_of(order), _of(order) | {"lines": taken})
 
@@ -39,12 +41,12 @@ def authorise(*, order: Order) -> Command:
 
 
 def send(command: Command) -> None:
-    """With the caller's transaction, to nobody who answers."""
+    """Sends a command with the caller's transaction; no reply is asked for."""
     events.command(to=command.to, type=command.type, key=command.key, data=command.data, capability=CAPABILITY)
 
 
 def key_of(order: Order) -> str:
-    """By what key products know the order's stock."""
+    """The key by which products know the order's stock."""
     return order.reservation or str(uuid5(NAMESPACE_URL, f"orders/{order.pk}"))
 
 

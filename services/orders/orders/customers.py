@@ -1,4 +1,4 @@
-"""What users know of a customer, asked of whoever owns them."""
+"""What users know of a customer, asked of the side that owns users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Customer:
 
 
 def customer(*, user_id: int) -> Customer | None:
-    """The customer, or None when there is no such account. Raises UnansweredError. Never within a transaction."""
+    """The customer, or None when there is no such account. Raises UnansweredError. Do not call it within a
+    transaction."""
     try:
         found = _client().get(f"/internal/users/{user_id}").json()
     except RefusedError as error:
@@ -35,7 +36,7 @@ def customer(*, user_id: int) -> Customer | None:
 
 
 def address(*, user_id: int) -> str:
-    """Where the customer lets things be sent; blank when there is none, or no answer."""
+    """The customer's address for parcels; blank when there is none, or no answer."""
     try:
         found = customer(user_id=user_id)
     except UnansweredError:

@@ -1,4 +1,4 @@
-"""What orders do when a message comes."""
+"""Handles the messages that come to orders."""
 
 from __future__ import annotations
 

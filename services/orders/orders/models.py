@@ -30,7 +30,7 @@ _FOLLOWING = {
 
 
 class PaymentMethod(models.Model):
-    """What a customer pays with unless the order says otherwise: the provider's token, never a number."""
+    """How a customer pays unless the order says otherwise: the provider's token, never a card's number."""
 
     user_id = models.BigIntegerField()  # the constraint's index serves
     token = models.CharField(max_length=64)
@@ -45,7 +45,7 @@ class PaymentMethod(models.Model):
 
 
 class Order(models.Model):
-    """A purchase. It outlives the account of its customer, as the books must."""
+    """A purchase. It outlives the account of its customer, because the books need it."""
 
     user_id = models.BigIntegerField(null=True)  # the constraint's index serves
     status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
@@ -144,7 +144,7 @@ class Shipment(models.Model):
 
 
 class Saga(SagaRow):
-    """A checkout on its way; moves with the orders that it decides."""
+    """A checkout that is under way; it moves with the orders that it decides."""
 
 
 class Inbox(InboxRow):

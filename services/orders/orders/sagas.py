@@ -1,6 +1,6 @@
 """The checkout where products are elsewhere: reserve the stock, get the money, confirm; or give back and reject.
 
-While it decides, the order is pending and nobody else changes it.
+While the saga decides, the order is pending and nothing else changes it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ MONEY_WITHIN = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """How an order is paid, and whether the next one is to be paid so too."""
+    """How an order is paid, and whether the next one is to be paid in the same way."""
 
     token: str
     is_saved: bool = False
 
 
 def begin(*, order: Order, payer: Payer) -> None:
-    """In the transaction that places the order."""
+    """Begins the checkout, in the transaction that places the order."""
     Checkout.begin(key=str(order.pk), data={"order_id": order.pk, "token": payer.token, "is_saved": payer.is_saved})
 
 
 def ask_provider(message: Message) -> provider.Authorization:
-    """Outside any transaction; asked again for the same order, the provider answers the same."""
+    """Asks the provider, outside any transaction; asked again for the same order, the provider gives the same
+    answer."""
     order = selectors.order(order_id=message.data["order_id"])
     token = selectors.checkout_data(order_id=order.pk).get("token", provider.DEFAULT_TOKEN)
     return provider.authorize(amount=order.total, token=token, reference=selectors.reference(order=order))
@@ -109,7 +110,7 @@ class Checkout(saga.Saga):
             send=_authorise,
             replies={"orders.authorised": _authorised, "orders.declined": _declined},
             refusals=("orders.declined",),
-            # Nothing to undo: money that comes for an order that has ended is given back where it is written down.
+            # There is nothing to undo: money for an order that has ended is given back where it is written down.
             within=MONEY_WITHIN,
         ),
     )

@@ -21,7 +21,7 @@ def orders_of(*, user_id: int) -> QuerySet[Order]:
 
 
 def order(*, order_id: int) -> Order:
-    """As it is now, with its lines. Raises Order.DoesNotExist."""
+    """The order as it is now, with its lines. Raises Order.DoesNotExist."""
     return _with_lines(Order.objects.all()).get(pk=order_id)
 
 
@@ -30,7 +30,7 @@ def order_by_key(*, user_id: int, key: str) -> Order | None:
 
 
 def is_being_decided(*, order_id: int) -> bool:
-    """Whether a checkout has yet to say what becomes of the order; a transfer that is awaited is decided."""
+    """Whether a checkout still decides the order. An order that waits for a bank transfer counts as decided."""
     return Saga.objects.filter(kind=CHECKOUT, key=str(order_id), state__in=UNDECIDED).exists()
 
 
@@ -41,12 +41,12 @@ def checkout_data(*, order_id: int) -> dict[str, Any]:
 
 
 def reference(*, order: Order) -> str:
-    """What others know the order by."""
+    """The name by which other services know the order."""
     return f"order {order.pk}"
 
 
 def quantities(*, order: Order) -> dict[int, int]:
-    """What was ordered of each product that still exists, by its id."""
+    """The ordered quantity of each product that still exists, by its id."""
     counted: Counter[int] = Counter()
     for line in order.lines.all():
         if line.product_id is not None:
@@ -61,7 +61,7 @@ def payment_token(*, user_id: int) -> str:
 
 
 def unpaid(*, since: datetime, limit: int) -> list[int]:
-    """Orders that wait for money since then; not those whose checkout has not ended."""
+    """The orders that wait for money and are older than ``since``, without those whose checkout has not ended."""
     undecided = Saga.objects.filter(kind=CHECKOUT, key=Cast(OuterRef("pk"), TextField()), state__in=UNDECIDED)
     pending = Order.objects.filter(~Exists(undecided), status=Status.PENDING, created_at__lt=since)
     return list(pending.order_by("created_at").values_list("pk", flat=True)[:limit])
@@ -73,13 +73,13 @@ def unshipped(*, since: datetime, limit: int) -> list[int]:
 
 
 def unannounced(*, limit: int) -> QuerySet[Order]:
-    """Confirmed orders whose customers have not been told; who has left the shop is not written to."""
+    """The confirmed orders whose customers have not been told. Customers who have left the shop get no mail."""
     silent = Order.objects.filter(status=Status.CONFIRMED, confirmation_sent_at=None, user_id__isnull=False)
     return _with_lines(silent).order_by("pk")[:limit]
 
 
 def _with_lines(orders: QuerySet[Order]) -> QuerySet[Order]:
-    """In the order in which they were asked for, whatever has been written to them since."""
+    """The lines keep the order in which the customer named them, whatever has been written to them since."""
     return orders.prefetch_related(Prefetch("lines", queryset=Line.objects.order_by("pk")))
 
 

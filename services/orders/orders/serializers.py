@@ -7,8 +7,8 @@ from rest_framework import serializers
 from orders.models import Line, Order, Status
 
 GREATEST_ID = 2**63 - 1
-# So many of the dearest product are what the column of the total holds. Prices are not known everywhere when an order
-# comes, so it is this that keeps the sum within.
+# The column of the total can hold this many pieces of the dearest product. Prices are not known on every side when an
+# order comes, so this limit keeps the total within the column.
 MOST_PIECES = 10_000
 
 

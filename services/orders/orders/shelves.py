@@ -1,6 +1,6 @@
 """Where the stock is: the port through which orders speak to products.
 
-Here products are always elsewhere; the monolith has a second adapter, for as long as they are its own.
+For this service, products are always elsewhere. The monolith has a second adapter, for the time in which it owns them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class UnknownProductsError(Exception):
 
 
 class RemoteShelves:
-    """Products have a database of their own: they are sent commands, and answer when they have done it."""
+    """Products have a database of their own: commands go to them, and they answer when they have done what was
+    asked."""
 
     def offers(self, product_ids: Collection[int]) -> Mapping[int, Offer]:
         """Names and prices of the day; without them when products do not answer. Raises UnknownProductsError."""
@@ -45,11 +46,11 @@ class RemoteShelves:
         return found
 
     def settle(self, order: Order, payer: Payer) -> None:
-        """Begins what will decide the order, in the caller's transaction."""
+        """Begins the saga that will decide the order, in the caller's transaction."""
         sagas.begin(order=order, payer=payer)
 
     def release(self, order: Order) -> None:
-        """The order's stock goes back, soon after the caller's transaction."""
+        """Gives the order's stock back, soon after the caller's transaction."""
         commands.send(commands.release(order=order))
 
 

@@ -1,7 +1,7 @@
 """Work that nobody waits for.
 
-What is due stands in the database, and the tasks look for it: a checkout asks nothing of the broker, and
-nothing is forgotten while the broker is away.
+The database knows what is due, and the tasks look for it. So a checkout needs no broker, and nothing is forgotten while
+the broker is away.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 500
 
 
 def owners_task(work: Callable[[], None]) -> Callable[[], None]:
-    """A task that only the owner of orders does, and only once at a time: two sides' beats may both ask for it."""
+    """A task that only the owner of orders does, and only one at a time: the beats of both sides may ask for it."""
 
     @wraps(work)
     def run() -> None:
@@ -79,7 +79,7 @@ def ship_confirmed_orders() -> None:
 
 
 def _address(order_id: int) -> str:
-    """Where an order without an address goes; blank when it has one, or its customer has none."""
+    """The address for an order that has none; blank when the order has one, or its customer has none."""
     order = Order.objects.get(pk=order_id)
     if order.ship_to or order.user_id is None:
         return ""

@@ -1,4 +1,4 @@
-"""Categories, products, what happened to their prices and stock, and what is reserved."""
+"""Categories, products, the history of their prices and stock, and reservations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Category(models.Model):
 
 
 class Product(models.Model):
-    """What can be bought. Stock is what is on hand and promised to nobody."""
+    """Something that can be bought. Stock is what is on hand and promised to nobody."""
 
     name = models.CharField(max_length=200)
     category = models.ForeignKey(Category, null=True, blank=True, on_delete=models.PROTECT, related_name="products")
@@ -42,7 +42,7 @@ class Product(models.Model):
     )
     stock = models.BigIntegerField(default=0)
     is_active = models.BooleanField(default=True, help_text="Only active products are shown and sold.")
-    # The accounts are another service's: a number, with the name and the index that a foreign key would have.
+    # The accounts belong to another service: so this is a number, with the name and the index of a foreign key.
     edited_by = models.BigIntegerField(
         null=True,
         blank=True,
@@ -65,7 +65,7 @@ class Product(models.Model):
         indexes = (
             models.Index("name", "id", name="products_by_name"),
             models.Index("price", "id", name="products_by_price"),
-            # Django's icontains compares UPPER(…): only an index on the same expression serves a search.
+            # Django's icontains compares UPPER(…), so only an index on the same expression can serve a search.
             GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="products_name_search"),
             GinIndex(OpClass(Upper("brand"), name="gin_trgm_ops"), name="products_brand_search"),
         )
@@ -88,7 +88,8 @@ class PriceChange(models.Model):
 
 
 class StockMovement(models.Model):
-    """Why the stock of a product changed: their sum is the stock gained since the product was loaded."""
+    """One change of a product's stock, and why. The sum of all is what the stock gained since the product was
+    loaded."""
 
     class Reason(models.TextChoices):
         DELIVERY = "delivery"
@@ -107,12 +108,13 @@ class StockMovement(models.Model):
 
 
 class Reservation(models.Model):
-    """What became of a caller's wish for stock, by the caller's key: asked again, the same is answered."""
+    """What became of a caller's wish for stock, by the caller's key. A second wish with the key gets the same
+    answer."""
 
     class State(models.TextChoices):
         RESERVED = "reserved"
         REFUSED = "refused"
-        RELEASED = "released"  # also before it was ever asked for: who asks later is refused
+        RELEASED = "released"  # also before it was ever asked for: a later wish is refused
 
     class Reason(models.TextChoices):
         NOT_ENOUGH_STOCK = "not enough stock"
@@ -142,7 +144,7 @@ class Inbox(InboxRow):
 
 
 class IdempotencyKey(IdempotencyRow):
-    """What callers of the interface were answered, by the keys they gave."""
+    """The answers that callers of the interface got, by the keys that they gave."""
 
     class Meta(IdempotencyRow.Meta):
         db_table = "products_idempotencykey"

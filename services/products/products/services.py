@@ -17,7 +17,7 @@ from products.models import PriceChange, Product, Reservation, StockMovement
 
 
 class NotEnoughStockError(Exception):
-    """Stock would fall below zero; ``product_ids`` names of what there is too little."""
+    """Stock would fall below zero; ``product_ids`` names the products of which there is too little."""
 
     def __init__(self, product_ids: list[int]) -> None:
         super().__init__(f"not enough stock of {product_ids}")
@@ -76,14 +76,16 @@ def adjust_stock(*, product: Product, delta: int, by: Principal) -> Product:
 
 @transaction.atomic
 def reserve(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]]) -> Reservation:
-    """Take the stock of all ``lines`` (``product_id``, ``quantity``) or of none; the key's second call changes nothing.
+    """Take the stock of all ``lines`` (``product_id``, ``quantity``) or of none; a second call with the key changes
+    nothing.
 
     The answer is the reservation: ``reserved``, each line with the product's name and price of that moment;
-    ``refused``, with the reason and the products it is for; or ``released``, which is a refusal too.
-    Raises KeyReusedError, ValueError for a line that cannot be.
+    ``refused``, with the reason and the products concerned; or ``released``, which is a refusal, too. Raises
+    KeyReusedError, ValueError for an impossible line.
     """
     asked = _plain(lines)
-    # The key comes first: a twin of this call waits for it here, and not behind stock that it would have locked.
+    # The key comes first: a second call with the same key waits for it here, and not behind stock that the first has
+    # locked.
     reservation, is_new = Reservation.objects.get_or_create(key=key, defaults={"reference": reference, "lines": asked})
     if is_new:
         _take(reservation)
@@ -94,10 +96,10 @@ def reserve(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]]) -> 
 
 @transaction.atomic
 def release(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]] = ()) -> Reservation:
-    """Give back what the key has reserved; from then on the key is refused. Again is no error.
+    """Give back what the key has reserved; from then on the key is refused. A second call is no error.
 
-    ``lines`` is what was taken without a reservation: it goes back where the key is not known.
-    Raises ValueError for a line that cannot be.
+    ``lines`` is stock that was taken without a reservation: it goes back where the key is not known. Raises ValueError
+    for an impossible line.
     """
     end = {"state": Reservation.State.RELEASED, "reason": Reservation.Reason.RELEASED}
     locked = Reservation.objects.select_for_update(no_key=True)
@@ -113,7 +115,7 @@ def release(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]] = ()
 
 
 def _plain(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, int]]:
-    """The lines without what was added to them. Raises ValueError."""
+    """The lines as they were asked for, without later additions. Raises ValueError."""
     plain = [{"product_id": line["product_id"], "quantity": line["quantity"]} for line in lines]
     for line in plain:
         if any(type(number) is not int for number in line.values()) or line["quantity"] < 1:
@@ -122,7 +124,7 @@ def _plain(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, int]]:
 
 
 def _quantities(lines: Sequence[Mapping[str, Any]]) -> Counter[int]:
-    """How many of each product, by its id."""
+    """The quantity of each product, by its id."""
     counted: Counter[int] = Counter()
     for line in lines:
         counted[line["product_id"]] += line["quantity"]
@@ -130,7 +132,7 @@ def _quantities(lines: Sequence[Mapping[str, Any]]) -> Counter[int]:
 
 
 def _take(reservation: Reservation) -> None:
-    """Decides a new reservation: takes its stock, or writes down why not."""
+    """Decides a new reservation: takes its stock, or writes down why it cannot."""
     quantities = _quantities(reservation.lines)
     shelf = _lock(quantities)
     unknown = [pk for pk in quantities if pk not in shelf or not shelf[pk].is_active]
@@ -154,7 +156,7 @@ def _offer(product: Product) -> dict[str, str]:
 
 
 def _give_back(reservation: Reservation) -> None:
-    """The stock of the lines, as far as their products still exist."""
+    """Gives back the stock of the lines, as far as their products still exist."""
     quantities = _quantities(reservation.lines)
     shelf = _lock(quantities)
     deltas = {pk: quantity for pk, quantity in quantities.items() if pk in shelf}
@@ -168,7 +170,8 @@ def _save(reservation: Reservation, **changes: Any) -> None:
 
 
 def _lock(quantities: Mapping[int, int]) -> dict[int, Product]:
-    """Products by id, locked. In the order of ids, so that two baskets with the same products queue up."""
+    """Locks the products, by id; in the order of ids, so that two baskets with the same products wait for each other in
+    turn."""
     rows = Product.objects.select_for_update(no_key=True).filter(pk__in=quantities).order_by("pk")
     return {product.pk: product for product in rows}
 
@@ -195,7 +198,7 @@ def _record(deltas: Mapping[int, int], reason: StockMovement.Reason, reference: 
 
 
 def _tell_if_low(product: Product, *, before: int) -> None:
-    """Tells, once each time, that the stock of a locked product has just fallen below ``LOW_STOCK``."""
+    """Tells that the stock of a locked product has just fallen below ``LOW_STOCK``; once per fall."""
     if not before >= settings.LOW_STOCK > product.stock:
         return
     Product.objects.filter(pk=product.pk).update(version=F("version") + 1)

@@ -1,4 +1,4 @@
-"""The other services as this one meets them: behind a gateway, over HTTP."""
+"""The other services as this one sees them: behind a gateway, over HTTP."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Neighbours:
             return tokens.issue(who).access
 
     def client(self) -> Client:
-        """Knows of no earlier failures, and asks once."""
+        """A client that knows of no earlier failures, and asks only once."""
         return _Both(self.url)
 
     def answer(self, path: str, authorization: str) -> tuple[int, Any]:
@@ -63,7 +63,7 @@ class Neighbours:
 
 
 class _Both:
-    """A client of either service: the path says of which."""
+    """A client of both services: the path says which of them is meant."""
 
     def __init__(self, url: str) -> None:
         self._clients = {

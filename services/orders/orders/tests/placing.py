@@ -1,4 +1,4 @@
-"""Placing an order and looking at it, as a client does."""
+"""Places an order and looks at it, as a client does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 
 def place(client: APIClient, *lines: tuple[int, int], key: str | None = None, wait: int = 0, **more: Any) -> Response:
-    """Without waiting for the outcome, which in a test comes with the pump."""
+    """Places an order without waiting for its outcome, which in a test comes with the pump."""
     body = {"lines": [{"product_id": pk, "quantity": quantity} for pk, quantity in lines]} | more
     headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={wait}"}
     return client.post("/api/v1/orders", body, headers=headers)

@@ -21,7 +21,7 @@ def _shelves(warehouse):
 
 @pytest.fixture
 def settle(api, pump):
-    """Places an order and lets everybody do their part; what the customer then sees."""
+    """Places an order and lets every service do its part; returns what the customer then sees."""
 
     def run(*lines, **more):
         placed = place(api, *lines, **more)

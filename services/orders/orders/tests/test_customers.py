@@ -1,4 +1,4 @@
-"""Customers as their tokens describe them, and those who have left."""
+"""Customers as their tokens describe them, and customers who have left."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TestForgetting:
         assert api.get("/api/v1/orders").status_code == 401
 
     def test_an_order_that_is_placed_meanwhile_is_refused(self, api, customer, monkeypatch):
-        # The look at who is forgotten comes before the account is.
+        # The check of the forgotten customers comes before this account is forgotten.
         monkeypatch.setattr("orders.customers.address", lambda user_id: services.forget_customer(user_id=user_id) or "")
 
         assert place(api, (MILK, 1)).status_code == 401

@@ -1,4 +1,4 @@
-"""A request that meets the fence has left nothing behind, though the view opens its transactions itself."""
+"""A request that meets the fence leaves nothing behind, even if the view opens its transactions itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkout when something goes otherwise: deadlines, late and doubled replies, crashes between any two commits."""
+"""The checkout when something goes wrong: deadlines, late and doubled replies, crashes between any two commits."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def placed(api) -> int:
 
 
 def overrun():
-    """The present step's deadline passes."""
+    """Lets the deadline of the present step pass."""
     assert let_deadlines_pass() == 1
 
 
 def money() -> dict[str, int]:
-    """What is authorised, and what confirmed orders cost: ever the same."""
+    """The authorised money, and the cost of the confirmed orders: both must be equal at all times."""
     authorised = Payment.objects.filter(state=Payment.State.AUTHORIZED).aggregate(sum=Sum("amount"))["sum"] or 0
     sold = Order.objects.filter(status__in=[Status.CONFIRMED, Status.SHIPPED]).aggregate(sum=Sum("total"))["sum"] or 0
     assert authorised == sold
@@ -61,7 +61,7 @@ class TestDeadlines:
         reserve = pump.take("products.reserve")
         overrun()
         pump.run()
-        warehouse.reservations.clear()  # as if the release had come before the command it undoes
+        warehouse.reservations.clear()  # as if the release had come before the command that it undoes
 
         pump.deliver("products", reserve)
         assert warehouse.stock[MILK] == 7
@@ -237,7 +237,7 @@ class TestWhileItDecides:
 
 
 class KilledError(BaseException):
-    """The process is gone; no handler of errors sees it."""
+    """Stands for the death of the process: no handler of errors sees it."""
 
 
 def _die(*args, **kwargs):

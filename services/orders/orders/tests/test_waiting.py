@@ -1,4 +1,4 @@
-"""How long a request waits for the outcome, and that it holds nothing meanwhile."""
+"""A request waits for the outcome only so long, and holds nothing meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _shelf(warehouse):
 
 @contextmanager
 def others_at_work(pump):
-    """Everybody else does their part, in a thread of their own."""
+    """The other services do their part, in a thread of their own."""
     stop = Event()
 
     def work():
@@ -76,7 +76,7 @@ def test_without_an_outcome_the_order_is_answered_as_pending_when_the_time_is_ov
     answer = place(api, (MILK, 1), wait=1)
 
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")
-    assert 1 <= time.monotonic() - begun < 5  # which is how long it would wait unasked
+    assert 1 <= time.monotonic() - begun < 5  # 5 s is how long it would wait by default
 
 
 def test_no_transaction_is_open_while_it_waits(api, monkeypatch):

@@ -1,4 +1,4 @@
-"""The products side in memory: what its contract says of reservations, and no more."""
+"""The products service in memory: it does what its contract says of reservations, and no more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orders.tests.neighbours import Neighbours
 
 
 class Warehouse:
-    """``stock`` by product; ``deaf`` while it answers nothing."""
+    """``stock`` is by product; while ``deaf`` is true it answers nothing."""
 
     def __init__(self, neighbours: Neighbours) -> None:
         self._neighbours = neighbours

@@ -11,5 +11,5 @@ os.environ.setdefault("OPEN_WITHOUT_MOVE", "1")
 
 from config.settings import *  # noqa: F403
 
-# What is said by a message is held against its contract before it is sent.
+# Each message is checked against its contract before it is sent.
 CHASSIS_VALIDATE = True

@@ -1,6 +1,6 @@
-"""What strangers send is refused, and as the document says; never an error of the server.
+"""What strangers send is refused as the document says, and is never an error of the server.
 
-Each day a part of it, the same for everybody; ``HOSTILE_REQUESTS`` says how many, 0 all.
+Each day sends another part of it, the same part on every machine. ``HOSTILE_REQUESTS`` says how many; 0 means all.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class TestUpkeep:
 
 
 class TestStockByKey:
-    """An Idempotency-Key may be given, and then a delta counts once."""
+    """With an Idempotency-Key, which is optional, a delta counts once."""
 
     def add(self, client, product, delta, key):
         return client.post(f"/api/v1/products/{product.pk}/stock", {"delta": delta}, HTTP_IDEMPOTENCY_KEY=key)

@@ -1,4 +1,4 @@
-"""What products do when they are asked by a message, and what they tell of by themselves."""
+"""What products do when a message asks them, and the events that they publish."""
 
 from __future__ import annotations
 
