@@ -1,4 +1,4 @@
-"""What the tests of all apps have at hand."""
+"""What the tests of all apps use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Celery app of the shop. All its tasks are of orders, and so is the queue; its worker takes messages in, too."""
+"""The Celery app of the shop. All its tasks and their queue belong to orders; its worker also takes in messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ app.conf.update(
             ("ship_confirmed_orders", 60),
         )
     },
-    # Keeps the schedule in memory: what is due is known by the database, not by a file of beat's.
+    # It keeps the schedule in memory: the database knows what is due, so beat needs no file.
     beat_scheduler="celery.beat:Scheduler",
 )
 app.autodiscover_tasks()

@@ -38,7 +38,7 @@ MIDDLEWARE = [
     "chassis.process.tracing.TraceMiddleware",
     "chassis.rest.answers.AnswersMiddleware",
     "chassis.process.admission.AdmissionMiddleware",
-    # Outermost of all that may touch the database: what it bounces must have left no trace.
+    # It stands outside everything that may touch the database: a request that it bounces must have left no trace.
     "chassis.ownership.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -88,14 +88,14 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 TOKEN_KEY_FILE = environment.secret("TOKEN_KEY_FILE")
 CHASSIS_AUDIENCE = "shop"
-# Who has a token of this key is a service and may ask at /internal; without the key nobody may.
+# A caller with a token of this key is a service and may ask at /internal. Without the key no caller may.
 SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
-# Public halves of the keys by which other services say who they are; silent, all have this one.
+# Public halves of the keys that other services sign with. Where none is named, all services have the key above.
 CHASSIS_SERVICE_KEYS = environment.listing("SERVICE_KEY_FILES", default="")
-# Whom to ask, in the caller's name, for a row that has not arrived from the side that owns it.
+# The addresses to ask, in the caller's name, for a row that has not arrived from the side that owns it.
 CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me", "products.Product": "/api/v1/products/{pk}"}
 
-# By capability that may be owned here: the events of others that are waited for, and what has been handled.
+# For each capability that may be owned here: the events of others that it listens to, and its inbox.
 CHASSIS_CONSUMES = {"orders": ["users.user.deleted"], "products": []}
 CHASSIS_INBOXES = {"orders": "orders.Inbox", "products": "products.Inbox"}
 CHASSIS_UNHEARD = [
@@ -110,7 +110,7 @@ CHASSIS_VALIDATE = environment.flag("CHASSIS_VALIDATE", default=False)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        # One for each client: with fewer those that come now drive out who has come a moment ago.
+        # One entry per client: with fewer, new clients would push out clients that came a moment ago.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
@@ -118,7 +118,7 @@ REST_FRAMEWORK = environment.rest_framework(
     registration=environment.rate("THROTTLE_REGISTRATION", default="20/min"),
     token=environment.rate("THROTTLE_TOKEN", default="60/min"),
 )
-# Bodies are JSON and are read whole; on every side the same, so that none refuses what another takes.
+# Bodies are JSON and are read whole. The limit is the same on every side, so that no side refuses what another takes.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SPECTACULAR_SETTINGS = {
     "TITLE": "Shop",
@@ -130,13 +130,13 @@ SPECTACULAR_SETTINGS = {
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 DEFAULT_FROM_EMAIL = "shop@example.com"
 
-# Stock that falls below is told of; 0 tells of none.
+# An event tells that stock has fallen below this number; with 0 there is no such event.
 LOW_STOCK = environment.number("LOW_STOCK", default=10)
 
 UNPAID_ORDERS_LIVE = timedelta(minutes=30)
 ORDERS_SHIP_AFTER = timedelta(hours=1)
 
-# What `manage.py load_journey` gives to everybody it makes; the data are public, and so are these.
+# The password of all accounts that `manage.py load_journey` makes. The data are public, and so are these accounts.
 JOURNEY_PASSWORD = "journey-2017"  # noqa: S105
 JOURNEY_STAFF_EMAIL = "staff@example.com"
 
@@ -144,7 +144,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-# The admin's files are served from the installed packages; nothing has to be collected first.
+# The admin's files are served from the installed packages, so nothing has to be collected first.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 

@@ -1,4 +1,4 @@
-"""What the tests have at hand."""
+"""What the tests use."""
 
 from __future__ import annotations
 

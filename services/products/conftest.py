@@ -1,4 +1,4 @@
-"""What the tests have at hand."""
+"""What the tests use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _numbers = count(1)
 
 
 class Accounts:
-    """The service that has the accounts, as far as this one knows it: it signs tokens, and publishes its keys."""
+    """The service that has the accounts, as this one sees it: it signs tokens, and publishes its keys."""
 
     def __init__(self, key_file: Path) -> None:
         self._key_file = new_key(key_file)

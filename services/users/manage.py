@@ -10,7 +10,7 @@ import sys
 from django.core.management import execute_from_command_line
 
 if __name__ == "__main__":
-    # The first process of a container is not ended by a signal that it does not handle.
+    # The first process of a container ignores a signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     execute_from_command_line(sys.argv)

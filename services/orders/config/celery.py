@@ -1,4 +1,4 @@
-"""The Celery app of the service; its worker does the tasks of the capability and takes its messages in."""
+"""The Celery app of the service; its worker does the tasks of the capability and takes in its messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ app.conf.update(
             ("ship_confirmed_orders", 60),
         )
     },
-    # Keeps the schedule in memory: what is due is known by the database, not by a file of beat's.
+    # It keeps the schedule in memory: the database knows what is due, so beat needs no file.
     beat_scheduler="celery.beat:Scheduler",
 )
 app.autodiscover_tasks()

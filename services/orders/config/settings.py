@@ -33,7 +33,7 @@ MIDDLEWARE = [
     "chassis.process.tracing.TraceMiddleware",
     "chassis.rest.answers.AnswersMiddleware",
     "chassis.process.admission.AdmissionMiddleware",
-    # Outermost of all that may touch the database: what it bounces must have left no trace.
+    # It stands outside everything that may touch the database: a request that it bounces must have left no trace.
     "chassis.ownership.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -68,21 +68,22 @@ TEMPLATES = [
 DATABASES = {"default": environment.database(application="orders")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Customers have no accounts here: what their tokens say is all that is known of them. The accounts that Django brings
-# are for those who look into the admin.
+# Customers have no accounts here: this service knows of them only what their tokens say. Django's own accounts are for
+# people who use the admin.
 CHASSIS_ACCOUNTS = "remote"
-# Through it other services are asked, for it knows who owns what.
+# Other services are called through the gateway, because it knows who owns what.
 GATEWAY_URL = environment.gateway()
 CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
 CHASSIS_AUDIENCE = "shop"
 PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
 PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
-# Signs what the service says of itself to others.
+# This key signs the tokens with which the service calls others.
 SERVICE_KEY_FILE = environment.secret("SERVICE_KEY_FILE")
-# Public halves of the keys by which other services say who they are; silent, all have this one.
+# Public halves of the keys that other services sign with. Where none is named, all services have the key above.
 CHASSIS_SERVICE_KEYS = environment.listing("SERVICE_KEY_FILES", default="")
 
-# Until a move has filled this service, what comes for it is the monolith's; where there was never one, set it.
+# Until a move has filled this service, its messages and tasks are the monolith's. Set it where there was never a
+# monolith.
 CHASSIS_OPEN_WITHOUT_MOVE = environment.flag("OPEN_WITHOUT_MOVE", default=False)
 CHASSIS_CONSUMES = {"orders": ["users.user.deleted"]}
 CHASSIS_INBOXES = {"orders": "orders.Inbox"}
@@ -90,7 +91,7 @@ CHASSIS_UNHEARD = [f"orders.order.{status}" for status in ("confirmed", "rejecte
 CHASSIS_CONTRACTS = str(Path(__file__).parents[1] / "contracts")
 
 REST_FRAMEWORK = environment.rest_framework()
-# Bodies are JSON and are read whole; on every side the same, so that none refuses what another takes.
+# Bodies are JSON and are read whole. The limit is the same on every side, so that no side refuses what another takes.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SPECTACULAR_SETTINGS = {
     "TITLE": "Orders",
@@ -109,7 +110,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-# The admin's files are served from the installed packages; nothing has to be collected first.
+# The admin's files are served from the installed packages, so nothing has to be collected first.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 

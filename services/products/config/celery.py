@@ -1,4 +1,4 @@
-"""The Celery app of the service; its worker does the tasks of the capability and takes its messages in."""
+"""The Celery app of the service; its worker does the tasks of the capability and takes in its messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Settings of the products service; what differs from place to place comes from the environment.
 
-There are no accounts and no admin here: who acts is said by a token that the users service has signed, and the
-catalogue is kept through the interface.
+There are no accounts and no admin here: a token that the users service has signed says who acts, and staff edit the
+catalogue through the interface.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MIDDLEWARE = [
     "chassis.process.tracing.TraceMiddleware",
     "chassis.rest.answers.AnswersMiddleware",
     "chassis.process.admission.AdmissionMiddleware",
-    # Outermost of all that may touch the database: what it bounces must have left no trace.
+    # It stands outside everything that may touch the database: a request that it bounces must have left no trace.
     "chassis.ownership.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -53,25 +53,26 @@ CHASSIS_ACCOUNTS = "remote"
 GATEWAY_URL = environment.gateway()
 CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
 CHASSIS_AUDIENCE = "shop"
-# Who has a token of this key is a service and may ask at /internal; without the key nobody may.
+# A caller with a token of this key is a service and may ask at /internal. Without the key no caller may.
 SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
-# Public halves of the keys by which other services say who they are; silent, all have this one.
+# Public halves of the keys that other services sign with. Where none is named, all services have the key above.
 CHASSIS_SERVICE_KEYS = environment.listing("SERVICE_KEY_FILES", default="")
 
-# By capability: the events of others that are waited for. Commands come to the capability's queue without being named.
-# Until a move has filled this service, what comes for it is the monolith's; where there was never one, set it.
+# For each capability: the events of others that it listens to. Commands come to its queue without being named here.
+# Until a move has filled this service, its messages and tasks are the monolith's. Set it where there was never a
+# monolith.
 CHASSIS_OPEN_WITHOUT_MOVE = environment.flag("OPEN_WITHOUT_MOVE", default=False)
 CHASSIS_CONSUMES = {"products": []}
 CHASSIS_INBOXES = {"products": "products.Inbox"}
 CHASSIS_UNHEARD = ["products.product.low_stock"]
 CHASSIS_CONTRACTS = str(BASE_DIR / "contracts")
 
-# Stock that falls below is told of; 0 tells of none.
+# An event tells that stock has fallen below this number; with 0 there is no such event.
 LOW_STOCK = environment.number("LOW_STOCK", default=10)
 
-# Who has no token is nobody: AnonymousUser would come with the tables of accounts.
+# A request without a token has no user: AnonymousUser would need the tables of accounts.
 REST_FRAMEWORK = environment.rest_framework() | {"UNAUTHENTICATED_USER": None}
-# Bodies are JSON and are read whole; on every side the same, so that none refuses what another takes.
+# Bodies are JSON and are read whole. The limit is the same on every side, so that no side refuses what another takes.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SPECTACULAR_SETTINGS = {
     "TITLE": "Products",

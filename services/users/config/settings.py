@@ -35,7 +35,7 @@ MIDDLEWARE = [
     "chassis.process.tracing.TraceMiddleware",
     "chassis.rest.answers.AnswersMiddleware",
     "chassis.process.admission.AdmissionMiddleware",
-    # Outermost of all that may touch the database: what it bounces must have left no trace.
+    # It stands outside everything that may touch the database: a request that it bounces must have left no trace.
     "chassis.ownership.fence.FenceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -70,7 +70,7 @@ TEMPLATES = [
 DATABASES = {"default": environment.database(application="users")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# The same as the monolith's, hasher and rounds: a login on either side then changes nothing but last_login.
+# Hasher and rounds are the monolith's: so a login on either side changes nothing but last_login.
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.EmailBackend"]
 PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
@@ -86,12 +86,12 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 TOKEN_KEY_FILE = environment.secret("TOKEN_KEY_FILE")
 CHASSIS_AUDIENCE = "shop"
-# Who has a token of this key is a service and may ask at /internal; without the key nobody may.
+# A caller with a token of this key is a service and may ask at /internal. Without the key no caller may.
 SERVICE_KEY_FILE = os.environ.get("SERVICE_KEY_FILE", "")
-# Public halves of the keys by which other services say who they are; silent, all have this one.
+# Public halves of the keys that other services sign with. Where none is named, all services have the key above.
 CHASSIS_SERVICE_KEYS = environment.listing("SERVICE_KEY_FILES", default="")
 CHASSIS_CONTRACTS = str(BASE_DIR / "contracts")
-# Until a move has filled it, the accounts are the monolith's, and it takes no writes.
+# Until a move has filled this service, the accounts are the monolith's, and this service takes no writes.
 CHASSIS_OPEN_WITHOUT_MOVE = environment.flag("OPEN_WITHOUT_MOVE", default=False)
 CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me"}
 
@@ -100,7 +100,7 @@ CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me"}
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        # One for each client: with fewer those that come now drive out who has come a moment ago.
+        # One entry per client: with fewer, new clients would push out clients that came a moment ago.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
@@ -108,7 +108,7 @@ REST_FRAMEWORK = environment.rest_framework(
     registration=environment.rate("THROTTLE_REGISTRATION", default="20/min"),
     token=environment.rate("THROTTLE_TOKEN", default="60/min"),
 )
-# Bodies are JSON and are read whole; on every side the same, so that none refuses what another takes.
+# Bodies are JSON and are read whole. The limit is the same on every side, so that no side refuses what another takes.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SPECTACULAR_SETTINGS = {
     "TITLE": "Users",
@@ -121,7 +121,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-# The admin's files are served from the installed packages; nothing has to be collected first.
+# The admin's files are served from the installed packages, so nothing has to be collected first.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
