@@ -87,7 +87,8 @@ def issue_service(audience: str, subject: str) -> str:
 
 
 def verify(token: str, *, use: Use = "access") -> dict[str, Any]:
-    """The claims of a token that a key of the accounts signed, for our audience, for this use, in time.
+    """The claims of a token that a key of the accounts has signed, for our audience and this use, and that has not
+    expired.
 
     Raises:
         TokenError: it is not such a token.

@@ -5,9 +5,9 @@ no capability, and every beat that has it publishes it. A beat that does not pub
 becomes the owner, it publishes an entry when that is due next, and does not publish at once all that it has left to the
 other beat.
 
-While its database is away, a beat does not know who the owner is, and publishes nothing more once something of a
-capability is due: it waits, and logs that it waits. Nothing is lost: each entry is due after that, and is published
-once.
+While its database is away, a beat does not know which side is the owner. Once something of a capability is due, it
+publishes nothing more: it waits, and logs that it waits. Nothing is lost: each entry is due after that, and is
+published once.
 
 Note "ends between two ticks": when it is asked to end, Celery's beat closes its connection to the broker in the handler
 of the signal, whatever the same thread is doing. In the middle of a publication, the handler waits for ever for an
