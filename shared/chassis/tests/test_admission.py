@@ -174,4 +174,4 @@ def test_the_middleware_admits_as_many_as_the_process_has_places(monkeypatch: py
 @pytest.mark.parametrize(("told", "places"), [("", 4), ("2", 2), ("0", 1)])
 def test_the_environment_says_how_many_places_there_are(monkeypatch: pytest.MonkeyPatch, told: str, places: int):
     monkeypatch.setenv("WEB_AT_WORK", told)
-    assert admission.options.at_work() == places
+    assert admission.settings.at_work() == places

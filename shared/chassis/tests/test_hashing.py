@@ -210,13 +210,13 @@ KNOWN = hashers.PBKDF2PasswordHasher().encode("secret", "salt", 1000)
 @pytest.mark.parametrize(("told", "places"), [("", 1), ("3", 3), ("0", 1)])
 def test_the_environment_says_how_many_places_there_are(monkeypatch, told, places):
     monkeypatch.setenv("WEB_HASHING", told)
-    assert hashing.options.hashing_places() == places
+    assert hashing.settings.hashing_places() == places
 
 
 @pytest.mark.parametrize(("threads", "queue"), [("2", 1), ("8", 4), ("32", 8), ("64", 16)])
 def test_the_queue_grows_with_the_threads(monkeypatch, threads, queue):
     monkeypatch.setenv("WEB_THREADS", threads)
-    assert hashing.options.hashing_queue() == queue
+    assert hashing.settings.hashing_queue() == queue
 
 
 class Client(Login):

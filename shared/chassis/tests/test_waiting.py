@@ -84,8 +84,8 @@ def test_a_thread_that_waits_for_two_things_is_counted_once(monkeypatch: pytest.
 def test_all_who_wait_for_passwords_leave_threads_too(monkeypatch: pytest.MonkeyPatch, threads: str, most: int) -> None:
     monkeypatch.setenv("WEB_THREADS", threads)
 
-    assert waiting.options.wait_limit() == most
-    assert hashing.options.hashing_queue() <= max(1, int(threads) // 2)
+    assert waiting.settings.wait_limit() == most
+    assert hashing.settings.hashing_queue() <= max(1, int(threads) // 2)
 
 
 def test_an_answer_that_stands_still_is_given_up_sooner_where_too_many_do(

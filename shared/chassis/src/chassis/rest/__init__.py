@@ -1,5 +1,6 @@
 """What all services do alike in their APIs: errors, parsers, pages, throttles, idempotency keys, OpenAPI.
 
 Built on REST framework; nothing here knows who asks.
-Public: `answers`, `doorstep.guarded`, `errors`, `idempotency.Idempotent`, `pagination.CursorPagination`, `throttles`.
+Public: `answers`, `doorstep.guarded`, `errors`, `idempotency.Idempotent`,
+`idempotency.IdempotencyRow`, `pagination.CursorPagination`, `throttles`.
 """
