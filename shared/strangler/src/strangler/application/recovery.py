@@ -19,7 +19,7 @@ def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
     The caller holds the move's lock.
 
     Raises:
-        RefusedError: the ledger, or a side, belongs to another project or place.
+        RefusedError: the ledger may not act here, or a side belongs to another ledger.
     """
     move = parts.ledger.move(parts.name)
     if move is None:

@@ -90,5 +90,5 @@ def _suspects(owner: Reader, copy: Reader, within: Range, rows: int) -> Iterator
     for part in within.cut(fuller.starts(within, -(-max(*counts, 1) // PARTS)) or [()]):
         mine, theirs = owner.total(part), copy.total(part)
         if mine != theirs:
-            # Writers may have added rows to a part since it was cut: never use a number larger than that of the whole.
+            # Counted anew, for writers may have added rows to a part since it was cut.
             yield from _suspects(owner, copy, part, max(mine[0], theirs[0]))

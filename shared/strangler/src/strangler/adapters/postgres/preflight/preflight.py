@@ -99,8 +99,8 @@ def rights(connection: Connection) -> None:
 
 
 def tables(connection: Connection, found: Sequence[Table]) -> None:
-    """Every table can be streamed and proved: it has a primary key and a usable replica identity, and the tool may use
-    it.
+    """Every table can be streamed and proved: it has a primary key and a usable replica identity, and the tool's role
+    is a member of its owner's.
 
     Raises:
         PreflightError: naming the table.

@@ -9,7 +9,7 @@ from strangler.adapters.postgres.session.connection import Connection, wait_unti
 WRITE = "INSERT INTO strangler.marker (capability, id) VALUES (%s, %s)"
 ARRIVED = "SELECT EXISTS (SELECT FROM strangler.marker WHERE capability = %s AND id = %s)"
 FORGET_OLD = "DELETE FROM strangler.marker WHERE capability = %s AND written_at < now() - interval '1 hour'"
-# Each new marker removes old ones; a marker that is `kept` stays until it is removed explicitly.
+# FORGET_OLD never removes a marker that KEEP has written; it stays until TAKE_AWAY.
 KEEP = "INSERT INTO strangler.marker (capability, id, written_at) VALUES (%s, %s, 'infinity')"
 TAKE_AWAY = "DELETE FROM strangler.marker WHERE capability = %s AND id = %s"
 

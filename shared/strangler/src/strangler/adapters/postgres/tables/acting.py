@@ -89,7 +89,7 @@ AFTERWARDS = "SET search_path = pg_catalog, pg_temp"  # a function that ran may 
 
 
 def stranger(connection: Connection, table: Table) -> str | None:
-    """The table's owner, unless this role may do anything in the session anyway."""
+    """The table's owner; None if that role may do anything in this session anyway."""
     owner: str | None = scalar(connection, OWNER, table.oid)
     return owner
 
