@@ -234,7 +234,7 @@ def test_a_server_that_goes_away_is_told_as_such(moving: Yard, side: str) -> Non
 
 @pytest.fixture
 def young(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes no transaction too old for the gates, however long a test takes until then."""
+    """Lets no transaction be too old for the gates, however long a test takes until then."""
     monkeypatch.setattr(gates, "TRANSACTION_SECONDS", 600.0)
 
 

@@ -1,4 +1,4 @@
-"""Tells a person, about once a second, how far a rehearsal has come."""
+"""Tells a person, about once per second, how far a rehearsal has come."""
 
 from __future__ import annotations
 
