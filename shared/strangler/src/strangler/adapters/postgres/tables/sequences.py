@@ -186,7 +186,7 @@ def name_in_side(connection: Connection, capability: Capability) -> bool:
 
 def unplaced(connection: Connection, project: Project) -> list[str]:
     """Sequences of the monolith that no column names and that are listed neither as moving nor as staying, each with
-    its users."""
+    what uses it."""
     moving = {sequence for capability in project.capabilities.values() for sequence in capability.sequences}
     return [
         f"{name} (named in {asking})" if asking else name
@@ -249,7 +249,7 @@ def own(connection: Connection, project: Project, capability: Capability, tables
     """Refuses if something that does not move uses a sequence of the capability, or the other way round.
 
     Raises:
-        PreflightError: naming the sequence and its other users.
+        PreflightError: naming the sequence and what else uses it.
     """
     place = describe(connection.info.dsn)
     if found := shared(connection, capability, tables):
