@@ -85,7 +85,7 @@ class Side(Protocol):
         """With ``on`` new writes wait at the door; without it they no longer do. May be called twice.
 
         Does nothing unless the side is open at ``epoch``. It is no fence: a write may pass all the same, and no write
-        waits longer than some seconds. `fence`, `lift` and `open` take it back.
+        waits longer than some seconds. `fence`, `reopen` and `open` take it back.
         """
         ...
 
