@@ -1,4 +1,4 @@
-"""A connection to a broker, for those who look at it from outside."""
+"""A connection to a broker, for tests that look at it from outside."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SHOP_WORDS = re.compile(
 
 PIN = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url")
 PIN += ("--no-annotate", "--quiet")
-# The data set declares them for reading what we read without them.
+# The data set declares these for reading files that this project reads without them.
 NOT_NEEDED = ("--no-emit-package", "pandas", "--no-emit-package", "numpy")
 PINNED = {
     "requirements/uv.txt": ["requirements/uv.in"],
@@ -52,7 +52,7 @@ PINNED = {
 
 
 def run(*command: str, where: str = ".") -> bool:
-    """Runs one tool in a folder; whether it was content."""
+    """Runs one tool in a folder; returns whether it succeeded."""
     return (
         subprocess.run(
             [str(BIN / command[0]), *command[1:]], cwd=ROOT / where, env=_environment(), check=False
@@ -62,7 +62,7 @@ def run(*command: str, where: str = ".") -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """What a Django project asks for before it can be looked at; nothing is connected to."""
+    """The environment that a Django project needs before it can be checked; nothing connects to these addresses."""
     key = Path(tempfile.gettempdir()) / "unused.pem"
     return {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
@@ -90,7 +90,7 @@ def no_word_of_the_shop() -> bool:
 
 
 def openapi_is_current() -> bool:
-    """The committed files are what the code says now."""
+    """The committed files are what the code generates now."""
     content = True
     for project in DJANGO:
         with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +133,7 @@ def django_is_content() -> bool:
 
 
 def layers_are_kept() -> bool:
-    """One run a project, for several hold packages of the same name."""
+    """One run per project, for several projects have packages of the same name."""
     outcomes = [run("lint-imports", where=project) for project in LAYERED]
     return all(outcomes)
 
@@ -153,7 +153,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Runs all checks, also after one has failed; the exit code says whether all were content."""
+    """Runs all checks, also after one has failed; the exit code says whether all succeeded."""
     if arguments == ["openapi"]:
         return 0 if write_openapi() else 1
     if arguments == ["seams"]:

@@ -15,7 +15,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The shop with sample data, up; stopped at the end of the run, and not a process of it left."""
+    """The shop with sample data, up; it is stopped at the end of the run, and no process of it is left."""
     found = Stack(tmp_path_factory.mktemp("stack"))
     try:
         found.up()

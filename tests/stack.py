@@ -83,11 +83,12 @@ class Stack:
         return int(self.environment()["processes"][process])
 
     def pids(self) -> dict[str, int]:
-        """The present processes as the supervisor has noted them: for who asks too often to run a command each time."""
+        """The present processes as the supervisor has noted them, for tests that ask too often to run a command each
+        time."""
         return {name: int(each["pid"]) for name, each in self._noted()["processes"].items()}
 
     def supervisor(self) -> int:
-        """Who starts processes again."""
+        """The supervisor, which starts processes again."""
         return int(self._noted()["supervisor"]["pid"])
 
     def client(self, **settings: Any) -> httpx.Client:

@@ -55,7 +55,7 @@ SUITES: Mapping[str, Suite] = {
     "soak": Suite(".", ("tests/faults",)),
     "compose": Suite(".", ("tests/compose",)),
 }
-# Those that take longest first, so that both lanes end at about the same time.
+# The suites that take longest come first, so that both lanes end at about the same time.
 EVERYDAY = (
     "protocol", "chassis", "strangler", "contract", "monolith", "orders", "products", "users", "manifests", "copies",
 )  # fmt: skip
@@ -72,7 +72,7 @@ def postgres() -> Iterator[Mapping[str, str]]:
     """An embedded server, and the environment that a Django project's tests need."""
     with tempfile.TemporaryDirectory(prefix="suites-") as folder:
         state = Path(folder)
-        state.chmod(0o755)  # the server may run as another user than the one who runs the tests
+        state.chmod(0o755)  # the server may run as another user than the tests
         port = ports.assign(["tests"], {}, state / "ports.json")["tests"]
         server = Server("tests", state, port, secrets.text(state / "secrets", "postgres"))
         server.create()
@@ -119,7 +119,7 @@ class Outcome:
 
 
 def run(name: str, extra: Sequence[str], *, keep: bool) -> Outcome:
-    """One suite's pytest, which says all it says at once, or at the end where ``keep`` is asked for."""
+    """One suite's pytest, which prints its output at once, or at the end with ``keep``."""
     suite, began = SUITES[name], time.monotonic()
     with tempfile.TemporaryDirectory() as folder, _database(suite) as environment:
         report, said = Path(folder) / "report.xml", Path(folder) / "output"

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Far above what anything here takes on a quiet machine: a limit for what hangs, not a measure.
+# Far above all times on a quiet machine: it is a limit for things that hang, and not a measure.
 GENEROUS_SECONDS = 60.0
 POLL_SECONDS = 0.02
 

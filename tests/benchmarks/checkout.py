@@ -4,9 +4,9 @@
 
 Starts a stack of its own with the sample data, and measures the same customers with the same baskets three times: in
 the monolith before any move; in the services, when all three capabilities have moved and the streams back still run;
-and when the monolith is retired. Each time one customer alone, and then CLIENTS at once, who order again as soon as
-they are answered. The stack is taken down at the end. Figures depend on what else runs on the machine: the clients,
-every process, every database and the broker share its cores.
+and when the monolith is retired. Each time first one customer orders, and then CLIENTS at once, who order again as soon
+as they have an answer. The stack is taken down at the end. Figures depend on what else runs on the machine: the
+clients, every process, every database and the broker share its cores.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STOCK = 1_000_000
 
 @dataclass(frozen=True)
 class Load:
-    """What customers did between two moments, which were so many seconds apart."""
+    """What customers did between two moments, and how many seconds these were apart."""
 
     purchases: Sequence[Purchase]
     seconds: float
@@ -84,7 +84,7 @@ class _Customers:
             staff = people.staff(api)
             found = api.get(f"/api/v1/products?page_size={PRODUCTS}&ordering=name").json()["results"]
             self._products = [product["id"] for product in found]
-            for product in self._products:  # nobody is to be refused
+            for product in self._products:  # so that no order is refused
                 path = f"/api/v1/products/{product}/stock"
                 api.post(path, json={"delta": STOCK}, headers=staff.headers).raise_for_status()
 

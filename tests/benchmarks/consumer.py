@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.consumer [EVENTS]
 
-Starts a PostgreSQL that flushes every commit and a RabbitMQ of its own, fills a queue, and works it off: each event in
-a transaction, with the inbox row and one insert by the ORM. Figures depend on what else runs on the machine: worker,
+Starts a PostgreSQL that flushes every commit and a RabbitMQ of its own, fills a queue, and handles its events: one per
+transaction, with the inbox row and one insert by the ORM. Figures depend on what else runs on the machine: worker,
 database and broker share its cores.
 """
 
@@ -32,7 +32,7 @@ QUEUE = "counting"
 TYPE = "benchmark.thing.done"
 KEYS = 500
 
-# The first and the last tenth are start and end, not the pace.
+# The first and the last tenth do not show the pace, but the start and the end.
 PACE = """
 SELECT 0.8 * count(*) / (percentile_cont(0.9) WITHIN GROUP (ORDER BY second)
                          - percentile_cont(0.1) WITHIN GROUP (ORDER BY second))
@@ -59,7 +59,7 @@ def main(events: int = 20_000) -> int:
 
 
 def environment(database: Place, broker: Place) -> dict[str, str]:
-    """What the project's processes are given."""
+    """The environment of the project's processes."""
     return {
         **os.environ,
         "DATABASE_URL": database.url,

@@ -1,7 +1,7 @@
 """The stations of a checkout, by the times that its rows carry: all servers and clients read the same clock.
 
-A commit's time is what PostgreSQL notes of it just before the flush, so the flush counts to what follows. The means of
-the stages of one load add up to the mean of its answers, for each stage begins where the one before it ends.
+PostgreSQL notes a commit's time just before the flush, so the flush counts as part of the next stage. The means of the
+stages of one load add up to the mean of its answers, for each stage begins where the one before it ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRODUCTS_HANDLED = """
 SELECT subject, extract(epoch FROM handled_at)::float8, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8
 FROM products_inbox WHERE type = 'products.reserve' AND subject = ANY(%(keys)s)
 """
-# What was published last is the event that the order is confirmed; commands are not kept.
+# The last message that was published is the event that the order is confirmed; commands are not kept.
 PUBLISHED = """
 SELECT extract(epoch FROM e.published_at - pg_xact_commit_timestamp(h.xmin))::float8
 FROM orders_statuschange h

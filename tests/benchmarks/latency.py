@@ -1,12 +1,12 @@
-"""How long it takes from the commit of an event to the commit of what handles it.
+"""How long it takes from the commit of an event to the commit of the transaction that handles it.
 
     python -m tests.benchmarks.latency [RATE ...]
 
 Starts a PostgreSQL that flushes every commit and a RabbitMQ of its own. At each rate, events are written into the
-outbox for some seconds, a transaction each; one relay publishes them and one worker process handles them, with the
-inbox row and one insert by the ORM in a transaction each. Times are those of the commits, as PostgreSQL notes them.
-Beside them stands what each process computes for an event: everything shares the machine's cores, and where a second's
-events ask for more than a second of all of them, what is measured is a queue.
+outbox for some seconds, one per transaction; one relay publishes them and one worker process handles them, each with
+the inbox row and one insert by the ORM in one transaction. Times are those of the commits, as PostgreSQL notes them.
+The table also shows the processor time of each process per event: everything shares the machine's cores, and if the
+events of one second need more than one second of all cores, the benchmark measures a queue.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from tests.benchmarks.servers import django, postgres, rabbitmq, running, until
 RATES = (250, 500, 1000)
 TELLING = 15.0  # seconds at each rate
 GOAL_MS = 50
-REACHED = 0.98  # of a rate, below which it was missed
+REACHED = 0.98  # the share of a rate below which the rate was missed
 
 TOLD = """
 SELECT (count(*) - 1) / extract(epoch FROM max(at) - min(at))::float8
 FROM (SELECT pg_xact_commit_timestamp(xmin) AS at FROM counting_told) told
 """
-# Of a batch that the relay has published, all rows leave the outbox together; the worker may be faster than that.
+# All rows of a batch that the relay has published leave the outbox together; the worker may be faster than that.
 DELAYS = """
 WITH told AS (SELECT message_id, pg_xact_commit_timestamp(xmin) AS at FROM counting_told),
      done AS (SELECT message_id, pg_xact_commit_timestamp(xmin) AS at FROM counting_effect),
@@ -91,7 +91,7 @@ def _tell(session: psycopg.Connection[Any], rate: int, used: Mapping[str, float]
 
 @contextmanager
 def _processors(pids: Mapping[str, Sequence[int]]) -> Iterator[dict[str, float]]:
-    """Seconds that each has computed inside, and its children."""
+    """Seconds of processor time that each process and its children have used inside the block."""
     before = {name: _computed(of) for name, of in pids.items()}
     used: dict[str, float] = {}
     yield used

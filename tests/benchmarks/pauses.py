@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.pauses [SWITCHES] [CAPABILITY]
 
-Prints a line a change of owner and, at the end, the median, the worst, and where the time went. Needs no stack to be
-up; the one it starts is taken down again. Figures depend on what else runs on the machine: both cores are busy with
-the traffic alone.
+Prints one line per change of owner and, at the end, the median, the worst, and where the time went. It needs no stack
+that is up; it takes the stack that it starts down again. Figures depend on what else runs on the machine: the traffic
+alone keeps both cores busy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Other outboxes for Django, doing their nearest equivalent of what the relay benchmark measures.
 
-They are no dependencies of the project: they are installed into a temporary environment, and where that cannot be done
-the reason stands in the table instead.
+They are no dependencies of the project: they are installed into a temporary environment. If that is not possible, the
+table shows the reason instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TASK = "benchmark.thing.done"
 
 @dataclass(frozen=True)
 class Peer:
-    """One way in which a package publishes; ``left`` counts the rows that it has not done with yet."""
+    """One way in which a package publishes; ``left`` counts the rows that it has not finished yet."""
 
     package: str
     release: str
@@ -102,7 +102,7 @@ class Peers:
         session.execute(f"VACUUM ANALYZE {peer.table}".encode())
 
     def publish(self, peer: Peer, session: psycopg.Connection[Any], queued: Callable[[], int], events: int) -> float:
-        """Seconds from the first message in the queue until no row is left, as if for all of them."""
+        """Seconds from the first message in the queue until no row is left, scaled to all of them."""
         left = peer.left.format(table=peer.table).encode()
         command = [self._python, "-m", "django", *peer.command]
         with running(command, PROJECT, self._environment, quiet=True) as process:
@@ -115,7 +115,7 @@ class Peers:
                 _check(process, deadline)
                 time.sleep(0.02)
             seconds = time.perf_counter() - began
-            # A process that is stopped before what it wrote has reached the broker takes it along: see STOMP above.
+            # A process that is stopped before its messages have reached the broker loses them: see STOMP above.
             while queued() < events:
                 _check(process, deadline)
                 time.sleep(0.02)
@@ -133,7 +133,7 @@ def _check(process: subprocess.Popen[bytes], deadline: float) -> None:
 
 @contextmanager
 def installed() -> Iterator[tuple[Path | None, str]]:
-    """The Python of an environment with the packages, or None and why not."""
+    """The Python of an environment with the packages, or None and the reason."""
     packages = sorted({f"{peer.package}=={peer.release}" for peer in PEERS})
     packages += [f"django=={version('django')}", f"psycopg[binary]=={version('psycopg')}"]
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:

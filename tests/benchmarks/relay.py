@@ -1,4 +1,4 @@
-"""How fast the outbox is published, beside what the broker takes at all, and beside other outboxes for Django.
+"""How fast the outbox is published, compared with the broker's own limit and with other outboxes for Django.
 
     python -m tests.benchmarks.relay [EVENTS]
 
@@ -35,12 +35,12 @@ TYPE = "benchmark.thing.done"
 KEYS = 2000
 WINDOW = 500
 ROUNDS = 3
-FEWER = 20  # times fewer events for the peers and for a confirm each, which are that much slower
+FEWER = 20  # times fewer events for the peers and for one confirm per event, which are that much slower
 PEERS_DATABASE = "peers"
 
 
 def main(events: int = 20_000) -> int:
-    """Prints a line a way of publishing: the median of the rounds, which alternate."""
+    """Prints one line per way of publishing: the median of the rounds, which alternate."""
     with ExitStack() as held:
         database, broker = held.enter_context(postgres()), held.enter_context(rabbitmq(stomp=True))
         python, versions = held.enter_context(peers.installed())
@@ -74,7 +74,7 @@ class Bench:
         django(PROJECT, self._django, "migrate", "--verbosity", "0")
 
     def measure(self, events: int, rates: dict[str, list[float]]) -> None:
-        """Adds a round to the events a second of each way."""
+        """Adds a round to the events per second of each way."""
         bodies = self._fill(events)
         few = bodies[: events // FEWER]
         for name, count, run in (
@@ -85,7 +85,7 @@ class Bench:
             rates.setdefault(name, []).append(count / timed(self._url, count, run))
 
     def _relay(self) -> float:
-        """From the first row that is taken away to the last: a process' start is not what is measured."""
+        """Measures from the first row that is removed to the last, so that the start of a process does not count."""
         rows = self._rows()
         with running([sys.executable, "-m", "django", "relay"], PROJECT, self._django) as relay:
             began, first = 0.0, rows
@@ -96,7 +96,7 @@ class Bench:
                     began, first = time.perf_counter(), left
                 time.sleep(0.02)
             seconds = time.perf_counter() - began
-        # The first batch was under way before the clock was.
+        # The first batch was under way before the clock started.
         return seconds * rows / max(1, first)
 
     def _rows(self) -> int:
@@ -121,7 +121,7 @@ class Others:
         self._peers = Peers(python, Place(url, ()), broker, QUEUE)
 
     def rate(self, peer: Peer, events: int) -> float:
-        """Events a second of one round."""
+        """Events per second of one round."""
         self._peers.fill(peer, self._session, events, KEYS)
         with connected(self._url) as channel:
             seconds = timed(
@@ -133,7 +133,7 @@ class Others:
 
 
 def timed(url: str, count: int, run: Callable[[], float]) -> float:
-    """Seconds the way itself took; all its messages are then in the queue, which is emptied."""
+    """Seconds that the way itself took; then all its messages are in the queue, which is emptied."""
     with connected(url) as channel:
         _declare(channel)
         channel.queue_purge(QUEUE)

@@ -18,12 +18,12 @@ from strangler.stack.postgres import Server
 from strangler.stack.program import Program, tail
 
 START_SECONDS = 90.0
-SECONDS = 180.0  # for anything that is waited for
+SECONDS = 180.0  # the limit of every wait
 
 
 @dataclass(frozen=True)
 class Place:
-    """A server's address, and its processes; a broker's port for STOMP, where it speaks that."""
+    """A server's address, and its processes; a broker's port for STOMP, if it speaks that."""
 
     url: str
     pids: Sequence[int]
@@ -35,7 +35,7 @@ def postgres() -> Iterator[Place]:
     """A server that flushes every commit, and notes its time."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         state = Path(folder)
-        state.chmod(0o755)  # the server may run as another user than the one who measures
+        state.chmod(0o755)  # the server may run as another user than the benchmark
         port = ports.assign(["benchmark"], {}, state / "ports.json")["benchmark"]
         server = Server("benchmark", state, port, secrets.text(state / "secrets", "postgres"))
         server.create()
@@ -64,7 +64,7 @@ def rabbitmq(*, stomp: bool = False) -> Iterator[Place]:
 
 
 def _speaking_stomp(node: Program, port: int) -> Program:
-    """A node without the plugin starts all the same, and then nobody listens."""
+    """A node without the plugin starts all the same, and then nothing listens on the port."""
     more = node.directory / "advanced.config"
     more.write_text(f'[{{rabbitmq_stomp, [{{tcp_listeners, [{{"127.0.0.1", {port}}}]}}]}}].\n')
     (node.directory / "enabled_plugins").write_text("[rabbitmq_stomp].\n")

@@ -46,7 +46,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
 
 @pytest.fixture(scope="session")
 def users_moved(up: Containers) -> Mapping[str, Any]:
-    """What was said while users moved out, back and out for good, under writers who remember every answer."""
+    """The verbs' answers while users moved out, back and out for good, under writers that remember every answer."""
     said = {}
     with Writers(up.client) as writers:
         for step in ("start", "verify", "switch", "reverse", "switch again", "complete"):

@@ -24,7 +24,7 @@ VERB_SECONDS = 300
 
 
 def missing() -> str | None:
-    """Why there is nothing to run containers with; None where there is."""
+    """The reason why no containers can be run; None if they can."""
     if shutil.which("docker") is None:
         return "docker is not installed"
     for command in (("docker", "info"), ("docker", "compose", "version")):
@@ -35,7 +35,7 @@ def missing() -> str | None:
 
 
 def clone(folder: Path) -> None:
-    """What a fresh clone has: no secret, no state, nothing that was prepared."""
+    """The files of a fresh clone: no secret, no state, nothing that was prepared."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -79,7 +79,7 @@ class Containers:
         return done
 
     def up(self) -> None:
-        """As a user does it after a clone, but waiting until everything is healthy."""
+        """Starts like a user after a clone, but waits until everything is healthy."""
         self.compose("up", "--build", "--wait", "--detach", seconds=BUILD_SECONDS)
 
     def down(self) -> None:
@@ -104,7 +104,7 @@ class Containers:
         return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in json.loads(done.stdout)}
 
     def wait(self, *services: str) -> None:
-        """Until each of them is healthy again."""
+        """Waits until each of them is healthy again."""
 
         def ailing() -> list[str]:
             found = self.inspect()

@@ -57,7 +57,7 @@ def before(started: Shop, staff: Account) -> Before:
 
 @pytest.fixture(scope="session")
 def halfway(started: Shop, before: Before, staff: Account) -> Transcripts:
-    """What the gateway answers while the monolith has nothing left but orders, and asks others for all they need."""
+    """The gateway's answers while the monolith has only orders left, and asks others for all that orders need."""
     started.switch("users", "products")
     return recording.transcripts(started, GATEWAY, staff)
 
@@ -71,7 +71,7 @@ def moved(started: Shop, halfway: Transcripts) -> Shop:
 
 @pytest.fixture(params=SIDES)
 def side(request: pytest.FixtureRequest) -> str:
-    """A side that owns what is asked of it."""
+    """A side that owns the capability that is asked for."""
     shop: Shop = request.getfixturevalue("started" if request.param == MONOLITH else "moved")
     assert request.param == GATEWAY or shop.owners == {request.param}, "the stages are run in their order"
     return request.param
@@ -79,14 +79,15 @@ def side(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def api(request: pytest.FixtureRequest, side: str, started: Shop) -> Iterator[httpx.Client]:
-    """Who answers there for the capability that the test's module names."""
+    """The process that answers there for the capability that the test's module names."""
     with started.connect(side, request.module.CAPABILITY) as client:
         yield client
 
 
 @pytest.fixture
 def gateway(started: Shop) -> Iterator[httpx.Client]:
-    """The way to whoever owns what, in either stage: for what a test needs besides what it tests."""
+    """A client that reaches the owner of each capability in either stage, for all that a test needs besides its
+    subject."""
     with started.connect(GATEWAY) as client:
         yield client
 

@@ -23,9 +23,9 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Step:
-    """A request; ``{email}`` and the like stand for what ``Cast`` knows, ``{next}`` for the page after the last one.
+    """A request; ``{email}`` and the like stand for values of ``Cast``, ``{next}`` for the page after the last one.
 
-    ``keeps`` names the id that is answered; of an ``exact`` step nothing but the cursors may differ.
+    ``keeps`` names the id that is answered; in an ``exact`` step only the cursors may differ.
     """
 
     method: str

@@ -18,7 +18,7 @@ GOODS = {"name": "Zzz contract goods", "brand": "Zzz", "price": "12.34"}
 
 @dataclass(frozen=True)
 class Shelf:
-    """The catalogue as the staff sees it; what it holds is asked of whoever owns it."""
+    """The catalogue as the staff sees it; the present owner answers."""
 
     gateway: httpx.Client
     staff: Account

@@ -1,8 +1,9 @@
 """The sides that the suite compares: the monolith, a capability's own service, and the gateway before both.
 
 The suite runs in stages on one stack: at first nothing is moved; then everything is copied, the monolith owns it, and
-the copies in the services are closed; at last each capability has been switched to its service. Whoever does not own a
-capability sends its requests elsewhere, so the monolith is asked while it owns everything, and the services afterwards.
+the copies in the services are closed; at last each capability has been switched to its service. A side that does not
+own a capability sends its requests elsewhere, so the monolith is asked while it owns everything, and the services
+afterwards.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Shop:
         return set(self._owner.values())
 
     def connect(self, side: str, capability: str = "") -> httpx.Client:
-        """A client of whoever answers for the capability on that side; the monolith and the gateway do for all."""
+        """A client of the process that answers for the capability on that side; monolith and gateway answer for all."""
         return httpx.Client(base_url=self._address(side, capability), timeout=SECONDS)
 
     def database(self, side: str, capability: str) -> psycopg.Connection[Any]:

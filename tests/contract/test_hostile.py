@@ -1,7 +1,7 @@
-"""What strangers send over the wire, to each side: refused, and never an error of a server.
+"""Requests that strangers send over the wire, to each side: they are refused, and never cause a server's error.
 
-What the answers look like is held against the documents in each project's own suite; here servers and gateway stand
-between, and answer some of it themselves.
+Each project's own suite compares the form of the answers with the documents; here servers and gateway are in between,
+and answer some requests themselves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def capability(request: pytest.FixtureRequest) -> str:
 
 
 def ask_over_the_wire(connection: http.client.HTTPConnection, ask: hostile.Ask, headers: dict[str, str]) -> int:
-    """The status; of a connection that the server has closed a new one is made."""
+    """The status; a connection that the server has closed is made anew."""
     connection.putrequest(ask.method, ask.path, skip_host="Host" in ask.headers, skip_accept_encoding=True)
     for name, value in {**headers, **ask.headers, "Content-Length": str(len(ask.body))}.items():
         connection.putheader(name, value.encode("latin-1"))

@@ -1,4 +1,4 @@
-"""Whoever sends a message and whoever takes it in hold it against the same schema, on every side."""
+"""The sender of a message and its receiver check it against the same schema, on every side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What customers and staff hold from the time of the monolith is worth the same to the services."""
+"""The services accept everything that customers and staff have from the time of the monolith."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def path(order):
 
 
 def expect_stock(shelf, product, left):
-    """Through the services what is given back arrives soon after the answer."""
+    """In the services the stock that is given back arrives soon after the answer."""
     eventually(lambda: shelf.stock(product) == left, f"a stock of {left}")
 
 
@@ -170,7 +170,7 @@ def test_a_cancelled_order_gives_its_stock_back_once(api, account, shelf, produc
     assert [answer.status_code for answer in answers] == [200, 200]
     assert [answer.json() for answer in answers] == [order | {"status": "cancelled"}] * 2
     expect_stock(shelf, product, 5)
-    place(api, account, (product, 1))  # what was sent before it has arrived, too
+    place(api, account, (product, 1))  # then all that was sent before it has arrived, too
     assert shelf.stock(product) == 4
 
 

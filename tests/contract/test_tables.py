@@ -16,7 +16,7 @@ COLUMNS = """
     WHERE attrelid = ANY (%s::regclass[]) AND attnum > 0 AND NOT attisdropped
     ORDER BY 1, 2
 """
-# A foreign key into another capability is a plain number where that one is elsewhere.
+# A foreign key into another capability is a plain number if that capability is elsewhere.
 CONSTRAINTS = """
     SELECT conrelid::regclass::text, contype::text, conname, pg_get_constraintdef(oid)
     FROM pg_constraint

@@ -1,6 +1,6 @@
 """Compares each app of the monolith with its copy in a service, but for the seams between them.
 
-A seam is known by its lines and not by where they stand, so that what is changed on both sides moves no seam.
+A seam is known by its lines and not by their place, so that a change on both sides moves no seam.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.copies import seams
 
 ROOT = Path(__file__).resolve().parents[2]
-# Tests are not compared: what both projects run stands once, in the folder that the monolith's app links to.
+# Tests are not compared: those that both projects run exist once, in the folder to which the monolith's app links.
 NOT_COMPARED = {"tests", "__pycache__"}
 SHARED_TESTS = "tests/both"
 
@@ -83,7 +83,7 @@ def apps(root: Path) -> list[str]:
 
 
 def problems(root: Path, meant: Meant) -> Iterator[str]:
-    """What differs and is not meant to, and what is named as a seam and is none; each with what to do."""
+    """Differences that are not meant, and seams that are named but do not exist; each with what to do."""
     for app in apps(root):
         yield from _tests_that_are_not_shared(Pair(root, f"{app}/{SHARED_TESTS}"))
     for pair in _pairs(root):

@@ -20,7 +20,7 @@ IN_LINES: Mapping[str, str] = {
     "orders/api.py": "The monolith awaits a product's row; the service keeps out who has left, as a token outlives it.",
 }
 
-# These do the same in ways of their own: whoever changes one looks at the other.
+# These do the same in ways of their own: people who change one look at the other.
 THROUGHOUT: Mapping[str, str] = {
     "orders/customers.py": "The monolith reads users from its table; the service asks over HTTP.",
     "orders/shelves.py": "The monolith can have the stock in its own database; for the service it is elsewhere.",

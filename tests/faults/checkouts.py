@@ -21,7 +21,7 @@ from tests.waiting import eventually
 THINK_SECONDS = 0.02
 REPEAT_SECONDS = 0.1
 RESTOCK_SECONDS = 0.5
-# Whoever is not answered in so long, with all repetitions, is a customer lost.
+# A customer without an answer after so long, with all repetitions, counts as lost.
 PATIENCE_SECONDS = 180.0
 GET_THROUGH_SECONDS = 120.0
 DECLINED = "tok_declined"
@@ -42,7 +42,7 @@ class Purchase:
 
 @dataclass
 class Journal:
-    """What all of them asked for and were told; ``outages`` counts what was repeated, and is no failure."""
+    """What all customers asked for and were told; ``outages`` counts repeated requests, which are no failures."""
 
     shelf: dict[int, int] = field(default_factory=dict)  # what there was of each product at first
     purchases: dict[str, Purchase] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Journal:
 
 
 class Checkouts(Traffic):
-    """``with Checkouts(…) as traffic``: some buy, one restocks what is scarce, one leaves the shop again and again.
+    """``with Checkouts(…) as traffic``: some buy, one restocks scarce products, one leaves the shop again and again.
 
     The block's end waits until the shop gets through once more, and until everybody has been answered.
     """
@@ -64,7 +64,7 @@ class Checkouts(Traffic):
         self._connect = connect
         self._staff = staff
         self._seed = seed
-        self._confirmed: list[float] = []  # when each order was begun that was confirmed in its answer
+        self._confirmed: list[float] = []  # the beginning of each order that was confirmed in its answer
         with connect() as client:
             shelf = Shelf(client, staff)
             plenty = [shelf.add(stock=100_000) for _ in range(3)]
@@ -164,13 +164,13 @@ class Customer:
         return order
 
     def cancel(self, purchase: Purchase, order: Mapping[str, Any]) -> None:
-        """Again is no error, so it can be insisted on."""
+        """A repeated cancellation is no error, so it can be sent until there is an answer."""
         path = f"{ORDERS}/{order['id']}/cancel"
         if self.insist("POST", path, {200}, headers=self._headers):
             purchase.cancelled = True
 
     def register(self) -> bool:
-        """Under a new address each time, for who was not answered may have been registered."""
+        """Registers under a new address each time, for a customer without an answer may have been registered."""
         email = fresh_email()
         registration = {"email": email, "password": PASSWORD, "full_name": "Ada Example"}
         user = self.insist("POST", "/api/v1/users", {201, 400}, json=registration)

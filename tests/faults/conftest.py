@@ -30,6 +30,6 @@ def shop(started: Shop) -> Iterator[Shop]:
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> None:
-    """Skips what another broker does not promise."""
+    """Skips tests of promises that another broker does not make."""
     if not queues.is_installed():
         pytest.skip("rabbitmq-server is not installed, and the broker in its place promises less")

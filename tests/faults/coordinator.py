@@ -44,7 +44,7 @@ class Coordinator:
 
 @contextmanager
 def stopped(shop: Shop, verb: str, at: str, *options: str) -> Iterator[Coordinator]:
-    """One that stands still at the boundary, as if its machine had been frozen."""
+    """A coordinator that stands still at the boundary, as if its machine were frozen."""
     with _spawned(shop, verb, "--yes", *options, STRANGLER_STOP_AT=at) as coordinator:
         eventually(coordinator.is_stopped, f"{verb} stands still {at}")
         yield coordinator
@@ -60,7 +60,8 @@ def stopped_start(shop: Shop, at: str) -> Iterator[Coordinator]:
 
 @contextmanager
 def paused(shop: Shop, verb: str) -> Iterator[Coordinator]:
-    """One that has fenced the old owner and waits for its marker, which cannot arrive before the block ends."""
+    """A coordinator that has fenced the old owner and waits for its marker, which cannot arrive before the block
+    ends."""
     old = FROM[verb]
     new = shop.stack.database(shop.database_of(OTHER[old]))
     try:

@@ -15,7 +15,7 @@ ABRUPT = struct.pack("ii", 1, 0)
 
 
 class Link:
-    """Forwards connections to where ``target`` says at that moment, from an address that stays the same.
+    """Forwards connections from an address that stays the same to the present ``target``.
 
     While it is cut nothing passes in either direction, neither bytes nor the end of a connection; what was sent
     meanwhile arrives afterwards, as with TCP over a network that was away.
@@ -35,7 +35,7 @@ class Link:
 
     @contextmanager
     def cut(self, *, closing: bool) -> Iterator[None]:
-        """No way through inside the block; ``closing`` also ends the connections, and each new one at once."""
+        """Lets nothing through inside the block; ``closing`` also ends the connections, and each new one at once."""
         self._refusing = closing
         self._whole.clear()
         if closing:

@@ -1,6 +1,6 @@
-"""What must hold of the checkouts when all has come to rest, whatever was killed or cut meanwhile.
+"""Invariants of the checkouts when everything has come to rest, whatever was killed or cut meanwhile.
 
-Each takes what the customers know and what the databases hold, and returns what is wrong, row by row.
+Each takes the customers' knowledge and the databases' rows, and returns what is wrong, row by row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Invariant = Callable[[Journal, Books], list[str]]
 
 SOLD = frozenset({"confirmed", "shipped"})
 FINAL = SOLD | {"rejected", "cancelled"}
-# What an order that was answered so may have become since.
+# The states that an order with this answer may have reached since.
 REACHABLE: Mapping[str, frozenset[str]] = {
     "pending": FINAL,
     "confirmed": SOLD | {"cancelled"},
@@ -55,7 +55,7 @@ def every_acknowledged_order_is_there_once(journal: Journal, books: Books) -> li
 
 
 def stock_is_what_is_not_sold(journal: Journal, books: Books) -> list[str]:
-    """What there was and was delivered, less what was sold and not given back."""
+    """The stock is the first stock and the deliveries, less the sales that were not given back."""
     sold: Counter[int] = Counter()
     for order in books.orders:
         if order.status in SOLD:
@@ -103,7 +103,7 @@ def money_is_held_for_confirmed_orders_alone(journal: Journal, books: Books) -> 
 
 
 def stock_was_taken_and_given_back_once(journal: Journal, books: Books) -> list[str]:
-    """One reservation an order, and for each product one sale and, if it was not to be, one return."""
+    """One reservation per order, and per product one sale and, if the order failed or was cancelled, one return."""
     reservations = {reservation.key: reservation for reservation in books.reservations}
     movements: dict[str, Counter[tuple[int, str, int]]] = defaultdict(Counter)
     for movement in books.movements:
@@ -121,7 +121,7 @@ def stock_was_taken_and_given_back_once(journal: Journal, books: Books) -> list[
 
 
 def every_event_is_told_and_handled_once(journal: Journal, books: Books) -> list[str]:
-    """An event for each change of an order, heard by who listens, and one effect of each on those who listen."""
+    """One event per change of an order: each listener hears it, and it has one effect on each listener."""
     wrong = []
     told = {(event.subject, event.version): event for event in books.told if event.type.startswith("orders.order.")}
     for order in books.orders:
@@ -165,7 +165,7 @@ def the_order_of_each_key_is_kept(journal: Journal, books: Books) -> list[str]:
 
 
 def no_message_is_dead(journal: Journal, books: Books) -> list[str]:
-    """Whatever was killed, none was at fault."""
+    """No message became a dead letter, whatever was killed."""
     return list(books.dead)
 
 

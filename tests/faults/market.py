@@ -98,7 +98,7 @@ class Market:
         return psycopg.connect(self._databases[name], autocommit=True)
 
     def database_of(self, capability: str) -> str:
-        """Whose rows count at present."""
+        """The side whose rows count at present."""
         return MONOLITH if self.owner[capability] == MONOLITH else capability
 
     def checkouts(self, **settings: Any) -> Checkouts:
@@ -117,7 +117,7 @@ class Market:
         )
 
     def strike(self, process: str) -> None:
-        """Kills it and waits for nothing; one that is dead already stays so for its moment."""
+        """Kills it and waits for nothing; a process that is dead already stays dead for a moment."""
         with suppress(ProcessLookupError, KeyError):
             os.kill(self.stack.pids()[process], signal.SIGKILL)
 
@@ -157,7 +157,7 @@ class Market:
         eventually(lambda: self.remaining() == {}, "all has come to rest", within=DRAIN_SECONDS)
 
     def remaining(self) -> dict[str, int]:
-        """What has not come to rest, counted; dead letters have."""
+        """Counts what has not come to rest; dead letters have come to rest."""
         found = {}
         with self.database(self.database_of("orders")) as session:
             row = session.execute(UNSETTLED.encode()).fetchone()
@@ -219,7 +219,7 @@ class Sampler:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Market]:
-    """A stack of its own whose links can be cut, up; stopped at the end, and not a process of it left."""
+    """A stack of its own whose links can be cut; it is up, is stopped at the end, and leaves no process."""
     with ExitStack() as held:
         links = {name: held.enter_context(_link(folder, target)) for name, target in TARGETS.items()}
         stack = Stack(folder, _configuration(folder, links))

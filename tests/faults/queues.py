@@ -1,4 +1,4 @@
-"""The broker from outside: what lies in its queues, who hears what, and what is dead."""
+"""The broker from outside: the messages in its queues, the listeners, and the dead letters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS = 60
 
 
 def listen(url: str) -> None:
-    """From now on the events are kept for `heard`, whatever becomes of the broker."""
+    """From now on the events are kept for `heard`, even if the broker dies."""
     with connected(url) as opened:
         opened.queue_declare(LISTENER, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
         opened.queue_purge(LISTENER)
@@ -64,7 +64,7 @@ def contents(broker: int) -> dict[str, int]:
     Raises CalledProcessError while the node cannot say.
     """
     command = [_program("rabbitmqctl"), "-q", "list_queues", "name", "messages", "--formatter", "json"]
-    # The node has been told where its cookie and its port mapper are; so is who asks it.
+    # The node knows the place of its cookie and its port mapper, and a program that asks it must know it, too.
     given = (Path("/proc") / str(broker) / "environ").read_bytes().decode().split("\0")
     environment = dict(item.split("=", 1) for item in given if item.startswith(OF_THE_NODE))
     environment.pop("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", None)

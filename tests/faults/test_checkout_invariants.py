@@ -1,4 +1,4 @@
-"""Each invariant finds what it is there for: rows that are sound, and then one thing wrong with them."""
+"""Each invariant finds its fault: in sound rows with one thing wrong."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def without(name: str, place: int) -> Callable[[Journal, Books], None]:
     )
 
 
-# What is broken, how, and a word of the row that is to be named.
+# The invariant that is broken, how it is broken, and a word of the row that must be named.
 BROKEN: list[tuple[Invariant, str, Callable[[Journal, Books], None], str]] = [
     (
         invariants.no_customer_was_answered_wrongly,

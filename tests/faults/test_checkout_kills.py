@@ -94,7 +94,7 @@ def market(rabbitmq: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def killed(market: Market) -> tuple[Journal, Books]:
-    """What there is after each process was killed once, one after another, under one traffic."""
+    """The rows after each process was killed once, one after another, under the same traffic."""
     traffic = market.checkouts()
     with market.watched(traffic.journal) as found, traffic:
         for process in PROCESSES:

@@ -20,7 +20,7 @@ from tests.stack import Stack
 from tests.waiting import eventually
 
 WORKER = "monolith-worker"
-NOBODY_SECONDS = 3.0  # a worker looks at its side several times a second
+NOBODY_SECONDS = 3.0  # a worker looks at its side several times per second
 HANDLED = "SELECT count(*) FROM {}_inbox WHERE subject = %s"
 INBOX = "SELECT count(*) FROM {}_inbox"
 

@@ -109,7 +109,7 @@ def test_requests_for_what_stays_are_answered_in_the_pause(shop: Shop) -> None:
 
 
 def open_request(shop: Shop, customer: Customer, line1: str) -> socket.socket:
-    """Sends a request, and leaves its answer to whoever has the socket."""
+    """Sends a request, and leaves its answer to the owner of the socket."""
     url = httpx.URL(shop.gateway)
     request = httpx.Request("POST", url.join(ADDRESSES), json=address(line1), headers=customer.headers)
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())

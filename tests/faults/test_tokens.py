@@ -1,4 +1,4 @@
-"""Who logged in before a switch stays logged in after it, both ways."""
+"""A user who logged in before a switch stays logged in after it, in both directions."""
 
 from __future__ import annotations
 

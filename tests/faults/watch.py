@@ -37,7 +37,7 @@ class Watch:
     def _look(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
             before, there, after = _state(self._here), _state(self._there), _state(self._here)
-            # The same before and after: then it was so, too, when the other side was looked at.
+            # The same before and after, so it was also so when the other side was read.
             if before == after and before[0] and there[0]:
                 self.both_open.append((before[1], there[1]))
             self.looks += 1

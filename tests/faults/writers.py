@@ -48,7 +48,7 @@ class Writer:
         return Write(CAPABILITY, "users_user", kind, {"id": self.customer.id}, {"full_name": name})
 
     def write(self, method: str, path: str, expected: int, body: object, write: Write) -> None:
-        """Sends it; whatever is not the expected answer leaves open whether it was done."""
+        """Sends it; after any answer but the expected one it is not known whether it was done."""
         answer, failure = None, ""
         try:
             answer = self.customer.client.request(method, path, json=body, headers=self.customer.headers)

@@ -1,4 +1,4 @@
-"""Who may speak to whom, as the NetworkPolicies together allow it."""
+"""Which workload may speak to which, as the NetworkPolicies together allow it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.manifests.kustomize import of_kind
 from tests.manifests.workloads import Workload, matches, workloads
 
 Edge = tuple[str, str, int]
-# Wherever something listens, and one where nothing does.
+# All ports on which something listens, and one on which nothing does.
 PORTS = (80, 443, 5432, 5672, 8000, 8080, 9100, 9901, 15672, 15692)
 
 
@@ -27,7 +27,7 @@ def edges(folder: str) -> set[Edge]:
 
 
 def outside(folder: str, direction: str) -> set[tuple[str, str, int | None]]:
-    """(workload, who or where outside, port) that policies allow besides; None for whatever port."""
+    """(workload, peer outside, port) that policies allow besides; None for any port."""
     return {
         (each.name, peer, port.get("port"))
         for each in workloads(folder)

@@ -20,7 +20,7 @@ def everywhere() -> Iterator[Edge]:
         yield "gateway", side, WEB
         yield "strangler", side, WEB
     for service in SERVICES:
-        # What the gateway cannot repeat, sides forward to each other; rows on their way are asked for.
+        # Sides forward requests that the gateway cannot repeat to each other, and ask for rows that are on their way.
         yield "monolith", service, WEB
         yield service, "monolith", WEB
     # Published keys, calls to other services, a customer's address for a mail.
@@ -49,7 +49,7 @@ def test_in_one_cluster_there_are_exactly_the_ways_that_are_gone() -> None:
     wanted = {*everywhere(), *in_the_cluster()}
 
     assert edges("tests/in-cluster") == wanted
-    # Whoever may go anywhere for the API comes to where anybody may come.
+    # A pod that may go anywhere for the API also reaches all pods that accept anybody.
     assert edges("overlays/local") == wanted | {
         ("load", "postgres-monolith", DATABASE),
         ("secrets", "gateway", GATEWAY),

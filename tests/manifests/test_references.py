@@ -1,4 +1,4 @@
-"""What names what: selectors, ports, ConfigMaps, Secrets, accounts."""
+"""Names that refer to other objects: selectors, ports, ConfigMaps, Secrets, accounts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _secrets(each: Workload) -> Iterator[tuple[str, str]]:
             if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
                 yield reference["name"], reference["key"]
     for volume in each.volumes("secret").values():
-        # Without items a whole Secret would be mounted, and with it what is not for this pod.
+        # Without items a whole Secret would be mounted, also the keys that are not for this pod.
         for item in volume["secret"]["items"]:
             yield volume["secret"]["secretName"], item["key"]
     for volume in each.volumes("projected").values():

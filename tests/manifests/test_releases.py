@@ -10,7 +10,7 @@ import pytest
 from tests.manifests.kustomize import K8S, Resource, build, of_kind
 
 SERVICES = ("monolith", "users", "products", "orders")
-# A Job's template cannot be changed, so none may name what a change of settings renames.
+# A Job's template cannot be changed, so no Job may name an object that a change of settings renames.
 JOBS = {*(f"{service}-migrate" for service in SERVICES), "secrets", "load"}
 
 

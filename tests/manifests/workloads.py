@@ -1,4 +1,4 @@
-"""What runs pods, and what the pods are."""
+"""Workloads, and their pods."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Workload:
 
 
 def workloads(folder: str, *kinds: str) -> Iterator[Workload]:
-    """Everything that runs pods, or what does of the named kinds."""
+    """All workloads, or those of the named kinds."""
     return (Workload(resource) for resource in built(folder) if resource["kind"] in (kinds or KINDS))
 
 

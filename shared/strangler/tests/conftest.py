@@ -1,4 +1,4 @@
-"""What every test here may use: two servers, started once per session."""
+"""Fixtures for every test here: two servers, which are started once per session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from servers import Cluster, running
 
 @pytest.fixture(scope="session")
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Cluster]]:
-    """Two servers, as the monolith's and the service's databases are on two."""
+    """Two servers, for the databases of the monolith and the service are on two."""
     folder = tmp_path_factory.mktemp("clusters")
     with running("one", folder) as one, running("two", folder) as two:
         yield one, two
@@ -46,6 +46,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture
 def gateway(stage: Gateway) -> Gateway:
-    """The same, as if it were new."""
+    """The same gateway, in the state of a new one."""
     renew(stage)
     return stage

@@ -46,7 +46,7 @@ process = "web"
 command = ["python", "load.py"]
 sample = ["--few"]
 """
-# Nothing in it speaks to its broker, which would need seconds to come up.
+# No program of it uses the broker, and a real broker would need seconds to come up.
 BROKER_ELSEWHERE = """
 [broker]
 url = "amqp://elsewhere"
@@ -80,7 +80,7 @@ LOAD = """
     print("half of it", flush=True)
     print("all of it", flush=True)
 """
-# Leaves a child in a session of its own, as a daemon would be, and ends on SIGTERM without it.
+# Leaves a child in a session of its own, like a daemon, and ends on SIGTERM without ending the child.
 WORKER = """
     import subprocess, time
     subprocess.Popen(["sleep", "1000"], start_new_session=True)
@@ -96,7 +96,7 @@ STUBBORN = """
 
 
 class Depot:
-    """A project in a folder of its own, and its command line; with a broker of its own where one is asked for."""
+    """A project in a folder of its own, and its command line; on request with a broker of its own."""
 
     def __init__(self, folder: Path, *, broker: bool = False) -> None:
         self.folder = folder
@@ -148,7 +148,7 @@ class Depot:
 
 @contextlib.contextmanager
 def gone_at_the_end(depot: Depot) -> Iterator[Depot]:
-    """Takes it down after its last test, which must leave nothing."""
+    """Takes the stack down after the last test; nothing may be left."""
     yield depot
     depot.run("down")
     assert not depot.survivors()

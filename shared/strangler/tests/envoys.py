@@ -30,7 +30,7 @@ class Request:
 
 @dataclass
 class Side:
-    """A server that records what it gets and answers as ``reply`` says."""
+    """A server that records its requests and answers as ``reply`` says."""
 
     name: str
     reply: Callable[[Request], tuple[int, dict[str, str], bytes] | None]
@@ -48,7 +48,7 @@ class Side:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # an answer in one piece, which no delayed acknowledgement holds up
+            wbufsize = -1  # an answer in one piece, so that no delayed acknowledgement holds it up
 
             def _answer(self) -> None:
                 path = self.requestline.split(" ")[1]  # its own has lost the second of two slashes at the beginning
@@ -107,7 +107,7 @@ def says(name: str) -> Callable[[Request], tuple[int, dict[str, str], bytes]]:
 
 @contextmanager
 def running(directory: Path, admin_port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Envoy with the bootstrap of that folder, once it is ready; it is gone at the end."""
+    """Envoy with the bootstrap of that folder, once it is ready; it is stopped at the end."""
     path = directory / "envoy.log"
     with path.open("a") as log:
         process = subprocess.Popen(
@@ -136,7 +136,8 @@ def running(directory: Path, admin_port: int) -> Iterator[subprocess.Popen[bytes
 
 
 def free_port() -> int:
-    """Nobody else's until this process ends: who is to listen there needs seconds to begin."""
+    """A port that no other process gets until this one ends, for the process that will listen there needs seconds to
+    begin."""
     with tempfile.TemporaryDirectory() as folder:
         return ports.assign(["any"], {}, Path(folder) / "ports.json")["any"]
 

@@ -1,4 +1,4 @@
-"""A gateway and its agent, beside a ledger that a test writes; as in a pod, but on this machine."""
+"""A gateway and its agent, beside a ledger that a test writes: like a pod, but on this machine."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Gatehouse:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Nothing of the service's database, which an agent has no business with."""
+        """The environment of an agent, without the service's database, which an agent does not need."""
         return {
             "STRANGLER_CONFIG": str(self.folder / "strangler.toml"),
             "STRANGLER_STATE": str(self.folder / "state"),
@@ -99,7 +99,7 @@ class Gatehouse:
         )
 
     def prepare(self, **environment: str) -> str:
-        """What ``agent --prepare`` says, once it is done."""
+        """The output of ``agent --prepare``, once it has ended."""
         with self.start("--prepare", **environment) as process:
             told = process.communicate(timeout=60)[1]
         assert process.returncode == 0, told
@@ -107,7 +107,7 @@ class Gatehouse:
 
     @contextmanager
     def agent(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-        """An agent at work; it is gone at the end."""
+        """An agent at work; it is stopped at the end."""
         process = self.start(*words, METRICS_PORT=str(self.health_port), **environment)
         try:
             yield process
@@ -121,7 +121,7 @@ class Gatehouse:
             yield process
 
     def health(self, path: str) -> tuple[int, str]:
-        """What the agent answers; 0 while it does not."""
+        """The status that the agent answers; 0 while it does not answer."""
         try:
             answer = urllib3.request("GET", f"http://127.0.0.1:{self.health_port}{path}", retries=False)
         except urllib3.exceptions.HTTPError:
@@ -140,7 +140,7 @@ class Gatehouse:
         return PostgresLedger(self.cluster.dsn(self.database))
 
     def give_to(self, owner: str) -> None:
-        """The ledger says so, and that is all that changes."""
+        """Changes only the ledger."""
         ledger = self.ledger()
         try:
             ledger.install()
@@ -153,7 +153,7 @@ class Gatehouse:
             ledger.close()
 
     def agents(self) -> dict[str, dict[str, int]]:
-        """Those that have lately been seen."""
+        """The agents that have been seen lately."""
         ledger = self.ledger()
         try:
             return ledger.agents(within=5) if ledger.exists() else {}
@@ -161,7 +161,7 @@ class Gatehouse:
             ledger.close()
 
     def shut_ledger(self, *, shut: bool) -> None:
-        """Its database takes no session, or does so again."""
+        """Keeps the ledger's database from accepting sessions, or lets it accept them again."""
         with self.cluster.connect() as connection:
             connection.execute(f"ALTER DATABASE {self.database} ALLOW_CONNECTIONS {str(not shut).lower()}".encode())
             if shut:
@@ -171,6 +171,6 @@ class Gatehouse:
 
 
 def terminate(process: subprocess.Popen[str]) -> str:
-    """Ends it in order; what it has said."""
+    """Ends it in order; returns its output."""
     process.send_signal(signal.SIGTERM)
     return process.communicate(timeout=30)[1]

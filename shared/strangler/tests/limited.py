@@ -1,4 +1,4 @@
-"""A real Envoy with the limits of every day, only smaller, between a client and two servers."""
+"""A real Envoy with the usual limits, only smaller, between a client and two servers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Gateway:
     service: Side
 
     def request(self, method: str, path: str, **rest: object) -> urllib3.BaseHTTPResponse:
-        # Not by the address alone: urllib3 would write some paths anew.
+        # Not by the address alone, for urllib3 would rewrite some paths.
         pool = urllib3.HTTPConnectionPool("127.0.0.1", self.port, retries=False)
         with closing(pool):
             return pool.urlopen(method, path, redirect=False, **rest)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ class Gateway:
             return answer, answer.read()
 
     def switch(self) -> None:
-        """Everything of the capability to its service."""
+        """Leads all requests of the capability to its service."""
         envoy.publish(self.directory, table("switched", ALL_TO_SERVICE))
         eventually(lambda: envoy.live_version(self.admin) == "switched")
 
@@ -71,7 +71,7 @@ def table(version: str, shares: dict[str, int] = dict(ALL_TO_MONOLITH)) -> Route
 
 @contextmanager
 def limited(directory: Path) -> Iterator[Gateway]:
-    """A gateway with the limits of the real one, but times and numbers that a test can wait for."""
+    """A gateway with the limits of the real one, but with times and numbers for which a test can wait."""
     monolith, service = Side("monolith", says("monolith")), Side("things", says("service"))
     monolith.start()
     service.start()
@@ -94,7 +94,7 @@ def limited(directory: Path) -> Iterator[Gateway]:
 
 
 def renew(stage: Gateway) -> None:
-    """As it was at first."""
+    """The gateway in its first state."""
     for side, name in ((stage.monolith, "monolith"), (stage.service, "service")):
         side.reply = says(name)
         side.requests.clear()
@@ -104,6 +104,6 @@ def renew(stage: Gateway) -> None:
 
 
 def bounce(request: Request) -> tuple[int, dict[str, str], bytes]:
-    """As the fence does it, for a path that it has decoded."""
+    """Bounces like the fence, for a path that it has decoded."""
     address = f"{request.headers['x-forwarded-proto']}://{request.headers['host']}{request.path}"
     return 307, {"location": address, "x-strangler-to": SERVICE, "x-strangler-capability": "things"}, b""

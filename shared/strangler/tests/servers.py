@@ -1,4 +1,4 @@
-"""PostgreSQL servers for the tests: each started once per session, each test in databases of its own."""
+"""PostgreSQL servers for the tests: each server is started once per session, and each test has databases of its own."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Cluster:
         return psycopg.connect(self.dsn(database, user=user), autocommit=True)
 
     def create(self, database: str) -> None:
-        """An empty database; one of that name is made empty."""
+        """An empty database; an existing one of that name is made empty."""
         with self.connect() as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
                 self.clean(database)
@@ -64,7 +64,7 @@ class Cluster:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
 
     def unsubscribe(self, database: str) -> None:
-        """Ends what a database gets from others; who is subscribed comes back, however often its slot is taken."""
+        """Ends a database's subscriptions, for a subscriber comes back, however often its slot is taken away."""
         with self.connect(database) as connection:
             for name in _names(connection, SUBSCRIPTIONS):
                 for statement in (
@@ -75,14 +75,14 @@ class Cluster:
                     connection.execute(sql.SQL(statement).format(name))
 
     def clean(self, database: str) -> None:
-        """Makes a database empty again, to which nobody is subscribed; quicker than another one."""
+        """Empties a database that has no subscriber; this is quicker than making another one."""
         self.unsubscribe(database)
         with self.connect(database) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            # One that has not ended yet may still have an origin.
+            # A session that has not ended yet may still have an origin.
             eventually(lambda: not connection.execute(OTHERS).fetchone())
             slots = "FROM pg_replication_slots WHERE database = current_database()"
             eventually(lambda: not connection.execute(f"SELECT 1 {slots} AND active").fetchone())
@@ -93,11 +93,12 @@ class Cluster:
                 connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(name))
             connection.execute("CREATE SCHEMA public")
             connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
-            # Origins are the server's, not the database's.
+            # Origins belong to the server, and not to the database.
             connection.execute(
                 "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE 'strangler%'"
             )
-            # Without it the catalogs of a session's hundreds of tests would make each one slower than the one before.
+            # Otherwise the catalogs would grow with hundreds of tests per session, and each test would be slower than
+            # the last.
             connection.execute("VACUUM")
 
 
@@ -115,7 +116,7 @@ def _names(connection: Connection, query: str) -> list[sql.Identifier]:
 
 
 def eventually(holds: Any, *, within: float = 60.0) -> None:
-    """Waits until ``holds()`` is true; fails when it does not come true in time."""
+    """Waits until ``holds()`` is true; fails if it does not become true in time."""
     deadline = time.monotonic() + within
     while not holds():
         assert time.monotonic() < deadline, "did not come true in time"

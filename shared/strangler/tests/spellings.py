@@ -17,7 +17,7 @@ PIECES = [
 
 
 def written(count: int, seed: int) -> Iterator[str]:
-    """So many paths, the same for the same seed; many begin like what a capability claims."""
+    """So many paths, the same for the same seed; many begin like paths that a capability claims."""
     dice = random.Random(seed)
     for _ in range(count):
         begin = dice.choice(
@@ -27,5 +27,5 @@ def written(count: int, seed: int) -> Iterator[str]:
 
 
 def decoded(path: str) -> str:
-    """As Django's ``path_info``: what is no UTF-8 stays escaped."""
+    """Like Django's ``path_info``: bytes that are no UTF-8 stay escaped."""
     return repercent_broken_unicode(unquote_to_bytes(path)).decode()

@@ -1,4 +1,4 @@
-"""What bears a password is told of by its place, and nothing of it is ever printed."""
+"""Messages name the place of an address with a password, and never print any part of the address."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ WORDS = {
     "render": ["render", "k8s", "--kind", "ingress", "--host", "h.example"],
     "rehearse": ["rehearse", "--clients", "1"],
 }
-# They have no use for an address: what they make or stop is known without.
+# These commands need no address for what they make or stop.
 DEAF = {"secrets", "down", "up", "console"}
 
 

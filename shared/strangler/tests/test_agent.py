@@ -36,7 +36,7 @@ def house(cluster: Cluster, tmp_path: Path) -> Iterator[Gatehouse]:
 
 
 def version(house: Gatehouse) -> str:
-    """What the file of routes is."""
+    """The identity of the file of routes."""
     return str(json.loads((house.files / envoy.ROUTES_FILE).read_text())["version_info"])
 
 
@@ -117,7 +117,7 @@ def test_a_gateway_follows_the_ledger(house: Gatehouse) -> None:
 
 @contextmanager
 def prepared_envoy(house: Gatehouse) -> Iterator[None]:
-    """Envoy, as soon as it can start."""
+    """Starts Envoy as soon as that is possible."""
     eventually((house.files / envoy.BOOTSTRAP_FILE).exists, 30)
     with house.envoy():
         yield
@@ -244,7 +244,7 @@ def test_an_admin_port_that_others_reach_shows_statistics_and_obeys_nobody(house
 
 
 def kept_open(client: http.client.HTTPConnection) -> bool:
-    """Asks once; whether the next request may come over the same connection."""
+    """Sends one request; returns whether the next may use the same connection."""
     client.request("GET", "/things")
     answer = client.getresponse()
     answer.read()

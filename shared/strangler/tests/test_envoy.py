@@ -48,7 +48,7 @@ def table(version: str, *, reads: dict[str, int], writes: dict[str, int]) -> Rou
 
 
 def bounce_to(side: str) -> Callable[[Request], tuple[int, dict[str, str], bytes]]:
-    """Answers as the fence does: 307 to the address the client used, and the side that owns now."""
+    """Answers like the fence: 307 to the address that the client used, and the side that is the owner now."""
 
     def reply(request: Request) -> tuple[int, dict[str, str], bytes]:
         address = f"{request.headers['x-forwarded-proto']}://{request.headers['host']}{request.path}"

@@ -1,4 +1,4 @@
-"""What a real Envoy answers by itself: JSON with ``detail``, as all errors are."""
+"""The answers that a real Envoy gives itself: JSON with ``detail``, like all errors."""
 
 from __future__ import annotations
 
@@ -127,5 +127,5 @@ def _assert_told(told: tuple[HTTPResponse, bytes], status: int) -> None:
 
 
 def _late(_: object) -> tuple[int, dict[str, str], bytes]:
-    time.sleep(1)  # what is tested is a time
+    time.sleep(1)  # the test is about a time
     return 200, {}, b""

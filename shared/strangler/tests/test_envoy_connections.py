@@ -1,4 +1,4 @@
-"""Envoy's connections to the servers behind it: given up at a certain age, and no request with them."""
+"""Envoy gives up its connections to the servers behind it at a certain age, and loses no request."""
 
 from __future__ import annotations
 

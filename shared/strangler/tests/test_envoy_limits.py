@@ -1,4 +1,4 @@
-"""What a real Envoy lets through, how large, how slow and for how long."""
+"""Requests that a real Envoy lets through: how large, how slow and how long they may be."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _idle(gateway: Gateway) -> str:
 
 def after(seconds: float) -> object:
     def reply(_: Request) -> tuple[int, dict[str, str], bytes]:
-        time.sleep(seconds)  # what is tested is a time
+        time.sleep(seconds)  # the test is about a time
         return 200, {}, b"done"
 
     return reply
@@ -188,7 +188,7 @@ def test_a_process_is_told_how_long_its_route_may_take(gateway: Gateway) -> None
 
 
 class Raw:
-    """A server of one connection, for what is no plain answer."""
+    """A server for one connection, for answers that are not plain."""
 
     def __enter__(self) -> Raw:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -236,7 +236,7 @@ def test_events_pass_one_by_one_for_as_long_as_they_come(gateway: Gateway, raw: 
                 got = b""
                 while event not in got:
                     got += client.recv(1000)
-                time.sleep(ROUTE_SECONDS / 2)  # longer altogether than any other route may take
+                time.sleep(ROUTE_SECONDS / 2)  # in total longer than any other route may take
 
 
 def test_a_websocket_passes_in_both_directions(gateway: Gateway, raw: Raw) -> None:
@@ -286,7 +286,7 @@ def test_nothing_with_a_body_passes_by_the_filter_as_an_upgrade(gateway: Gateway
 
 @pytest.mark.parametrize("framing", [b"", b"Transfer-Encoding: chunked\r\n"])
 def test_what_follows_an_upgrade_that_is_not_granted_is_no_request(gateway: Gateway, framing: bytes) -> None:
-    """Past the gateway it could be one for what is closed."""
+    """Behind the gateway this could be a request for a closed path."""
     gateway.monolith.reply = after(0.2)  # type: ignore[assignment]
     with gateway.connect() as client:
         head = b"GET /things HTTP/1.1\r\n" + UPGRADE + framing + b"\r\n"

@@ -1,4 +1,4 @@
-"""A real Envoy sends a request where the process that reads its path would say that it belongs."""
+"""A real Envoy sends a request to the side to which it belongs by the path as a process reads it."""
 
 from __future__ import annotations
 

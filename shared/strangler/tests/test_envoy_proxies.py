@@ -1,6 +1,6 @@
-"""Who the client is, and how he came: with a real Envoy, and proxies before it that are played by the test's headers.
+"""Who the client is, and how the request came: with a real Envoy, and the test's headers in place of proxies before it.
 
-A proxy that ends TLS appends the address of who is connected to it to X-Forwarded-For, and replaces X-Forwarded-Proto.
+A proxy that ends TLS appends the address of its client to X-Forwarded-For, and replaces X-Forwarded-Proto.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ class Gateway:
     service: Side
 
     def request(self, method: str = "GET", **headers: str) -> urllib3.BaseHTTPResponse:
-        """Under the name that the world knows."""
+        """Sends a request under the name that the world knows."""
         named = {"host": "depot.example", **{name.replace("_", "-"): value for name, value in headers.items()}}
         url = f"http://{OWN}:{self.port}/things"
         return urllib3.request(method, url, headers=named, retries=False, redirect=False)
 
     def arrived(self, **headers: str) -> dict[str, str]:
-        """With which headers a GET with these comes to a process."""
+        """The headers with which a GET with these headers reaches a process."""
         assert self.request(**headers).status == 200
         return self.monolith.requests[-1].headers
 
     def client(self, forwarded_for: str) -> str:
-        """Whom a process takes for the client."""
+        """The address that a process takes for the client's."""
         return self.arrived(x_forwarded_for=forwarded_for)["x-forwarded-for"]
 
 
@@ -104,7 +104,7 @@ def behind_two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def bounce(request: Request) -> tuple[int, dict[str, str], bytes]:
-    """As the fence does it."""
+    """Bounces like the fence."""
     address = f"{request.headers['x-forwarded-proto']}://{request.headers['host']}{request.path}"
     return 307, {"location": address, "x-strangler-to": SERVICE}, b""
 
@@ -193,7 +193,7 @@ def test_a_proxy_says_how_the_client_came(behind_one: Gateway) -> None:
 
 
 def test_who_comes_past_the_proxy_is_who_he_is(behind_one: Gateway) -> None:
-    """A process that asks another one through the gateway."""
+    """A process that sends a request to another one through the gateway."""
     arrived = behind_one.arrived()
 
     assert (arrived["x-forwarded-for"], arrived["x-forwarded-proto"]) == (OWN, "http")

@@ -1,4 +1,4 @@
-"""Requests that are old, odd, or spelled in another way reach a real Envoy's processes all the same, or nobody."""
+"""Old or odd requests, and those spelled in another way, reach the right processes behind a real Envoy, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes are known by pid and start, found by their mark, and waited for without polling."""
+"""Processes are identified by pid and start, found by their mark, and awaited without polling."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 from strangler.domain.errors import StackError
 from strangler.stack import ports
 
-# Assigns one port to itself, says which, and lives until its input ends.
+# Assigns one port to itself, prints it, and lives until its input ends.
 ANOTHER = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What of a monolith is the local stack's to stop, and whether the rest answers."""
+"""Which processes of a monolith the local stack stops, and whether the others answer."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_where_it_runs_elsewhere_its_workers_do_so_too(file: Path, monkeypatch: 
 
     assert here(project) == []
 
-    retire(project, [], within=0)  # and nothing need be written down
+    retire(project, [], within=0)  # and no note is needed
 
 
 @pytest.fixture(autouse=True)

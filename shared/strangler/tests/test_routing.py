@@ -90,7 +90,7 @@ def test_a_path_matches_as_it_is_written_exactly_if_it_matches_as_it_is_read(pat
     unreserved = re.compile("%([46][1-9A-Fa-f]|[57][0-9Aa]|3[0-9]|2[DEde]|5[Ff]|7[Ee])")
 
     for asked in spellings.written(3_000, 7):
-        # A gateway has decoded what may as well stand there.
+        # A gateway has already decoded signs that need no escape.
         seen = unreserved.sub(lambda escape: chr(int(escape[1], 16)), asked)
         read = re.fullmatch(found.pattern, spellings.decoded(seen), re.DOTALL)
         assert bool(re.fullmatch(found.written_pattern, seen)) == bool(read), asked

@@ -1,4 +1,4 @@
-"""`strangler serve`: of several one works; and the loops that it is made of."""
+"""`strangler serve`: of several processes one works; and its loops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rounds]:
 
 
 def turns(rounds: Rounds, *errors: StackError | None) -> Callable[[], None]:
-    """A turn that raises these one after another, and then has the loop end."""
+    """A turn that raises these one after another, and then ends the loop."""
     tries = iter(errors)
 
     def turn() -> None:

@@ -1,4 +1,4 @@
-"""The local stack while it is up, with what can die in it killed."""
+"""The local stack while it is up, and after each part that can die has been killed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def depot_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Depot]:
 
 @pytest.fixture
 def whole(brokered_of_all: Depot) -> Depot:
-    """A stack that is up, broker and all; what a test kills in it is up again for the next one."""
+    """A stack that is up, with a broker; a part that a test kills is up again for the next test."""
     return up_and_serving(brokered_of_all)
 
 
@@ -235,7 +235,7 @@ def test_down_without_a_stack_is_no_error(depot: Depot) -> None:
 
 
 def test_a_whole_group_goes_when_its_leader_dies(running: Depot) -> None:
-    """Else the children of a killed server would hold its port."""
+    """Otherwise the children of a killed server would hold its port."""
     forking = "import os, time\nif os.fork() == 0:\n    time.sleep(1000)\n"
     running.program("web", forking + textwrap.dedent(WEB))
     kill_and_await_restart(running, "web")

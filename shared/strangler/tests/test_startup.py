@@ -135,7 +135,7 @@ def test_what_a_variable_names_runs_elsewhere(depot: Depot, cluster: Cluster, mo
 
 @contextmanager
 def interruptible(depot: Depot, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """The command, which Ctrl-C reaches: who runs tests in the background has children that ignore it."""
+    """The command, in a form that Ctrl-C reaches: children of tests in the background ignore that signal."""
 
     def heed() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -193,7 +193,7 @@ def test_what_a_stack_keeps_is_its_user_s_alone(brokered: Depot) -> None:
 
     brokered.up("--data", "none")
 
-    # Envoy's own files can be read by others, for elsewhere it runs as one; here the folder above them is closed.
+    # Others can read Envoy's own files, for elsewhere Envoy runs as another user; here the folder above them is closed.
     kept = [path for path in [brokered.state, *brokered.state.rglob("*")] if "gateway" not in path.parts]
     assert [str(path) for path in kept if path.lstat().st_mode & 0o077 and not path.is_symlink()] == []
     assert (brokered.state / "secrets" / "postgres").stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""strangler.toml: what is read, and how each mistake is told."""
+"""strangler.toml: what is read, and the message for each mistake."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_missing_file_is_told_with_where_it_was_looked_for(tmp_path: Path) -> 
     assert "STRANGLER_CONFIG" in caught.value.remedy
 
 
-# What is written instead of what, and the place, message and remedy that follow from it.
+# The old text, the text in its place, and the place, message and remedy that follow.
 MISTAKES = [
     ("[project]", "[project", "strangler.toml", "is not TOML", "mend"),
     ("[traffic]", "[trafic]", "trafic", "is not a known key", "did you mean traffic?"),

@@ -1,4 +1,4 @@
-"""One file for a laptop and a cluster: addresses that the environment gives, or leaves to the local stack."""
+"""One file for a laptop and a cluster: the environment gives addresses, or leaves them to the local stack."""
 
 from __future__ import annotations
 

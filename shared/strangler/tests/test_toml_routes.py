@@ -1,4 +1,4 @@
-"""Routes in `strangler.toml`: what they may be allowed, and those that no request can match."""
+"""Routes in `strangler.toml`: their limits, and routes that no request can match."""
 
 from __future__ import annotations
 

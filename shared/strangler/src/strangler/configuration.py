@@ -27,7 +27,7 @@ AT = {"STRANGLER_KILL_AT": signal.SIGKILL, "STRANGLER_STOP_AT": signal.SIGSTOP}
 
 
 def project() -> Project:
-    """What the present folder's ``strangler.toml`` says, or the file's that STRANGLER_CONFIG names."""
+    """The project of the present folder's ``strangler.toml``, or of the file that STRANGLER_CONFIG names."""
     return toml.load()
 
 
@@ -35,7 +35,7 @@ def capability(project: Project, name: str) -> Capability:
     """The named capability.
 
     Raises:
-        ConfigurationError: listing those that there are.
+        ConfigurationError: listing the capabilities that exist.
     """
     found = project.capabilities.get(name)
     if found is None:
@@ -53,12 +53,12 @@ def ledger(project: Project, endpoints: Endpoints) -> PostgresLedger:
 
 
 def lease(project: Project, endpoints: Endpoints, holder: str) -> PostgresLease:
-    """The right to be the one `strangler serve` that works, for the one that is called ``holder``."""
+    """The right to be the one `strangler serve` that works, for the process named ``holder``."""
     return PostgresLease(endpoints.databases[project.ledger], "serve", holder)
 
 
 def outbox(project: Project, database: str) -> Outbox | None:
-    """Where a database's applications leave events, if they do."""
+    """The outbox in which a database's applications leave events, if they do."""
     table = project.databases[database].outbox
     return Outbox(database, table) if table else None
 
@@ -101,7 +101,7 @@ def parts(name: str) -> Iterator[Parts]:
 
 
 def gateway_folder(project: Project) -> Path:
-    """Where Envoy's files are."""
+    """The folder of Envoy's files."""
     return project.gateway.directory or project.state / "gateway"
 
 
@@ -135,8 +135,8 @@ def readiness(project: Project, endpoints: Endpoints) -> Ready:
 
 
 def boundary(name: str) -> None:
-    """How faults are rehearsed: where STRANGLER_KILL_AT names the boundary this process ends as by ``kill -9``, where
-    STRANGLER_STOP_AT does it stands still until it is sent SIGCONT."""
+    """Rehearses faults: if STRANGLER_KILL_AT names the boundary, this process ends as by ``kill -9``; if
+    STRANGLER_STOP_AT names it, the process stands still until it gets SIGCONT."""
     for variable, number in AT.items():
         if os.environ.get(variable) == name:
             os.kill(os.getpid(), number)

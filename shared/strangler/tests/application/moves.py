@@ -1,4 +1,4 @@
-"""A move in memory, and coordinators that are stopped and woken between any two of their calls."""
+"""A move in memory, and coordinators that can be stopped and woken between any two of their calls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ READY: Ready = lambda _: None  # noqa: E731
 
 
 def moving(owner: str = MONOLITH) -> World:
-    """A verified move, with rows of both sides' making; ``owner`` has it."""
+    """A verified move of ``owner``, with rows that both sides have made."""
     world = World()
     world.begin_moving(NAME)
     verified(world)
@@ -71,7 +71,7 @@ def parts_of(world: World, client: Client | None = None) -> Parts:
 
 
 def run_switch(parts: Parts, verb: str, boundary: Callable[[str], None] = lambda _: None) -> None:
-    """The verb, as its command runs it, while relays are at work."""
+    """Runs the verb as its command does, while relays are at work."""
 
     def relaying(name: str) -> None:
         relay(parts.ledger._world)
@@ -81,7 +81,7 @@ def run_switch(parts: Parts, verb: str, boundary: Callable[[str], None] = lambda
 
 
 def run_recovery(parts: Parts) -> None:
-    """What `strangler serve` does every second."""
+    """Does what `strangler serve` does every second."""
     if parts.ledger.try_lock(parts.name):
         try:
             recover(parts)
@@ -90,13 +90,13 @@ def run_recovery(parts: Parts) -> None:
 
 
 def relay(world: World) -> None:
-    """What the relays of both sides do again and again."""
+    """Does what the relays of both sides do again and again."""
     for side in (MONOLITH, SERVICE):
         world.relay(side)
 
 
 def at_rest(world: World, *, rounds: int = 4) -> None:
-    """Lets recovery do its work, and then asserts that all is as it must be."""
+    """Lets recovery do its work, and then asserts that everything is as it must be."""
     for _ in range(rounds):
         run_recovery(parts_of(world))
         relay(world)
@@ -123,7 +123,7 @@ def at_rest(world: World, *, rounds: int = 4) -> None:
 
 @dataclass(eq=False)
 class Coordinator:
-    """A process that runs until it is told to stop, in a thread of its own but never at the same time as another."""
+    """A process that runs until it is told to stop: in a thread of its own, but never at the same time as another."""
 
     world: World
     work: Callable[[Parts], None]
@@ -141,7 +141,7 @@ class Coordinator:
         self._thread.start()
 
     def run(self, calls: int | None = None) -> bool:
-        """Lets it make so many calls, or all that it wants; whether it has ended."""
+        """Lets it make so many calls, or all its calls; returns whether it has ended."""
         if not self.ended:
             self._left = calls
             self._go.release()
@@ -149,11 +149,11 @@ class Coordinator:
         return self.ended
 
     def fall_asleep(self) -> None:
-        """The server takes away its lock and what it holds; its sessions with the sides stay."""
+        """The server takes its lock and all that it holds; its sessions with the sides stay."""
         self.world.sleep(self.client)
 
     def die(self) -> None:
-        """``kill -9``: what it holds is let go at once, and nothing that it does has an effect any more."""
+        """``kill -9``: all that it holds is released at once, and nothing that it does has an effect any more."""
         self.world.sleep(self.client)
         self.client.gone = True
         while not self.run():
@@ -180,6 +180,6 @@ class Coordinator:
         self.calls.append(call)
         for side in (MONOLITH, SERVICE):
             self.world.write(side)
-        # Slower than writes are made, so that an outbox is empty only now and then.
+        # Slower than the writes, so that an outbox is empty only now and then.
         if len(self.calls) % 3 == 0:
             relay(self.world)

@@ -1,4 +1,4 @@
-"""A capability and what refers to it are not torn apart where a deletion would have to reach both."""
+"""A capability and the tables that refer to it do not get different owners if a deletion would have to reach both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ Parts = Any
 
 
 def beside(world: World, crates: Capability, other: Capability, *, owner: str | None) -> Parts:
-    """The parts of crates in a project with another capability, which nobody has begun to move or ``owner`` has."""
+    """The parts of crates in a project with another capability, which ``owner`` has, or which nobody has begun to
+    move."""
     if owner is not None:
         world.moves[other.name] = replace(world.moves[NAME], capability=other.name, owner=owner)
     project = replace(PROJECT, capabilities={NAME: crates, other.name: other})
@@ -24,12 +25,12 @@ def beside(world: World, crates: Capability, other: Capability, *, owner: str | 
 
 
 def bays(**changes: bool) -> Capability:
-    """What crates refer to."""
+    """The capability to which crates refer."""
     return replace(CRATES, name="bays", tables=["bay"], references=[Reference("crate", "bay_id", **changes)])
 
 
 def labels() -> Capability:
-    """What refers to crates."""
+    """The capability that refers to crates."""
     return replace(CRATES, name="labels", tables=["label"])
 
 

@@ -1,4 +1,4 @@
-"""What was changed by hand is turned right where that needs nobody, and a proof that no longer holds is forgotten."""
+"""Changes by hand are turned right if that needs no person, and a proof that no longer holds is forgotten."""
 
 from __future__ import annotations
 

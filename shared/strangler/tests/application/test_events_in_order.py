@@ -1,4 +1,4 @@
-"""Step 9: the new owner's events go out after the old owner's, and nothing else waits for them."""
+"""Step 9: the new owner's events go out after the old owner's, and only events wait."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def held(world: World, side: str) -> bool:
 
 
 def switched(world: World, *, timeout: float = 0.05) -> Switched:
-    """A switch while nobody relays."""
+    """A switch while no relay runs."""
     return switch(parts_of(world), "switch", ready=READY, timeout=timeout, boundary=lambda _: None)
 
 
@@ -227,7 +227,7 @@ def brief(parts: Parts, verb: str) -> None:
 
 
 class Nothing:
-    """Databases in which all else is well."""
+    """Databases in which everything else is right."""
 
     def leavings(self, known: set[str]) -> list[tuple[str, str]]:
         return []
@@ -242,4 +242,4 @@ class Nothing:
         return []
 
     def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""

@@ -19,7 +19,7 @@ from strangler.testing import MemoryLedger, World
 
 
 class MemoryGateway:
-    """Has live what was published, some looks later."""
+    """A gateway that has a published table live only after some looks."""
 
     def __init__(self, looks: int = 0) -> None:
         self.looks = looks
@@ -98,7 +98,7 @@ def test_an_agent_does_not_say_what_is_not_live(monkeypatch: pytest.MonkeyPatch)
 
 
 class AbsentGateway(MemoryGateway):
-    """Takes what is published, and answers nothing."""
+    """A gateway that takes tables, and answers no question."""
 
     def admit(self) -> None:
         raise StackError("away")
@@ -157,7 +157,7 @@ def test_what_is_prepared_is_never_older_than_the_ledger() -> None:
             if len(self.published) == 1:
                 run_switch(parts_of(world), "switch")
                 self.published.append(routes.table(PROJECT, list(world.moves.values())))
-                self.published.append(table)  # what was read before the switch is written after it
+                self.published.append(table)  # a table that was read before the switch is written after it
 
     gateway = Interrupted()
 

@@ -1,4 +1,5 @@
-"""Whatever is killed, sleeps or loses its connection, between whichever calls: one owner, and every row."""
+"""If a coordinator dies, sleeps or loses its connection, between any two calls, there is one owner, and no row is
+lost."""
 
 from __future__ import annotations
 
@@ -25,12 +26,12 @@ def command(owner: str) -> Work:
 
 
 def next_command(world: World) -> Work:
-    """What an operator may run next."""
+    """The verbs that an operator may run next."""
     return lambda parts: run_switch(parts, VERBS[world.moves[parts.name].owner])
 
 
 def stops(owner: str) -> Iterator[tuple[World, Coordinator, int]]:
-    """A coordinator that has stopped after each number of calls; each time in a world of its own."""
+    """A coordinator that has stopped after each possible number of calls; each time in a world of its own."""
     for calls in itertools.count():
         world = moving(owner)
         coordinator = Coordinator(world, command(owner))
@@ -50,7 +51,7 @@ def replay(owner: str, calls: int) -> tuple[World, Coordinator]:
 
 
 def count(work: Callable[[], Coordinator]) -> int:
-    """How many calls a coordinator makes when nothing disturbs it."""
+    """How many calls a coordinator makes if nothing disturbs it."""
     coordinator = work()
     coordinator.run()
     return len(coordinator.calls)
@@ -192,7 +193,7 @@ def test_a_server_that_dies_anywhere(owner: str, side: str) -> None:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("owner", [MONOLITH, SERVICE])
 def test_a_connection_that_is_lost_in_any_call(owner: str, after: bool) -> None:
-    """Before the call took effect, or after: the coordinator cannot tell which."""
+    """The connection is lost before the call took effect, or after: the coordinator cannot tell which."""
     for number in itertools.count():
         world = moving(owner)
         losses = Losses(world, number, after=after)
@@ -218,7 +219,8 @@ def test_an_unknown_outcome_of_the_point_of_no_return_is_read_again(owner: str) 
 
 
 class Losses:
-    """Parts of which one call loses its connection; by its number, or the last of its name before the new owner's."""
+    """Parts of which one call loses its connection: the call with a number, or the last of its name before the new
+    owner's."""
 
     def __init__(self, world: World, which: int | str, *, after: bool) -> None:
         self.world, self.which, self.after = world, which, after

@@ -1,4 +1,4 @@
-"""The monolith is stopped when nothing is left in it, and only then."""
+"""The monolith is stopped only when nothing is left in it."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_a_starter_that_wakes_anywhere_in_all_that_follows() -> None:
             opened = [side for side, database in world.databases.items() if database.row and database.row.open]
             assert opened in ([world.moves[NAME].owner], [])
             if world.moves[NAME].state is State.STARTING:
-                # Who was overtaken says so, and the command is run again.
+                # The start that was overtaken says so, and the command is run again.
                 assert isinstance(following.failure, MoveError)
                 run_start(parts_of(world))
             at_rest(world)

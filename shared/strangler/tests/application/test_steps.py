@@ -1,4 +1,4 @@
-"""Each step of a switch after its start, unwound behind it, and with a crash between it and the next."""
+"""Each step of a switch: after its start, with an unwinding after it, and with a crash between it and the next step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOUNDARIES = [f"{moment}:{step.name}" for step in STEPS for moment in ("before",
 
 
 def switching(parts: Parts, owner: str, *, budget: float = 1.0) -> Switch:
-    """A switch as its command would have made it."""
+    """A switch as its command makes it."""
     move = parts.ledger.move(NAME)
     assert move is not None
     return Switch(
@@ -42,7 +42,7 @@ def switching(parts: Parts, owner: str, *, budget: float = 1.0) -> Switch:
 
 
 def after(step: Step[Switch], world: World, owner: str) -> Switch:
-    """The switch when a step and all before it have been started."""
+    """The switch after a step and all steps before it have been started."""
     move = switching(parts_of(world), owner)
     for each in STEPS[: STEPS.index(step) + 1]:
         each.start(move)
@@ -178,7 +178,7 @@ def test_a_switch_that_cannot_be_made_ready_is_not_announced(monkeypatch: pytest
 
 
 class Recorded(Step[None]):
-    """Tells what is done with it."""
+    """Notes every call."""
 
     def __init__(self, name: str, told: list[str], *, fails: bool = False) -> None:
         self.name, self.told, self.fails = name, told, fails

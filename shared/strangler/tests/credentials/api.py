@@ -1,4 +1,4 @@
-"""A server that behaves as the Secrets of a cluster's API do, behind TLS with an authority of its own."""
+"""A server that behaves like a cluster's API of Secrets, behind TLS with an authority of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKEN = "the-account's-token"
 
 
 class Api:
-    """What it holds, and how it answers; ``verbs`` are those that the account's Role gives."""
+    """The state of the API, and how it answers; ``verbs`` are those that the account's Role allows."""
 
     def __init__(self, folder: Path) -> None:
         self.namespaces: dict[str, dict[str, dict[str, Any]]] = {"depot": {}}
@@ -44,7 +44,7 @@ class Api:
         return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.port)}
 
     def answer(self, method: str, path: str, token: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        """As the API does: who asks, whether he may, and only then whether it is there."""
+        """Checks in the API's order: who asks, whether that account may, and only then whether the object is there."""
         self.requests.append(f"{method} {path}")
         if self.answers_first:
             return _status(self.answers_first.pop(0), "try again")
@@ -125,7 +125,7 @@ def serving(folder: Path) -> Iterator[Api]:
 def certificates(folder: Path) -> tuple[Path, Path]:
     """A fresh authority, and the key and certificate that it has given to 127.0.0.1.
 
-    It says no more of itself than that it is one, as EKS's.
+    Like EKS's authority, it says of itself only that it is an authority.
     """
     folder.mkdir(exist_ok=True)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

@@ -1,4 +1,4 @@
-"""Secrets of a cluster, made through a server that behaves as its API does."""
+"""Secrets of a cluster, made through a server that behaves like its API."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_an_authority_that_is_no_certificate_is_told(api: Api, tmp_path: Path) -
 
 
 def test_an_authority_that_says_little_of_itself_will_do(api: Api) -> None:
-    """The one above is such; Python before 3.13 is not strict with it anyway."""
+    """The authority above is such a one; Python before 3.13 is not strict with it anyway."""
     context = cluster.Cluster("https://127.0.0.1:1", api.account)._context()
 
     assert not context.verify_flags & ssl.VERIFY_X509_STRICT

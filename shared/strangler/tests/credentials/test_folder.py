@@ -1,4 +1,4 @@
-"""Secrets as files: made once, readable by whoever the folder is mounted to."""
+"""Secrets as files: made once, and readable in every container that mounts the folder."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_a_service_may_use_its_own_queues_at_the_broker(folder: Path) -> None:
     assert administrator["tags"] == ["administrator"]
     for queue in ("shelf", "shelf.dead", "shelf.tasks", "events", "celeryev", "celery_delayed_1"):
         assert re.match(rights["new_one"]["read"], queue)
-        # Until it has moved, what the monolith has is everything.
+        # As long as nothing has moved, the monolith has everything.
         assert re.match(rights["old"]["read"], queue)
     for queue in ("old", "old.tasks", "shelfish", "other.dead", "celery.pidbox", "celery@box.celery.pidbox", "celery"):
         assert not re.match(rights["new_one"]["read"], queue)

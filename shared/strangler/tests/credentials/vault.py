@@ -68,7 +68,7 @@ def file(folder: Path) -> Path:
 
 
 def strangler(folder: Path, *words: str, umask: int = -1, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the tool on that project, with none of its addresses known."""
+    """Runs the tool on that project, without any of its addresses."""
     command = [sys.executable, "-m", "strangler.cli.main", *words]
     own: Mapping[str, str] = {**os.environ, "STRANGLER_CONFIG": str(folder / "strangler.toml"), **environment}
     return subprocess.run(command, capture_output=True, text=True, env=own, check=False, timeout=60, umask=umask)

@@ -1,7 +1,7 @@
-"""What a controller would do with the documents, and what the API would not take.
+"""What a controller would do with the documents, and what the API would refuse.
 
-Gateway API is no part of Kubernetes, so its schema is not in the packages that hold the others. Its rules that these
-documents could break are here.
+Gateway API is no part of Kubernetes, so its schema is not in the packages that have the other schemas. Here are those
+of its rules that these documents could break.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def assert_httproute(document: Document) -> None:
-    """What the API asks of an HTTPRoute; a field that it does not know is refused too."""
+    """Checks what the API asks of an HTTPRoute; an unknown field is refused, too."""
     assert document["apiVersion"] == "gateway.networking.k8s.io/v1"
     assert set(document) == {"apiVersion", "kind", "metadata", "spec"}
     assert set(document["spec"]) <= {"parentRefs", "hostnames", "rules"}
@@ -37,7 +37,7 @@ def assert_httproute(document: Document) -> None:
 
 
 def answering(documents: list[Document], method: str, path: str) -> dict[str, int]:
-    """The backends of a request and their weights: the most particular match decides."""
+    """The backends of a request and their weights: the most specific match decides."""
     found = [
         (_rank(match), rule)
         for document in documents
@@ -65,7 +65,7 @@ def _holds(path: Document, asked: str) -> bool:
 
 
 def behind_ingress(document: Document, path: str) -> str:
-    """The Service that a path of an Ingress leads to: an exact one first, then the longest."""
+    """The Service to which a path of an Ingress leads: first an exact path counts, then the longest prefix."""
     [rule] = document["spec"]["rules"]
     found = [
         (each["pathType"] == "Exact", len(each["path"]), each["backend"]["service"]["name"])

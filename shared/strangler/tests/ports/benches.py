@@ -1,4 +1,4 @@
-"""What the tests of the ports run on."""
+"""The benches on which the tests of the ports run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "crates"
 
 
 class MemoryBench:
-    """Each asked-for port is another process's."""
+    """Each port that is asked for belongs to another process."""
 
     def __init__(self) -> None:
         self.world = World()

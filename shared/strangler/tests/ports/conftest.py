@@ -1,4 +1,4 @@
-"""Every test of a port runs against memory and against PostgreSQL: what holds for one holds for the other."""
+"""Every test of a port runs against memory and against PostgreSQL: a promise holds for both."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ NAME = "crates"
 
 @pytest.fixture
 def ledger(bench: Bench) -> Ledger:
-    """Installed, and empty."""
+    """A ledger that is installed and empty."""
     made: Ledger = bench.ledger()
     made.install()
     return made
@@ -23,7 +23,7 @@ def ledger(bench: Bench) -> Ledger:
 
 @pytest.fixture
 def moving(ledger: Ledger) -> Ledger:
-    """With a move that goes on at epoch 1."""
+    """A ledger with a move that is at epoch 1."""
     ledger.begin(NAME)
     assert ledger.swap(NAME, frm=State.STARTING, to=State.MOVING, epoch=1)
     return ledger

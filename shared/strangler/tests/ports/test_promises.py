@@ -1,4 +1,4 @@
-"""A port is its own contract: whoever calls it, or writes another adapter, reads nothing else."""
+"""A port is its own contract: people who call it, or write another adapter, read nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def protocols() -> list[type]:
 
 
 def is_port(found: object, module: ModuleType) -> bool:
-    """Not where it is only imported."""
+    """Whether the module itself defines this port; an imported one does not count."""
     return inspect.isclass(found) and getattr(found, "_is_protocol", False) and found.__module__ == module.__name__
 
 

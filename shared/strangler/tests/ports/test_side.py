@@ -11,14 +11,14 @@ Bench = Any
 
 
 def row(bench: Bench, side: str) -> tuple[bool, int, str | None]:
-    """Open, epoch and where to bounce, as another process sees it."""
+    """Open, epoch and bounce_to, as another process sees them."""
     found: SideRow | None = bench.side(side).row()
     assert found is not None
     return found.open, found.epoch, found.bounce_to
 
 
 def fenced(bench: Bench) -> Side:
-    """The monolith, fenced on the way from epoch 1 to 2."""
+    """The monolith, fenced in a switch from epoch 1 to 2."""
     side: Side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
     return side

@@ -18,7 +18,7 @@ def ground(clusters: tuple[Cluster, Cluster], tmp_path: Path) -> Iterator[Yard]:
 
 @pytest.fixture
 def moving(ground: Yard) -> Yard:
-    """Its move has been started and verified; the monolith owns."""
+    """A project whose move has been started and verified; the monolith is the owner."""
     ground.start()
     ground.verify()
     return ground
@@ -26,7 +26,7 @@ def moving(ground: Yard) -> Yard:
 
 @pytest.fixture
 def roles(clusters: tuple[Cluster, Cluster]) -> Iterator[tuple[str, str]]:
-    """A role for the tool and one for the application, on both servers; neither may do anything special."""
+    """A role for the tool and one for the application, on both servers, without special rights."""
     for cluster in clusters:
         with cluster.connect() as connection:
             for name in ("mover", "clerk"):

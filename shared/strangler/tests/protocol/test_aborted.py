@@ -9,7 +9,7 @@ from strangler.application.switch import REVOCABLE
 from yard import SIDES, Yard
 
 BOUNDARIES = [f"{when}:{step.name}" for step in REVOCABLE for when in ("before", "after")][:-1]
-# An abort takes two epochs; that a side was prepared is a note of no consequence.
+# An abort takes two epochs; the note that a side was prepared has no effect.
 ROW = "SELECT to_jsonb(s) - 'epoch' - 'prepared' FROM strangler.side s"
 TRIGGERS = """
 SELECT jsonb_object_agg(concat_ws(' ', tgrelid::regclass, tgname), tgenabled::text || pg_get_triggerdef(oid))
@@ -19,7 +19,7 @@ QUERIES = (ROW, TRIGGERS)
 
 
 class AbortedError(Exception):
-    """Something that no step foresees."""
+    """An error that no step expects."""
 
 
 def state(made: Yard) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the owner of the tables has written never runs with the tool's rights, and the rows are right all the same."""
+"""Code of the tables' owner never runs with the tool's rights, and the rows are right all the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from strangler.domain.errors import PreflightError
 from test_verifying import spoil
 from yard import SIDES, Yard, contents, grant_all
 
-# Each says who it runs as, once it has tried to become the session's own role again.
+# Each says as which role it runs, after it has tried to become the session's own role again.
 WRITTEN = """
 CREATE TABLE public.yard_caught (what text, who text);
 GRANT INSERT ON public.yard_caught TO PUBLIC;
@@ -84,7 +84,7 @@ def test_nothing_of_the_tables_owner_runs_with_the_tool_s_rights(written: Yard) 
     with written.working() as parts:
         cancel(parts)
 
-    # Nobody asks for a cast; what was spoilt by hand was so by the superuser.
+    # Nothing uses a cast; the damage by hand was done by the superuser.
     assert {who: what for who, what in caught(written).items() if who != "postgres"} == {"clerk": set(WHAT)}
 
 

@@ -1,4 +1,4 @@
-"""Servers and processes that have moved to other addresses while a move is under way."""
+"""Servers and processes that get other addresses while a move is under way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CALLED = {"forward": "strangler_yard_crates_forward", "reverse": "strangler_depo
 
 
 def patrolled(made: Yard) -> list[str]:
-    """What `strangler serve` says of a look."""
+    """The report of one look of `strangler serve`."""
     told: list[str] = []
     with made.working() as parts:
         patrol(parts, lambda _, what: told.append(what))
@@ -34,7 +34,7 @@ def written(connection: Connection, direction: str) -> str:
 
 
 def led_astray(made: Yard, direction: str) -> None:
-    """The subscription holds an address at which nobody is any more."""
+    """Gives the subscription an address at which no server is any more."""
     with made.side(NAMES[direction]) as connection:
         nowhere = make_conninfo(written(connection, direction), port=1)
         connection.execute(f"ALTER SUBSCRIPTION {CALLED[direction]} CONNECTION '{nowhere}'".encode())

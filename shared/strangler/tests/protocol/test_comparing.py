@@ -1,4 +1,5 @@
-"""Whatever decides what a table accepts or returns is compared before a start, before a switch, and by a verify."""
+"""Everything that decides what a table accepts or returns is compared before a start, before a switch, and by a
+verify."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ CREATE TABLE ruled (
     twice integer GENERATED ALWAYS AS (a * 2) STORED
 )
 """
-PARTS = {  # what makes a rule, and what makes another one of it
+PARTS = {  # statements that make a rule, and statements that change it
     "a check on one side": ("", "ALTER TABLE ruled ADD CHECK (a > 0)"),
     "another check": (
         "ALTER TABLE ruled ADD CONSTRAINT one CHECK (a > 0)",
@@ -117,7 +118,7 @@ PARTS = {  # what makes a rule, and what makes another one of it
         "CREATE TABLE reading_2030 PARTITION OF reading FOR VALUES FROM ('2030-01-01') TO ('2030-02-01')",
     ),
 }
-ALIKE = {  # what differs and decides nothing
+ALIKE = {  # differences that decide nothing
     "names": ("ALTER TABLE ruled ADD CONSTRAINT x UNIQUE (a, b)", "ALTER TABLE ruled ADD CONSTRAINT y UNIQUE (b, a)"),
     "a unique key or a unique index": ("ALTER TABLE ruled ADD UNIQUE (a)", "CREATE UNIQUE INDEX ON ruled (a DESC)"),
     "what a dump makes of a check": (

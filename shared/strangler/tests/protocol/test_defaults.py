@@ -1,4 +1,4 @@
-"""What a database or a role has set for its sessions changes nothing in a move."""
+"""Settings that a database or a role has for its sessions change nothing in a move."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HOSTILE = {
     "enable_indexscan": "off",
     "jit": "off",
 }
-# Of the two servers not the same.
+# Different on the two servers.
 APART = {
     "timezone": ("Asia/Kathmandu", "America/St_Johns"),
     "DateStyle": ("German, DMY", "SQL, MDY"),
@@ -49,7 +49,7 @@ APART = {
     "bytea_output": ("escape", "hex"),
     "xmlbinary": ("hex", "base64"),
 }
-# What the test itself looks at is printed alike.
+# The test's own sessions print values in the same form.
 PLAIN = (
     "-c default_transaction_read_only=off -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres "
     "-c extra_float_digits=1 -c bytea_output=hex -c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 "
@@ -60,7 +60,7 @@ PLAIN = (
 
 @pytest.fixture
 def spoilt(owned: Yard) -> Iterator[Yard]:
-    """Takes back what a test has set for its databases, for others to be able to remove them."""
+    """Resets the settings of a test's databases, so that other tests can remove the databases."""
     grant_all(owned)
     yield owned
     for side, database in zip(SIDES, owned.databases, strict=True):
@@ -78,14 +78,15 @@ def set_for(request: pytest.FixtureRequest, spoilt: Yard) -> Yard:
             for name, value in {**HOSTILE, **{key: values[number] for key, values in APART.items()}}.items():
                 values = ", ".join(f"'{one}'" for one in value.split(", "))
                 connection.execute(f"ALTER {whose} SET {name} = {values}".encode())
-            # Where applications begin so no fence stops them, which is refused; the tool's own role may.
+            # No fence stops an application whose sessions begin with this setting, so it is refused; the tool's own
+            # role may have it.
             if request.param == "role":
                 connection.execute(f"ALTER {whose} SET session_replication_role = replica".encode())
     return spoilt
 
 
 def plain(made: Yard, side: str) -> Connection:
-    """A session that has nothing of all this."""
+    """A session without any of these settings."""
     number = SIDES.index(side)
     dsn = make_conninfo(made.clusters[number].dsn(made.databases[number]), options=PLAIN)
     return psycopg.connect(dsn, autocommit=True)

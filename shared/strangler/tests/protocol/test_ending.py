@@ -1,4 +1,4 @@
-"""The two ends of a move on two servers, and what `doctor` sees in between."""
+"""The two ends of a move on two servers, and the findings of `doctor` in between."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_old_tables_go_once_nothing_reads_them(moving: Yard) -> None:
     with moving.monolith() as connection:
         connection.execute(SEAM)
 
-    for _ in range(2):  # as a command that was killed on the way is run again
+    for _ in range(2):  # like a command that was killed on the way and is run again
         assert completed(moving, drop=True) == []
 
     assert streams(moving) == {"forward": False, "reverse": False}
@@ -98,7 +98,7 @@ def test_the_old_tables_go_once_nothing_reads_them(moving: Yard) -> None:
             assert here.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,)
         there.execute('UPDATE "Crate" SET weight = 1')
         assert refused(there, "TRUNCATE visit") is None  # no stream is left that would not carry it
-    # It was no column's own, so it did not go with its table.
+    # No column owned it, so it was not dropped with its table.
     assert [(finding.id, finding.place) for finding in moving.doctor()] == [("unplaced", "sequence visit_codes")]
     with pytest.raises(RefusedError, match="there is no copy to verify"):
         moving.verify()
@@ -112,7 +112,7 @@ def test_the_old_tables_are_not_dropped_while_requests_come_to_the_old_routes(
     moving.switch()
     with moving.monolith() as connection:
         connection.execute(SEAM)
-        # Unused since the switch, which is not long.
+        # Unused since the switch, which was a short time ago.
         with pytest.raises(RefusedError, match=r"were in use \d+ s ago, and must have been unused for 600 s"):
             completed(moving, drop=True, unused_for=600)
         connection.execute("UPDATE strangler.used SET used_at = now() - interval '11 min'")

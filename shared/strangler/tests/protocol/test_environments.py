@@ -1,4 +1,4 @@
-"""Slots, origins and sessions are the server's: two environments on one server do not know of each other."""
+"""Slots, origins and sessions belong to the server: two environments on one server do not know of each other."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def give_up(made: Yard) -> None:
 
 
 def write(made: Yard, side: str) -> None:
-    """What is written now is on the other side a moment later."""
+    """A row that is written now is on the other side a moment later."""
     with made.side(side) as here, made.side(SIDES[1 - SIDES.index(side)]) as there:
         here.execute("INSERT INTO visit (took, code) VALUES ('1 day', 'now')")
         eventually(lambda: contents(there) == contents(here))
@@ -125,7 +125,7 @@ def test_a_slot_of_the_wanted_name_that_is_another_s_is_refused_by_name(
 
 
 def rename_to_before(made: Yard) -> None:
-    """As an older version of the tool has left it: publications, slots and subscriptions without a database's name."""
+    """Renames as an older version did it: publications, slots and subscriptions without a database's name."""
     with made.working() as parts:
         streams = [parts.replication.forward, parts.replication.reverse]  # type: ignore[attr-defined]
     for stream, sender, receiver in zip(streams, SIDES, reversed(SIDES), strict=True):

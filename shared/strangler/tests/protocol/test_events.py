@@ -1,4 +1,4 @@
-"""Events of a new owner on two servers: held in the commit that opens it, released behind the old owner's."""
+"""Events of a new owner on two servers: held in the commit that opens it, and released after the old owner's."""
 
 from __future__ import annotations
 

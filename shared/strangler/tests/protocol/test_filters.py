@@ -1,4 +1,4 @@
-"""Whatever would show the tool less than there is stops it; nothing is proved equal, or deleted, by half a view."""
+"""Everything that would hide rows from the tool stops it: it proves or deletes nothing when it sees only some rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_policy_that_filters_the_tool_is_named_before_anything_is_copied(owned
     assert "Crate is filtered for mover by row-level security (light_ones)" in error.message
     assert "NO FORCE ROW LEVEL SECURITY" in error.remedy
     on(owned, side, 'ALTER TABLE "Crate" NO FORCE ROW LEVEL SECURITY')
-    # The application would still find other rows on one side than on the other.
+    # The application would still find different rows on the two sides.
     assert (
         f"POLICY FOR ALL TO PUBLIC USING weight < 10 :: numeric: in the {side} only"
         in refusal(owned, owned.start).message

@@ -1,4 +1,4 @@
-"""The roles that a stack gives itself: what each may, and that a whole move is possible with them."""
+"""The roles that a stack gives itself: the rights of each, and a whole move with them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from strangler.application.ending import cancel, complete
 from strangler.domain.errors import StackError
 from yard import Yard, contents, yard
 
-# A server's password is the role's name here, as the fixtures of these tests have it.
+# Here each role's password is its name, as the fixtures of these tests expect.
 NAMES = (roles.APP, roles.MOVER, roles.AGENT)
 
 
 @pytest.fixture
 def given(clusters: tuple[Cluster, Cluster], tmp_path: Path) -> Iterator[Yard]:
-    """Tables that were the superuser's before the roles came; the tool connects as the mover."""
+    """Tables that belonged to the superuser before the roles were made; the tool connects as the mover."""
     with yard(clusters, tmp_path) as made:
         for side in ("monolith", "service"):
             with made.side(side) as connection:
@@ -136,7 +136,7 @@ def test_extensions_are_there_for_who_may_create_none(given: Yard) -> None:
         found = connection.execute("SELECT extname FROM pg_extension ORDER BY 1").fetchall()
 
         assert {("pg_trgm",), ("hstore",)} <= set(found)
-        # Parts of an extension stay whose they are.
+        # Parts of an extension keep their owner.
         give(connection)
 
 

@@ -1,4 +1,4 @@
-"""A coordinator that is no more, between any two steps of a switch on two servers."""
+"""A coordinator that is killed between any two steps of a switch on two servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Parts = Any
 
 
 def die(parts: Parts) -> None:
-    """Its sessions end, and nothing that it tries afterwards reaches a server."""
+    """Ends its sessions; nothing that it tries afterwards reaches a server."""
     parts.close()
     for port in (parts.ledger, *parts.sides.values()):
         port.dsn = NOWHERE
@@ -38,7 +38,7 @@ def killed_at(made: Yard, verb: str, boundary: str) -> None:
 
 
 def recovered(made: Yard) -> str:
-    """The owner, when recovery has nothing left to do; there is one, at the ledger's epoch."""
+    """The owner after recovery has nothing left to do; there is exactly one, at the ledger's epoch."""
     with made.working() as parts:
         for _ in range(4):
             with parts.ledger.coordinating("crates"):
@@ -65,7 +65,7 @@ def test_there_is_one_owner_whenever_a_coordinator_is_killed(moving: Yard) -> No
             moving.catch_up(owner)
             assert contents(there) == contents(here), boundary
         if number == len(BOUNDARIES) - 1:
-            # The second round goes the other way round at each boundary.
+            # The second round goes in the other direction at each boundary.
             moving.switch("switch" if owner == "monolith" else "reverse")
             owner = "service" if owner == "monolith" else "monolith"
     assert moving.verify().differing == 0

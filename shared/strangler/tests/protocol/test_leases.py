@@ -1,4 +1,4 @@
-"""Who may act is said by a row that only the tool can write, and that dies with its holder's session."""
+"""The right to act is a row that only the tool can write, and that dies with its holder's session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from strangler.domain.errors import RefusedError
 from strangler.ports.side import LostError
 from yard import Yard
 
-# What any role could lock, so that an older version of the tool waited for ever.
+# Any role could take these locks, so that an older version of the tool waited for ever.
 KNOWN = """
 SELECT pg_advisory_lock(hashtext('strangler'), hashtext('crates')), pg_advisory_lock(hashtext('strangler install')),
        pg_advisory_lock(hashtext('strangler lease'), hashtext('serve'))

@@ -1,4 +1,4 @@
-"""Tables and columns may have any name that PostgreSQL lets them have."""
+"""Tables and columns may have any name that PostgreSQL allows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from strangler.domain.errors import ConfigurationError
 from test_verifying import spoil
 from yard import Yard
 
-# Words that queries of the tool use for themselves, keywords, and what has to be quoted.
+# Words that queries of the tool use themselves, keywords, and names that have to be quoted.
 WORDS = (
     "position",
     "excluded",
@@ -48,7 +48,7 @@ WORDS = (
     "é商品",
     "x" * 63,
 )
-# strangler.toml spells no quotes, and a dot ends a schema.
+# strangler.toml has no quotes in names, and a dot ends a schema.
 TABLES = [word for word in WORDS if '"' not in word and "." not in word]
 
 

@@ -1,4 +1,4 @@
-"""A move that an older version of the tool has begun, before sides' rows bore their ledger's id."""
+"""A move that an older version of the tool has begun, before sides' rows had their ledger's id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from strangler.domain.phase import State
 from test_killed import killed_at
 from yard import Yard, contents
 
-# What has come since, taken away again: what is left is what that version has installed.
+# Removes everything that newer versions have added, so that the schema is as that version installed it.
 OLDER = "ALTER TABLE strangler.side DROP COLUMN ledger; COMMENT ON SCHEMA strangler IS 'side=0 ledger=0 rights=0'"
 OLDER_LEDGER = """
 DROP TABLE strangler.ledger;
@@ -154,12 +154,12 @@ def test_a_cancel_of_an_older_version_that_was_killed_is_finished(moving: Yard) 
     ],
 )
 def test_a_start_takes_no_row_of_an_older_version_that_it_may_not_have_left(ground: Yard, other: str) -> None:
-    """As where the ledger was copied while the first one's start was at work."""
+    """The state after the ledger was copied while the first ledger's start was at work."""
     killed_start(ground, "after:stream forward" if other == "streams" else "after:copy rows")
     made_older(ground)
     with ground.service() as there:
         if other == "streams":
-            # Somebody else's: not by our name, and nothing of ours comes by it.
+            # Another ledger's: it does not have our name, and nothing of ours comes by it.
             there.execute("ALTER SUBSCRIPTION strangler_yard_crates_forward RENAME TO theirs")
         else:
             there.execute(other.encode())
@@ -172,7 +172,7 @@ def test_a_start_takes_no_row_of_an_older_version_that_it_may_not_have_left(grou
         with pytest.raises(psycopg.errors.UndefinedColumn):
             there.execute("SELECT ledger FROM strangler.side")
 
-        # As the remedy says, once it is known that it is this one's.
+        # As the remedy says, once it is known that the side belongs to this ledger.
         statements = refusal.value.remedy[refusal.value.remedy.index("ALTER TABLE") :].removesuffix(
             " in the service's database"
         )

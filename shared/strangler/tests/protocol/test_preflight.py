@@ -1,4 +1,4 @@
-"""What is wrong with a database is said before anything is changed in either."""
+"""Errors in a database are reported before anything is changed in either database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yard import Yard, contents, footprint, yard
 
 
 def refusal(made: Yard, *, kind: type[StranglerError] = PreflightError) -> StranglerError:
-    """The error that a start ends with; nothing has been changed by it."""
+    """The error with which a start ends; it has changed nothing."""
     before = footprint(made)
     with pytest.raises(kind) as caught:
         made.start()
@@ -210,7 +210,7 @@ def test_a_table_that_nothing_places(ground: Yard) -> None:
     assert error.place == "strangler.toml: stays.tables"
 
 
-PUBLISHED = {  # what a published table would refuse every UPDATE or DELETE for
+PUBLISHED = {  # reasons for which a published table would refuse every UPDATE or DELETE
     "a generated column of a whole identity": (
         "CREATE TABLE yard_made (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a) STORED)",
         "ALTER TABLE yard_made REPLICA IDENTITY FULL",

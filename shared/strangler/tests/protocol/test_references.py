@@ -41,7 +41,7 @@ def queued(connection: Connection) -> list[Any]:
 
 
 def delete_crate(made: Yard) -> Any:
-    """Deletes one at the service, and waits until that has arrived; its id and label."""
+    """Deletes a crate at the service, and waits until that has arrived; returns its id and label."""
     with made.service() as there:
         row = there.execute('SELECT id, "Label" FROM "Crate" WHERE weight = 29.125').fetchone()
         assert row is not None
@@ -62,7 +62,7 @@ def test_every_column_that_something_points_at_is_queued(ground: Yard) -> None:
     id, label = delete_crate(made)
 
     with made.monolith() as here:
-        # An older sweep would take a filled key for the only thing that is pointed at.
+        # An older sweep would take a filled key for the only column that is pointed at.
         assert queued(here) == [("Crate", None, {"id": str(id), "Label": label})]
 
 
@@ -90,7 +90,7 @@ def test_a_named_reference_without_a_constraint_is_queued_and_told(ground: Yard)
     ]
     assert keys(made) == {'public."Crate"': ["id", "Label"]}
     with made.working() as parts, made.monolith() as here:
-        # A column without a constraint is no hindrance to dropping what it points at.
+        # A column without a constraint does not keep the table to which it points from being dropped.
         assert parts.replication.seams() == ["audit.Entry.crate"]
         here.execute("DROP TABLE audit.loose")
         assert parts.replication.seams() == ["audit.Entry.crate"]
@@ -202,7 +202,7 @@ DELETE = {
 
 
 def gate(made: Yard) -> str:
-    """What the gate `fences` has found."""
+    """The findings of the gate `fences`."""
     with made.working() as parts:
         move = parts.ledger.move("crates")
         assert move is not None
@@ -291,7 +291,7 @@ def test_an_older_version_s_schema_takes_the_new_one_s_rows_and_rights(ground: Y
             here.execute(script("side").encode())
 
             here.execute("SET ROLE sweeping")
-            # What an older sweep asks, word for word.
+            # The query of an older sweep, word for word.
             row = here.execute(
                 "SELECT id, capability, table_name, key FROM strangler.orphan "
                 "WHERE retry_at <= clock_timestamp() ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"
@@ -311,7 +311,7 @@ def test_an_older_version_s_schema_takes_the_new_one_s_rows_and_rights(ground: Y
 
 @pytest.fixture
 def clerk(clusters: tuple[Cluster, Cluster]) -> Iterator[str]:
-    """A role that owns tables and is nobody else."""
+    """A role that owns tables and has no other role."""
     for cluster in clusters:
         with cluster.connect() as connection:
             connection.execute("CREATE ROLE shopkeeper")
@@ -360,7 +360,7 @@ def test_a_role_that_may_only_connect_queues_nothing_and_sees_no_key(
         assert refused(here, "SELECT FROM strangler.orphan") == "42501"
         assert refused(here, "SELECT strangler.let_sweep('shopkeeper')") == "42501"
         here.execute("RESET ROLE")
-        # One who may call it for tables of the tool's is refused for his own.
+        # A role that may call it for tables of the tool is refused for its own tables.
         here.execute(f"SELECT strangler.let_sweep('{clerk}')".encode())
         here.execute(f"SET ROLE {clerk}")
         here.execute(mine.encode())
@@ -371,7 +371,7 @@ def test_a_role_that_may_only_connect_queues_nothing_and_sees_no_key(
         assert queued(here) == []
 
 
-# What its owner can do where it runs with the tool's rights, whichever role the session has taken.
+# What its owner can do if it runs with the tool's rights, whichever role the session has taken.
 GREEDY = """
 CREATE FUNCTION public.greedy() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
@@ -383,7 +383,7 @@ END $$;
 
 
 def rights(made: Yard, side: str) -> bool:
-    """Whether the clerk has come by the tool's rights."""
+    """Whether the clerk has got the tool's rights."""
     with made.side(side) as connection:
         row = connection.execute("SELECT has_table_privilege('clerk', 'strangler.side', 'UPDATE')").fetchone()
     assert row is not None

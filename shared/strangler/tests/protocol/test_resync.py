@@ -1,4 +1,4 @@
-"""Streams that were moved on by hand are found out, and those that were lost are made anew."""
+"""Streams that were moved on by hand are detected, and streams that were lost are made anew."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def peer(side: str) -> str:
 
 
 def still(made: Yard, sender: str) -> None:
-    """The stream is disabled, and has let go of its slot."""
+    """Disables the stream, and waits until it has released its slot."""
     name = NAMES[sender]
     with made.side(peer(sender)) as there, made.side(sender) as here:
         there.execute(f"ALTER SUBSCRIPTION {name} DISABLE".encode())
@@ -44,7 +44,7 @@ def enabled(made: Yard, sender: str) -> None:
 
 
 def moved_on(made: Yard, sender: str, how: str) -> None:
-    """Past all that has been written so far, or so that nothing of it is lost."""
+    """Moves the stream past all that has been written so far, or so that nothing is lost."""
     name = NAMES[sender]
     with made.side(sender) as here, made.side(peer(sender)) as there:
         position = here.execute("SELECT pg_current_wal_lsn()").fetchone()

@@ -1,4 +1,4 @@
-"""The tool without a superuser, and applications that are other roles than the tool."""
+"""The tool without a superuser, and applications with other roles than the tool's."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_role_that_may_not_read_where_a_subscription_leads_gives_a_stopped_one
         there.execute(f"ALTER SUBSCRIPTION {name} CONNECTION '{nowhere}'".encode())
         eventually(lambda: not parts.replication.streams()[0].active)
 
-        # Looked at once; the next process, as after a change of the configuration, does it.
+        # A process looks only once; the next process, as after a change of the configuration, does it.
         assert parts.replication.readdress() == []
         with owned.working() as fresh:
             assert len(fresh.replication.readdress()) == 1

@@ -1,4 +1,4 @@
-"""What somebody has changed by hand in the schema ``strangler`` itself: its functions, rights, rules and triggers."""
+"""Changes by hand in the schema ``strangler`` itself: in its functions, rights, rules and triggers."""
 
 from __future__ import annotations
 

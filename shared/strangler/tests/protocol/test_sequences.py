@@ -1,4 +1,4 @@
-"""No number is given out twice, and none that a switch needs is missing: named, found and asked for, or refused."""
+"""No number is given out twice, and no sequence that a switch needs is missed: each is named or found, or refused."""
 
 from __future__ import annotations
 
@@ -220,7 +220,8 @@ def test_a_sequence_of_the_service_that_could_not_go_on(ground: Yard, statement:
 
 
 def told(made: Yard) -> str:
-    """What refuses a start, and all that the numbers have against it: unequal tables are named first, and alone."""
+    """The error of a start, and everything that is wrong with the numbers: unequal tables are reported first, and
+    alone."""
     with made.working() as parts:
         return "\n".join([refusal(made).message, *parts.replication.misnumbered("monolith")])
 
@@ -343,7 +344,7 @@ def test_a_sequence_at_the_outermost_number_is_no_error(ground: Yard, start: int
         assert value(connection, "SELECT nextval('outermost')") == start
 
 
-# Statements on both sides, on the monolith, and in the service; what the next numbers are there, and back here.
+# Statements on both sides, on the monolith, and in the service; the next numbers there, and then back here.
 STEPS = {
     "odd numbers behind an even row": (
         "ALTER SEQUENCE ticket_id_seq INCREMENT 2 RESTART 101",

@@ -1,4 +1,4 @@
-"""Two tables that read alike and are not: what decides is a function, an operator, a type or a policy behind them."""
+"""Two tables that look alike and differ: a function, an operator, a type or a policy behind them decides."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _both(both: str, service: str) -> tuple[str, str]:
 TEMPORAL = (
     "ALTER TABLE stay DROP CONSTRAINT stay_pkey; ALTER TABLE stay ADD PRIMARY KEY (room, during WITHOUT OVERLAPS)"
 )
-UNLIKE = {  # what makes a rule, and what makes another one of it
+UNLIKE = {  # statements that make a rule, and statements that change it
     "row-level security": ("", "ALTER TABLE shaped ENABLE ROW LEVEL SECURITY"),
     "a policy": (POLICY + "USING (a > 0)", POLICY + "USING (a > 1)"),
     "a policy's check": (POLICY + "WITH CHECK (a > 0)", POLICY + "WITH CHECK (a > 1)"),
@@ -215,7 +215,7 @@ UNLIKE = {  # what makes a rule, and what makes another one of it
         "ALTER TABLE shaped ADD v integer GENERATED ALWAYS AS (a + 2) VIRTUAL",
     ),
 }
-ALIKE = {  # what reads unlike and decides nothing
+ALIKE = {  # things that look different and decide nothing
     "schemas of functions": (
         "CREATE SCHEMA ours; ALTER FUNCTION fine SET SCHEMA ours; ALTER TABLE shaped ADD CHECK (ours.fine(b))",
         "ALTER TABLE shaped ADD CHECK (fine(b))",

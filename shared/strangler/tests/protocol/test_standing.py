@@ -1,4 +1,4 @@
-"""Fences that somebody has changed by hand are turned right; never silent."""
+"""Fences that somebody has changed by hand are turned right, and this is never silent."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_the_queue_of_one_of_several_tables_that_was_changed_is_turned_right(gro
 
     assert triggers(made) == before
     assert "standing" not in {finding.id for finding in made.doctor()}
-    # Nothing of what was compared depends on it.
+    # Nothing that was compared depends on it.
     made.switch()
 
 
@@ -285,7 +285,7 @@ def test_a_patrol_does_not_wait_for_a_table_that_is_held(moving: Yard) -> None:
 
 
 def test_a_look_is_cheap(ground: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look asks no more of many tables than of few: serve looks each second."""
+    """A look needs as few queries for many tables as for few, for serve looks once per second."""
     asked: list[int] = []
     execute = psycopg.Connection.execute
 

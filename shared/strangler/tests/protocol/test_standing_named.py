@@ -1,4 +1,4 @@
-"""What somebody has done by hand to tables and streams, where it cannot be turned right, is named and stops steps."""
+"""Changes by hand to tables and streams that cannot be turned right are named, and stop steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`start` on two servers: the copy, its fences, and what a killed one leaves."""
+"""`start` on two servers: the copy, its fences, and the leavings of a start that was killed."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ WRITES = {
 
 
 class Killed(BaseException):
-    """What the process of a command would not live to see."""
+    """An exception in place of the end of a command's process."""
 
 
 def killed_at(made: Yard, boundary: str) -> None:
-    """A start that ends at a boundary; its sessions end with it."""
+    """Runs a start that ends at a boundary; its sessions end with it."""
 
     def kill(name: str) -> None:
         if name == boundary:
@@ -47,7 +47,7 @@ def killed_at(made: Yard, boundary: str) -> None:
 
 @contextmanager
 def writers(made: Yard) -> Iterator[None]:
-    """An application at work on the monolith's tables, for as long as the context is open."""
+    """An application at work on the monolith's tables, as long as the context is open."""
     over = threading.Event()
     failures: list[psycopg.Error] = []
 
@@ -192,7 +192,7 @@ def test_a_starter_that_slept_finds_itself_behind(ground: Yard) -> None:
 
         def sleep(name: str) -> None:
             if name == "before:copy rows":
-                sleeper.ledger.close()  # its session, and with it its right to act
+                sleeper.ledger.close()  # ends its session, and with it its right to act
                 ground.start()
                 ground.verify()
                 ground.switch()
@@ -227,7 +227,7 @@ def test_fences_wait_for_the_writers_and_let_them_pass(ground: Yard) -> None:
                 "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'strangler%' AND wait_event_type = 'Lock'"
             )
             eventually(lambda: watch.execute(waits).fetchone())
-        # Queued behind the tool, for less than its one try.
+        # Queued behind the tool, but for a shorter time than the tool's one try.
         short.execute("SET statement_timeout = '900ms'")
         short.execute("UPDATE ticket SET number = 6")
         long.execute("COMMIT")
@@ -292,7 +292,7 @@ def test_a_deletion_in_a_partition_is_queued_for_its_table(ground: Yard) -> None
         made.catch_up("service")
         queued = here.execute("SELECT table_name, key, columns, relation FROM strangler.orphan").fetchall()
 
-    # No primary key of one column says which row it was, so there is nothing that an older sweep could act on.
+    # No primary key of one column says which row it was, so an older sweep finds nothing to act on.
     assert queued == [("reading", None, {"sensor": "9", "at": "infinity"}, "public.reading_rest")]
 
 

@@ -1,4 +1,4 @@
-"""What a role can make that may do nothing in particular is neither found, called nor believed."""
+"""The tool neither finds, calls nor believes anything that a role without special rights can make."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from strangler.domain.errors import PreflightError
 from test_verifying import spoil
 from yard import SIDES, Yard, footprint, grant_all, refused
 
-# Each is nearer to what the tool calls than pg_catalog's own, for whoever finds it.
+# In a session that finds these, each matches the tool's call better than the function of pg_catalog.
 TRAPS = """
 CREATE TABLE public.yard_caught (what text, who text);
 GRANT INSERT ON public.yard_caught TO PUBLIC;
@@ -49,7 +49,7 @@ CREATE OPERATOR public.= (LEFTARG = bigint, RIGHTARG = integer, FUNCTION = publi
 
 @pytest.fixture
 def strange(ground: Yard, roles: tuple[str, str]) -> Iterator[Yard]:
-    """A role besides the tool's superuser, which may connect and no more."""
+    """A role besides the tool's superuser, which may only connect."""
     del roles
     yield ground
     for side, database in zip(SIDES, ground.databases, strict=True):
@@ -206,7 +206,7 @@ def test_a_role_that_may_only_connect_can_queue_nothing_and_turn_nothing(strange
 
 
 def test_two_installs_at_once_both_succeed(clusters: tuple[Cluster, Cluster]) -> None:
-    """Also where somebody holds every advisory lock that an older version took."""
+    """This holds also while somebody has every advisory lock that an older version took."""
     clusters[0].create("installed")
     errors: list[Exception] = []
     ready = threading.Barrier(6)

@@ -1,4 +1,4 @@
-"""What stands around the moved tables and would be left behind, run twice, or come to a stop, is named beforehand."""
+"""Things around the moved tables that would be left behind, run twice, or stop working are named beforehand."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_stream_that_feeds_a_table(ground: Yard) -> None:
             "CREATE SUBSCRIPTION feed CONNECTION 'host=127.0.0.1 port=1' PUBLICATION feed "
             "WITH (connect = false, slot_name = NONE, enabled = false)"
         )
-        # What a refresh would write, had the publisher been there.
+        # What a refresh would write if the publisher were there.
         connection.execute("SET allow_system_table_mods = on")
         connection.execute(
             "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
@@ -81,7 +81,7 @@ def test_a_stream_that_feeds_a_table(ground: Yard) -> None:
             connection.execute("DROP SUBSCRIPTION feed")
 
 
-NAMED_BY = {  # what makes a column of it, and what is in it
+NAMED_BY = {  # the statement that makes a column of it, and a value
     "by an array": ("oid[]", "ARRAY[1, {}]"),
     "by a domain of a domain": ("object", "{}"),
     "by arrays of composites of arrays of domains": ("folder[]", "ARRAY[NULL, ROW('x', ARRAY[NULL, {}])]::folder[]"),
@@ -181,7 +181,7 @@ CHANGING = "CREATE OR REPLACE FUNCTION once(x integer) RETURNS integer IMMUTABLE
 
 
 def test_rows_that_a_unique_key_of_the_copy_does_not_hold_for(ground: Yard) -> None:
-    """A key that was built when the function said something else: the owner has what the copy cannot."""
+    """A key that was built when the function returned something else: the owner has rows that the copy cannot have."""
     on_both(ground, CHANGING.format("x"), "CREATE UNIQUE INDEX once_only ON ticket (once(id))", CHANGING.format("7"))
 
     with pytest.raises(MoveError) as caught:
@@ -205,7 +205,7 @@ def test_rows_that_the_copy_refuses(ground: Yard) -> None:
 
 @contextmanager
 def prepared(connection: Connection, statement: str) -> Iterator[None]:
-    """A transaction that no session has, as a broken coordinator of others leaves it."""
+    """A transaction without a session, such as a broken coordinator of other software leaves."""
     connection.execute("BEGIN")
     connection.execute(statement.encode())
     connection.execute("PREPARE TRANSACTION 'left by others'")

@@ -32,7 +32,7 @@ def opened(made: Yard) -> dict[str, tuple[bool, int]]:
 
 
 def written(connection: Connection, label: str) -> None:
-    """What an application writes on its owner: in every kind of table, numbered by the database."""
+    """The writes of an application on its owner: in every kind of table, numbered by the database."""
     connection.execute(
         'INSERT INTO "Crate" ("Label", id, weight, seen) VALUES (%s, gen_random_uuid(), 500, now())', (label,)
     )
@@ -68,7 +68,7 @@ def test_sequences_go_on_where_either_side_has_left_them(moving: Yard) -> None:
     for verb, owner in zip(VERBS, OWNERS, strict=True):
         moving.switch(verb)
         with moving.side(owner) as connection:
-            # A number that was given out and rolled back must not come again either.
+            # A number that was given out and rolled back must not come again, either.
             connection.execute("SELECT nextval('visit_codes'), nextval(pg_get_serial_sequence('ticket', 'id'))")
             for _ in range(3):
                 crate = connection.execute(
@@ -234,7 +234,7 @@ def test_a_server_that_goes_away_is_told_as_such(moving: Yard, side: str) -> Non
 
 @pytest.fixture
 def young(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No transaction is too old for the gates, however long a test takes to get there."""
+    """Lets no transaction be too old for the gates, however long a test takes until then."""
     monkeypatch.setattr(gates, "TRANSACTION_SECONDS", 600.0)
 
 
@@ -244,7 +244,7 @@ def test_a_transaction_that_holds_a_table_is_named_and_nothing_changes(moving: Y
     with moving.monolith() as connection:
         connection.execute("BEGIN")
         connection.execute("UPDATE reading SET value = 1 WHERE sensor = 1")
-        # Lets the gates pass, and is then in the way.
+        # Does not stop the gates, and is in the way afterwards.
         with pytest.raises(MoveError, match=r"(?s)did not become free.*held by pid.*UPDATE reading SET value = 1"):
             moving.switch(timeout=0.8)
         connection.execute("COMMIT")
@@ -286,7 +286,7 @@ def test_a_writer_that_waits_for_the_fence_is_not_killed_by_it(moving: Yard) -> 
             eventually(lambda: watch.execute(waits).fetchone())
         queued = threading.Thread(target=lambda: outcomes.append(refused(short, "UPDATE ticket SET number = 6")))
         queued.start()
-        # Would deadlock with a fence that took one table after another.
+        # This would deadlock with a fence that took one table after another.
         long.execute("UPDATE ticket SET number = 7 WHERE id = 1")
         long.execute("COMMIT")
         queued.join()
@@ -348,7 +348,7 @@ def test_errors_of_a_stream_shut_a_gate_until_the_next_verify(moving: Yard) -> N
 
         connection.execute("DELETE FROM visit WHERE id = 100")
     moving.catch_up("monolith")
-    # The mistaken row and its removal came back to the owner's replica fence: that stream stands still for good.
+    # The wrong row and its removal came back to the owner's replica fence: that stream stands still for good.
     with pytest.raises(RefusedError, match="gate reverse"):
         moving.switch(timeout=0.1)
 

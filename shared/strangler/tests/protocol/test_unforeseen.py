@@ -1,4 +1,4 @@
-"""No traceback is an answer: what nobody foresaw is told with its place, the server's words and what to do."""
+"""A traceback is no answer: an unforeseen error is shown with its place, the server's words and what to do."""
 
 from __future__ import annotations
 

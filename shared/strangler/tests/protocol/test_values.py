@@ -1,4 +1,4 @@
-"""Values reach the other side as they are, whatever a cast of theirs says, and whatever kind of key they stand in."""
+"""Values reach the other side unchanged, whatever a cast of their type says, and in whatever kind of key they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from strangler.adapters.postgres.copies import hashing
 from test_verifying import spoil
 from yard import Yard, yard
 
-# Whoever makes a type, an enum or a composite says by a cast of his own what it is as text, as json, or from text.
+# The owner of a type, an enum or a composite can define, by a cast, its form as text or json, and how text is read.
 CASTS = """
 CREATE EXTENSION btree_gist;
 CREATE TYPE grade AS ENUM ('low', 'high');

@@ -1,4 +1,4 @@
-"""`verify` finds what is not the same, wherever it is, and mends it while the owner writes."""
+"""`verify` finds every difference, wherever it is, and mends it while the owner writes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ DAMAGE = {
 
 
 def spoil(connection: Connection, *statements: str) -> None:
-    """Writes on a copy as no application can: past its fence, with an origin, so that nothing travels."""
+    """Writes on a copy in a way that no application can: past its fence, with an origin, so that no stream carries
+    it."""
     connection.execute("SELECT pg_replication_origin_create('spoiler')")
     connection.execute("SELECT pg_replication_origin_session_setup('spoiler')")
     connection.execute("SET session_replication_role = replica")
@@ -226,7 +227,7 @@ def test_many_missing_rows_are_found_and_mended(moving: Yard) -> None:
 
 
 HOT = 500
-# Every row at each turn, and back to what it was every other time: equal at rest, never the same for long.
+# Changes every row at each turn, and back every other time: equal at rest, but never the same for long.
 REWRITING = """
 DO $$
 BEGIN
@@ -257,7 +258,7 @@ END $$
 
 @contextmanager
 def rewritten(made: Yard, statement: str) -> Iterator[None]:
-    """An application that does this again and again; no statement of it fails by what others do."""
+    """An application that does this again and again; none of its statements fails because of others."""
     with made.monolith() as connection:
         ended: list[str | None] = []
         thread = threading.Thread(target=lambda: ended.append(refused(connection, statement)))
@@ -276,7 +277,7 @@ def rewritten(made: Yard, statement: str) -> Iterator[None]:
 
 @pytest.fixture
 def hot(moving: Yard) -> Yard:
-    """Rows that an application is going to rewrite."""
+    """Rows that an application will rewrite."""
     with moving.monolith() as connection:
         connection.execute(
             "INSERT INTO visit (id, took, code) OVERRIDING SYSTEM VALUE SELECT 1000 + n, '1 day', 'hot' "
@@ -296,7 +297,7 @@ def test_many_rows_that_never_rest_do_not_look_different(hot: Yard, statement: s
 
 @pytest.mark.parametrize("statement", [REWRITING, EACH_IN_ANOTHER_ORDER])
 def test_one_that_differs_is_found_among_rows_that_never_rest(hot: Yard, statement: str) -> None:
-    # A stream brings whole rows, so that only one that is not written stays different.
+    # A stream brings whole rows, so only a row that is not written stays different.
     with hot.service() as connection:
         spoil(connection, "UPDATE visit SET took = '2 days' WHERE id = 1250")
 
@@ -344,7 +345,7 @@ def test_a_generated_column_that_was_computed_otherwise_is_found(ground: Yard) -
                 "ALTER TABLE ticket ADD label text GENERATED ALWAYS AS (once('n' || number::text)) STORED"
             )
     with ground.monolith() as connection:
-        # What a new version of a library does, say: what is stored stays as it was computed.
+        # Like a new version of a library: stored values stay as they were computed.
         connection.execute(once.replace("CREATE", "CREATE OR REPLACE").replace("once'", "twice'").encode())
         connection.execute("ALTER TABLE ticket REPLICA IDENTITY DEFAULT")
         connection.execute("UPDATE ticket SET number = number WHERE id = 3")
@@ -368,7 +369,7 @@ print(found.differing, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def measured(made: Yard) -> tuple[int, int]:
-    """How many rows of the table `wide` differ, and how many KiB a process takes that finds them."""
+    """How many rows of the table `wide` differ, and how many KiB a process needs to find them."""
     addresses = (cluster.dsn(name) for cluster, name in zip(made.clusters, made.databases, strict=True))
     done = subprocess.run([sys.executable, "-c", MEASURED, *addresses], capture_output=True, text=True, check=True)
     differing, most = done.stdout.split()
@@ -376,7 +377,7 @@ def measured(made: Yard) -> tuple[int, int]:
 
 
 def test_a_row_that_differs_among_wide_ones_takes_no_memory(ground: Yard) -> None:
-    """All rows of the table would be many times what the process takes without any."""
+    """All rows of the table would be many times the memory that the process needs without them."""
     for side in ("monolith", "service"):
         with ground.side(side) as connection:
             connection.execute("CREATE TABLE wide (id int PRIMARY KEY, body bytea)")
@@ -420,7 +421,8 @@ def test_what_stands_in_the_way_of_a_row_goes_though_it_is_found_later(
     monkeypatch.setattr(hashing, "FEW_ROWS", 1)
     monkeypatch.setattr(hashing, "KEPT_ROWS", 3)
     with moving.service() as connection:
-        # Each waits for the next to give its number away; the last number is that of a row which is only there.
+        # Each row waits until the next has given up its number; the last number is that of a row which is only in the
+        # copy.
         spoil(
             connection,
             "UPDATE ticket SET number = -number WHERE id > 3",

@@ -1,4 +1,4 @@
-"""A whole move on two servers, and on one, of tables unlike those that Django makes by itself."""
+"""A whole move on two servers, and on one, of tables that are unlike those that Django makes."""
 
 from __future__ import annotations
 

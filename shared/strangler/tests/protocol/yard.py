@@ -1,4 +1,4 @@
-"""A project whose tables are unlike those that Django makes by itself."""
+"""A project whose tables are unlike those that Django makes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ column = "crate"
 tables = ["audit.*", "yard_*"]
 """
 
-# The key's order is not the columns'; the generated column stands between others; one column needs every quote.
+# The key's order differs from the columns' order; the generated column is between others; one name needs every quote.
 MOVED = """
 CREATE SCHEMA bays;
 CREATE TYPE colour AS ENUM ('red', 'green');
@@ -180,7 +180,7 @@ def _crate(number: int) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Yard:
-    """Two databases of one test, and the tool at work on them."""
+    """The two databases of a test, and the tool at work on them."""
 
     project: Project
     endpoints: Endpoints
@@ -188,7 +188,7 @@ class Yard:
     databases: tuple[str, str]
 
     def parts(self) -> Parts:
-        """New sessions, as a command would have them."""
+        """Parts with new sessions, as a command has them."""
         return configuration.parts_of(self.project, self.endpoints, "crates")
 
     @contextmanager
@@ -237,12 +237,12 @@ class Yard:
         self.switch()
 
     def catch_up(self, frm: str) -> None:
-        """Waits until what one side has written is on the other."""
+        """Waits until everything that one side has written is on the other."""
         with self.working() as parts:
             assert parts.replication.catch_up(frm, within=60)
 
     def doctor(self) -> list[Finding]:
-        """What `strangler doctor` finds."""
+        """The findings of `strangler doctor`."""
         parts = self.parts()
         examination = PostgresExamination(self.project, self.endpoints.databases)
         try:
@@ -258,13 +258,14 @@ def yard(
 ) -> Iterator[Yard]:
     """Two new databases with the tables; the monolith's with rows. With ``owner`` that role has made all of it.
 
-    Of several at a time each has an ``environment``.
+    If there are several at a time, each has an ``environment``.
     """
     databases = (f"yard_{owner}", f"depot_{owner}") if owner else (f"yard{environment}", f"depot{environment}")
     with ExitStack() as made:
         for cluster, database in zip(clusters, databases, strict=True):
             cluster.create(database)
-            # Those that a role has rights in go, for the role to be able to; the others are used again.
+            # Databases in which a role has rights are removed, so that the role can be removed; the others are used
+            # again.
             made.callback(cluster.drop if owner or environment else cluster.clean, database)
         for cluster, database in zip(clusters, databases, strict=True):
             made.callback(cluster.unsubscribe, database)
@@ -301,7 +302,7 @@ def contents(connection: Connection) -> dict[str, set[str]]:
 
 
 def refused(connection: Connection, statement: str) -> str | None:
-    """The SQLSTATE with which a statement fails; None when it does not."""
+    """The SQLSTATE with which a statement fails; None if it does not fail."""
     try:
         connection.execute(statement.encode())
     except psycopg.Error as error:
@@ -328,7 +329,7 @@ UNION ALL SELECT concat_ws(' ', 'origin', roname) FROM pg_replication_origin WHE
 
 
 def footprint(made: Yard) -> list[set[str]]:
-    """What there is in both databases besides rows."""
+    """Everything in both databases except rows."""
     found = []
     for name in ("monolith", "service"):
         with made.side(name) as connection:
@@ -337,7 +338,7 @@ def footprint(made: Yard) -> list[set[str]]:
 
 
 def grant_all(made: Yard) -> None:
-    """What the how-to says, as an administrator would do it: by what `start` answers."""
+    """Does what the how-to says, as an administrator would: by the answers of `start`."""
     for side in ("monolith", "service"):
         with pytest.raises(PreflightError) as caught:
             made.start()
@@ -353,7 +354,7 @@ def execute(made: Yard, side: str, *statements: str) -> None:
 
 
 def patrolled(made: Yard) -> list[str]:
-    """What one round of `strangler serve` does."""
+    """Does what one round of `strangler serve` does."""
     told: list[str] = []
     with made.working() as parts:
         patrol(parts, lambda _, what: told.append(what))
@@ -361,6 +362,6 @@ def patrolled(made: Yard) -> list[str]:
 
 
 def routed(parts: Parts) -> None:
-    """Has a gateway's agent seen for as long as a test may take, with whatever epoch."""
+    """Lets a gateway's agent be seen, with any epoch, as long as a test may take."""
     parts.ledger.agent_seen("test", {"crates": 10**6})
     parts.ledger.connection.execute("UPDATE strangler.gateway SET seen_at = clock_timestamp() + interval '1 hour'")

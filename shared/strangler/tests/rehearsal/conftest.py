@@ -10,7 +10,7 @@ from strangler.adapters.postgres.session.connection import connect
 
 @pytest.fixture(scope="session")
 def dsn(cluster: Cluster) -> Iterator[str]:
-    """A database of its own, for the session."""
+    """A database of the rehearsal's own, for the session."""
     cluster.create("notes")
     yield cluster.dsn("notes")
     cluster.drop("notes")

@@ -24,7 +24,7 @@ CREATE TABLE public.shelf (room text, place integer, label text, PRIMARY KEY (ro
 
 
 class Readers:
-    """Clients that write a note, change it, and throw every fifth away."""
+    """Clients that write a note, change it, and delete every fifth."""
 
     def __init__(self, run: str) -> None:
         self.run = run
@@ -83,7 +83,7 @@ class Broken:
 
 
 class Service(ThreadingHTTPServer):
-    """Keeps notes in PostgreSQL. ``faults`` holds what to do wrong with the next write, once each."""
+    """Keeps notes in PostgreSQL. ``faults`` has what to do wrong with the next writes, once each."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -104,7 +104,7 @@ class Service(ThreadingHTTPServer):
         return self.local.session
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Connections that the test cuts are no news."""
+        """Logs nothing about connections that the test cuts."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -139,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
     def _next_fault(self) -> str:
         try:
             return self.server.faults.pop()
-        except IndexError:  # another thread's may have been the last
+        except IndexError:  # another thread may have taken the last
             return ""
 
     def _insert(self, note: dict[str, Any], *, copies: int) -> int:

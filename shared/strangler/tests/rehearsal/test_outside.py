@@ -1,4 +1,4 @@
-"""The small adapters: verbs, the gateway's counters, and the lines a person sees."""
+"""The small adapters: verbs, the gateway's counters, and the lines that a person sees."""
 
 from __future__ import annotations
 

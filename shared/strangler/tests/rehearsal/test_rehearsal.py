@@ -1,4 +1,4 @@
-"""A whole rehearsal on a small service, with verbs that only say that they moved something."""
+"""A whole rehearsal on a small service, with verbs that only claim to move something."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SCRIPT = [
 
 @dataclass
 class SpokenVerbs:
-    """Answers as the verbs do; ``failing`` is how often each fails first."""
+    """Answers like the verbs; ``failing`` is how many times each fails first."""
 
     failing: dict[str, int] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
@@ -165,7 +165,7 @@ def test_a_rehearsal_in_which_all_went_well_is_reported_field_by_field(play: Pla
 
 
 def test_a_service_that_loses_doubles_and_fails_is_found_out(play: Play, service: Service) -> None:
-    # More than one of each: a note that is thrown away later takes the traces with it.
+    # More than one of each, for a note that is deleted later takes the traces with it.
     service.faults = ["redirect", "hang up", *("lose", "double") * 4]
 
     evidence = play()

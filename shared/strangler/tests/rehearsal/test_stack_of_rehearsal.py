@@ -1,4 +1,4 @@
-"""Which verbs a rehearsal gives to the local stack, and what it leaves behind."""
+"""The verbs that a rehearsal runs on the local stack, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UP = "up --detach --data sample"
 
 
 class World:
-    """Stacks by their state folders, and the verbs that were given."""
+    """Stacks by their state folders, and the verbs that were run."""
 
     def __init__(self, state: Path) -> None:
         self.state = state

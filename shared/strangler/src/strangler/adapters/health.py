@@ -13,14 +13,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from strangler.domain.errors import ConfigurationError
 
 Ask = Callable[[], str | None]
-"""What is wrong, or None."""
+"""Returns what is wrong, or None."""
 
 
 def serve(*, alive: Ask, ready: Ask) -> ThreadingHTTPServer | None:
-    """Listens on METRICS_PORT, of METRICS_ADDRESS or else of the machine itself; not at all where no port is set.
+    """Listens on METRICS_PORT of METRICS_ADDRESS, or of the machine itself without one; does not listen if no port is
+    set.
 
     Raises:
-        ConfigurationError: the port cannot be had.
+        ConfigurationError: it cannot listen on that port.
     """
     port, address = os.environ.get("METRICS_PORT"), os.environ.get("METRICS_ADDRESS") or "127.0.0.1"
     if not port:
@@ -48,7 +49,7 @@ def serve(*, alive: Ask, ready: Ask) -> ThreadingHTTPServer | None:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Probes come every few seconds."""
+            """Logs nothing, for probes come every few seconds."""
 
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,4 +1,4 @@
-"""Reads ``strangler.toml`` into a ``Project``; whatever is wrong is named with its place and a remedy."""
+"""Reads ``strangler.toml`` into a ``Project``; an error names its place and a remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from strangler.domain.project import (
 )
 
 FILE_NAME = "strangler.toml"
-# More proxies than anybody has: a port, say, that stands at the wrong key.
+# More proxies than anybody has: a larger number is a mistake, such as a port under the wrong key.
 MOST_HOPS = 10
 SECRET_KINDS = ("text", "ed25519", "ed25519-each", "text-each")
 GIVEN = frozenset({"BROKER_URL", "DATABASE_URL", "PATH", "PORT", "PROMETHEUS_MULTIPROC_DIR"})
@@ -33,20 +33,20 @@ RESERVED_NAMES = frozenset({"broker", "epmd", "gateway", "serve", "supervisor"})
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _CAPABILITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
-# As the catalog spells them, without quotes: capitals count, and what is not in `public` is named with its schema.
+# As the catalog spells them, without quotes: capitals matter, and a name outside `public` has its schema.
 _TABLE = re.compile(r'(?:[^".*?]+\.)?[^".*?]+')
 _TABLE_PATTERN = re.compile(r'(?:[^".]+\.)?[^".]+')
 _COLUMN = re.compile(r'[^"]+')
 
 
 def load(path: Path | None = None, *, addresses: bool = True) -> Project:
-    """The project that ``path`` describes: else ``$STRANGLER_CONFIG``, else ``./strangler.toml``.
+    """The project that ``path`` describes, or without a path ``$STRANGLER_CONFIG``, or else ``./strangler.toml``.
 
-    ``$STRANGLER_STATE`` puts the local stack's files elsewhere: a second stack beside the one that is up. Without
-    ``addresses`` those that are left to the environment are not looked for.
+    ``$STRANGLER_STATE`` puts the local stack's files elsewhere: so a second stack can run beside the first. Without
+    ``addresses`` the addresses that the file leaves to the environment are not read.
 
-    Raises ``ConfigurationError`` with place and remedy; nothing outside the file but the
-    environment variables it names, and the files that those name, is looked at.
+    Raises ``ConfigurationError`` with place and remedy. Outside the file it reads only the
+    environment variables that the file names, and the files that those name.
     """
     path = path or Path(os.environ.get("STRANGLER_CONFIG") or FILE_NAME)
     path = path.parent.resolve() / path.name
@@ -253,7 +253,7 @@ def _secrets(part: Section, databases: Mapping[str, Database]) -> dict[str, Any]
 def _kind_of_secret(part: Section, key: str) -> str:
     kind = part.text(key)
     if kind not in SECRET_KINDS:
-        # Without the value: somebody may have written the secret itself.
+        # The message leaves out the value, for somebody may have written the secret itself.
         raise part.error(
             "is not a kind of secret",
             key=key,

@@ -1,8 +1,9 @@
-"""Addresses in ``strangler.toml``, and numbers that differ by place: written there, or left to the environment.
+"""Addresses in ``strangler.toml``, and numbers that differ by place: the file has them, or leaves them to the
+environment.
 
-Note "one file": ``url_env = "X"`` leaves an address to the variable X, or to the file that X_FILE names, as a mounted
-Secret. Beside what the local stack would run itself the variable may be missing: then it runs it. So one file serves a
-laptop, where none is set, and a cluster, where all are.
+Note "one file": ``url_env = "X"`` leaves an address to the variable X, or to the file that X_FILE names, such as a
+mounted Secret. The variable may be missing for a server that the local stack can run itself: then the stack runs it. So
+one file serves a laptop, where no variable is set, and a cluster, where all are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from strangler.adapters.toml_section import Section
 from strangler.domain.address import ENCODE, Address, flaw_of_broker, flaw_of_web
 from strangler.domain.errors import ConfigurationError
 
-# Of an environment variable; the address itself, written in its place, is none.
+# The form of a variable's name; an address that stands in its place does not match.
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _PLAIN = "write it as http://host:port; a password belongs to what stands before the server, not into its address"
@@ -26,7 +27,7 @@ Flaw = Callable[[str], tuple[str, str] | None]
 
 
 class Addresses:
-    """Reads addresses, in an ``environment``; without one ``$X`` stands for whatever X will hold."""
+    """Reads addresses with an ``environment``; without one ``$X`` stands for the value that X will have."""
 
     def __init__(self, environment: Mapping[str, str] | None) -> None:
         self._environment = environment
@@ -35,12 +36,12 @@ class Addresses:
         """The address of a database; see ``_read``.
 
         Raises:
-            ConfigurationError: it cannot be used; no part of it is told.
+            ConfigurationError: it cannot be used; the error shows no part of it.
         """
         return self._checked(part, key, dsn.flaw, required=required)
 
     def web(self, part: Section, key: str, *, required: bool = True) -> Address | None:
-        """The same for a process or a gateway; paths of requests are written behind it as they are."""
+        """The same for a process or a gateway; paths of requests are appended to it unchanged."""
         found = self._checked(part, key, lambda text: _with_remedy(flaw_of_web(text), _PLAIN), required=required)
         return found and Address(found.secret.rstrip("/"))
 
@@ -60,8 +61,8 @@ class Addresses:
         return Address(found)
 
     def _read(self, part: Section, key: str, *, required: bool) -> tuple[str | None, str]:
-        """The value of ``key``, or of the environment variable that ``key_env`` names, and which of the two it is of;
-        None where neither is written.
+        """The value of ``key``, or of the environment variable that ``key_env`` names, and which of the two it comes
+        from; None if the file has neither.
 
         Raises:
             ConfigurationError: both are written, or the variable is ``required`` and not set; see the note "one file".
@@ -115,7 +116,8 @@ class Addresses:
             raise part.error(f"{variable} and {variable}_FILE are both set", key=key, remedy="unset one of the two")
         if not file:
             return value or None
-        # The file is not named: who gives the address itself for a file's name must not find it in a log.
+        # The message does not name the file: somebody may have given the address itself in its place, and it must not
+        # be logged.
         try:
             content = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -150,5 +152,5 @@ def _check_variable(part: Section, key: str, variable: str) -> None:
 
 
 def is_written(part: Section, key: str) -> bool:
-    """Whether there is an address at all, known already or not."""
+    """Whether the file has an address at all, known already or not."""
     return bool(part.optional_text(key) or part.optional_text(f"{key}_env"))

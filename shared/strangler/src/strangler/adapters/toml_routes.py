@@ -1,4 +1,4 @@
-"""Routes in ``strangler.toml``, and what is allowed them; one that no request can match is refused."""
+"""Routes in ``strangler.toml``, and their limits; a route that no request can match is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 NO_LIMIT = "none"
 
 Place = tuple[str, Route]
-"""Where a route is written, and the route."""
+"""The place where a route is written, and the route."""
 
 
 def read(part: Section, key: str, *, required: bool = True) -> list[Route]:
@@ -46,7 +46,8 @@ def max_body(part: Section) -> int | None:
 
 
 def closed(part: Section) -> list[str]:
-    """What nobody reaches through the gateway: what is so unless ``open``, and ``closed``."""
+    """Paths that nobody reaches through the gateway: the default ones, unless they are in ``open``, and those in
+    ``closed``."""
     opened = [_plain(part, "open", index, text) for index, text in enumerate(part.texts("open", []))]
     more = [_plain(part, "closed", index, text) for index, text in enumerate(part.texts("closed", []))]
     for index, path in enumerate(opened):
@@ -58,7 +59,7 @@ def closed(part: Section) -> list[str]:
 
 
 def check(project: Project, label: str) -> None:
-    """Raises ConfigurationError for a route that another leaves nothing, or that two capabilities claim."""
+    """Raises ConfigurationError for a route that never matches because of another, or that two capabilities claim."""
     places = list(_places(project))
     for position, (place, route) in enumerate(places):
         for other_place, other in places[:position]:
@@ -169,7 +170,7 @@ def _problem(written: str) -> tuple[str, str] | None:
 
 
 def _plain(part: Section, key: str, index: int, text: str) -> str:
-    """A path without the star at its end, as what is below it is always meant."""
+    """A path without a star at its end, for the paths below it always belong to it."""
     path = text.removesuffix("*").rstrip("/")
     if not path.startswith("/") or "{" in path or "*" in path or not path.isascii() or _problem(path):
         raise part.error(f"{text!r} is not a path", key=f"{key}[{index}]", remedy='write it like "/admin/*"')

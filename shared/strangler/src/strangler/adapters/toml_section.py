@@ -1,4 +1,4 @@
-"""A table of a TOML file that is read key by key and complains precisely."""
+"""A table of a TOML file that is read key by key, with precise errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 class Section:
-    """Keys are asked for one by one; ``close`` refuses those that nobody asked for."""
+    """Keys are asked for one by one; ``close`` refuses keys that were not asked for."""
 
     def __init__(self, values: Mapping[str, object], *, label: str, path: str = "") -> None:
         self._values = values
@@ -83,7 +83,7 @@ class Section:
         matching: re.Pattern[str] | None = None,
         kind: str = "name",
     ) -> list[str]:
-        """A list of texts; without a default it must be there and hold at least one."""
+        """A list of texts; without a default it must be there and have at least one text."""
         values = self._take(key, list, _MISSING if default is None else list(default))
         assert isinstance(values, list)
         if default is None and not values:
@@ -95,7 +95,7 @@ class Section:
         return values
 
     def entries(self, key: str, *, required: bool = True) -> list[str | Section]:
-        """A list of texts and tables; where ``required`` it must be there and hold at least one."""
+        """A list of texts and tables; if ``required`` it must be there and have at least one."""
         values = self._take(key, list, _MISSING if required else [])
         assert isinstance(values, list)
         if required and not values:
@@ -169,7 +169,7 @@ class Section:
         return {name: part.section(name) for name in part}
 
     def sections(self, key: str) -> list[Section]:
-        """The tables ``[[key]]``; none is allowed."""
+        """The tables ``[[key]]``; there may be none."""
         values = self._take(key, list, [])
         assert isinstance(values, list)
         for index, value in enumerate(values):
@@ -192,7 +192,7 @@ class Section:
         return value
 
     def _wrong_type(self, key: str, kind: type, value: object) -> ConfigurationError:
-        # Without the value: addresses and variables of the environment may be passwords.
+        # The message leaves out the value: addresses and environment variables may have passwords.
         found = _TYPE_NAMES.get(type(value), type(value).__name__)
         return self.error(
             f"must be {_TYPE_NAMES[kind]}, not {found}",

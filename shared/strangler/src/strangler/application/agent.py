@@ -1,4 +1,4 @@
-"""The gateway agent: follows the ledger, and says what its gateway has live."""
+"""The gateway agent: follows the ledger, and reports which routes its gateway has live."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HEARTBEAT_SECONDS = 1.0
 
 
 def prepare(project: Project, ledger: Ledger, gateway: Gateway) -> str:
-    """Publishes the present table for a gateway that has yet to start, and tells its version.
+    """Publishes the present table for a gateway that has not started yet, and returns the table's version.
 
-    An agent may be at work on the same gateway: what is published last is never older than what the ledger says.
+    An agent may be at work on the same gateway: the table that is published last is never older than the ledger.
     """
     while True:
         table = routes.table(project, ledger.moves())
@@ -33,8 +33,8 @@ def prepare(project: Project, ledger: Ledger, gateway: Gateway) -> str:
 class Agent:
     """Keeps one gateway at what the ledger says.
 
-    ``live`` is the version of the present table once the gateway has it, and None before. While the ledger is away it
-    stays: no owner changes then.
+    ``live`` is the version of the present table once the gateway has it, and None before. It stays while the ledger is
+    away, for no owner changes then.
     """
 
     def __init__(self, name: str, project: Project, ledger: Ledger, gateway: Gateway) -> None:
@@ -51,7 +51,7 @@ class Agent:
         """Publishes the present table, waits until it is live, reports, and waits for the next change or heartbeat.
 
         Raises:
-            StranglerError: the ledger or the gateway is away; to be called again.
+            StranglerError: the ledger or the gateway is away; the caller calls again.
         """
         try:
             moves = self._moves()
@@ -74,16 +74,16 @@ class Agent:
                 self.follow()
 
     def leave(self) -> None:
-        """Says that nobody need wait for this gateway any more.
+        """Says that nobody has to wait for this gateway any more.
 
         Raises:
-            StranglerError: the ledger is away; after some seconds nobody waits either.
+            StranglerError: the ledger is away; after some seconds nobody waits for this gateway all the same.
         """
         self.ledger.agent_gone(self.name)
 
     def _moves(self) -> Sequence[Move]:
         if not self._listening:
-            # One with a role of its own may read what is there, and make nothing.
+            # An agent with a role of its own may read what is there, and may make nothing.
             if not self.ledger.exists():
                 self.ledger.install()
             self.ledger.listen()
@@ -93,7 +93,7 @@ class Agent:
     def _has_live(self, table: RouteTable) -> bool:
         if self.live != table.version:
             self.live = None
-        # Before the gateway is asked: one that is starting, or starts again, finds the present table.
+        # Before the gateway is asked, so that a gateway which is starting, or starts again, finds the present table.
         if self._published != table.version or self._was_replaced(table.version):
             self._publish(table)
         if not self._admitted:
@@ -106,7 +106,7 @@ class Agent:
         return True
 
     def _was_replaced(self, version: str) -> bool:
-        """Whether the gateway routes by another table again: somebody else has written one, or it is a new gateway."""
+        """Whether the gateway routes by another table now: somebody else has written one, or it is a new gateway."""
         return self.live == version and self.gateway.live_version() != version
 
     def _publish(self, table: RouteTable) -> None:

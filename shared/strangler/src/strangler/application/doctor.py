@@ -1,4 +1,4 @@
-"""``doctor``: leavings, and whatever should not be as it is."""
+"""``doctor``: leavings, and everything else that should not be as it is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
         if move.state in {State.MOVING, State.COMPLETED}:
             copy = _copy(parts, move)
             findings += copy
-            # What a policy hides has no highest number, and asking for it fails.
+            # Rows that a policy hides have no highest number, and asking for it fails.
             if not any(finding.id == "filtered" for finding in copy):
                 findings += [
                     Finding("sequence", parts.name, one, "the next switch sets it; before, do not write there by hand")

@@ -13,10 +13,10 @@ UNUSED_SECONDS = 600.0
 
 
 def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) -> tuple[Move, list[str]]:
-    """The move and what in the monolith still reads the capability; changes nothing.
+    """The move, and the seams by which the monolith still reads the capability; changes nothing.
 
     Raises:
-        RefusedError: when the service does not own it, or with ``drop`` while a seam is left, or while the monolith's
+        RefusedError: when the service does not own it; with ``drop`` also while a seam is left, or while the monolith's
             routes have been asked for within the last ``unused_for`` seconds.
     """
     move = parts.ledger.move(parts.name)
@@ -39,7 +39,7 @@ def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS)
 
 
 def _unused(parts: Parts, seconds: float) -> None:
-    """The gateway sends nothing to the old routes any more; who still does so knows another way there."""
+    """The gateway sends nothing to the old routes any more; a client that still reaches them goes another way."""
     since = parts.monolith.unused()
     if since is None and seconds > 0:
         raise RefusedError(
@@ -56,7 +56,7 @@ def _unused(parts: Parts, seconds: float) -> None:
 
 
 def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) -> list[str]:
-    """Ends the way back; the stream to the monolith stays while something there reads it.
+    """Ends the way back; the stream to the monolith stays while something there reads its rows.
 
     Returns the seams that are left.
 
@@ -76,7 +76,7 @@ def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) ->
 
 
 def cancellable(parts: Parts) -> Move:
-    """The move, when it can be given up; changes nothing.
+    """The move, if it can be given up; changes nothing.
 
     Raises:
         RefusedError: when the monolith does not own the capability, or has deletions to clean up after.
@@ -107,7 +107,7 @@ def cancellable(parts: Parts) -> Move:
 
 
 def cancel(parts: Parts) -> None:
-    """Removes all that the move has made, the copied rows too; one that was killed is run again.
+    """Removes all that the move has made, the copied rows too. It is run again after it was killed.
 
     Raises:
         RefusedError: see `cancellable`.
@@ -118,6 +118,6 @@ def cancel(parts: Parts) -> None:
         if move.state is not State.CANCELLING:
             swap(parts, move, to=State.CANCELLING)
         parts.replication.remove()
-        # Recorded first: the next move's epoch begins after the last in the history.
+        # Recorded first: the next move's epoch begins after the last one in the history.
         parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)
         parts.ledger.forget(parts.name)

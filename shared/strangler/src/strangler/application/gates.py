@@ -1,4 +1,4 @@
-"""What must hold before a switch begins; measured before anything pauses."""
+"""The conditions that must hold before a switch begins; they are measured before anything pauses."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FILTERED = "take the policy or rule off the table for the time of the move, or g
 TRANSACTION_SECONDS = 1.0
 
 Ready = Callable[[str], str | None]
-"""Asks a side's web process whether it is ready; the reason when it is not."""
+"""Asks a side's web process whether it is ready; returns the reason if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A measured condition: what was asked, whether it holds, and what was found.
+    """A measured condition: the question, whether it holds, and what was found.
 
-    One that is shut is waited for only where it ``opens_by_itself``, without anybody who applies the ``remedy``.
+    A switch waits for a shut gate only if the gate ``opens_by_itself``, without a person who applies the ``remedy``.
     """
 
     name: str
@@ -59,7 +59,8 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
 
 
 def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list[Gate]:
-    """Measures until every gate is open, one is shut that stays so, or ``deadline`` (``time.monotonic``) has come.
+    """Measures until every gate is open, or a gate is shut that does not open by itself, or ``deadline``
+    (``time.monotonic``) has come.
 
     Raises:
         RefusedError: naming the gates that stayed shut.
@@ -137,7 +138,7 @@ def _fences(parts: Parts, move: Move) -> Gate:
 
 
 def _obstacles(parts: Parts) -> Gate:
-    """What `start` would have refused, and has been made since."""
+    """Things that `start` would have refused, and that have been made since."""
     found = parts.replication.obstacles()
     told = "; ".join(found) or "as they were"
     return Gate("surroundings", not found, told, "see what is said of each", opens_by_itself=False)
@@ -150,14 +151,14 @@ def _sequences(parts: Parts, move: Move) -> Gate:
 
 
 def _rows(parts: Parts) -> Gate:
-    """A proof is worth what it has seen."""
+    """A proof covers only the rows that it has compared."""
     found = parts.replication.filters()
     return Gate("rows", not found, "; ".join(found) or "all seen", FILTERED, opens_by_itself=False)
 
 
 def _deletions(parts: Parts, move: Move) -> Gate:
-    """What the monolith deletes must take with it, or out of, what refers to it; where a service owns that, the fence
-    would refuse it, and with it the whole deletion."""
+    """A deletion in the monolith also deletes, or clears the references of, the rows that refer to the deleted row.
+    Where a service owns those rows, the fence would refuse this, and with it the whole deletion."""
     owners = {each.capability: each.owner for each in parts.ledger.moves()} | {parts.name: other(move.owner)}
     found: list[str] = []
     first: list[str] = []
@@ -174,8 +175,8 @@ def _deletions(parts: Parts, move: Move) -> Gate:
 
 
 def _referring(project: Project) -> Iterator[tuple[str, str, Reference]]:
-    """Each foreign key between two capabilities over which deletions spread: whose rows it points at, and whose it is
-    in."""
+    """Each foreign key between two capabilities over which deletions spread: first the capability whose rows it points
+    at, then the capability that has the key."""
     holders = {table: capability.name for capability in project.capabilities.values() for table in capability.tables}
     for parent in project.capabilities.values():
         for reference in parent.references:
@@ -216,8 +217,8 @@ def _agents(parts: Parts) -> Gate:
 
 
 def _events(parts: Parts, move: Move) -> Sequence[Gate]:
-    """Shut while events of an earlier owner are out: the present owner's wait for those, and the next owner's would
-    wait for both.
+    """Shut while events of an earlier owner have not been sent: the present owner's events wait for those, and the next
+    owner's events would wait for both.
     """
     row = parts.sides[move.owner].row()
     if not parts.sides[move.owner].has_outbox:

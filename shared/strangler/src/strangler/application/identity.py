@@ -1,8 +1,8 @@
-"""Whose a side is: each row names the ledger that has made it, and no other acts on it.
+"""Which ledger a side belongs to: each row names the ledger that has made it, and no other ledger acts on it.
 
-Note "a copy shows itself": a ledger knows in which database of which server it was made. One that was copied, made from
-a template or put back from a dump is elsewhere, and does nothing before somebody has said that it is the one that goes
-on. A server that was failed over to is the same place. So is a second one that was cloned with all its files.
+Note "a copy shows itself": a ledger knows in which database of which server it was made. A ledger that was copied, made
+from a template or restored from a dump is in another place, and does nothing before a person has said that this ledger
+goes on. A standby that took over is the same place. So is a second server that was cloned with all its files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from strangler.domain.phase import RETIRED, State
 from strangler.domain.project import MONOLITH, SERVICE
 
 ADOPT_SECONDS = 3.0
-# The move of a side that an older version of the tool has named no ledger in is told by what arrives there.
+# An older version of the tool has named no ledger in a side's row. Whose side it is then shows by what arrives there.
 SENDERS = {
     State.STARTING: MONOLITH,
     State.MOVING: MONOLITH,
@@ -26,16 +26,16 @@ SENDERS = {
     State.COMPLETED: SERVICE,
     State.CANCELLING: MONOLITH,
 }
-# In these it may have no stream yet, or no longer.
+# In these states the move may have no stream yet, or no longer.
 UNSTREAMED = frozenset({State.STARTING, State.CANCELLING})
 
 
 def require(parts: Parts, move: Move | None) -> None:
-    """Refuses to act on what is another ledger's.
+    """Refuses to act on what belongs to another ledger.
 
     Raises:
-        RefusedError: naming whose it is, and what to do.
-        LostError: a server is away, so that it cannot be known.
+        RefusedError: says which ledger it belongs to, and what to do.
+        LostError: a server is away, so this cannot be known.
     """
     identity = parts.ledger.identity()
     if identity is None and parts.ledger.exists():
@@ -43,7 +43,7 @@ def require(parts: Parts, move: Move | None) -> None:
         identity = parts.ledger.identity()
     if identity is None:
         return
-    # An interrupted switch is unwound at the old owner alone, whatever has become of the other's server.
+    # An interrupted switch is unwound at the old owner alone, whatever has happened to the other side's server.
     sides = [move.owner] if move is not None and move.state is State.SWITCHING else [MONOLITH, SERVICE]
     rows = _rows(parts, sides)
     if identity.home and _adopted(parts, move, identity, rows):
@@ -58,7 +58,7 @@ def require(parts: Parts, move: Move | None) -> None:
 
 
 def look(parts: Parts, move: Move | None) -> list[Deviation]:
-    """What is another ledger's, without changing anything."""
+    """What belongs to another ledger; changes nothing."""
     identity = parts.ledger.identity()
     if identity is None:
         return []
@@ -107,22 +107,25 @@ def _compare(parts: Parts, move: Move | None, identity: Identity, rows: dict[str
 
 
 def _adopted(parts: Parts, move: Move | None, identity: Identity, rows: dict[str, SideRow]) -> bool:
-    """Names the ledger in rows of an older version: the own database's, and the service's where it shows to be ours."""
+    """Names the ledger in rows of an older version: in this database's row, and in the service's row if it proves to be
+    ours."""
     unnamed = [name for name, row in rows.items() if row.ledger is None]
     if MONOLITH in unnamed:
         parts.monolith.adopt(identity.id)
     if SERVICE in unnamed and move is not None and _reached(parts, move):
-        # That version's schema has no room for the name. Not before: nothing is changed in what may be another's.
+        # That version's schema has no column for the name. Only now, for before this the row might have been another
+        # ledger's.
         parts.replication.install()
         parts.service.adopt(identity.id)
     return bool(unnamed)
 
 
 def _reached(parts: Parts, move: Move) -> bool:
-    """Whether the service's side is this ledger's: a marker gets through to it, or a start of ours has left it so.
+    """Whether the service's side is this ledger's: a marker reaches it, or a start of ours has left it as it is.
 
-    A copy of a ledger has no stream to another's service. One that was taken in the midst of a start can take the
-    place of that start: it finds a closed side, which nothing streams to, and a copy that is made anew in any case.
+    A copy of a ledger has no stream to another ledger's service. A copy that was taken in the middle of a start can
+    take the place of that start: it finds a closed side, to which nothing streams, and rows that are copied anew in any
+    case.
     """
     if move.state not in SENDERS or _ended(parts, move):
         return False
@@ -138,7 +141,7 @@ def _direction(move: Move | None) -> str:
 
 
 def _ended(parts: Parts, move: Move | None) -> bool:
-    """Nothing that would show whose it is runs any more, and nothing is left that one would do there."""
+    """No stream runs any more that would show whose side it is, and nothing is left to be done there."""
     if move is None or move.state is not State.COMPLETED:
         return False
     return bool(move.facts.get(RETIRED) or parts.replication.dropped())

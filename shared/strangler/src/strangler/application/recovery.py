@@ -1,4 +1,4 @@
-"""Finishes or unwinds what an interrupted coordinator has left, and fences a side that is behind."""
+"""Finishes or unwinds the work of an interrupted coordinator, and fences a side that is behind."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from strangler.steps.switching import Switch
 
 
 def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
-    """Brings the move to rest; what was done, or None where nothing was to do.
+    """Brings the move to rest; returns what was done, or None if there was nothing to do.
 
     The caller holds the move's lock.
 
     Raises:
-        RefusedError: the ledger, or a side, is not ours to act on.
+        RefusedError: the ledger may not act here, or a side belongs to another ledger.
     """
     move = parts.ledger.move(parts.name)
     if move is None:
@@ -40,10 +40,10 @@ def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
 
 
 def require_copy(parts: Parts, *, verb: str) -> Move:
-    """The move, brought to rest, for a ``verb`` that needs its copy; the caller holds its lock.
+    """Brings the move to rest for a ``verb`` that needs its copy, and returns it; the caller holds its lock.
 
     Raises:
-        RefusedError: there is no copy, or see `recover`.
+        RefusedError: there is no copy; or as `recover`.
     """
     recover(parts)
     move = parts.ledger.move(parts.name)
@@ -74,11 +74,11 @@ def _release_events(parts: Parts, move: Move) -> str | None:
 
 
 def _reconcile(parts: Parts, move: Move) -> str | None:
-    """One owner, the ledger's: a side that is behind is fenced before the owner is lifted."""
+    """Makes the ledger's owner the only owner: a side that is behind is fenced before the owner's fence is lifted."""
     switch = _switch(parts, move, epoch=move.epoch, old=move.owner)
     behind, owner = switch.new.row(), switch.old.row()
     if behind is not None and behind.open and behind.epoch > move.epoch:
-        # The highest epoch anywhere wins: it is the ledger that is behind, or a copy of another.
+        # The highest epoch anywhere wins: here the ledger is behind, or it is a copy of another.
         raise MoveError(
             f"the {switch.new.side} is open at epoch {behind.epoch}, which this ledger ({move.epoch}) knows nothing of",
             place=parts.name,

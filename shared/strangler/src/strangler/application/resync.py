@@ -1,4 +1,4 @@
-"""``resync``: streams that were lost are made anew, and the copy is brought to where they begin."""
+"""``resync``: lost streams are made anew, and the copy is brought to the moment at which they begin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from strangler.ports.replication import Progress
 
 @dataclass(frozen=True, slots=True)
 class Resynced:
-    """Which streams were made anew, and how many rows of the copy were changed for it."""
+    """The streams that were made anew, and how many rows of the copy were changed for this."""
 
     capability: str
     streams: list[str]
@@ -25,10 +25,10 @@ class Resynced:
 
 
 def resync(parts: Parts, *, progress: Progress) -> Resynced:
-    """Makes lost streams anew while the owner writes; one that was killed is run again.
+    """Makes lost streams anew while the owner writes. It is run again after it was killed.
 
     Raises:
-        RefusedError: no stream is lost, there is no copy, its columns are others, or something hides rows.
+        RefusedError: no stream is lost, there is no copy, its columns differ, or something hides rows.
     """
     began = time.monotonic()
     with parts.ledger.coordinating(parts.name):

@@ -15,7 +15,7 @@ from strangler.domain.project import Project
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Processes that somebody else runs; ``answering`` is the address of one that answers, or None."""
+    """Processes that run outside the stack; ``answering`` is the address of one that answers, or None."""
 
     names: Sequence[str]
     answering: Callable[[], str | None]
@@ -30,11 +30,11 @@ def processes(project: Project) -> list[str]:
 
 
 def retirable(all_parts: Sequence[Parts], elsewhere: Elsewhere = NOWHERE) -> None:
-    """Changes nothing.
+    """Returns if the monolith can be retired; changes nothing.
 
     Raises:
-        RefusedError: while the monolith still owns something, there is a way back to it, its relay has not sent all, or
-            what runs ``elsewhere`` answers: who has to be stopped by others must be stopped before.
+        RefusedError: while the monolith still owns something, there is a way back to it, its relay has not sent all,
+            or a process that runs ``elsewhere`` answers: a process that only others can stop must be stopped before.
     """
     for parts in all_parts:
         move = parts.ledger.move(parts.name)
@@ -59,9 +59,9 @@ def retirable(all_parts: Sequence[Parts], elsewhere: Elsewhere = NOWHERE) -> Non
 
 
 def retire(all_parts: Sequence[Parts], stop: Callable[[], None], elsewhere: Elsewhere = NOWHERE) -> None:
-    """Stops with ``stop`` what runs here of the monolith, then ends the streams that kept its copies; can be run again.
+    """Stops, with ``stop``, the monolith's processes here, then ends the streams to its copies; can be run again.
 
-    Its database stays as it is: the ledger lives there, and the books of the past.
+    Its database stays as it is: the ledger and the history are in it.
 
     Raises:
         RefusedError: see `retirable`.

@@ -10,12 +10,12 @@ from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE, Capability
 
 
 def epochs(moves: Sequence[Move]) -> dict[str, int]:
-    """What an agent that has this table live may say of itself."""
+    """The epochs that an agent may report once this table is live."""
     return {move.capability: move.epoch for move in moves}
 
 
 def table(project: Project, moves: Sequence[Move]) -> RouteTable:
-    """Each capability's routes to its owner; what has not moved stays with the monolith."""
+    """Leads each capability's routes to its owner; all others stay with the monolith."""
     owners = {move.capability: move.owner for move in moves}
     capabilities = []
     for capability in project.capabilities.values():

@@ -31,12 +31,12 @@ class Parts:
 
     @property
     def monolith(self) -> Side:
-        """The side that everything begins at."""
+        """The side at which everything begins."""
         return self.sides[MONOLITH]
 
     @property
     def service(self) -> Side:
-        """The side that everything goes to."""
+        """The side to which everything goes."""
         return self.sides[SERVICE]
 
     def opposite(self, side: str) -> Side:
@@ -52,7 +52,7 @@ class Parts:
 
 
 def swap(parts: Parts, move: Move, *, to: State) -> None:
-    """The ledger's next state for a move that was read before.
+    """Brings the ledger to its next state, from a move that was read before.
 
     Raises:
         MoveError: when the move has changed since.

@@ -1,4 +1,4 @@
-"""What is on both sides, beside what should be: looked at before each step, and by ``serve`` all along."""
+"""Compares what is on both sides with what should be there: before each step, and all the time by ``serve``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from strangler.domain.errors import RefusedError
 from strangler.domain.move import Deviation, Move
 from strangler.domain.phase import RETIRED, State
 
-SENTINELS = "sentinels"  # the fact that says for which markers streams that stood still are asked
-PASSED_OVER = "passed_over"  # the fact that says what one of them has not carried, until the copy is verified
+SENTINELS = "sentinels"  # the fact that names the markers which streams that stood still have to bring
+PASSED_OVER = "passed_over"  # the fact that says what such a stream has not carried, until the copy is verified
 UNPROVEN = "unproven"  # the fact that says why the last verify no longer counts
 
 
 def look(parts: Parts, move: Move) -> list[Deviation]:
-    """Everything that is not as the sides' rows say; without streams only what refuses the owner's writes."""
-    # Nothing that could be said of another's streams may be done about them.
+    """Everything that differs from the sides' rows; where there are no streams, only what refuses the owner's
+    writes."""
+    # Another ledger's streams may not be mended, so there is nothing to say of them.
     if foreign := identity.look(parts, move):
         return foreign
     return _deviations(parts, move)
@@ -32,14 +33,14 @@ def _deviations(parts: Parts, move: Move) -> list[Deviation]:
 
 
 def put_right(parts: Parts, move: Move) -> list[str]:
-    """Turns right what needs nobody's decision, and forgets a proof that no longer holds; returns what was done.
+    """Turns right what needs no person's decision, and forgets a proof that no longer holds; returns what was done.
 
     The caller holds the move's lock, and has recovered the move.
     """
     if not _streams(parts, move):
         return relieve(parts, move)
-    found = _deviations(parts, move)  # whose the sides are, `recover` has asked
-    # Before anything is turned right: a process that ends in between must not leave a proof that nobody doubts.
+    found = _deviations(parts, move)  # `recover` has checked whose the sides are
+    # First of all: a process that ends after it has turned something right must not leave a proof that no longer holds.
     done = _doubt(parts, move, found)
     if any(each.mendable for each in found):
         right = parts.replication.set_right(found, owner=move.owner, epoch=move.epoch)
@@ -50,11 +51,11 @@ def put_right(parts: Parts, move: Move) -> list[str]:
 
 
 def doubt(parts: Parts, move: Move) -> bool:
-    """Forgets a proof that no longer holds, and turns nothing right: before what is wrong is installed anew.
+    """Forgets a proof that no longer holds, and turns nothing right. Called before an install replaces what is wrong.
 
     Returns whether anything is not as it should be.
     """
-    found = _deviations(parts, move)  # whose the sides are, `recover` has asked
+    found = _deviations(parts, move)  # `recover` has checked whose the sides are
     return bool(_doubt(parts, move, found) or found)
 
 
@@ -64,9 +65,9 @@ def _doubt(parts: Parts, move: Move, found: Sequence[Deviation]) -> list[str]:
 
 
 def relieve(parts: Parts, move: Move) -> list[str]:
-    """Has an owner's own fences refuse no more; returns what was done.
+    """Keeps an owner's own fences from refusing its writes; returns what was done.
 
-    Also while somebody else holds the move's lock: a first copy or a verify can take hours.
+    It works also while another process holds the move's lock, for a first copy or a verify can take hours.
     """
     if move.state not in {State.STARTING, State.MOVING, State.COMPLETED}:
         return []

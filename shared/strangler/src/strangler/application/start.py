@@ -22,7 +22,7 @@ STEPS: list[Step[Start]] = [FenceCopy(), CopyRows(), StreamForward(), StreamBack
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a start did: rows copied, rows per second while copying, seconds in all, and warnings of the preflight."""
+    """What a start did: rows copied, rows per second while copying, total seconds, and warnings of the preflight."""
 
     capability: str
     rows: int
@@ -32,7 +32,7 @@ class Started:
 
 
 def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
-    """Makes the copy and both streams; one that was killed begins anew.
+    """Makes the copy and both streams. It begins anew after it was killed.
 
     Raises:
         PreflightError: a database is not fit; nothing has been changed.
@@ -70,7 +70,7 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
 
 def _preflight(parts: Parts, *, rerun: bool) -> list[str]:
     drift = parts.replication.drift()
-    # A policy on one side alone is both; that the tool would not see every row is said first.
+    # A policy on one side alone is drift and a filter. First comes the error that the tool would not see every row.
     hidden = parts.replication.filters() if drift else []
     if hidden:
         raise PreflightError(

@@ -100,7 +100,8 @@ def _compare(parts: Parts, move: Move, found: Status) -> None:
 
 
 def _observe_outbox(side: Side, found: Status) -> None:
-    """Only where there is one; what waits on the side that is not the owner keeps the owner's events waiting."""
+    """Only if there is an outbox; events that wait on the side that is not the owner keep the owner's events
+    waiting."""
     if not side.has_outbox:
         return
     row = found.sides.get(side.side, {})

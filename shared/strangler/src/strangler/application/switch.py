@@ -45,9 +45,9 @@ STEPS = [*REVOCABLE, *FORWARD_ONLY]
 class Switched:
     """What a switch did; ``steps`` with their milliseconds.
 
-    ``pause_ms`` is from the first of ``tries`` to fence, which shut the door to new writes, to the lift;
-    ``since_lift_ms`` from there to the end of the command.
-    With ``events_held`` the owner's events still wait for those that the old owner has not sent.
+    ``pause_ms`` lasts from the first of the ``tries`` to fence, which shut the door to new writes, to the lift.
+    ``since_lift_ms`` lasts from the lift to the end of the command.
+    With ``events_held`` the owner's events still wait for events that the old owner has not sent.
     """
 
     capability: str
@@ -63,7 +63,7 @@ class Switched:
 
 
 def plan(parts: Parts, verb: str, ready: gating.Ready) -> tuple[Move, list[gating.Gate]]:
-    """The move as it is, and its gates as they stand; changes nothing.
+    """The move as it is, and its gates as they are now; changes nothing.
 
     Raises:
         RefusedError: when the move is not in a state to be switched, or the side owns it already.
@@ -88,7 +88,7 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
         recover(parts)
         move, _ = plan(parts, verb, ready)
         doubtful = standing.doubt(parts, move)
-        # What an older version of the tool has installed may lack something.
+        # The schema of an older version of the tool may lack something.
         parts.ledger.install()
         parts.replication.install()
         if doubtful:

@@ -31,7 +31,7 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
     """Compares all rows; with ``repair`` mends the copy and compares again.
 
     Raises:
-        RefusedError: when there is no copy to verify, its columns are others, or something hides rows from the tool.
+        RefusedError: when there is no copy to verify, its columns differ, or something hides rows from the tool.
     """
     began = time.monotonic()
     with parts.ledger.coordinating(parts.name):
@@ -50,12 +50,12 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
                 place=parts.name,
                 remedy="migrate the side that is behind",
             )
-        # A function that somebody has replaced is put back by this.
+        # This puts back a function that somebody has replaced.
         parts.ledger.install()
         parts.replication.install()
         standing.put_right(parts, move)
         standing.require(parts, move)
-        # Errors are counted from before the proof: one during it is not forgotten by it.
+        # Errors are counted from before the proof, so that the proof does not forget an error that happens during it.
         errors = {stream.direction: stream.errors for stream in parts.replication.streams()}
         proof = parts.replication.verify(move.owner, progress, mend=repair)
         found = proof

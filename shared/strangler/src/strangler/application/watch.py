@@ -1,4 +1,4 @@
-"""Recovery as a patrol: every second, whatever has no coordinator is finished or unwound."""
+"""Recovery as a patrol: every second, each change that has no coordinator is finished or unwound."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Report = Callable[[str, str], None]
 
 
 def patrol(parts: Parts, report: Report) -> None:
-    """One look at one capability; while somebody holds its lock only what keeps its owner from writing is put right.
+    """Looks at one capability once. While a process holds its lock, only what keeps its owner from writing is put
+    right.
 
     Raises:
-        StranglerError: when a server is away; to be tried again.
+        StranglerError: when a server is away; the caller tries again.
     """
     if not parts.ledger.try_lock(parts.name):
         busy = parts.ledger.move(parts.name)

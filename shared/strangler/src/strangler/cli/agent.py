@@ -1,4 +1,4 @@
-"""``strangler agent``: keeps one gateway, beside which it runs, at what the ledger says."""
+"""``strangler agent``: runs beside one gateway, and keeps it at what the ledger says."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Where the agent does not reach the admin port at that place, gateway.admin in st
 
 
 class Place(click.ParamType[tuple[str, int]]):
-    """``HOST:PORT``, where something listens."""
+    """``HOST:PORT``, at which something listens."""
 
     name = "host:port"
 
@@ -94,7 +94,8 @@ class Keeper:
         self._agent.follow()
 
     def prepare(self) -> None:
-        """Writes Envoy's files, the one that it starts with last; raises StranglerError while the ledger is away."""
+        """Writes Envoy's files, and last the file with which Envoy starts; raises StranglerError while the ledger is
+        away."""
         version = prepare(self._agent.project, self._agent.ledger, self._gateway)
         folder = self._gateway.directory
         envoy.publish_clusters(folder, self._endpoints.addresses)
@@ -113,9 +114,9 @@ class Keeper:
         click.echo(f"prepared {folder} with the routes {version}", err=True)
 
     def unready(self) -> str | None:
-        """What is missing for the gateway to be sent requests.
+        """The reason why the gateway must not get requests yet; None if it may.
 
-        A ledger that is away is not: no owner changes without it, and the routes are good for as long.
+        A ledger that is away is no such reason: without it no owner changes, so the routes stay right.
         """
         if self._agent.live is None:
             return "the present routes are not live yet"
@@ -126,7 +127,7 @@ class Keeper:
         return None if live == self._agent.live else f"routes by {live} and not by {self._agent.live}"
 
     def leave(self) -> None:
-        """Has clients go to another gateway; raises StranglerError where Envoy or the ledger is away already."""
+        """Has clients go to another gateway; raises StranglerError if Envoy or the ledger is away already."""
         try:
             self._agent.drain()
         finally:

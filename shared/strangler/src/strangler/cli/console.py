@@ -1,4 +1,4 @@
-"""How the verbs of a move speak: progress, confirmation, and JSON where a machine reads."""
+"""What the verbs of a move print: progress, confirmation, and JSON for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from strangler.domain.errors import RefusedError
 
 
 class Meter:
-    """Rows, rate and time left: one line written over on a terminal, a line every two seconds elsewhere."""
+    """Rows, rate and time left: on a terminal one line that is overwritten, elsewhere one line every two seconds."""
 
     def __init__(self, what: str, *, silent: bool = False) -> None:
         self.what = what
@@ -25,7 +25,7 @@ class Meter:
         self._terminal = sys.stderr.isatty()
 
     def __call__(self, done: int, expected: int) -> None:
-        """Shows how far it is; the rows expected are the planner's estimate."""
+        """Shows how far it has come; the rows expected are the planner's estimate."""
         now = time.monotonic()
         if self.silent or now - self._told < (0.2 if self._terminal else 2.0):
             return
@@ -62,5 +62,5 @@ def as_json(result: Any, **more: object) -> str:
 
 
 def told(as_json_wanted: bool) -> Callable[[str], None]:
-    """Where text for people goes: to stdout, or beside the JSON to stderr."""
+    """Prints text for people: to stdout, or to stderr if stdout has the JSON."""
     return lambda text: click.echo(text, err=as_json_wanted)

@@ -1,4 +1,4 @@
-"""``strangler down``: stops the local stack, whatever became of its supervisor."""
+"""``strangler down``: stops the local stack, whether or not its supervisor still runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: ``strangler VERB``, a verb a module."""
+"""The command line: ``strangler VERB``, one module per verb."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Exit codes: 0 done, 1 something differs or a step failed and was undone, 2 refus
 
 
 class Verbs(click.Group):
-    """Imports a verb when it is asked for, and shows the errors meant for people without a traceback."""
+    """Imports a verb when it is asked for, and shows errors that are meant for people without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

@@ -1,4 +1,4 @@
-"""Tells a person, about once a second, how far a rehearsal has come."""
+"""Tells a person, about once per second, how far a rehearsal has come."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from strangler.rehearsal.ports import Totals
 class Narrator:
     """``with Narrator(out, began=…, totals=…) as narrator``; :meth:`say` names the present phase.
 
-    On a terminal the present line is written over and over; elsewhere each is a line of its own.
+    On a terminal the present line is overwritten; elsewhere each is a line of its own.
     """
 
     def __init__(self, out: TextIO, *, began: float, totals: Callable[[], Totals]) -> None:

@@ -25,7 +25,7 @@ from strangler.rehearsal.rehearsal import Aim, rehearse
 from strangler.stack import startup
 
 WRITERS = 8
-SHOWN = 10  # problems printed; the rest is in the details
+SHOWN = 10  # problems that are printed; the others are in the details
 
 EPILOG = """\b
 Examples:
@@ -82,9 +82,9 @@ def command(**options: Any) -> None:
     it down again. Without --script and traffic.script each capability is moved, and the first one moved back
     and out again.
     """
-    # A terminated rehearsal, too, ends its traffic and its stack.
+    # A rehearsal that is terminated also ends its traffic and its stack.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # Journals hold whom the clients act for, and how they log in.
+    # Journals say for whom the clients act, and how they log in.
     os.umask(0o077)
     chosen = Options(**options)
     project = toml.load()

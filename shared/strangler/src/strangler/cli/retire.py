@@ -52,6 +52,6 @@ def command(*, yes: bool, json_wanted: bool) -> None:
 
 
 def _elsewhere(project: Project, endpoints: Endpoints, names: Sequence[str]) -> Elsewhere:
-    """Those of them that have an address can be asked; the others stop with them."""
+    """The processes that have an address can be asked; the others stop with them."""
     urls = [endpoints.addresses[name] + project.processes[name].health for name in names if name in endpoints.addresses]
     return Elsewhere(names, lambda: next((url for url in urls if answers(url)), None))

@@ -1,4 +1,5 @@
-"""Loops of a long-lived command: each goes round and round, in a thread of its own, until the command is to end."""
+"""Loops of a long-lived command: each runs its turn again and again, in a thread of its own, until the command should
+end."""
 
 from __future__ import annotations
 
@@ -17,17 +18,17 @@ from strangler.domain.errors import StranglerError
 
 RETRY_SECONDS = 0.5
 LAST_SECONDS = 8.0
-# Longer than anything in a turn should wait for; a process that is started again loses nothing.
+# No wait in a turn should take so long; a process that is started again loses nothing.
 STANDING_SECONDS = 300.0
 
 
 def own_name() -> str:
-    """What this process is known by: its machine, a pod of a cluster say, and its number there."""
+    """The name of this process: its machine (a pod of a cluster, for example), and its number there."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def nothing() -> None:
-    """The end of a loop that has nothing to put away."""
+    """The end of a loop that has nothing to clean up."""
 
 
 class Rounds:
@@ -43,22 +44,22 @@ class Rounds:
         threading.excepthook = self._end_on_a_bug
 
     def go(self, name: str, turn: Callable[[], None], *, at_the_end: Callable[[], None] = nothing) -> None:
-        """Calls ``turn`` again and again from now on; it has to do its own waiting, in short pieces."""
+        """Calls ``turn`` again and again from now on; ``turn`` itself has to wait, in short pieces."""
         self._turned[name] = time.monotonic()
         thread = threading.Thread(target=self._go_round, args=(name, turn, at_the_end), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def last(self, work: Callable[[], None]) -> None:
-        """A turn that is the last one, unless ``work`` raises StranglerError."""
+        """Runs ``work`` as the last turn, unless it raises StranglerError."""
         work()
         self.stop.set()
 
     def until_told(self, *, within: float = LAST_SECONDS) -> None:
-        """Returns when a signal has come and all loops have come to their end, or so many seconds later.
+        """Returns when a signal has come and all loops have ended, or ``within`` seconds after the signal.
 
         Raises:
-            SystemExit: a loop has failed by a bug; the others would go on without it.
+            SystemExit: a loop has failed by a bug; otherwise the others would go on without it.
         """
         self.stop.wait()
         deadline = time.monotonic() + within
@@ -68,13 +69,13 @@ class Rounds:
             raise SystemExit(1)
 
     def standing(self) -> str | None:
-        """Names the loops that have not come round for too long."""
+        """Names the loops that have not finished a turn for too long."""
         now = time.monotonic()
         still = [name for name, turned in self._turned.items() if now - turned > STANDING_SECONDS]
         return f"not come round for {STANDING_SECONDS:.0f} s: {', '.join(still)}" if still else None
 
     def _go_round(self, name: str, turn: Callable[[], None], at_the_end: Callable[[], None]) -> None:
-        """A server that is away, or refuses something, is waited for, and said once."""
+        """Waits for a server that is away or refuses something, and says so once."""
         said = ""
         while not self.stop.is_set():
             self._turned[name] = time.monotonic()

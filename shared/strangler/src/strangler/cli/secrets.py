@@ -1,4 +1,4 @@
-"""``strangler secrets``: what a stack in containers keeps to itself, made once."""
+"""``strangler secrets``: makes the secrets of a stack in containers, once."""
 
 from __future__ import annotations
 

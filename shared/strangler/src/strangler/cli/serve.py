@@ -68,7 +68,7 @@ def _agent(project: Project, endpoints: Endpoints) -> Agent:
 
 
 class Shift:
-    """The lease of the one that works, kept and told of."""
+    """Keeps the lease of the process that works, and reports it."""
 
     def __init__(self, lease: PostgresLease, stop: threading.Event) -> None:
         self.stop = stop
@@ -96,15 +96,15 @@ class Shift:
         self.stop.wait(PATROL_SECONDS)
 
     def await_ours(self) -> bool:
-        """Waits a little for it to be our shift, and says whether it is."""
+        """Waits a little until it is our shift, and returns whether it is."""
         return self._ours.wait(PATROL_SECONDS)
 
     def unanswered(self) -> str | None:
-        """What is wrong where the ledger has not answered for a while, be it our shift or not."""
+        """What is wrong if the ledger has not answered for a while, whether it is our shift or not."""
         return None if time.monotonic() - self._answered < ANSWER_SECONDS else "the ledger does not answer"
 
     def give_up(self) -> None:
-        """Lets another one work at once."""
+        """Lets another process work at once."""
         self._ours.clear()
         self._lease.give_up()
 
@@ -133,7 +133,7 @@ class Patrol:
         try:
             if self._parts is None:
                 self._parts = configuration.parts_of(self._project, self._endpoints, self._name)
-                # Before any move: agents whose role may make nothing wait for it.
+                # Before any move: agents whose role may make nothing wait until the ledger is there.
                 self._parts.ledger.install()
             patrol(self._parts, _recovered)
             _measure(self._name, status(self._parts))
@@ -165,6 +165,7 @@ def _measure(name: str, found: Status) -> None:
 
 
 def _forget() -> None:
-    """Only the one that works measures: what another has measured before is soon no longer true."""
+    """Forgets measurements: only the process that works measures, and what it measured in an earlier shift is soon
+    wrong."""
     for gauge in (OWNER, EPOCH, LAG, ERRORS, ORPHANS, DEVIATIONS):
         gauge.clear()

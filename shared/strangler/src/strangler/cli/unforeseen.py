@@ -1,4 +1,4 @@
-"""What is said of an error that no part of the tool expected: never a traceback, unless one is asked for."""
+"""Messages for errors that no part of the tool expected: no traceback, unless somebody asks for one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PLACE = "postgresql://"
 
 
 class UnforeseenError(MoveError):
-    """A database or the machine has refused something that was taken for granted."""
+    """A database or the machine has refused something that the tool relies on."""
 
 
 def unforeseen(error: Exception, words: Sequence[str] = ()) -> UnforeseenError:
-    """The same error for people: what was run and where, the server's own words, and what to do.
+    """The error in a form for people: the command and its place, the server's own words, and what to do.
 
-    ``words`` are those of the command line. Each step of a move is recorded before it acts, so whatever was broken off
-    is known to the ledger: recovery finishes or unwinds it.
+    ``words`` are those of the command line. Each step of a move is recorded before it acts, so the ledger knows a step
+    that was interrupted: recovery finishes or unwinds it.
     """
     if os.environ.get(DEBUG):
         traceback.print_exception(error)

@@ -1,7 +1,7 @@
-"""Addresses that may bear a password: what is wrong with one is told without any part of it.
+"""Addresses that may bear a password; a message about a wrong address shows no part of it.
 
-Note "never echoed": a password that has not been encoded is cut in two by whoever parses it, and one half is then taken
-for a host, a port or a database. So no message about an address that cannot be used holds anything of it.
+Note "never echoed": a parser cuts a password that has not been encoded in two, and takes one half for a host, a port or
+a database. So no message about an address that cannot be used holds any part of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
-# Names, numbers and IPv6, several with a comma between them.
+# Names, numbers and IPv6; several are separated by commas.
 _HOST = r"(?:\[[\w:.%]+\]|[\w.%-]*)(?::[0-9]*)?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
 _SHOWN = re.compile(rf"(?:[^@/]*@)?(?P<hosts>{_HOSTS.pattern})(?P<path>/[^@?#]*)?(?:[?#].*)?", re.DOTALL)
@@ -20,14 +20,14 @@ ENCODE = "write / ? # @ : and % of a password as %2F %3F %23 %40 %3A and %25"
 class Address(str):
     """An address as it was given, which prints without its password; ``secret`` is all of it.
 
-    It is a text to every library. Only what people read (``str``, ``repr``, an f-string) leaves the user, the password
-    and the parameters out.
+    To every library it is a text. Only the forms that people read (``str``, ``repr``, an f-string) leave out the user,
+    the password and the parameters.
     """
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> Address:
-        # `str` of another one would leave its password out.
+        # `str` of another Address would leave its password out.
         return super().__new__(cls, text.secret if isinstance(text, Address) else text)
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Address(str):
 
 
 def shown(text: str) -> str:
-    """The address without user, password and parameters; of one that cannot be told apart no more than its scheme."""
+    """The address without user, password and parameters; only the scheme where its parts cannot be told apart."""
     scheme = _SCHEME.match(text)
     if scheme is None:
         return "an address that is no URL"
@@ -58,7 +58,7 @@ def shown(text: str) -> str:
 
 
 def flaw_of_web(text: str) -> str | None:
-    """What is wrong with the address of a process or gateway; None where nothing is."""
+    """What is wrong with the address of a process or gateway; None if it is right."""
     parts = _split(text)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         return "is no address: http://host:port, or https://"
@@ -66,12 +66,12 @@ def flaw_of_web(text: str) -> str | None:
         return "has a user or a password in it, which nothing here would send"
     if parts.query or parts.fragment:
         return "has a ? or a #, which no address of a server has"
-    # A request goes on with the path that it came with, through the gateway and past it.
+    # A request keeps the path that it came with, through the gateway and beyond it.
     return "has a path, which no request would be sent with" if parts.path.strip("/") else None
 
 
 def flaw_of_broker(text: str) -> str | None:
-    """What is wrong with a broker's address; None where nothing is."""
+    """What is wrong with a broker's address; None if it is right."""
     for one in text.split(";"):
         parts = _split(one)
         if parts is None or not parts.scheme:
@@ -97,7 +97,7 @@ _CUT = "has a password that is cut in two: an @ or a / stands where none can"
 
 
 def _split(text: str) -> SplitResult | None:
-    """The parts of a URL whose host and port can be such."""
+    """The parts of a URL; None if its host or port is not valid."""
     if not _SCHEME.match(text) or any(letter.isspace() for letter in text):
         return None
     try:

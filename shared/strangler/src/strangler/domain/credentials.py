@@ -1,4 +1,4 @@
-"""The secrets of a stack in containers: for each what it is called, and how its keys follow from one another."""
+"""The secrets of a stack in containers: the name of each, and how its keys follow from one another."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BROKER = "broker"
 # Never the name of the ledger's schema: PostgreSQL looks into a schema of the user's own name first, so migrations that
 # come after the ledger would put the application's tables there.
 USER = "owner"
-# By what each is called, for whom a role of a database is: its tables' owner, the tool, the gateway's agent.
+# The roles of a database, by name: of its tables' owner, of the tool, of the gateway's agent.
 ROLES = ("app", "mover", "agent")
 EACH = {"ed25519-each": "ed25519", "text-each": "text"}
-"""Kinds of which each database's processes have one of their own, and what that is."""
+"""Kinds of secret of which the processes of each database have one of their own, and the kind of that one."""
 DATABASE_PORT = 5432
 BROKER_PORT = 5672
 
@@ -54,8 +54,8 @@ class Hosts:
 
 
 def credentials(project: Project, hosts: Hosts, make: Make, public: Public) -> list[Credential]:
-    """What a stack in containers needs: the project's own secrets, and access to whatever has its address from the
-    environment, for each who has business there."""
+    """What a stack in containers needs: the project's own secrets, and for each user the access to every server whose
+    address comes from the environment."""
     shared = {name: kind for name, kind in project.secrets.items() if kind not in EACH}
     found = []
     if shared:
@@ -73,16 +73,16 @@ def credentials(project: Project, hosts: Hosts, make: Make, public: Public) -> l
 
 
 def roles_of(project: Project, database: str) -> tuple[str, ...]:
-    """Who has business in a database; agents only where the ledger is."""
+    """The roles that use a database; the agent's only where the ledger is."""
     return ROLES if database == project.ledger else ROLES[:2]
 
 
 def permissions(project: Project, database: str) -> str:
     """A pattern of what the processes of a database may declare, read and write at the broker.
 
-    Queues of their capabilities, which in the monolith are all of them; the exchange of events; and what Celery makes
-    for itself, but not what it is controlled by, which would be all workers of all services. A command to another one
-    goes through the default exchange, which is no queue.
+    These are the queues of their capabilities (for the monolith: of all capabilities), the exchange of events, and what
+    Celery makes for itself. Celery's remote control is left out, for it would reach all workers of all services. A
+    command to another service goes through the default exchange, which is no queue.
     """
     own = sorted(
         {database}
@@ -109,7 +109,7 @@ def definitions(user: str, password: str, pattern: str | None) -> str:
 
 
 def _service(project: Project, database: str, make: Make, public: Public) -> list[Credential]:
-    """What the processes of a database have to themselves, and the halves of keys that the others may see."""
+    """The secrets that only the processes of a database have, and the halves of keys that the others may see."""
     keys: dict[str, Key] = {}
     for name, kind in project.secrets.items():
         if kind in EACH:

@@ -1,4 +1,4 @@
-"""Which of the secrets each container gets to see, and by what name."""
+"""Which of the secrets each container sees, and under which name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from strangler.domain.project import Project
 Values = Mapping[str, Mapping[str, str]]
 """By Secret and key."""
 
-# RabbitMQ's, in the container that sees these files as /run/secrets.
+# RabbitMQ's configuration, in the container that sees these files as /run/secrets.
 CONFIGURATION = "load_definitions = /run/secrets/definitions\n"
 
 
 def handed_out(project: Project, values: Values) -> dict[str, str]:
-    """What the files are to hold, by path: ``app-NAME/…`` for the processes of a database, ``signing-NAME/…`` for those
+    """The contents of the files, by path: ``app-NAME/…`` for the processes of a database, ``signing-NAME/…`` for those
     of them that sign, ``postgres-NAME/…`` for its server, ``strangler/…``, ``gateway/…`` and ``broker/…``."""
     found: dict[str, str] = {}
     for name, database in project.databases.items():
@@ -38,12 +38,12 @@ def handed_out(project: Project, values: Values) -> dict[str, str]:
 
 
 def withdrawn(project: Project) -> list[str]:
-    """What an earlier version has handed out, and nobody is to see there any more."""
+    """Paths that an earlier version has handed out, and that no container may see any more."""
     return [f"app-{name}/{key}" for name in project.databases for key in _signing(project, name)]
 
 
 def _signing(project: Project, database: str) -> list[str]:
-    """The shared keys of its web processes: whoever has one can sign in the name of all who do."""
+    """The shared keys of its web processes: a process that has one can sign in the name of all that have it."""
     return [name for name, kind in project.secrets.items() if kind == "ed25519" and holds(project, name, database)]
 
 
@@ -81,7 +81,7 @@ def _broker(project: Project, values: Values) -> dict[str, str]:
     for name, database in project.databases.items():
         if database.variable:
             user = values[f"{BROKER}-{name}"]
-            # Anew each time: with a further capability there is more that it may.
+            # Made anew each time: each further capability adds permissions.
             found[f"definitions/broker-{name}.json"] = definitions(
                 user["username"], user["password"], permissions(project, name)
             )

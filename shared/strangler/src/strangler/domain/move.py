@@ -41,7 +41,8 @@ class SideRow:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which ledger one is; at ``home`` while it is in the database that it was made in. ``place`` is where it is."""
+    """Which ledger this is. It is at ``home`` while it is in the database that it was made in; ``place`` is where it
+    is."""
 
     id: str
     home: bool
@@ -69,10 +70,10 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """Something on ``side`` that is not what the side's row says.
+    """Something on ``side`` that differs from what the side's row says.
 
-    ``mendable``: it can be turned right without asking anybody, and ``mark`` says to the adapter what it is about.
-    ``unproven``: while it was so, rows may have been written to the copy, or lost on their way.
+    ``mendable``: it can be turned right without asking anybody, and ``mark`` tells the adapter what to turn right.
+    ``unproven``: while it differed, rows may have been written to the copy, or lost on their way.
     """
 
     side: str

@@ -1,4 +1,4 @@
-"""Names of what a move creates in a database, so that every part finds and removes the same things."""
+"""Names of all that a move creates in a database, so that every part finds and removes the same things."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRUNCATE = "strangler_truncate"
 ORPHAN = "strangler_orphan"
 TRIGGERS = (FENCE, REPLICA_FENCE, REPLICA_TRUNCATE, TRUNCATE, ORPHAN)
 QUEUEING = "queue_orphan"
-# What the triggers call, by which they are known whatever somebody calls them.
+# The functions that the triggers call. A trigger is known by its function, even if somebody has renamed it.
 REFUSING = ("refuse", "refuse_truncate")
 FENCING = (*REFUSING, QUEUEING)
 LEDGER_CHANNEL = "strangler_ledger"
@@ -28,33 +28,34 @@ _SUFFIX = r"[a-z]+(_[0-9]+)?"
 def stream(database: str, capability: str, direction: str) -> str:
     """Publication, slot and subscription of one direction bear the same name.
 
-    ``database`` is the sender's. Slots are the server's and not a database's: without it two environments on one
-    server would have the same.
+    ``database`` is the sender's. Slots belong to the server and not to a database: without the database in the name,
+    two environments on one server would have the same slot.
     """
     return f"{_prefix(database, capability)}_{direction}"
 
 
 def stream_before(capability: str, direction: str) -> str:
-    """What they were called before names had a database in them; a move that began then keeps it."""
+    """The name that they had before names had a database in them; a move that began then keeps it."""
     return f"strangler_{capability}_{direction}"
 
 
 def origin(database: str, capability: str, purpose: str) -> str:
-    """The replication origin of a session of the tool in ``database``; origins are the server's, too.
+    """The replication origin of a session of the tool in ``database``; origins belong to the server, too.
 
-    PostgreSQL lets one session hold it at a time.
+    PostgreSQL lets only one session hold it at a time.
     """
     return f"{_prefix(database, capability)}_{purpose}"
 
 
 def belongs(name: str, database: str, capability: str) -> bool:
-    """Whether a slot, publication, subscription or origin is this capability's, and not one's with a longer name."""
+    """Whether a slot, publication, subscription or origin is this capability's, and not that of one with a longer
+    name."""
     prefixes = (_prefix(database, capability), f"strangler_{capability}")
     return any(re.fullmatch(rf"{re.escape(prefix)}_{_SUFFIX}", name) is not None for prefix in prefixes)
 
 
 def of_database(name: str, database: str) -> bool:
-    """Whether a name has been made in this database, whatever the capability; older names tell of none."""
+    """Whether a name has been made in this database, for any capability; older names do not tell their database."""
     return name.startswith(f"strangler_{_environment(database)}_")
 
 
@@ -65,7 +66,7 @@ def _prefix(database: str, capability: str) -> str:
 
 
 def _environment(database: str) -> str:
-    # What is left as it is has no underscore, so that no two pairs of database and capability make one name.
+    # A name that is left as it is has no underscore, so that no two pairs of database and capability make one name.
     if re.fullmatch(rf"[a-z0-9]{{1,{_SHORT}}}", database):
         return database
     return _cut(database, _SHORT + 7)

@@ -1,4 +1,4 @@
-"""The states a move can be in, and the one table of what may follow what."""
+"""The states that a move can be in, and the one table of which may follow which."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ CLOSED = ("/admin", "/metrics")
 class Database:
     """A PostgreSQL database.
 
-    Either ``embedded`` (the local stack starts a server for it), or reached by ``url``;
+    It is either ``embedded`` (the local stack starts a server for it), or reached by ``url``;
     ``replication_url`` is the address under which the *other database server* reaches it,
-    where that differs. ``outbox`` names the table in which its applications leave events for a relay,
-    ``variable`` the one of the environment to which the file leaves the address.
+    if that differs. ``outbox`` names the table in which its applications leave events for a relay.
+    ``variable`` names the environment variable that holds the address, where the file leaves it to the environment.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Database:
 class Process:
     """A program of the project.
 
-    With a ``command`` the local stack runs it in ``directory``; with an ``address`` only, it runs
+    With a ``command`` the local stack runs it in ``directory``. With only an ``address`` it runs
     elsewhere and is only spoken to. ``http`` processes get a free ``PORT`` and are ready when
     ``GET health`` answers 200.
     """
@@ -66,7 +66,7 @@ class Reference:
     """A foreign key that points into a capability from a table that does not move with it.
 
     ``deletes`` says whether rows of the capability may be deleted while that table is owned elsewhere. ``to`` is the
-    column, or ``table.column``, that it points at where the database has no constraint that says so.
+    column, or ``table.column``, that it points at; it is needed where the database has no constraint that says so.
     """
 
     table: str
@@ -77,8 +77,8 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What moves as one: tables, routes, and the service that will own them; ``sequences`` are those that none of its
-    columns names."""
+    """What moves as one: tables, routes, and the service that will own them; ``sequences`` are those of its sequences
+    that no column names."""
 
     name: str
     tables: Sequence[str]
@@ -91,12 +91,12 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where Envoy listens (0: any free port), or the address of one that runs elsewhere, and its admin where that
-    can be reached from here.
+    """Where Envoy listens (0: any free port), or the address of an Envoy that runs elsewhere, and the address of its
+    admin if that can be reached from here.
 
-    ``trusted_hops`` is how many proxies of one's own each request from outside has passed before it comes here.
-    ``max_body`` is the largest body in bytes where a route says nothing, ``routes`` have limits and belong to no
-    capability, ``closed`` are the paths that nobody reaches from outside, with all below them.
+    ``trusted_hops`` is the number of the project's own proxies that each request from outside has passed before it
+    comes here. ``max_body`` is the largest body in bytes where a route does not say. ``routes`` have limits and belong
+    to no capability. ``closed`` are the paths that nobody reaches from outside, with all paths below them.
     """
 
     port: int = 0
@@ -111,15 +111,16 @@ class Gateway:
 
     @property
     def largest_body(self) -> int:
-        """What some route of no capability may be sent, at most."""
+        """The largest body that any route of no capability may be sent."""
         return max([self.max_body, *(route.max_body or 0 for route in self.routes)])
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The whole of ``strangler.toml``; ``ledger`` names the monolith's database and ``monolith`` its
-    web process. The kind of a secret is ``text``, ``ed25519``, or one of which each database's processes have their
-    own: ``text-each``, and ``ed25519-each``, of which all the others have the public half."""
+    """The whole of ``strangler.toml``; ``ledger`` names the monolith's database and ``monolith`` its web process.
+
+    The kind of a secret is ``text`` or ``ed25519``, or ``text-each`` or ``ed25519-each``: of these the processes of
+    each database have one of their own, and of ``ed25519-each`` all the others have the public half."""
 
     path: Path
     name: str
@@ -132,7 +133,7 @@ class Project:
     stays: Sequence[str]
     gateway: Gateway = field(default_factory=Gateway)
     secrets: Mapping[str, str] = field(default_factory=dict)
-    # By secret, the databases whose processes get it; all of them where it is silent.
+    # By secret, the databases whose processes get it; a secret that is not named here goes to all of them.
     holders: Mapping[str, Sequence[str]] = field(default_factory=dict)
     loader: Loader | None = None
     scenario: str | None = None
@@ -143,14 +144,14 @@ class Project:
 
     @property
     def largest_body(self) -> int:
-        """What some route may be sent, at most."""
+        """The largest body that any route may be sent."""
         routes = [route for capability in self.capabilities.values() for route in capability.routes]
         return max([self.gateway.largest_body, *(route.max_body or 0 for route in routes)])
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where everything is reached now: the answer of ``strangler env --json``, without process ids."""
+    """The present addresses of everything: the answer of ``strangler env --json``, without process ids."""
 
     gateway: str
     envoy_admin: str

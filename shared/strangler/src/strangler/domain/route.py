@@ -1,8 +1,8 @@
-"""A route: which requests belong to something, and what is allowed them.
+"""A route: which requests belong to a capability or a limit, and what they may do.
 
-Note "two spellings": a process sees a path decoded, a gateway as it was written, and a client may escape whatever it
-likes (``/caf%C3%A9``, ``/a%3Ab``, ``/a%2Fb``). A route is kept decoded, and has a pattern for each: a request matches
-one exactly if it matches the other, however it is written.
+Note "two spellings": a process sees a path decoded, and a gateway sees it as it was written. A client may escape
+whatever it likes (``/caf%C3%A9``, ``/a%3Ab``, ``/a%2Fb``). A route is kept decoded, and has one pattern for each of the
+two: a request matches one pattern exactly if it matches the other, however it is written.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 VARIABLE = re.compile(r"\{[a-z_]+\}")
-# Gateways decode these before they look; see RFC 3986, 6.2.2.2.
+# Gateways decode these before they match a path; see RFC 3986, 6.2.2.2.
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]+")
 _SLASH = "(?:/|%2[Ff])"
-# One or more signs without a slash in either spelling. A % that begins no escape stands for itself.
+# One or more signs, none of them a slash in either spelling. A % that begins no escape stands for itself.
 _SEGMENT = "(?:(?:[^/%]|%(?:2?%)*(?:[^/%2]|2[^/%Ff]))+(?:%(?:2?%)*2?)?|%(?:2?%)*2?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """Methods and a path template: ``GET,POST /api/v1/books/{id}``; ``*`` as methods is any method,
-    ``{name}`` is one segment, a final ``*`` is whatever follows.
+    ``{name}`` is one segment, a final ``*`` is anything that follows.
 
-    ``timeout`` is the seconds after which an answer must be complete, 0 for none, ``max_body`` the largest body in
-    bytes; None where the gateway's own hold.
+    An answer must be complete after ``timeout`` seconds (0: no limit); ``max_body`` is the largest body in bytes. Where
+    one is None, the gateway's own limit holds.
     """
 
     methods: frozenset[str]
@@ -41,22 +41,23 @@ class Route:
 
     @property
     def written_pattern(self) -> str:
-        """The same for a path as it is written in a request; see the note "two spellings"."""
+        """The same for the path as a request writes it; see the note "two spellings"."""
         return self._expression(_written, _SEGMENT)
 
     @property
     def is_plain(self) -> bool:
-        """Whether all but a final star stands for itself; in either spelling, but for slashes."""
+        """Whether the path stands for itself, apart from a final star: in either spelling, apart from slashes."""
         return _UNRESERVED.fullmatch(self.path.removesuffix("*")) is not None
 
     @property
     def has_one_spelling(self) -> bool:
-        """Whether gateways see it as it is, however it was written: the slash at the beginning nobody can escape."""
+        """Whether gateways see the path as it is, however it was written: nobody can escape the slash at the
+        beginning."""
         return self.is_plain and "/" not in self.path.removesuffix("*")[1:]
 
     @property
     def asked(self) -> frozenset[str]:
-        """The methods, empty for any; who answers GET answers HEAD."""
+        """The methods, empty for any; a route that answers GET answers HEAD."""
         return self.methods | {"HEAD"} if "GET" in self.methods else self.methods
 
     def __str__(self) -> str:
@@ -68,7 +69,7 @@ class Route:
 
 
 def covers(one: Route, other: Route) -> bool:
-    """Whether whatever matches the other matches the one; where in doubt not."""
+    """Whether every request that matches ``other`` also matches ``one``; False where it is in doubt."""
     if one.methods and (not other.methods or not other.asked <= one.asked):
         return False
     if one.path == other.path:
@@ -84,7 +85,7 @@ def covers(one: Route, other: Route) -> bool:
 
 
 def overlapping(one: Route, other: Route) -> bool:
-    """Whether some request could match both; two templates in one segment count as such."""
+    """Whether some request could match both; two templates in the same segment count as a match."""
     if one.methods and other.methods and not one.asked & other.asked:
         return False
     return _paths_meet(one.path.split("/"), other.path.split("/"))
@@ -95,7 +96,7 @@ def _written(text: str) -> str:
 
 
 def _escaped(char: str) -> str:
-    """The character or its escape; what is no ASCII comes escaped only."""
+    """A pattern for the character or its escape; characters outside ASCII come only escaped."""
     if _UNRESERVED.fullmatch(char):
         return re.escape(char)
     escape = f"(?i:{quote(char, safe='')})"

@@ -11,7 +11,7 @@ from strangler.domain.route import Route
 SIDE_HEADER = "x-strangler-to"
 CAPABILITY_HEADER = "x-strangler-capability"
 LIMIT_HEADER = "x-strangler-max-body"
-# Seconds for an answer to what a capability claims, where its route says nothing.
+# Seconds for an answer to a request of a capability, if its route does not say.
 ROUTE_SECONDS = 30.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ALL_TO_MONOLITH: Mapping[str, int] = {MONOLITH: 100, SERVICE: 0}
@@ -32,8 +32,8 @@ class CapabilityRoutes:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """All routes of a project at one moment; what no capability claims goes to ``default``, with the limits of
-    ``others`` where one of these matches. What is ``closed`` goes nowhere.
+    """All routes of a project at one moment. A request that no capability claims goes to ``default``, with the limits
+    of ``others`` if one of these matches. A request to a path that is ``closed`` goes nowhere.
 
     ``version`` names the moment: gateways report it back as the table they follow.
     """
@@ -47,7 +47,7 @@ class RouteTable:
 
 
 def untouched(project: Project, version: str = "untouched") -> RouteTable:
-    """The table before any move: everything is answered by the monolith."""
+    """The table before any move: the monolith answers everything."""
     return table_of(
         project,
         version,
@@ -65,7 +65,7 @@ def untouched(project: Project, version: str = "untouched") -> RouteTable:
 
 
 def table_of(project: Project, version: str, capabilities: Sequence[CapabilityRoutes]) -> RouteTable:
-    """The table of these, and of what the project says of all others."""
+    """The table of these capabilities, with what the project says of all other routes."""
     return RouteTable(
         version=version,
         capabilities=capabilities,
@@ -77,7 +77,7 @@ def table_of(project: Project, version: str, capabilities: Sequence[CapabilityRo
 
 
 def reading_methods(route: Route) -> frozenset[str]:
-    """The safe methods of a route; who answers GET answers HEAD."""
+    """The safe methods of a route; a route that answers GET answers HEAD."""
     methods = SAFE_METHODS & route.methods if route.methods else SAFE_METHODS
     return methods | {"HEAD"} if "GET" in methods else methods
 

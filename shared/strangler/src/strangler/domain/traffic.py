@@ -1,4 +1,4 @@
-"""What a traffic scenario is written with: clients that do one operation after another.
+"""The parts of a traffic scenario: clients that do one operation after another.
 
 A scenario is a class named in ``strangler.toml``. It makes *behaviours*: generators that yield an
 Operation and are sent the Answer. The engine performs each operation, so that a scenario does no
@@ -43,8 +43,8 @@ class Kind(StrEnum):
 class Write:
     """One row that an operation changes, and what must be true of it once it is acknowledged.
 
-    ``key`` finds the row: it belongs to one client, and for an insert holds a token that nobody else
-    sends, best in columns without a unique constraint, so that a doubled insert shows as two rows.
+    ``key`` finds the row, which belongs to one client. For an insert the key holds a token that no other
+    client sends, best in columns without a unique constraint, so that a doubled insert shows as two rows.
     ``values`` are compared as PostgreSQL prints them.
     """
 
@@ -73,7 +73,7 @@ class Operation:
     """A request, the statuses that are right for it, and what it writes.
 
     A write is acknowledged by an expected status below 300, and refused by any other expected one.
-    ``told`` gives, once it is acknowledged, the writes whose keys only the answer tells.
+    ``told`` gives the writes whose keys only the answer tells; it is called once the request is acknowledged.
     """
 
     method: str
@@ -105,7 +105,7 @@ class Scenario(Protocol):
         ...
 
     def writer(self, capability: str, number: int, rng: Random) -> Behaviour:
-        """A client without think time that, once it has what it needs, does nothing but write to
+        """A client without think time. Once it has what it needs, it does nothing but write to
         the capability, without an end."""
         ...
 

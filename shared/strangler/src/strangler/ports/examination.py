@@ -14,15 +14,15 @@ class Examination(Protocol):
     """
 
     def leavings(self, known: set[str]) -> list[tuple[str, str]]:
-        """Place and name of each thing that the tool has made and that is of no capability in ``known``."""
+        """Place and name of each thing that the tool has made and that belongs to no capability in ``known``."""
         ...
 
     def retained(self) -> list[tuple[str, str]]:
-        """Place of each of the tool's slots that nobody reads or that keeps more than a gibibyte, and a sentence."""
+        """Place of each of the tool's slots that has no reader or that keeps more than a gibibyte, and a sentence."""
         ...
 
     def sequences_behind(self, capability: str, owner: str) -> list[str]:
-        """A sentence for each sequence of the side ``owner`` that has not come as far as the rows it numbers.
+        """One sentence per sequence of the side ``owner`` that is behind the rows that it numbers.
 
         Raises:
             RefusedError: a policy would hide some of these rows from the tool.
@@ -30,8 +30,8 @@ class Examination(Protocol):
         ...
 
     def unplaced(self) -> list[str]:
-        """The monolith's tables and sequences of which the configuration says neither that they move nor that they
-        stay."""
+        """The monolith's tables and sequences that the configuration names neither among those that move nor among
+        those that stay."""
         ...
 
     def close(self) -> None:

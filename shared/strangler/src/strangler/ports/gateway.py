@@ -19,7 +19,7 @@ class Gateway(Protocol):
     def publish(self, table: RouteTable) -> None:
         """Hands the table over, in place of the one before; the gateway routes by it within moments.
 
-        A gateway that is away does so once it is back. Nobody ever finds half of a table.
+        A gateway that is away routes by it once it is back. No gateway ever finds half of a table.
         """
         ...
 
@@ -34,7 +34,7 @@ class Gateway(Protocol):
     def drain(self) -> bool:
         """Has clients leave, each after its next answer; new ones are still served.
 
-        False: this gateway lets nobody do it, and they stay.
+        False: this gateway does not allow it, and its clients stay.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What the application asks of both databases of a move to know how they stand."""
+"""What the application asks of both databases of a move, to know their state."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from strangler.domain.move import Deviation, StreamState
 class Inspection(Protocol):
     """Looks at both databases of one capability. Each look may be repeated.
 
-    None leaves anything changed but `sentinels`, which writes a marker. What is found is told in sentences for a
-    person; where nothing is wrong there are none. ``completed``: the way back has ended, and no stream goes to the
-    service.
+    No look changes anything, except `sentinels`, which writes a marker. Findings are told in sentences for a person;
+    there are none where nothing is wrong. ``completed``: the way back has ended, and no stream goes to the service.
 
     Raises:
         StackError, LostError: a server cannot be reached, or went away.
-        PreflightError: what is the tool's there belongs to somebody else.
-        ConfigurationError: by what looks at tables: the configuration names one that is not there.
+        PreflightError: the tool's schema there, or something in it, belongs to somebody else.
+        ConfigurationError: raised by looks at tables: the configuration names one that is not there.
     """
 
     def preflight(self, *, rerun: bool) -> list[str]:
@@ -27,42 +26,42 @@ class Inspection(Protocol):
         Each server is made to reach the other. With ``rerun`` an earlier start may have left rows in the service.
 
         Raises:
-            ConfigurationError: what the configuration says of tables, sequences, references or outbox is not so.
-            PreflightError: a database, a table or a role is not fit; it is named, with what to do.
+            ConfigurationError: the configuration is wrong about tables, sequences, references or the outbox.
+            PreflightError: a database, a table or a role is not fit; the error names it, and says what to do.
         """
         ...
 
     def drift(self) -> list[str]:
-        """What is unequal between the tables of the two sides, in anything that decides what a row can be."""
+        """Differences between the tables of the two sides that decide which rows a table can hold."""
         ...
 
     def misnumbered(self, owner: str) -> list[str]:
-        """What would go wrong with numbers if the side that is not ``owner`` took over now."""
+        """What would go wrong with the sequences if the side that is not ``owner`` took over now."""
         ...
 
     def deviations(self, *, completed: bool) -> list[Deviation]:
-        """What is not as the sides' rows say: fences, their functions, publications, slots and subscriptions; and by
-        what deletions that arrive would not be queued."""
+        """What differs from the sides' rows: fences, their functions, publications, slots and subscriptions, and
+        whatever would keep arriving deletions from being queued."""
         ...
 
     def stopped(self, owner: str, *, epoch: int, ended: bool) -> list[Deviation]:
-        """Fences that refuse the owner's own writes: all that can be compared while there are no streams.
+        """Fences that refuse the owner's own writes: nothing else can be compared while there are no streams.
 
-        Empty unless the side ``owner`` is open at ``epoch``. ``ended``: no stream comes or goes any more, so that what
-        refuses a TRUNCATE is such a fence, too.
+        Empty unless the side ``owner`` is open at ``epoch``. ``ended``: no stream comes or goes any more, so a fence
+        that refuses TRUNCATE counts, too.
         """
         ...
 
     def obstacles(self) -> list[str]:
-        """What has come to stand at a moved table since the start, and would be refused by one; with what to do."""
+        """Things that were added to a moved table since the start, and that a start would refuse; with what to do."""
         ...
 
     def filters(self) -> list[str]:
-        """What shows the tool, or lets a stream write, less than there is: policies, rules, missing rights."""
+        """What hides rows from the tool, or keeps a stream from writing them: policies, rules, missing rights."""
         ...
 
     def left_by_start(self, *, epoch: int) -> bool:
-        """Whether the service's side is as a start of this project, at ``epoch`` or before, has left it.
+        """Whether a start of this project, at ``epoch`` or before, has left the service's side as it is now.
 
         Then it is closed, and nothing streams to its tables.
         """
@@ -75,13 +74,13 @@ class Inspection(Protocol):
     def sentinels(self, known: Mapping[str, str], *, completed: bool) -> tuple[dict[str, str], list[str]]:
         """Asks each stream that stood still whether it has gone on where it stopped.
 
-        ``known`` is what the last look has returned first, or empty. Returns what to give the next look, by direction,
-        and a sentence for each stream that has passed something over. Such a stream is told of once.
+        ``known`` is the first value that the last look returned, or empty. Returns the value for the next look, by
+        direction, and one sentence per stream that has passed something over. Such a stream is reported once.
         """
         ...
 
     def streams(self) -> Sequence[StreamState]:
-        """Both directions as their ends report them now, those that do not exist too."""
+        """Both directions as their ends report them now; also a direction whose stream does not exist."""
         ...
 
     def dropped(self) -> bool:
@@ -90,9 +89,10 @@ class Inspection(Protocol):
 
     def orphans(self) -> dict[str, int]:
         """Deletions that came to the monolith by the stream: how many are ``waiting`` for their clean-up, ``failing``
-        and ``swept``. Empty where nothing counts them."""
+        and ``swept``. Empty if nothing counts them."""
         ...
 
     def seams(self) -> list[str]:
-        """The monolith's columns with a foreign key into the capability, as ``table.column``; none once dropped."""
+        """The monolith's columns with a foreign key into the capability, as ``table.column``; none once its tables are
+        dropped."""
         ...

@@ -13,26 +13,27 @@ from strangler.domain.phase import State
 class Ledger(Protocol):
     """Moves, their epochs and history, spoken to in one session.
 
-    The session is opened by the first call that needs it, and anew after it was lost. The right to act on a move is the
-    session's: whoever has lost it can no longer write by that session. What a method changes is committed when it
-    returns. Where the ledger has not been installed, `exists`, `identity`, `move` and `moves` say so, `try_lock` and
-    `coordinating` find nobody in the way, and nothing else may be called but `install`, `close` and `unlock`.
+    The first call that needs the session opens it, also after it was lost. The right to act on a move belongs to the
+    session: a coordinator that has lost its session has lost the right, and can no longer write by that session. A
+    method has committed its changes when it returns. Where the ledger has not been installed, `exists`, `identity`,
+    `move` and `moves` say so, `try_lock` and `coordinating` find nobody in the way, and besides these only `install`,
+    `close` and `unlock` may be called.
 
     Raises:
-        LostError: by every method but `close` and `unlock`: the session has ended, and it is not known whether what was
-            asked for has happened.
-        StackError: by the same: the server cannot be reached.
-        PreflightError: by the same: what is the tool's there belongs to somebody else.
+        LostError: every method but `close` and `unlock`: the session has ended, and it is not known whether the call
+            took effect.
+        StackError: the same methods: the server cannot be reached.
+        PreflightError: the same methods: the tool's schema there, or something in it, belongs to somebody else.
     """
 
     def install(self) -> None:
         """Makes the ledger, or brings it up to date. May be called again, and by several at the same time.
 
-        A role that may not make anything, as that of a gateway's agent, only finds it there.
+        A role that may not make anything, such as that of a gateway's agent, only checks that it is there.
 
         Raises:
             StackError: it is not there, and this role may not make it.
-            MoveError: others kept what had to be changed, for too long.
+            MoveError: others held what had to be changed, for too long.
         """
         ...
 
@@ -59,31 +60,33 @@ class Ledger(Protocol):
     def coordinating(self, capability: str) -> AbstractContextManager[None]:
         """The right to act on a move for as long as the context is open; one session has it at a time.
 
-        Waits some seconds for who has it. A process that stands still for seconds loses it: its session is ended. It is
-        not to be entered twice for one capability.
+        Waits some seconds for the session that has it. A process that stands still for seconds loses the right: its
+        session is ended. The context must not be entered twice for one capability.
 
         Raises:
-            RefusedError: another still has it.
+            RefusedError: another session still has it.
         """
         ...
 
     def try_lock(self, capability: str) -> bool:
         """Takes the same right, without a wait. It lasts until `unlock`, or the session's end.
 
-        True: it is ours now, or was already. False: another session has it.
+        True: this session has it now, or had it already. False: another session has it.
         """
         ...
 
     def unlock(self, capability: str) -> None:
-        """Gives the right back, if it is ours. Raises nothing when the session was lost. May be called twice."""
+        """Gives the right back, if this session has it. Raises nothing when the session was lost. May be called
+        twice."""
         ...
 
     def begin(self, capability: str) -> Move:
-        """Records the intent to start: ``starting``, of the monolith, without facts. Returns the move.
+        """Records the intent to start: a move that is ``starting``, owned by the monolith, without facts. Returns the
+        move.
 
-        Its epoch has never been used, not by an earlier attempt and not by a move that was cancelled: whoever still
-        acts for one of those is behind. So each call gives a move that is ``starting`` a new epoch. A move in another
-        state is returned as it is.
+        Its epoch has never been used, neither by an earlier attempt nor by a move that was cancelled: a process that
+        still acts for one of those is behind. So each call gives a move that is ``starting`` a new epoch. A move in
+        another state is returned as it is.
         """
         ...
 
@@ -115,7 +118,7 @@ class Ledger(Protocol):
         ...
 
     def learn(self, capability: str, **facts: object) -> None:
-        """Adds facts to those of the move; one of the same name is replaced, by None too.
+        """Adds facts to those of the move. A fact of the same name is replaced, also if the new value is None.
 
         Values are JSON's; anything else comes back as text. Does nothing where there is no move.
         """
@@ -136,7 +139,8 @@ class Ledger(Protocol):
         ...
 
     def agent_gone(self, agent: str) -> None:
-        """The agent has left, and nobody is to wait for it. May be called twice, and for one that was never seen."""
+        """The agent has left, so nobody has to wait for it. May be called twice, and for an agent that was never
+        seen."""
         ...
 
     def agents(self, *, within: float) -> dict[str, dict[str, int]]:
@@ -144,11 +148,11 @@ class Ledger(Protocol):
         ...
 
     def listen(self) -> None:
-        """From here on `await_change` hears of every change of a move. To be called anew after a LostError."""
+        """From here on `await_change` hears of every change of a move. Must be called again after a LostError."""
         ...
 
     def await_change(self, *, within: float) -> bool:
-        """Waits for a change that it has not yet told; one between two calls is not missed.
+        """Waits for a change that it has not reported yet; a change between two calls is not missed.
 
         True: there was at least one. False: there was none, in ``within`` seconds.
         """

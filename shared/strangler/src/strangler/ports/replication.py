@@ -31,32 +31,33 @@ class Proof:
 
 
 class Replication(Inspection, Protocol):
-    """Both databases of one capability: what is looked at, and what is done about it.
+    """Both databases of one capability: the looks at them, and the acts that change them.
 
-    The caller has the right to act on the move; only `relieve` needs none. Each method may be called again, also after
-    its process was killed, unless it says what has to come before.
+    The caller has the right to act on the move; only `relieve` needs no such right. Each method may be called again,
+    also after its process was killed, unless its text names another method that must be called before each try.
 
     Raises:
-        StackError, LostError, PreflightError, ConfigurationError: as the looks.
-        MoveError: by what changes tables: others have held them for a minute; they are named.
-        RefusedError: by what reads rows: a policy would hide some of them from the tool.
+        StackError, LostError, PreflightError, ConfigurationError: as in Inspection.
+        MoveError: methods that change tables: others have held them for a minute; the error names these.
+        RefusedError: methods that read rows: a policy would hide some of them from the tool.
     """
 
     def install(self) -> None:
-        """Makes what the service's side needs, or brings it up to date; the monolith's comes with the ledger.
+        """Makes what the service's side needs, or brings it up to date. What the monolith's needs comes with the
+        ledger.
 
         Raises:
-            MoveError: others kept what had to be changed, for too long.
+            MoveError: others held what had to be changed, for too long.
         """
         ...
 
     def raise_fences(self, *, epoch: int) -> None:
-        """Begins a move at ``epoch``: the service is closed and leads to the monolith, then the monolith is open.
+        """Begins a move at ``epoch``: first the service is closed and leads to the monolith, then the monolith is open.
 
         From here on no application writes the copy, and no stream writes the owner.
 
         Raises:
-            StaleError: a side has been at ``epoch`` or beyond already, or is another ledger's.
+            StaleError: a side has been at ``epoch`` or beyond already, or belongs to another ledger.
         """
         ...
 
@@ -70,9 +71,9 @@ class Replication(Inspection, Protocol):
         ...
 
     def copy(self, progress: Progress) -> int:
-        """Copies every row of one moment, and keeps what is changed after it for `stream_forward`; returns how many.
+        """Copies all rows as of one moment, and keeps later changes for `stream_forward`; returns the number of rows.
 
-        The copy may lack indexes and constraints until `finish_copy`. Before each try `clear` has to come.
+        The copy may lack indexes and constraints until `finish_copy`. `clear` must be called before each try.
 
         Raises:
             MoveError: a row could not be copied, or a transaction of the monolith's server did not end.
@@ -88,9 +89,9 @@ class Replication(Inspection, Protocol):
         ...
 
     def stream_forward(self, *, within: float) -> None:
-        """Makes the stream monolith → service, from the moment of `copy` on; returns when it has caught up.
+        """Makes the stream monolith → service, beginning at the moment of `copy`; returns when it has caught up.
 
-        Before each try `copy` has to come.
+        `copy` must be called before each try.
 
         Raises:
             MoveError: it did not catch up in ``within`` seconds.
@@ -99,9 +100,9 @@ class Replication(Inspection, Protocol):
         ...
 
     def stream_reverse(self, *, within: float) -> None:
-        """Makes the stream service → monolith, from now on; returns when it has caught up.
+        """Makes the stream service → monolith, beginning now; returns when it has caught up.
 
-        Before each try `clear` has to come.
+        `clear` must be called before each try.
 
         Raises:
             MoveError: it did not catch up in ``within`` seconds, or a transaction of the service's server did not end.
@@ -112,8 +113,8 @@ class Replication(Inspection, Protocol):
     def renew(self, direction: str, owner: str, progress: Progress) -> int:
         """Makes the stream of one direction anew; returns how many rows of the copy were changed.
 
-        A stream that comes from ``owner`` brings the copy first to where it begins. One that goes there has nothing to
-        carry.
+        Before a stream from ``owner`` begins, the copy is brought to the moment at which it begins. A stream that goes
+        to ``owner`` has nothing to carry.
 
         Raises:
             MoveError: it did not catch up, or could not be made.
@@ -125,34 +126,35 @@ class Replication(Inspection, Protocol):
         ...
 
     def verify(self, owner: str, progress: Progress, *, mend: bool) -> Proof:
-        """Compares every row of the copy with the side ``owner``, while the owner is written.
+        """Compares every row of the copy with the side ``owner``, while applications write the owner.
 
-        Returns what was found. With ``mend`` each row that differs becomes what the owner's is, and does not travel;
-        whether all is equal then only another verify tells.
+        Returns what was found. With ``mend`` each row that differs is made equal to the owner's, and no stream carries
+        this change. Only another verify tells whether all is equal then.
 
         Raises:
-            MoveError: the stream did not catch up; or a row could not be mended, as it was locked or another is in its
-                way.
+            MoveError: the stream did not catch up; or a row could not be mended, because it was locked or another row
+                is in its way.
         """
         ...
 
     def set_right(self, found: Sequence[Deviation], *, owner: str, epoch: int) -> list[str]:
-        """Turns right what is mendable of ``found``, the last `deviations`; returns what was done.
+        """Turns right all that is mendable in ``found``, the result of the last `deviations`; returns what was done.
 
-        The side ``owner`` is left alone unless it is open at ``epoch``, the other one unless it is closed and not ahead
-        of it. What others hold for too long stays as it is, for the next time.
+        The side ``owner`` is left alone unless it is open at ``epoch``. The other side is left alone unless it is
+        closed and not ahead of ``epoch``. Tables that others hold for too long stay as they are until the next time.
         """
         ...
 
     def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
-        """Has what `stopped` finds refuse no more; returns what was done. What others hold stays for the next time.
+        """Keeps the fences that `stopped` finds from refusing; returns what was done. Tables that others hold wait for
+        the next time.
 
         Needs no right to act: nothing is done unless the side is open at ``epoch``.
         """
         ...
 
     def readdress(self) -> list[str]:
-        """Brings addresses, routes, sequences and references that the move has written down to what is configured now.
+        """Brings the addresses, routes, sequences and references that the move has noted to what is configured now.
 
         Returns what was changed.
 
@@ -182,19 +184,19 @@ class Replication(Inspection, Protocol):
 
         Raises:
             RefusedError: something there still needs one of them, or the monolith is not closed; nothing was dropped.
-            MoveError: somebody still reads the stream, whose tables are gone.
+            MoveError: somebody still reads the stream; the tables are gone by then.
         """
         ...
 
     def remove(self) -> None:
-        """Takes away all that a move has made in both databases, and the rows of the copy.
+        """Removes all that a move has made in both databases, and the rows of the copy.
 
         Raises:
-            RefusedError: the service is open: its rows are no copy, and stay.
+            RefusedError: the service is open: its rows are not a copy, and they stay.
             MoveError: an earlier start is still at work, or somebody still reads a stream.
         """
         ...
 
     def close(self) -> None:
-        """Ends all sessions. May be called twice, and the rest again afterwards."""
+        """Ends all sessions. May be called twice; all other methods may be called again afterwards."""
         ...

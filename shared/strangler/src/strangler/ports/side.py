@@ -24,7 +24,7 @@ class LostError(MoveError):
 
 
 class Holder(Protocol):
-    """A transaction that a fence has to wait for; its ``str`` tells somebody who is to end it whose it is."""
+    """A transaction that a fence has to wait for. Its ``str`` says whose it is, for the person who has to end it."""
 
     @property
     def seconds(self) -> float:
@@ -35,15 +35,15 @@ class Holder(Protocol):
 class Side(Protocol):
     """One capability in one database, spoken to in one session.
 
-    The session is opened by the first call that needs it, and anew after it was lost. What a method changes is
-    committed when it returns, except between `hold` and `open`. Where it raises StaleError or BlockedError, nothing has
-    changed.
+    The first call that needs the session opens it, also after it was lost. A method has committed its changes when it
+    returns, except between `hold` and `open`. If a method raises StaleError or BlockedError, nothing has changed.
 
-    As long as `row` is None there is no side here: nothing else may be asked then but `has_outbox` and `backlog`.
+    As long as `row` is None there is no side here: then only `has_outbox` and `backlog` may be asked.
 
     Raises:
-        LostError: by every method but `close`, `hurry` and `let_go`: the server cannot be reached, or went away.
-        PreflightError: by the same, when they open the session: what is the tool's there belongs to somebody else.
+        LostError: every method but `close`, `hurry` and `let_go`: the server cannot be reached, or went away.
+        PreflightError: the same methods, when they open the session: the tool's schema there, or something in it,
+            belongs to somebody else.
     """
 
     side: str
@@ -59,14 +59,15 @@ class Side(Protocol):
         ...
 
     def hurry(self, seconds: float | None) -> None:
-        """Ends the present session if it is still open in so many seconds, whatever it waits for; None: no longer.
+        """Ends the present session if it is still open after ``seconds``, whatever it waits for. None takes that back.
 
-        The last call counts. A call that is under way when the session ends raises LostError.
+        Only the last `hurry` counts. A method that is under way when the session ends raises LostError.
         """
         ...
 
     def row(self) -> SideRow | None:
-        """What the database says of itself. None: no move has begun here, or its end has removed everything."""
+        """What the database says of itself. None: no move has begun here, or the end of the move has removed
+        everything."""
         ...
 
     def adopt(self, ledger: str) -> None:
@@ -74,25 +75,25 @@ class Side(Protocol):
         ...
 
     def warm(self) -> None:
-        """Lets this session learn before a pause what it has to do in it. May be called twice.
+        """Prepares this session, before a pause, for what it has to do during the pause. May be called twice.
 
-        A closed side is still closed afterwards. Its sequences may have been moved on, as `prepare` does it.
+        A closed side is still closed afterwards. Its sequences may have been moved on, as by `prepare`.
         """
         ...
 
     def pause(self, *, epoch: int, on: bool) -> None:
-        """Lets new writes wait at the door, or no longer. May be called twice.
+        """With ``on`` new writes wait at the door; without it they no longer do. May be called twice.
 
-        Does nothing unless the side is open at ``epoch``. It is no fence: a write may pass all the same, and none waits
-        longer than some seconds. `fence`, `lift` and `open` take it back.
+        Does nothing unless the side is open at ``epoch``. It is no fence: a write may pass all the same, and no write
+        waits longer than some seconds. `fence`, `reopen` and `open` take it back.
         """
         ...
 
     def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
         """Closes the side, from open at ``expected`` to closed at ``target``: no application writes any more.
 
-        Whatever was under way is committed or undone by then. Requests wait here until `bounce` says where to; no
-        events are held. Called again it raises StaleError.
+        Every write that was under way is committed or undone by then. Requests wait here until `bounce` says where they
+        go; no events are held. A second call raises StaleError.
 
         Raises:
             BlockedError: the tables were not free within ``statement_ms`` milliseconds (0: however long it takes).
@@ -101,10 +102,10 @@ class Side(Protocol):
         ...
 
     def reopen(self, *, target: int) -> None:
-        """Opens the side at ``target``, and waits for its tables however long it takes. May be called twice.
+        """Opens the side at ``target``, and waits for its tables without a limit. May be called twice.
 
-        It is the way back from a fence that led nowhere: no events are held. A side that is open already gets the new
-        epoch without a wait.
+        It is the way back from a fence after a switch that was aborted: no events are held. A side that is open already
+        gets the new epoch without a wait.
 
         Raises:
             BlockedError: the server has ended the wait, because it was part of a deadlock.
@@ -115,9 +116,9 @@ class Side(Protocol):
     def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
         """Begins the transaction that opens this side at ``target``, and leaves it open for `open` or `let_go`.
 
-        Nobody sees it yet; the tables are locked. With ``hold_events`` the events of this side will wait for
-        `release_events`, from its first write on. The server ends the transaction when it stands still for a second.
-        Where it could not be begun, `let_go` has to follow all the same.
+        No other session sees its changes yet; the tables are locked. With ``hold_events`` the events of this side will
+        wait for `release_events`, from its first write on. The server ends the transaction when it stands still for a
+        second. `let_go` must follow also where the transaction could not be begun.
 
         Raises:
             BlockedError: the tables were not free within ``statement_ms`` milliseconds (0: however long it takes).
@@ -136,9 +137,9 @@ class Side(Protocol):
     def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
         """Compare-and-set of the ledger in the transaction of `hold`: `open` commits both, `let_go` undoes both.
 
-        Only for the side whose database holds the ledger, and only while it holds. True: the move was at ``frm`` and
-        ``epoch``, and will be at ``to`` and ``new_epoch``, of ``owner``, with no intent. False: it was elsewhere, and
-        the ledger will stay as it is.
+        Only for the side whose database has the ledger, and only between `hold` and `open`. True: the move was at
+        ``frm`` and ``epoch``, and will be at ``to`` and ``new_epoch``, owned by ``owner``, with no intent. False: it
+        was elsewhere, and the ledger will stay as it is.
 
         Raises:
             LostError: nothing is held any more, so nothing has changed.
@@ -146,11 +147,11 @@ class Side(Protocol):
         ...
 
     def open(self) -> None:
-        """Commits what `hold` began: the side is open, and what waited for it here goes on.
+        """Commits what `hold` began: the side is open, and the requests that waited for it here go on.
 
         Raises:
-            LostError: nothing is held, or it has failed, or it is not known whether it was committed: `row` tells.
-                Called again it opens nothing.
+            LostError: nothing is held, or the commit has failed, or it is not known whether it succeeded: `row` tells.
+                A second call opens nothing.
         """
         ...
 
@@ -159,21 +160,21 @@ class Side(Protocol):
         ...
 
     def mark(self) -> tuple[UUID, dict[str, int]]:
-        """Writes a marker, a new one each time, which reaches the other side behind all that was committed here before.
+        """Writes a new marker, which reaches the other side behind all that was committed here before.
 
         Returns its id, and the last number that each sequence has given out, by the sequence's place.
         """
         ...
 
     def await_marker(self, marker: UUID, *, within: float) -> bool:
-        """Waits for a marker of the other side. True: it is here. False: it is not, after ``within`` seconds."""
+        """Waits for a marker of the other side. True: it is here. False: it is not here after ``within`` seconds."""
         ...
 
     def prepare(self, *, target: int, positions: dict[str, int]) -> None:
         """Makes this closed side fit to be opened at ``target``, and says so in its row. May be called twice.
 
-        Its sequences go on behind what either side has given out; ``positions`` are those of the other side's `mark`.
-        What has arrived here, by a stream too, survives a crash of the server afterwards.
+        Its sequences go on after the numbers that either side has given out; ``positions`` are those of the other
+        side's `mark`. All that has arrived here, also by a stream, survives a crash of the server afterwards.
 
         Raises:
             StaleError: the side is open, or ahead of ``target``; its sequences may have been moved all the same.
@@ -183,45 +184,46 @@ class Side(Protocol):
         ...
 
     def backlog(self) -> int | None:
-        """How many events of the capability have not left the outbox, counted up to a limit. None: there is no outbox.
+        """How many events of the capability are still in the outbox, counted up to a limit. None: there is no outbox.
 
         Raises:
             ConfigurationError: the outbox is not there, or does not say of which capability its rows are.
             PreflightError: the tool's role may not read it.
-            BlockedError: somebody keeps it from being read.
+            BlockedError: somebody's lock keeps it from being read.
         """
         ...
 
     def release_events(self, *, epoch: int) -> bool:
         """Lets this side's events go. May be called twice.
 
-        True: the side is open at ``epoch``, and holds none. False: it is not, and nothing has changed.
+        True: the side is open at ``epoch``, and holds no events. False: it is not open at ``epoch``; nothing has
+        changed.
         """
         ...
 
     def bounce(self, to: str | None, *, epoch: int) -> None:
-        """Sends the requests that wait here, and those that come, to the side ``to``. None: they wait from now on.
+        """Sends the requests that wait here, and those that will come, to the side ``to``. None: they wait from now on.
 
-        Leaves the row as it is unless the side is closed and not ahead of ``epoch``. May be called twice. With a ``to``
-        it counts as a use for `unused`.
+        Leaves the row as it is unless the side is closed and not ahead of ``epoch``. May be called twice. A call with a
+        ``to`` counts as a use for `unused`.
         """
         ...
 
     def unused(self) -> float | None:
         """Seconds since a request last came to this closed side's routes, or since it was closed. None: not known.
 
-        0 while somebody notes a request, and has not committed that.
+        0 while a session has noted a request and has not committed that.
         """
         ...
 
     def holders(self) -> Sequence[Holder]:
-        """The transactions of others that hold a moved table against a `fence` now, prepared ones among them."""
+        """The transactions of others, prepared ones included, that hold a moved table against a `fence` now."""
         ...
 
     def vacuums(self) -> Sequence[str]:
-        """The moved tables that are being vacuumed now: what asks for their lock waits for the vacuum's end."""
+        """The moved tables that are being vacuumed now: a lock on one of them has to wait for the vacuum's end."""
         ...
 
     def deadlock_ms(self) -> int:
-        """After how many milliseconds this server looks for a deadlock, and ends somebody's wait."""
+        """After how many milliseconds of a wait this server looks for a deadlock and ends one of the waits."""
         ...

@@ -1,4 +1,4 @@
-"""Holds the journal against the databases: what was acknowledged is there, exactly once."""
+"""Compares the journal with the databases: every acknowledged write must be there, exactly once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Fault(StrEnum):
     """How a promise was broken."""
 
     LOST = "lost"  # an acknowledged write is not there, or not as it was sent
-    DOUBLED = "doubled"  # there are more rows than writes that can have made them
+    DOUBLED = "doubled"  # there are more rows than writes that could have made them
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row that is not as its writes say; ``found`` holds what is there instead."""
+    """A row that is not as its writes say; ``found`` has what is there instead."""
 
     fault: Fault
     place: Place
@@ -63,7 +63,7 @@ def _judge(history: History, found: Sequence[State]) -> Fault | None:
     if history.allows(found[0]):
         return None
     if history.allowed == [None] and history.last is not Kind.DELETE:
-        return Fault.DOUBLED  # every write that could have made it was refused
+        return Fault.DOUBLED  # every write that could have made the row was refused
     return Fault.LOST
 
 

@@ -26,10 +26,11 @@ class RehearsalError(StranglerError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of owner as its verb told it, and when the clients saw it, in monotonic nanoseconds.
+    """A change of owner as its verb reported it, and when the clients saw it, in monotonic nanoseconds.
 
-    ``began`` is when its verb was first run, ``attempts`` how often it was, ``lifted`` when the new owner was open or
-    shortly after, ``quiet_from`` when as long a time began in which the same writers wrote and nothing was switched.
+    ``began`` is when its verb was first run, ``attempts`` how many times it was run, ``lifted`` when the new owner was
+    open or shortly after. At ``quiet_from`` began an equally long time in which the same writers wrote and nothing was
+    switched.
     """
 
     capability: str
@@ -71,7 +72,7 @@ class Conductor:
                 self._run_plain(step)
 
     def pass_requests(self, requests: int) -> None:
-        """Waits until so many more requests have been answered."""
+        """Waits until ``requests`` more requests have been answered."""
         goal = self.traffic.totals().requests + requests
         self.traffic.wait(lambda totals: totals.requests >= goal, within=self.patience)
 
@@ -93,7 +94,7 @@ class Conductor:
             self._verified[step.capability] = ran.answer
 
     def _change_owner(self, step: ScriptStep) -> None:
-        """Tries a few times: a gate that is shut, or a switch undone in its budget, harms nobody."""
+        """Tries a few times: a shut gate, or a switch that was undone within its budget, does no harm."""
         self.traffic.set_writers(step.capability)
         self._await_writers()
         began = time.monotonic_ns()
@@ -116,7 +117,7 @@ class Conductor:
         raise _failed(step, ran)
 
     def _await_writers(self) -> None:
-        """Until every writer has written a few times from now on."""
+        """Waits until every writer has written a few more times."""
         before = self.traffic.totals().writers
 
         def all_wrote(totals: Totals) -> bool:
@@ -153,7 +154,7 @@ class Conductor:
         )
 
     def _amend(self, capability: str, verified: Mapping[str, Any]) -> None:
-        """The last change of a capability carries the verify that came after it."""
+        """Adds a verify to the last change of the capability before it."""
         for place, change in reversed(list(enumerate(self.changes))):
             if change.capability == capability:
                 self.changes[place] = replace(change, verified=verified)

@@ -1,4 +1,4 @@
-"""What may be in the database: each row's writes in order, and the states that they allow."""
+"""The states that may be in the database: each row's writes in order, and the states that these allow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ State = dict[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A row: its table, and the key by which its client knows it."""
+    """The place of a row: its table, and the key by which its client knows it."""
 
     capability: str
     table: str

@@ -1,7 +1,7 @@
-"""What clients write down: each write before it is sent, and what became of it.
+"""The clients' notes: each write before it is sent, and its outcome.
 
-One file a process, one JSON object a line. Times are nanoseconds of the monotonic clock, which all
-processes of a machine share.
+There is one file per process, and one JSON object per line. Times are nanoseconds of the monotonic clock,
+which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A request that writes; ``answered_at`` is None where the answer never came."""
+    """A request that writes; ``answered_at`` is None if the answer never came."""
 
     client: str
     request: str
@@ -41,7 +41,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request whose answer was not one that the client expects."""
+    """A request whose answer the client did not expect."""
 
     client: str
     request: str
@@ -50,7 +50,7 @@ class Failure:
 
 
 class Journal:
-    """Appends; several threads may. Each line is with the operating system when the call returns."""
+    """Appends lines, also from several threads. The operating system has the line when the call returns."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Journal:
         return number
 
     def answered(self, number: int, outcome: Outcome, told: Sequence[Write] = ()) -> None:
-        """Records what became of them; ``told`` are writes that only the answer made known."""
+        """Records the outcome of these writes; ``told`` are writes that only the answer made known."""
         self._append({"answered": number, "outcome": outcome, "told": [asdict(write) for write in told]})
 
     def failed(self, client: str, operation: Operation, detail: str) -> None:
@@ -89,7 +89,7 @@ class Records:
 
 
 def read(*paths: Path) -> Records:
-    """Reads journals; a last line that its writer did not live to finish is left out."""
+    """Reads journals; leaves out a last line that its writer could not finish before it died."""
     attempts: list[Attempt] = []
     failures: list[Failure] = []
     for path in paths:

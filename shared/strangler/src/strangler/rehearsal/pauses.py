@@ -1,4 +1,4 @@
-"""How long the writers without think time saw nobody's write acknowledged."""
+"""The longest times in which no write of the writers without think time was acknowledged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WRITER = "writer"
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """One write of a writer, from sent to acknowledged, in nanoseconds."""
+    """One write of a writer: when it was sent and acknowledged, in nanoseconds."""
 
     writer: str
     sent_at: int
@@ -22,7 +22,7 @@ class Acknowledged:
 
 
 def acknowledgements(attempts: Iterable[Attempt], capability: str) -> list[Acknowledged]:
-    """The writers' writes to the capability that were acknowledged, in the order of that."""
+    """The writers' acknowledged writes to the capability, in the order of acknowledgement."""
     found = [
         Acknowledged(attempt.client, attempt.sent_at, attempt.answered_at)
         for attempt in attempts
@@ -35,9 +35,9 @@ def acknowledgements(attempts: Iterable[Attempt], capability: str) -> list[Ackno
 
 
 def all_served(writes: Iterable[Acknowledged], lifted: int) -> int:
-    """When the last of the writers had its first write acknowledged that it sent after ``lifted``.
+    """Each writer has a first acknowledged write that it sent after ``lifted``; returns the time of the last of these.
 
-    A pause is over for everybody only then; it is ``lifted`` itself where no writer has sent one.
+    Only then is a pause over for everybody. It is ``lifted`` itself if no writer has sent such a write.
     """
     firsts: dict[str, int] = {}
     for one in writes:
@@ -55,7 +55,7 @@ def longest_gap_ms(times: Sequence[int], began: int, ended: int) -> float | None
 
 
 def longest_gap_within_ms(times: Sequence[int], began: int, ended: int) -> float | None:
-    """The longest gap inside the window, its ends taken for neighbours; None where no time lies in it."""
+    """The longest gap inside the window, whose ends count as neighbours; None if no time is in the window."""
     inside = times[bisect_left(times, began) : bisect_right(times, ended)]
     if not inside:
         return None

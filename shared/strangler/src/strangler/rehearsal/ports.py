@@ -24,7 +24,7 @@ class Http(Protocol):
         """Sends one request and returns its answer, whatever its status. After an error it may be called again.
 
         Raises:
-            HttpError: there is none; the request may have been carried out.
+            HttpError: there is no answer; the request may have been carried out.
         """
         ...
 
@@ -35,7 +35,7 @@ class Http(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A row: which of the keys it was found by, and its columns as text."""
+    """A row: the key by which it was found, and its columns as text."""
 
     key: int
     columns: Mapping[str, Text]
@@ -56,30 +56,31 @@ class Rows(Protocol):
 
 
 class Damage(Rows, Protocol):
-    """Rows that can be spoilt, within :meth:`spoiling` only, after which all is as it was."""
+    """Rows that can be spoilt, but only within :meth:`spoiling`; afterwards all is as it was."""
 
     def spoiling(self) -> AbstractContextManager[None]:
-        """Whatever is spoilt while the context is open is undone at its end, and seen by nobody else."""
+        """All damage done while the context is open is undone at its end, and no other session sees it."""
         ...
 
     def corrupt(self, table: str, key: Mapping[str, Text], column: str) -> bool:
-        """Changes a column of the row with this key. True: exactly one row is another now.
+        """Changes a column of the row with this key. True: exactly one row has changed.
 
-        False: the column is no text, the database does not let it, or there is not exactly one such row.
+        False: the column is no text, the database does not allow it, or there is not exactly one such row.
         """
         ...
 
     def drop(self, table: str, key: Mapping[str, Text]) -> bool:
         """Deletes the row with this key. True: exactly one is gone.
 
-        False: the database does not let it, or there is not exactly one such row.
+        False: the database does not allow it, or there is not exactly one such row.
         """
         ...
 
     def double(self, table: str, key: Mapping[str, Text]) -> bool:
-        """Adds a row that differs from the one with this key in nothing but its primary key. True: there is one more.
+        """Adds a row that differs from the row with this key only in its primary key. True: there is one more row.
 
-        False: the database does not let it, no other primary key is known for it, or there is not exactly one such row.
+        False: the database does not allow it, no other primary key is known for it, or there is not exactly one such
+        row.
         """
         ...
 
@@ -101,7 +102,7 @@ class Verbs(Protocol):
     def run(self, *words: str, within: float) -> Ran:
         """Runs ``strangler WORDS --json``, and raises nothing when the verb fails: its exit code tells.
 
-        One that takes longer than ``within`` seconds is ended, with the code 124; what it has done stays done.
+        A verb that takes longer than ``within`` seconds is ended, with the code 124; what it has done stays done.
         """
         ...
 
@@ -120,15 +121,15 @@ class Traffic(Protocol):
     """The scenario's clients, at work in processes of their own."""
 
     def totals(self) -> Totals:
-        """What the processes have told so far; also after `end`."""
+        """The totals that the processes have reported so far; also after `end`."""
         ...
 
     def wait(self, reached: Callable[[Totals], bool], *, within: float) -> None:
         """Returns as soon as the totals satisfy ``reached``.
 
         Raises:
-            RehearsalError: ``within`` seconds have passed, or some without any answer, or a process of the traffic
-                died.
+            RehearsalError: ``within`` seconds have passed, or some seconds without any answer, or a process of the
+                traffic has died.
         """
         ...
 
@@ -149,10 +150,10 @@ class Bounces(Protocol):
     """The gateway's count of requests that it has sent on to the other side."""
 
     def count(self) -> int | None:
-        """How many since the gateway began. None: nobody can ask this gateway.
+        """How many requests since the gateway began. None: nobody can ask this gateway.
 
         Raises:
-            StackError: it does not answer.
+            StackError: the gateway does not answer.
         """
         ...
 
@@ -161,7 +162,7 @@ class Sides(Protocol):
     """What the databases themselves say of a capability's owner."""
 
     def rows(self, capability: str) -> Sequence[SideRow]:
-        """The monolith's row and the service's, as far as there are any.
+        """The monolith's row and the service's, if they exist.
 
         Raises:
             LostError: a server cannot be reached.

@@ -1,4 +1,4 @@
-"""What is asked of the databases once the traffic has ended."""
+"""The questions to the databases once the traffic has ended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Drain:
 def owner_of(capability: str, sides: Sequence[SideRow]) -> tuple[str, str | None]:
     """The one side that is open, and what is wrong if it is not exactly one.
 
-    Where no move was ever begun there are no rows, and the monolith owns.
+    If no move was ever begun there are no rows, and the monolith is the owner.
     """
     if not sides:
         return MONOLITH, None
@@ -62,8 +62,8 @@ def owners(capabilities: Collection[str], sides: Sides) -> tuple[dict[str, str],
 
 
 def prove(histories: Mapping[Place, History], rows: Mapping[str, Damage], *, within: float) -> list[Finding]:
-    """Checks; what is not as it should be is looked at again for a while, for clean-ups across a seam
-    follow the write that asked for them."""
+    """Checks all places; a place that is not as it should be is checked again for a while, for clean-ups across a
+    seam come after the write that asked for them."""
     deadline = time.monotonic() + within
     findings = check(histories, rows)
     while findings and time.monotonic() < deadline:

@@ -22,8 +22,8 @@ LEAD_IN_REQUESTS = 200  # requests before the first step
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """How much there must be at least: requests and seconds of traffic, and acknowledged writes to
-    what moves."""
+    """The least amount of each: requests and seconds of traffic, and acknowledged writes to the
+    capabilities that move."""
 
     requests: int
     seconds: float
@@ -32,7 +32,7 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything outside that a rehearsal plays on.
+    """Everything outside that a rehearsal uses.
 
     ``rows`` gives the database of a capability's side; ``capabilities`` are all that can move;
     ``drained_within`` bounds, in seconds, the wait for equal databases.
@@ -56,9 +56,9 @@ def rehearse(
 ) -> Evidence:
     """Plays the script under the traffic, ends the traffic, and gathers the evidence.
 
-    ``say`` is told each phase; ``began`` is when the whole began, in monotonic seconds.
+    ``say`` is called with each phase; ``began`` is when the rehearsal began, in monotonic seconds.
 
-    A step that fails ends the script, not the rehearsal: what was written until then is checked.
+    A step that fails ends the script, but not the rehearsal: the writes until then are checked.
     """
     conductor = Conductor(stage.traffic, stage.verbs, stage.bounces, say, stage.writers)
     problems = _play(conductor, steps, aim)
@@ -112,7 +112,7 @@ def _play(conductor: Conductor, steps: Sequence[ScriptStep], aim: Aim) -> list[s
 
 
 def _moving(steps: Sequence[ScriptStep]) -> Mapping[str, bool]:
-    """The capabilities that the script moves, and whether both sides are still to be compared."""
+    """The capabilities that the script moves, and for each whether both sides can still be compared at the end."""
     moving: dict[str, bool] = {}
     for step in steps:
         if step.capability:

@@ -1,4 +1,4 @@
-"""The report of a rehearsal: one judgement, its figures, and the reasons where it is not good."""
+"""The report of a rehearsal: one judgement, its figures, and the reasons if it is not good."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that was found out. ``moving`` are the capabilities that the script moves, ``problems`` what
-    went wrong on the way."""
+    """All that was found. ``moving`` are the capabilities that the script moves, ``problems`` are things
+    that went wrong on the way."""
 
     seconds: float
     requests: int

@@ -1,4 +1,4 @@
-"""The script of a rehearsal: one line per step, either a verb of the tool or so much traffic.
+"""The script of a rehearsal: one line per step, either a verb of the tool or an amount of traffic.
 
 ::
 

@@ -1,7 +1,7 @@
 """Proves on the run's own data that the checker would have seen a fault.
 
-One row is corrupted, one dropped and one doubled, in a transaction that is rolled back; the checker
-must report each of them as what it is, and nothing else.
+One row is corrupted, one dropped and one doubled, in a transaction that is rolled back; the checker must
+report each of them with the right fault, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from strangler.rehearsal.ports import Damage
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What was spoilt, and what of it the checker did not see (empty: it saw all)."""
+    """The damage that was done, and the damage that the checker did not see (empty: it saw all)."""
 
     spoilt: tuple[str, ...]
     missed: tuple[str, ...]

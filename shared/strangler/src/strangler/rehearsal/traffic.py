@@ -9,7 +9,7 @@ from strangler.domain.traffic import Answer, Behaviour, Operation, Unexpected
 from strangler.rehearsal.journal import Journal, Outcome
 from strangler.rehearsal.ports import Http, HttpError, Totals
 
-# What a behaviour raises when it reads an answer that is not as it should be.
+# The exceptions of a behaviour that reads an answer which is not as it should be.
 MISREAD = (Unexpected, LookupError, TypeError, ValueError, AttributeError)
 
 
@@ -50,8 +50,8 @@ class Tally:
 class Session:
     """One behaviour with a connection, played operation by operation.
 
-    After an answer that was not expected the session is over: what its behaviour believes is no longer
-    sure.
+    After an unexpected answer the session is over, for its behaviour no longer knows the state of its
+    rows.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Session:
         self._next = next(behaviour, None)
 
     def play(self) -> bool:
-        """Performs the next operation; False when there was none, or when it ``failed``."""
+        """Performs the next operation; False if there was none, or if it ``failed``."""
         operation, self._next = self._next, None
         if operation is None:
             return False

@@ -1,4 +1,4 @@
-"""The stack's broker: a private RabbitMQ node where one is installed, else Valkey from a package."""
+"""The stack's broker: a private RabbitMQ node if RabbitMQ is installed, or else Valkey from a package."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NOT_PROMISED = (
     "after an hour, nothing limits redeliveries, and a full memory refuses messages"
 )
 
-# Debian's wrapper on the PATH insists on the user rabbitmq; the program behind it does not.
+# Debian's wrapper on the PATH requires the user rabbitmq; the program behind it does not.
 _BEHIND_THE_WRAPPER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
 
 class RabbitMQ:
-    """A node with its own name, port mapper, cookie and folders; nothing of the machine's is touched."""
+    """A node with its own name, port mapper, cookie and folders; it touches nothing of the machine's RabbitMQ."""
 
     kind = "rabbitmq"
     shortcoming: str | None = None
@@ -89,7 +89,7 @@ class RabbitMQ:
         folder = str(self._folder)
         name = hashlib.sha256(folder.encode()).hexdigest()[:8]
         return {
-            # The node itself, not a shell around it, is then the process that is supervised.
+            # Then the supervised process is the node itself, and not a shell around it.
             "RUNNING_UNDER_SYSTEMD": "1",
             "HOME": folder,
             "RABBITMQ_NODENAME": f"strangler-{name}@localhost",
@@ -142,7 +142,7 @@ class Valkey:
             directory=self._folder,
             log=self._state / "log" / "broker.log",
             tier=Tier.BROKER,
-            # "-NOAUTH" is an answer too; "-LOADING" is not the one that is waited for.
+            # "-NOAUTH" is an answer, too; "-LOADING" means that the server is not ready yet.
             ready=lambda: answer(self._port, b"PING\r\n", 4) in (b"-NOA", b"+PON"),
         )
         return [server]
@@ -168,7 +168,7 @@ def accepts(port: int) -> bool:
 
 
 def answer(port: int, greeting: bytes, length: int = 1) -> bytes | None:
-    """The first bytes a server on this machine says to a greeting; ``None`` when nobody is there."""
+    """The first bytes that a server on this machine answers to a greeting; ``None`` if no server is there."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=2) as connection:
             connection.sendall(greeting)

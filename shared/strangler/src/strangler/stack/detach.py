@@ -17,9 +17,9 @@ Emit = Callable[[str], None]
 
 
 def daemon(work: Callable[[Emit, Emit], None], log: Path, out: Emit) -> str:
-    """Calls ``work(line, ready)`` in a daemon, and returns what it says to ``ready``.
+    """Calls ``work(line, ready)`` in a daemon, and returns the text that ``work`` gives to ``ready``.
 
-    Raises ``StackError`` when it ends before that; interrupted, the daemon is stopped too.
+    Raises ``StackError`` if it ends before that. If this command is interrupted, the daemon is stopped, too.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     reading, writing = os.pipe()
@@ -71,7 +71,7 @@ def _become_daemon(work: Callable[[Emit, Emit], None], log: Path, writing: int) 
 
 
 class _Listener:
-    """The command that waits, until it has heard enough or was killed; then the log."""
+    """Sends lines to the command that waits, until that has heard enough or was killed; after that to the log."""
 
     def __init__(self, writing: int) -> None:
         self._pipe = os.fdopen(writing, "w", buffering=1)

@@ -17,7 +17,7 @@ from strangler.stack.program import Program, Tier
 
 
 class Gateway:
-    """Configured once at the start; its routes are ``strangler serve``'s from then on."""
+    """It is configured once at the start; from then on ``strangler serve`` writes its routes."""
 
     def __init__(self, project: Project, port: int, admin_port: int) -> None:
         self._project = project
@@ -34,8 +34,8 @@ class Gateway:
         return f"http://{LOOPBACK}:{self._admin_port}"
 
     def configure(self, addresses: Mapping[str, str]) -> None:
-        """Writes bootstrap and clusters. The routes of last time stay: they are nearer to the truth
-        than those of the first day."""
+        """Writes bootstrap and clusters. The routes of the last run stay, for they are nearer to the truth
+        than the routes before any move."""
         envoy.write_bootstrap(
             self._folder,
             port=self._port,
@@ -55,7 +55,7 @@ class Gateway:
                 str(_binary()),
                 "--config-path",
                 str(self._folder / envoy.BOOTSTRAP_FILE),
-                # Two stacks on a machine would else meet in the shared memory of hot restarts.
+                # Otherwise two stacks on one machine would use the same shared memory for hot restarts.
                 "--disable-hot-restart",
                 "--concurrency",
                 "2",

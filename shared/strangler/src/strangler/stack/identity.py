@@ -1,8 +1,8 @@
-"""Processes by identity, so that a recycled pid is never taken for the process it once was.
+"""Processes by identity, so that a recycled pid is never taken for the process that had it before.
 
 Note "the mark": every process of a stack inherits ``STRANGLER_STACK`` in its environment, the path of
-the stack's state folder. What a stack left behind is found by it, whatever was killed before it could
-be written down. PostgreSQL overwrites its environment; it is found by its working folder.
+the stack's state folder. By it the processes that a stack left behind are found, even if the stack was
+killed before it could note them. PostgreSQL overwrites its environment; it is found by its working folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A pid and when it was started: clock ticks since the boot that is named."""
+    """A pid and the time when it was started: clock ticks since the boot with this id."""
 
     pid: int
     started: str
@@ -44,13 +44,14 @@ def is_alive(identity: Identity) -> bool:
 
 
 def send(identity: Identity, number: int) -> None:
-    """Sends a signal; nothing happens when the process has gone."""
+    """Sends a signal; nothing happens if the process has gone."""
     try:
         descriptor = os.pidfd_open(identity.pid)
     except ProcessLookupError:
         return
     try:
-        # The pidfd is of whoever has the pid now; only then is it sure who that is.
+        # The pidfd belongs to the process that has the pid now. With the pidfd open, its identity can be checked for
+        # sure.
         if is_alive(identity):
             signal.pidfd_send_signal(descriptor, number)
     except ProcessLookupError:
@@ -60,7 +61,7 @@ def send(identity: Identity, number: int) -> None:
 
 
 def await_end(identities: Iterable[Identity], seconds: float) -> list[Identity]:
-    """Waits until the processes have ended; those that have not within ``seconds`` are returned."""
+    """Waits until the processes have ended; returns those that have not ended within ``seconds``."""
     deadline = time.monotonic() + seconds
     left = []
     for identity in identities:
@@ -70,7 +71,8 @@ def await_end(identities: Iterable[Identity], seconds: float) -> list[Identity]:
 
 
 def kill(identities: Iterable[Identity], seconds: float = 10) -> list[Identity]:
-    """Kills without mercy and waits for the end; returns what still lives, which only a kernel can keep."""
+    """Kills with SIGKILL and waits for the end; returns processes that still live, which only the kernel can keep
+    alive."""
     doomed = list(identities)
     for identity in doomed:
         send(identity, signal.SIGKILL)
@@ -83,7 +85,7 @@ def session(leader: int) -> list[Identity]:
 
 
 def remnants(state: Path) -> list[Identity]:
-    """Whatever still runs of the stack whose state folder is ``state``; see the note "the mark"."""
+    """All processes that still run of the stack whose state folder is ``state``; see the note "the mark"."""
     mark = f"{MARK}={state}".encode()
     servers = state / "postgres"
     mine = os.getpid()
@@ -124,7 +126,7 @@ def _pids() -> Iterator[int]:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the third on: the second may hold spaces and parentheses."""
+    """The fields of /proc/PID/stat from the third on, for the second may have spaces and parentheses."""
     try:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

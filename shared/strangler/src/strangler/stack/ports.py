@@ -3,9 +3,9 @@
 Note "stable ports": subscriptions hold the address of the other database, and survive ``down``.
 Note "outside the ephemeral range": a port from it could be taken by any outgoing connection while the
 process that listens there is being started again.
-Note "claims": between the moment a port is chosen and the one somebody listens there, another stack could
-choose it too. A process therefore claims what it assigns by an abstract socket named for the port, which
-nobody else can bind and the kernel removes with the process.
+Note "claims": between the choice of a port and the moment when a process listens there, another stack could
+choose the same port. Therefore a process claims each port that it assigns by an abstract socket with the port in
+its name. No other process can bind that socket, and the kernel removes it with the process.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _claims: dict[int, socket.socket] = {}
 
 
 def assign(names: Iterable[str], wanted: Mapping[str, int], memory: Path) -> dict[str, int]:
-    """A free port for each name: the wanted one, else last time's, else any. No other process is given
-    one of them as long as this one lives; see the note "claims".
+    """A free port for each name: the wanted one, or else that of the last time, or else any. No other process gets
+    one of them as long as this process lives; see the note "claims".
 
     Raises ``StackError`` when a wanted port is taken.
     """
@@ -79,7 +79,7 @@ def _claim(port: int) -> bool:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As every server does: else a port whose old connections linger would count as taken.
+        # As every server does: otherwise a port whose old connections linger would count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

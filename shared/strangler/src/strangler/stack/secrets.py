@@ -13,8 +13,8 @@ from strangler.stack.state import write_private
 
 
 def environment(kinds: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Environment variables for secrets that processes share: a text is given as such, an Ed25519 key as the path of
-    its PEM file."""
+    """Environment variables for secrets that processes share: the variable has a text itself, and for an Ed25519 key
+    the path of its PEM file."""
     return {
         name: text(folder, name) if kind == "text" else str(_signing_key(folder, name))
         for name, kind in kinds.items()
@@ -23,9 +23,10 @@ def environment(kinds: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def environment_of(project: Project, database: str, folder: Path) -> dict[str, str]:
-    """The same for the processes of one database: those they get, and their own, of keys with the public halves of all.
+    """The same for the processes of one database: the shared secrets that they get, their own, and the public halves of
+    all keys.
 
-    The latter are a comma list under the variable's name with an S behind it.
+    The public halves are a list with commas, under the variable's name with an S after it.
     """
     found = environment(
         {name: kind for name, kind in project.secrets.items() if holds(project, name, database)}, folder

@@ -32,8 +32,8 @@ MIGRATE_SECONDS, LOAD_SECONDS = 600, 1800
 def run(project: Project, data: str | None, progress: Progress, on_ready: Callable[[State], None]) -> None:
     """Starts everything, calls ``on_ready``, and returns when a stop signal has been obeyed.
 
-    ``data`` is what to fill the databases with, unless they have been filled before. Whatever fails
-    on the way, or later, nothing is left running.
+    ``data`` says with what to fill the databases, unless they have been filled before. If something fails
+    on the way or later, nothing is left running.
     """
     state.keep_private(project)
     with only_one(project):
@@ -78,7 +78,7 @@ def clear(project: Project, report: Emit) -> None:
 
 @contextmanager
 def only_one(project: Project) -> Iterator[None]:
-    """Holds the stack's lock, which the kernel releases whatever becomes of the holder."""
+    """Holds the stack's lock, which the kernel releases whenever the holder ends."""
     project.state.mkdir(parents=True, exist_ok=True)
     with (project.state / "stack.lock").open("w") as lock:
         try:
@@ -96,7 +96,7 @@ def _last_state(project: Project) -> State | None:
     try:
         return state.read(project)
     except StackError:
-        return None  # unreadable: what it named bears the mark all the same
+        return None  # unreadable: the processes that it named still have the mark
 
 
 def _new_state() -> State:
@@ -106,7 +106,7 @@ def _new_state() -> State:
 
 
 class _Startup:
-    """The parts in their order; each leaves in the state what the next ones need."""
+    """The parts in their order; each notes in the state what the next ones need."""
 
     def __init__(self, project: Project, supervisor: Supervisor, present: State, progress: Progress) -> None:
         self._project = project
@@ -157,7 +157,7 @@ class _Startup:
                 self._applications[server.name] = server.give_to_application(role)
 
     def _broker(self) -> None:
-        """Starts the broker; nobody needs it before the processes, and it may take seconds."""
+        """Starts the broker; only the processes need it, and its start may take seconds."""
         if self._project.broker_url:
             self._state.broker = self._project.broker_url
             return

@@ -1,4 +1,4 @@
-"""What the local stack has written down about itself: ``stack.json`` in the state folder."""
+"""The local stack's notes about itself: ``stack.json`` in the state folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Running:
 
 @dataclass(slots=True)
 class State:
-    """The stack that runs, or the one whose supervisor was killed."""
+    """The stack that runs, or a stack whose supervisor was killed."""
 
     supervisor: Identity
     phase: str = STARTING
@@ -86,15 +86,15 @@ def write(project: Project, state: State) -> None:
 
 
 def endpoints(project: Project) -> Endpoints:
-    """Where everything is reached: what ``strangler.toml`` says, else what the running stack wrote.
+    """The addresses of everything: from ``strangler.toml``, or else from the notes of the running stack.
 
-    Raises ``StackError`` when the stack would be needed and is not up.
+    Raises ``StackError`` if the stack is needed and is not up.
     """
     return _resolved(project, _left_to_stack(project) + _gateway_left_to_stack(project))
 
 
 def endpoints_behind(project: Project) -> Endpoints:
-    """The same for who keeps a gateway: the ledger and the processes. Of no other database need anything be known."""
+    """The same for a gateway's agent: the ledger and the processes. It needs to know nothing about other databases."""
     behind = replace(project, databases={project.ledger: project.databases[project.ledger]})
     return _resolved(behind, _left_to_stack(behind))
 
@@ -124,7 +124,7 @@ def environment_report(project: Project) -> dict[str, Any]:
     """What ``strangler env --json`` prints."""
     found = endpoints(project)
     report: dict[str, Any] = asdict(found)
-    # What is asked for here is the addresses with their passwords.
+    # Here the addresses are wanted with their passwords.
     report["broker"] = str.__str__(found.broker)
     report["databases"] = {name: str.__str__(url) for name, url in found.databases.items()}
     state = read(project)
@@ -136,15 +136,15 @@ def environment_report(project: Project) -> dict[str, Any]:
 
 
 def restarts(project: Project) -> dict[str, int]:
-    """The supervised processes that have died, and how often each was started again."""
+    """The supervised processes that have died, and how many times each was started again."""
     state = read(project)
     return {name: each.restarts for name, each in state.processes.items() if each.restarts} if state else {}
 
 
 def keep_private(project: Project) -> None:
-    """From now on whatever this process and its children make is its user's alone, and so are the folders of the stack.
+    """From now on only this user can read what this process and its children make, and the folders of the stack.
 
-    An earlier version has left them open.
+    An earlier version has left these folders open.
     """
     os.umask(0o077)
     folders = [project.state / name for name in FOLDERS]
@@ -158,7 +158,7 @@ def keep_private(project: Project) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file of mode 600 so that it is whole whenever it is read."""
+    """Writes a file of mode 600 that is whole whenever it is read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -170,7 +170,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _left_to_stack(project: Project) -> list[str]:
-    """What only the running stack can tell the address of."""
+    """The parts whose addresses only the running stack knows."""
     return [
         *(f"database {name}" for name, each in project.databases.items() if each.embedded),
         *(f"process {name}" for name, each in project.processes.items() if each.http and not each.address),
@@ -198,7 +198,7 @@ def _live(project: Project, unknown: list[str]) -> State:
 
 
 def _not_up(project: Project, unknown: list[str]) -> StackError:
-    """Where some addresses are given it is another one that is missing, rather than a stack."""
+    """If some addresses are configured, the error names the missing ones instead of a missing stack."""
     given = [*(each.url for each in project.databases.values()), *(each.address for each in project.processes.values())]
     if not any(given):
         return StackError(_NOT_UP, remedy=_REMEDY)

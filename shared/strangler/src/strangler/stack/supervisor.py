@@ -1,7 +1,7 @@
 """Starts programs, notices at once when one dies, and starts it again.
 
-A death is seen through the process's pidfd, a wish to stop through the signal's wake-up socket: the
-supervisor sleeps in one ``select`` until there is something to do.
+The supervisor sees a death by the process's pidfd, and a wish to stop by the signal's wake-up socket: it
+sleeps in one ``select`` until there is something to do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class StoppedError(StackError):
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A program and its present process; ``due`` is when it is to be started again. One that is ``retired`` is not."""
+    """A program and its present process; ``due`` is when it is started again. A ``retired`` one is not started
+    again."""
 
     program: Program
     process: subprocess.Popen[bytes]
@@ -48,7 +49,7 @@ class Child:
 
 
 class Supervisor:
-    """Until ``watch`` is called a death is an error of the start; afterwards it is mended."""
+    """Until ``watch`` is called, a death is an error of the start; afterwards a program that died is started again."""
 
     def __init__(self, state: State, folder: Path, write: Callable[[State], None]) -> None:
         self._state = state
@@ -69,7 +70,7 @@ class Supervisor:
         self._adopt(child)
 
     def await_ready(self, program: Program, seconds: float) -> None:
-        """Raises ``StackError`` when the program, or another one meanwhile, dies or needs longer."""
+        """Raises ``StackError`` if the program needs longer, or if it or another program dies meanwhile."""
         deadline = time.monotonic() + seconds
         while not program.ready():
             if time.monotonic() > deadline:
@@ -77,7 +78,7 @@ class Supervisor:
             self._turn(READY_POLL_SECONDS)
 
     def run(self, program: Program, seconds: float, echo: Callable[[str], None] | None = None) -> None:
-        """Runs a program to its end; ``echo`` gets each line it prints. Raises when it fails."""
+        """Runs a program to its end; ``echo`` gets each line that it prints. Raises if the program fails."""
         program.prepare()
         deadline = time.monotonic() + seconds
         offset = program.log.stat().st_size if program.log.exists() else 0
@@ -117,7 +118,7 @@ class Supervisor:
         self._event("stopped")
 
     def _turn(self, timeout: float | None) -> None:
-        """Waits for one thing to happen, at most ``timeout`` seconds, and deals with it."""
+        """Waits until something happens, at most ``timeout`` seconds, and deals with it."""
         for key, _ in self._selector.select(timeout):
             if isinstance(key.data, Child):
                 self._bury(key.data, key.fd)
@@ -176,7 +177,7 @@ class Supervisor:
         self._write(self._state)
 
     def _bury(self, child: Child, descriptor: int) -> None:
-        # While its leader is unreaped the number of a session belongs to nobody else.
+        # While the leader of a session is not reaped, its number belongs to no other session.
         family = identity.session(child.process.pid)
         identity.kill(family)
         self._selector.unregister(descriptor)
@@ -249,7 +250,7 @@ class Supervisor:
 
 
 def _echo(log: Path, offset: int, echo: Callable[[str], None]) -> int:
-    """Passes the whole lines after ``offset`` on; returns where the next one starts."""
+    """Passes on the whole lines after ``offset``; returns where the next line starts."""
     with log.open("rb") as stream:
         stream.seek(offset)
         fresh = stream.read()

@@ -1,4 +1,4 @@
-"""Stops what a stack runs, whether or not its supervisor still lives."""
+"""Stops the processes of a stack, whether or not its supervisor still lives."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DATA = ("postgres", "broker", "gateway", "run", "secrets", "log", "data.json", "
 
 
 def stop(processes: Mapping[str, Running], folder: Path, report: Callable[[str], None]) -> None:
-    """Stops tier after tier, politely and then not, and then whatever else bears the stack's mark.
+    """Stops tier after tier, first politely and then by force, and at last everything else with the stack's mark.
 
-    Raises ``StackError`` when something survives even that.
+    Raises ``StackError`` if something survives even that.
     """
     families = [
         member
@@ -35,7 +35,7 @@ def stop(processes: Mapping[str, Running], folder: Path, report: Callable[[str],
 
 
 def wipe(folder: Path) -> None:
-    """Removes what the stack has stored; whatever else lies in the state folder stays."""
+    """Removes what the stack has stored; everything else in the state folder stays."""
     for name in DATA:
         path = folder / name
         if path.is_dir():

@@ -22,5 +22,5 @@ class Announce(Step[Switch]):
             raise MoveError(
                 "the move has changed since it was read", place=move.capability, remedy="run the command again"
             )
-        # Who comes to the next owner from here on waits there for the decision, and is not sent back and forth.
+        # From here on a request to the next owner waits there for the decision, and is not sent back and forth.
         move.new.bounce(None, epoch=move.epoch)

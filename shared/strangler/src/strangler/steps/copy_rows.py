@@ -9,7 +9,7 @@ from strangler.steps.step import Step
 
 
 class CopyRows(Step[Start]):
-    """Everything up to the slot's position, by ranges in parallel; flushed before it counts."""
+    """Copies everything up to the slot's position, by ranges in parallel; rows count only once they are flushed."""
 
     name = "copy rows"
 

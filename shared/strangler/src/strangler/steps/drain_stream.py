@@ -8,7 +8,8 @@ from strangler.steps.switching import DRAIN_SECONDS, Switch
 
 
 class DrainStream(Step[Switch]):
-    """A marker written after the fence committed; when it is on the other side, so is all before it."""
+    """Uses a marker that is written after the fence has committed; when it is on the other side, so is all before
+    it."""
 
     name = "drain stream"
 

@@ -1,4 +1,4 @@
-"""Step 2 of a start: nobody but a stream writes the copy, and no stream writes the owner."""
+"""Step 2 of a start: only a stream writes the copy, and no stream writes the owner."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from strangler.steps.step import Step
 
 
 class FenceCopy(Step[Start]):
-    """Local fence on the service's side, replica fence on the monolith's; what an earlier start left is removed."""
+    """Local fence on the service's side, replica fence on the monolith's; leavings of an earlier start are removed."""
 
     name = "fence copy"
 

@@ -12,15 +12,15 @@ from strangler.steps.switching import PAUSE_SECONDS, Switch
 
 
 class FenceOwner(Step[Switch]):
-    """All tables locked and both fences turned in one statement and one commit."""
+    """Locks all tables and turns both fences in one statement and one commit."""
 
     name = "fence owner"
 
     def start(self, move: Switch) -> None:
         """Tries until the budget ends.
 
-        Each try lets new writes wait at the door and queues the others behind it, for at most one statement timeout;
-        between two tries they get as long to go on.
+        Each try lets new writes wait at the door, and all others queue behind its lock, for at most one statement
+        timeout. Between two tries the writes may go on for as long.
 
         Raises:
             MoveError: naming who holds the tables.

@@ -8,7 +8,7 @@ from strangler.steps.step import Step
 from strangler.steps.switching import Switch
 
 FLIP_SECONDS = 10.0
-AGENT_SECONDS = 5.0  # an agent that has not been seen for so long is not counted
+AGENT_SECONDS = 5.0  # an agent that has not been seen for so long does not count
 
 
 def flipped(move: Switch) -> bool:
@@ -23,7 +23,7 @@ class FlipRoutes(Step[Switch]):
     name = "flip routes"
 
     def start(self, move: Switch) -> None:
-        """Returns when they say so, or after a while: no request depends on it."""
+        """Returns when the agents say so, or after a while: no request depends on it."""
         deadline = time.monotonic() + FLIP_SECONDS
         while not flipped(move) and time.monotonic() < deadline:
             time.sleep(0.005)

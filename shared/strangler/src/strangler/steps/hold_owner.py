@@ -1,4 +1,4 @@
-"""Step 5 of a switch: everything that could still wait has been waited for."""
+"""Step 5 of a switch: everything that could still have to wait is done before the point of no return."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from strangler.steps.switching import Switch
 
 
 class HoldOwner(Step[Switch]):
-    """The lift of the new owner in an open transaction: behind a vacuum it waits, so it comes before the point of no
+    """Lifts the new owner in an open transaction. It may have to wait for a vacuum, so it comes before the point of no
     return."""
 
     name = "hold owner"

@@ -1,4 +1,4 @@
-"""Step 4 of a switch: the new owner's sequences, durably."""
+"""Step 4 of a switch: the new owner's sequences are set durably."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ class PrepareOwner(Step[Switch]):
     name = "prepare owner"
 
     def start(self, move: Switch) -> None:
-        """Moves sequences past what either side has given out."""
+        """Moves sequences past the numbers that either side has given out."""
         move.new.prepare(target=move.target, positions=move.positions)

@@ -12,10 +12,9 @@ POLL_SECONDS = 0.02
 
 
 def release(owner: Side, former: Side, *, epoch: int) -> bool:
-    """Lets the owner's events go once the former owner's outbox has none of the capability left.
+    """Lets the owner's events go once the former owner's outbox has no event of the capability left.
 
-    Nothing but events waits for this; the former owner's server may be away for as long as it likes. False while
-    events are still held.
+    Only events wait for this; the former owner's server may be away for any time. False while events are still held.
 
     Raises:
         LostError: when the owner's server is away.
@@ -37,7 +36,7 @@ class ReleaseEvents(Step[Switch]):
     name = "release events"
 
     def start(self, move: Switch) -> None:
-        """Returns when they go, or when the command's time is over: recovery then waits on."""
+        """Returns when the events go, or when the command's time is over: then recovery waits for them."""
         while True:
             move.events_held = not self._released(move)
             if not move.events_held or move.left() <= 0:

@@ -7,7 +7,7 @@ from strangler.steps.switching import Switch
 
 
 class ReleaseRequests(Step[Switch]):
-    """The old side's row says where to; the gateway needs to know nothing for that."""
+    """The old side's row says where they go; the gateway needs to know nothing for this."""
 
     name = "release requests"
 

@@ -12,7 +12,7 @@ CATCH_UP_SECONDS = 300.0
 
 @dataclass(slots=True)
 class Start:
-    """One first copy; ``copy_seconds`` is the time that rows were copied for."""
+    """One first copy; ``copy_seconds`` is how long the copying of rows took."""
 
     capability: str
     ledger: Ledger

@@ -10,19 +10,19 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 Boundary = Callable[[str], None]
-"""Called with ``before:NAME`` and ``after:NAME``: where a step is shown, and where tests end the process."""
+"""Called with ``before:NAME`` and ``after:NAME``: there a step is shown, and there tests end the process."""
 
 
 class Step(Generic[T]):
-    """One operation of a move, which can be begun again wherever it was interrupted.
+    """One operation of a move, which can begin again wherever it was interrupted.
 
-    What is done when one fails, or its process dies, is not the step's to know: see `unwinding`.
+    A step does not know what is done when it fails or its process dies: see `unwinding`.
     """
 
     name: str
 
     def start(self, move: T) -> None:
-        """Does it; what it is about to do stands in the ledger."""
+        """Does it; the ledger already says what it is about to do."""
         raise NotImplementedError
 
 
@@ -35,7 +35,7 @@ class Taken:
 
 
 def run(steps: Sequence[Step[T]], move: T, *, boundary: Boundary) -> list[Taken]:
-    """Runs the steps in order; whatever one of them, or ``boundary``, raises ends it there."""
+    """Runs the steps in order; an exception of a step, or of ``boundary``, ends the run there."""
     taken: list[Taken] = []
     for step in steps:
         boundary(f"before:{step.name}")

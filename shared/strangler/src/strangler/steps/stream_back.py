@@ -7,7 +7,8 @@ from strangler.steps.step import Step
 
 
 class StreamBack(Step[Start]):
-    """The reverse slot and subscription. Only now: made before the copy, the copied rows would come back by it."""
+    """The reverse slot and subscription. They are made only now: before the copy, they would bring the copied rows
+    back."""
 
     name = "stream back"
 

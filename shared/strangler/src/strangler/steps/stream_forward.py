@@ -1,4 +1,4 @@
-"""Step 5 of a start: what has changed since the snapshot."""
+"""Step 5 of a start: the changes since the snapshot."""
 
 from __future__ import annotations
 

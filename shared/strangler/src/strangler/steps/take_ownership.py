@@ -13,17 +13,17 @@ from strangler.steps.switching import Switch
 
 
 class TakeOwnership(Step[Switch]):
-    """The ledger names the new owner. Towards the monolith, whose database holds the ledger, this is one transaction
-    with the lift."""
+    """The ledger names the new owner. In a switch to the monolith, whose database has the ledger, this is one
+    transaction with the lift."""
 
     name = "take ownership"
 
     def start(self, move: Switch) -> None:
-        """Compare-and-set; an unknown outcome is read again, never taken for a failure.
+        """Compare-and-set; an unknown outcome is read again, and never taken for a failure.
 
         Raises:
             MoveError: when the move was unwound meanwhile.
-            LostError: when the new owner's database went away meanwhile; it is not named then.
+            LostError: when the new owner's database went away meanwhile; the ledger does not name the new owner then.
         """
         move.new.still_holds()
         try:

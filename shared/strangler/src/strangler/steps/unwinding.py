@@ -1,7 +1,7 @@
 """The two ways out of an interrupted switch, the same for its own coordinator and for recovery.
 
-Note "ledger first": an unwinding is decided in the ledger and then carried out, so a coordinator that wakes late finds
-its next compare-and-set refused. What the ledger says is never guessed from a side.
+Note "ledger first": an unwinding is first decided in the ledger and then carried out, so a coordinator that wakes late
+finds its next compare-and-set refused. The ledger's state is never guessed from a side.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from strangler.steps.switching import DRAIN_SECONDS, Switch
 def unwind(move: Switch) -> bool:
     """Before the point of no return: the old owner goes on, two epochs later.
 
-    The epoch between stays unused: whoever still acts for it is behind. False when the point had been passed. Undoes
-    whatever steps have been begun, and can be called again.
+    The epoch in between stays unused: a coordinator that still acts for it is behind. False when the point has been
+    passed already. Undoes all steps that have begun, and can be called again.
     """
     move.new.let_go()
     swapped = move.ledger.swap(
@@ -33,8 +33,8 @@ def unwind(move: Switch) -> bool:
 def reopen(move: Switch, *, target: int) -> None:
     """Opens the old owner again at ``target``."""
     move.old.reopen(target=target)
-    # Who comes to the other side waited there for a decision. Where it is away, recovery tells it once it is back; what
-    # is raised is why the switch failed.
+    # Requests to the other side have waited there for a decision. If that side is away, recovery tells it once it is
+    # back, so its error is not raised: the error that counts is the reason why the switch failed.
     with suppress(Exception):
         move.new.bounce(move.old.side, epoch=target)
     shut_ms = None if move.shut_at is None else (time.perf_counter() - move.shut_at) * 1000
@@ -42,12 +42,12 @@ def reopen(move: Switch, *, target: int) -> None:
 
 
 def settle(move: Switch) -> None:
-    """After the point of no return: opens the new owner, if that is still to be done, and leads requests to it.
+    """After the point of no return: opens the new owner, if it is not open yet, and leads requests to it.
 
-    Waits for a marker again before the lift: a crash of the new side may have undone what had arrived.
+    Waits for a marker again before the lift: a crash of the new side may have undone rows that had arrived.
 
     Raises:
-        MoveError: when the stream does not drain; to be tried again.
+        MoveError: when the stream does not drain; the caller tries again.
     """
     row = move.new.row()
     if row is None or not row.open or row.epoch < move.target:

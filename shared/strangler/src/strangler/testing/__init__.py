@@ -1,4 +1,4 @@
-"""Ports in memory, for tests of what is built on them: they pass the same tests as the adapters."""
+"""Ports in memory, for tests of the code that uses ports: they pass the same tests as the adapters."""
 
 from strangler.testing.ledger import MemoryLedger
 from strangler.testing.replication import MemoryReplication

@@ -15,7 +15,7 @@ from strangler.testing.world import Client, World, lost
 
 
 class MemoryLedger(Ledger):
-    """A client's session with the ledger of a world; a client that slept has lost it, and its lock."""
+    """A client's session with the ledger of a world; a client that has slept has lost its session and its lock."""
 
     def __init__(self, world: World, client: Client | None = None) -> None:
         self._world = world
@@ -124,7 +124,7 @@ class MemoryLedger(Ledger):
         self._world.agents.pop(agent, None)
 
     def agents(self, *, within: float) -> dict[str, dict[str, int]]:
-        """All of them; those that follow have live at once what the ledger says."""
+        """All agents; agents that follow the ledger have its state live at once."""
         if not self._world.agents_follow:
             return dict(self._world.agents)
         present = {name: move.epoch for name, move in self._world.moves.items()}

@@ -14,7 +14,7 @@ from strangler.testing.world import Client, World
 
 
 class MemoryReplication(Replication):
-    """What it will find is set by the test; what it was asked is kept in ``calls``."""
+    """The test sets what it will find; ``calls`` keeps what it was asked."""
 
     def __init__(self, world: World, capability: str, client: Client | None = None) -> None:
         self._world = world

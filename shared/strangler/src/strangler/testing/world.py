@@ -1,7 +1,7 @@
 """Two databases and a ledger in memory, and the clients that act on them one call at a time.
 
-Note "violations": whatever must never be true, such as two open sides, is looked for after every single change, and
-kept in ``World.violations``.
+Note "violations": after every single change the world looks for states that must never be, such as two open sides, and
+keeps them in ``World.violations``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LEDGER = "11111111-1111-1111-1111-111111111111"
 
 
 class Crashed(BaseException):
-    """Ends a client as ``kill -9`` would: nothing that it tries from then on has an effect."""
+    """Ends a client like ``kill -9``: nothing that it tries from then on has an effect."""
 
 
 @dataclass(eq=False)
@@ -36,10 +36,10 @@ class Client:
     ledger_lost: bool = False
 
     def call(self, name: str) -> None:
-        """Before every effect.
+        """Called before every effect.
 
         Raises:
-            Crashed: when the process is no more.
+            Crashed: when the process has been killed.
         """
         if not self.gone:
             self.tick(name)
@@ -60,9 +60,9 @@ class Held:
 
 @dataclass
 class Database:
-    """One side: its row, what was committed here in order, and how much of the other's log has arrived.
+    """One side: its row, all that was committed here in order, and how much of the other side's log has arrived.
 
-    A crash takes what had arrived but was not ``flushed``, for a stream commits asynchronously. ``outbox`` has the
+    A crash loses what had arrived but was not ``flushed``, for a stream commits asynchronously. ``outbox`` has the
     epochs at which its events were made.
     """
 
@@ -83,7 +83,7 @@ class Database:
 
 
 class World:
-    """What outlives every client: both databases, the ledger with its locks, and what an application wrote."""
+    """Everything that outlives clients: both databases, the ledger with its locks, and the writes of an application."""
 
     def __init__(self) -> None:
         self.databases = {side: Database(side) for side in (MONOLITH, SERVICE)}
@@ -112,7 +112,7 @@ class World:
     # What applications and streams do
 
     def write(self, side: str) -> bool:
-        """A client's write, with the next number of the side's sequence; False where it is refused or waits."""
+        """A client's write, with the next number of the side's sequence; False if it is refused or has to wait."""
         database = self.databases[side]
         if database.row is not None and (not database.row.open or database.held is not None):
             return False
@@ -126,7 +126,8 @@ class World:
         return True
 
     def relay(self, side: str) -> None:
-        """Sends what the side's outbox has, unless it is held; an owner's events never before those of one earlier."""
+        """Sends the events in the side's outbox, unless they are held; an owner's events never come before an earlier
+        owner's."""
         database = self.databases[side]
         if not database.relaying or (database.row is not None and database.row.events_held):
             return
@@ -152,7 +153,7 @@ class World:
         database.arrived = len(peer.log)
 
     def crash(self, side: str) -> None:
-        """The server dies and comes back: sessions, open transactions and what was not flushed are gone."""
+        """The server dies and comes back: sessions, open transactions and everything that was not flushed are gone."""
         database = self.databases[side]
         database.held = None
         database.broken |= database.sessions
@@ -166,20 +167,20 @@ class World:
     # What clients do to each other
 
     def sleep(self, client: Client) -> None:
-        """The server ends what a client holds that stands still: its lock, and any open transaction."""
+        """The server takes from a client that stands still all that it holds: its lock, and any open transaction."""
         for capability in [name for name, holder in self.locks.items() if holder is client]:
             del self.locks[capability]
             client.ledger_lost = True
         self.drop_held(client)
 
     def drop_held(self, client: Client) -> None:
-        """Rolls back what a client has left open."""
+        """Rolls back a transaction that a client has left open."""
         for database in self.databases.values():
             if database.held is not None and database.held.client is client:
                 database.held = None
 
     def lock_tables(self, database: Database, client: Client, *, statement_ms: int) -> None:
-        """Waits for the tables; who holds them idly is ended by the server while one waits without a limit.
+        """Waits for the tables; during a wait without a limit the server ends an idle session that holds them.
 
         Raises:
             BlockedError: when the wait has a limit.
@@ -213,12 +214,12 @@ class World:
         return present is not None and present.state is state and present.epoch == epoch
 
     def become(self, capability: str, to: State, epoch: int, owner: str | None, intent: str | None) -> None:
-        """Changes the ledger's row of a move, whose owner stays where none is given."""
+        """Changes the ledger's row of a move; the owner stays if none is given."""
         present = self.moves[capability]
         self.write_move(replace(present, state=to, epoch=epoch, owner=owner or present.owner, intent=intent, step=None))
 
     def write_move(self, move: Move) -> None:
-        """Puts a row into the ledger, so that whoever listens hears of it."""
+        """Puts a row into the ledger, and wakes all clients that listen."""
         self.moves[move.capability] = move
         self.changes += 1
 
@@ -241,6 +242,6 @@ class World:
 
 
 def lost(client: Client) -> LostError:
-    """What a session says that has ended meanwhile; the next use has a new one."""
+    """The error of a session that has ended meanwhile; the next use opens a new session."""
     client.ledger_lost = False
     return LostError("the server went away: this session was ended")

@@ -1,4 +1,4 @@
-"""Envoy as the gateway: configured by files that are renamed into place, watched through its admin."""
+"""Envoy as the gateway: files that are renamed into place configure it, and its admin port tells its state."""
 
 from strangler.adapters.envoy.admin import bounces, live_version
 from strangler.adapters.envoy.bootstrap import BOOTSTRAP_FILE, BUFFER_BYTES, write_bootstrap

@@ -1,4 +1,4 @@
-"""What Envoy's admin port tells."""
+"""Questions to Envoy's admin port."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=TIMEOUT
 
 
 def live_version(admin_url: str) -> str | None:
-    """The version of the route table that Envoy follows now; ``None`` before the first one.
+    """The version of the route table that Envoy follows now; ``None`` before the first table.
 
-    Read from the statistics: a table that differs in nothing but its version is accepted, yet
-    ``/config_dump`` goes on naming the version before it.
+    It is read from the statistics: Envoy accepts a table that differs only in its version, but
+    ``/config_dump`` still names the version before it.
     """
     text = _ask(admin_url, f"/stats?filter={quote(f'^{VERSION_TEXT}$')}")
     return text.partition(":")[2].strip().strip('"') or None
@@ -37,8 +37,8 @@ def bounces(admin_url: str) -> int:
 def fail_health(admin_url: str) -> bool:
     """Has Envoy tell each client, with its next answer, to close the connection; it goes on taking new ones.
 
-    Unlike `/drain_listeners?graceful` it begins with all clients at once, closes no port while somebody may still be
-    sent there, and can be taken back. False where the bootstrap does not let anybody do it; see `write_bootstrap`.
+    Unlike `/drain_listeners?graceful` it begins with all clients at once, closes no port while clients may still be
+    sent there, and can be taken back. False if the bootstrap does not allow it; see `write_bootstrap`.
     """
     return _order(admin_url, "/healthcheck/fail")
 

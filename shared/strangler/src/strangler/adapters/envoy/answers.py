@@ -1,7 +1,7 @@
-"""What the gateway answers itself: in the shape of all other errors, JSON with ``detail``.
+"""Answers that the gateway gives itself, in the shape of all other errors: JSON with ``detail``.
 
-Note "come again": only where nothing has been delivered does the answer say when to try again. Of a request that was
-lost on its way, or took too long, nobody knows what it has done.
+Note "come again": an answer says when to try again only if the request has not been delivered. If a request was lost on
+its way, or took too long, nobody knows what it has done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DETAILS = {
     503: "Nobody answers; whether something was done is not known.",
     504: "No answer came in time; whether something was done is not known.",
 }
-# Envoy's names: no connection, none that is healthy, too many requests, too little memory.
+# Envoy's names for: no connection, no healthy host, too many requests, too little memory.
 UNDELIVERED = ("UF", "UH", "UO", "OM")
 LATER = "Nobody is there to answer, and nothing was done; try again."
 

@@ -1,21 +1,21 @@
-"""What Envoy starts with: a listener, an admin port, and the files it follows.
+"""Envoy's configuration at its start: a listener, an admin port, and the files that it follows.
 
-Note "the client's address": Envoy finds it, by the connection or by what trusted proxies have appended to
-X-Forwarded-For, and says it in x-envoy-external-address, whatever came under that name. Processes get it as the one
-address in X-Forwarded-For. So they need not know how many proxies there are, and what a client has made up is gone. The
-header is used, and not what Envoy remembers of the request, for that is lost in a bounce: it begins anew with the
-connection's address.
+Note "the client's address": Envoy finds the address by the connection, or by the addresses that trusted proxies have
+appended to X-Forwarded-For. It writes the address to x-envoy-external-address, over any value that came under that
+name. Processes get it as the only address in X-Forwarded-For. So they need not know how many proxies there are, and an
+address that a client has made up is gone. The header is used, and not Envoy's memory of the request, for a bounce loses
+that memory, and begins anew with the connection's address.
 
-Note "slow clients": a client has HEADERS_TIMEOUT for its headers, and for its whole request as long as the largest body
-takes at SLOWEST_BYTES_PER_SECOND bytes a second. So many may be connected, and bodies may take so much memory, as Envoy
-can bear. When memory becomes short, who has stopped sending or reading is given up after IDLE_IN_NEED; beyond it who is
-new is refused.
+Note "slow clients": a client has HEADERS_TIMEOUT for its headers. For its whole request it has the time that the
+largest body takes at SLOWEST_BYTES_PER_SECOND bytes per second. The number of connections and the memory for bodies are
+limited to what Envoy can bear. When memory becomes short, clients that have stopped sending or reading are given up
+after IDLE_IN_NEED; when it becomes shorter still, new clients are refused.
 
-Note "upgrades": what goes both ways has no end that one could wait for, so a WebSocket passes without the filter that
-keeps bodies. Then it must not have one: what begins it is a GET that says no length.
+Note "upgrades": a WebSocket goes both ways and has no end for which one could wait, so it passes without the filter
+that keeps bodies. Then the request must not have a body: only a GET that says no length may begin a WebSocket.
 
-Note "long patterns": Envoy refuses all routes where one pattern is larger than it has been told to bear, and does so
-from the third variable of a path on. Ours come from strangler.toml and not from strangers.
+Note "long patterns": Envoy refuses all routes if one pattern is larger than its limit, and with the default limit the
+third variable of a path is too much. Our patterns come from strangler.toml and not from strangers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from strangler.domain.project import MAX_BODY
 BOOTSTRAP_FILE = "bootstrap.json"
 ROUTE_CONFIGURATION = "routes"
 STAT_PREFIX = "gateway"
-# What fits here is bounced inside the gateway; larger bodies the old owner forwards itself.
+# A body that fits here is bounced inside the gateway; the old owner itself forwards a larger one.
 BUFFER_BYTES = 1 << 20
 
 HEADERS_TIMEOUT = "10s"
@@ -39,16 +39,16 @@ SLOWEST_BYTES_PER_SECOND = 128 * 1024
 LEAST_REQUEST_SECONDS = 60
 CONNECTIONS = 4096
 IDLE_IN_NEED = "2s"
-# Envoy takes about 100 MiB more than it counts.
+# Envoy uses about 100 MiB more than it counts.
 HEAP_BYTES = 128 * 1024 * 1024
-# Whose name a client of HTTP/1.0 has asked for where he does not say; see ALLOWED_HOSTS.
+# The host name for a client of HTTP/1.0 that sends none; see ALLOWED_HOSTS.
 UNNAMED_HOST = "localhost"
 
 LARGEST_PATTERN = 1_000_000  # instructions of a compiled pattern; see the note "long patterns"
 
 CLIENT_HEADER = "x-envoy-external-address"
-# Whose requests Envoy takes for its own people's: they may ask it for more, and it does not say who they are. Without
-# a range it would take those of private addresses.
+# The addresses whose requests Envoy takes for internal ones: these may ask it for more, and it does not tell their
+# address. Without a range Envoy would take all private addresses for internal.
 NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -83,12 +83,12 @@ def write_bootstrap(
     trusted_hops: int = 0,
     largest_body: int = MAX_BODY,
 ) -> None:
-    """Without an ``access_log`` requests are told on standard output.
+    """Without an ``access_log`` requests are logged on standard output.
 
-    Of ``trusted_hops`` proxies in front it is believed who the client is, and how and by which name he came.
-    ``largest_body`` in bytes says how long a request may take to come; see the note "slow clients".
+    Envoy believes the ``trusted_hops`` proxies in front of it: who the client is, and how and by which name the request
+    came. ``largest_body``, in bytes, decides how long a request may take to arrive; see the note "slow clients".
 
-    An admin port that others can reach shows statistics and nothing else: it could else be used to end the gateway.
+    An admin port that others can reach shows only statistics: otherwise it could be used to end the gateway.
     """
     admin: dict[str, object] = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
@@ -189,14 +189,14 @@ def _connection_manager(
             "early_header_mutation_extensions": [strip_headers(trusted_hops)],
             "common_http_protocol_options": {"idle_timeout": "300s", **header_rules()},
             "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": UNNAMED_HOST},
-            # A path reaches its process as it was written: what %2F means there is not the gateway's to say.
+            # A path reaches its process as it was written: the gateway does not decide what %2F means there.
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
             "max_request_headers_kb": MOST_KIB,
             "request_headers_timeout": HEADERS_TIMEOUT,
             "request_timeout": f"{max(LEAST_REQUEST_SECONDS, largest_body // SLOWEST_BYTES_PER_SECOND)}s",
             "stream_idle_timeout": "60s",
             "http_filters": [_tell_the_client(), buffer_filter(), router],
-            # What goes both ways has no end that one could wait for.
+            # A connection that goes both ways has no end for which one could wait.
             "upgrade_configs": [
                 {"upgrade_type": "websocket", "filters": [_only_without_body(), _tell_the_client(), router]}
             ],
@@ -207,7 +207,7 @@ def _connection_manager(
 
 
 def _tell_the_client() -> dict[str, object]:
-    """See the note "the client's address"; and what a bounce would add goes."""
+    """See the note "the client's address". It also removes what a bounce would add."""
     written = {
         "header": {"key": "x-forwarded-for", "value": f"%REQ({CLIENT_HEADER})%"},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
@@ -238,7 +238,7 @@ def _only_without_body() -> dict[str, object]:
 
 def _access_log(path: Path | None) -> dict[str, object]:
     if path is None:
-        # Not the file /dev/stdout: in a container its user may not be the one that may open it.
+        # Not the file /dev/stdout: in a container Envoy's user may not be allowed to open it.
         stdout = files.type_url("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog")
         return {
             "name": "envoy.access_loggers.stdout",

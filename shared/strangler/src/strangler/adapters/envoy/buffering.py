@@ -1,4 +1,4 @@
-"""The filter that keeps a body until it is whole, and what a route says to it."""
+"""The filter that keeps a body until it is whole, and its settings per route."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _EXTENSION = "envoy.extensions.filters.http.buffer.v3"
 
 
 def buffer_filter() -> dict[str, Any]:
-    """With what holds where a route says nothing."""
+    """The filter, with the settings for routes that have none of their own."""
     limit = {"@type": files.type_url(f"{_EXTENSION}.Buffer"), "max_request_bytes": MAX_BODY}
     return {"name": NAME, "typed_config": limit}
 
 
 def buffered(*, max_request_bytes: int) -> dict[str, Any]:
-    """Of a route: whole bodies, of so many bytes at most."""
+    """For a route: bodies are kept until they are whole, and may have at most so many bytes."""
     return _of_route({"buffer": {"max_request_bytes": max_request_bytes}})
 
 
@@ -27,5 +27,5 @@ def _of_route(setting: dict[str, Any]) -> dict[str, Any]:
     return {"typed_per_filter_config": {NAME: per_route}}
 
 
-# Of a route: bodies as they come, or none at all.
+# For a route: bodies are passed on as they come, or there is none at all.
 UNBUFFERED = _of_route({"disabled": True})

@@ -1,4 +1,4 @@
-"""The routes of what nobody reaches through the gateway."""
+"""The routes for paths that nobody reaches through the gateway."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from strangler.domain.closed import spellings
 
 
 def closed_route(path: str) -> dict[str, Any]:
-    """Answers the path, and all below it, with 404."""
+    """Answers the path, and all paths below it, with 404."""
     return {
         "name": "closed",
         "match": {"safe_regex": {"regex": spellings(path)}},

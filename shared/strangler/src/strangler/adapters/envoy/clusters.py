@@ -1,8 +1,8 @@
-"""The clusters: one for each process, by its name.
+"""The clusters: one per process, with the process's name.
 
-Note "ages": behind one address there may be many servers, as behind a cluster's Service, and who is connected stays
-with the one he got. So connections are given up at a certain age, each after its answer: a server that is taken out and
-goes on for longer than that has nobody left when it ends, and a new one gets its share.
+Note "ages": behind one address there may be many servers, as behind a Kubernetes Service, and a connection stays with
+the server that it got. So a connection is given up at a certain age, after its answer. A server that is taken out, and
+goes on for longer than that age, has no connection left when it ends, and a new server gets its share.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 from strangler.adapters.envoy import files
 
 CONNECT_TIMEOUT = "1s"
-# Below the keep-alive of the servers behind (75 s): a connection that they are about to close is never
-# taken for a POST, which nobody may send again.
+# Below the keep-alive of the servers behind (75 s): so a POST, which nobody may send again, never takes a connection
+# that they are about to close.
 UPSTREAM_IDLE_TIMEOUT = "10s"
 UPSTREAM_AGE = "10s"  # see the note "ages"
 UNLIMITED = 4096
 
 
 def publish_clusters(directory: Path, addresses: Mapping[str, str]) -> None:
-    """Tells Envoy where each process is: ``http://host:port`` by name."""
+    """Tells Envoy the address of each process: ``http://host:port`` by name."""
     document = {"resources": [_cluster(name, address) for name, address in sorted(addresses.items())]}
     files.replace(directory, files.CLUSTERS_FILE, document)
 
@@ -56,7 +56,7 @@ def _cluster(name: str, address: str) -> dict[str, object]:
 
 
 def _limits() -> dict[str, object]:
-    """Requests that a fence holds pile up for a moment: they must wait, not be refused."""
+    """Requests that a fence holds pile up for a moment; they must wait, and must not be refused."""
     return {
         "max_connections": UNLIMITED,
         "max_pending_requests": UNLIMITED,
@@ -66,7 +66,7 @@ def _limits() -> dict[str, object]:
 
 
 def _outlier_detection() -> dict[str, object]:
-    """Only failures of the way there count: an application's own 500 says nothing about its host."""
+    """Only connection failures count: an application's own 500 says nothing about its host."""
     return {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 5,

@@ -1,4 +1,4 @@
-"""The files Envoy watches; a new one appears under its name whole, by a rename."""
+"""The files that Envoy watches; a rename puts each new file in place as a whole."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def watched(directory: Path, name: str) -> dict[str, object]:
 
 
 def replace(directory: Path, name: str, document: Mapping[str, object]) -> None:
-    """Others may be writing the same file, and Envoy may read it as another user."""
+    """Replaces a file that others may be writing at the same time, and that Envoy may read as another user."""
     if not directory.exists():
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)

@@ -30,7 +30,7 @@ class EnvoyGateway(Gateway):
         pass_health(self.admin_url)
 
     def drain(self) -> bool:
-        """By its health check, which fails; its bootstrap says whether its admin lets anybody do that."""
+        """By its health check, which fails; the bootstrap decides whether the admin port allows this."""
         return fail_health(self.admin_url)
 
     def busy(self) -> bool:

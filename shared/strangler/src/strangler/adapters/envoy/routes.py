@@ -1,18 +1,19 @@
 """The route table as Envoy reads it.
 
 Note "bounces": the old owner answers a request that meets its fence with 307, its own address and
-``x-strangler-to``. Envoy then runs the table again, and the routes that match that header stand before
-all others: a bounce reaches the new owner whatever the weights say. Only these routes may be reached by
-an internal redirect, so that an application's own 307 still goes to the client. Where TLS ends before the
-gateway that address begins with https, and the connection to the gateway has none: such a redirect crosses schemes.
+``x-strangler-to``. Envoy then goes through the table again, and the routes that match that header come before
+all others: a bounce reaches the new owner whatever the weights say. An internal redirect may reach only these
+routes, so that an application's own 307 still goes to the client. Where TLS ends before the gateway, that address
+begins with https, but the connection to the gateway has no TLS: so such a redirect crosses schemes.
 
-Processes see paths decoded, and may claim one that no route matches as it is written (``/a%2Fb``). So a bounce names
-its capability too, and where its path leads nowhere that does.
+Processes see paths decoded, and may bounce a path that, as it is written, matches no route (``/a%2Fb``). So a bounce
+also names its capability: this decides where the path matches no route.
 
-Note "limits": what a capability claims is answered within ROUTE_SECONDS, since a pause is in it; what none claims may
-take any time, as long as something moves. A body up to BUFFERED is kept until it is whole: processes have few threads,
-and whoever sends slowly holds none. Memory has an end too, so larger ones, and those of unsaid length, are passed on as
-they come: the process lets few of its threads wait for them, and counts them up to the limit that the route tells it.
+Note "limits": a request that a capability claims is answered within ROUTE_SECONDS, which leave room for a pause. A
+request that no capability claims may take any time, as long as bytes move. A body up to BUFFERED is kept until it is
+whole: processes have few threads, and so a slow sender holds none of them. Memory is limited, too, so larger bodies,
+and those that do not say their length, are passed on as they come: the process lets only few of its threads wait for
+them, and counts them up to the limit that the route tells it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from strangler.domain.routing import (
     writing_methods,
 )
 
-# Without a byte in either direction.
+# The time without a byte in either direction.
 IDLE_SECONDS = 60.0
 LONG_IDLE_SECONDS = 300.0
 BUFFERED = BUFFER_BYTES
@@ -82,7 +83,7 @@ def render_routes(table: RouteTable) -> Document:
 
 
 def _bounced_routes(capability: CapabilityRoutes) -> Iterator[Document]:
-    """By path, each with its limits; then whatever else a side leads to the other."""
+    """Routes by path, each with its limits; then one for all other requests that a side leads to the other."""
     for side, cluster in sorted(capability.clusters.items()):
         name = f"{capability.capability}/bounced-to-{side}"
         for route in capability.routes:
@@ -95,7 +96,7 @@ def _bounced_routes(capability: CapabilityRoutes) -> Iterator[Document]:
 
 
 def _loosest(capability: CapabilityRoutes) -> Route:
-    """What some route of the capability is allowed."""
+    """The largest limits of any route of the capability."""
     timeouts = [ROUTE_SECONDS if route.timeout is None else route.timeout for route in capability.routes]
     bodies = [route.max_body for route in capability.routes if route.max_body is not None]
     timeout = 0 if 0 in timeouts else max(timeouts, default=ROUTE_SECONDS)
@@ -127,7 +128,7 @@ def _other_route(route: Route, cluster: str, *, name: str = "other") -> Document
 
 
 def _route(name: str, match: Document, target: Document, route: Route, timeout: float) -> Document:
-    """With the route's limits; ``timeout`` holds where it says nothing."""
+    """A route with its own limits; ``timeout`` holds if it has none."""
     timeout = timeout if route.timeout is None else route.timeout
     idle = max(timeout, IDLE_SECONDS) if timeout else LONG_IDLE_SECONDS
     limits = {"timeout": f"{timeout:g}s", "idle_timeout": f"{idle:g}s"}
@@ -135,7 +136,7 @@ def _route(name: str, match: Document, target: Document, route: Route, timeout: 
 
 
 def _with_limit(route: Document, most: int) -> Iterator[Document]:
-    """The route as Envoy knows it, by what a request says of its length; see the note "limits"."""
+    """The routes that Envoy needs, one for each way in which a request may say its length; see the note "limits"."""
     limit = route.pop("max_body") or most
     told = {"header": {"key": LIMIT_HEADER, "value": str(limit)}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     route = {**route, "request_headers_to_add": [told]}
@@ -164,9 +165,9 @@ def _target(clusters: Mapping[str, str], weights: Mapping[str, int]) -> Document
 
 
 def _manners(targets: list[str]) -> Document:
-    """What holds for every route."""
+    """The settings of every route."""
     return {
-        # The rest of a connection is idle between a request and its answer; a POST is sent once.
+        # Only a failure to connect is retried, so that a POST is sent only once.
         "retry_policy": {
             "retry_on": "connect-failure",
             "num_retries": 8,

@@ -1,4 +1,4 @@
-"""What routes hang on, and where they lead."""
+"""The Gateway and the Services to which routes belong."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ VERSION = "strangler/routes"
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """The names that a controller goes by.
+    """The names that a controller uses.
 
-    ``gateway`` is a Gateway's name, with its namespace before a ``/`` where that is another; ``ports`` has a Service's
-    port by the name of its process.
+    ``gateway`` is a Gateway's name, after its namespace and a ``/`` if that is another namespace; ``ports`` has the
+    port of a Service by the name of its process.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Front:
     labels: Mapping[str, str] = field(default_factory=lambda: {"app.kubernetes.io/managed-by": "strangler"})
 
     def metadata(self, name: str, version: str) -> dict[str, Any]:
-        """With the version of the table that it is made of."""
+        """The metadata of an object, with the version of the table from which it is made."""
         return {"name": name, "labels": dict(self.labels), "annotations": {VERSION: version}}
 
 

@@ -1,11 +1,12 @@
-"""The route table as Gateway API's HTTPRoutes: one per capability, and one for whatever none claims.
+"""The route table as Gateway API's HTTPRoutes: one per capability, and one for all that no capability claims.
 
 Note "forwarded, not bounced": such a gateway does not follow a bounce. But a side that finds the kit's header on a
-request takes it for one that was bounced to it, and forwards it to the owner itself. So each rule sets that header,
-which replaces what a client may have sent: clients see no redirect, however long the routes stay behind the owner.
+request takes the request for a bounced one, and forwards it to the owner itself. So each rule sets that header, which
+replaces a header that a client may have sent: clients see no redirect, however long the routes stay behind the owner.
 
-Of the limits of a route the API knows the time alone; how large a body may be the processes say. What is closed leads
-nowhere, so that a controller answers it with an error of its own: the plain path, and by an expression its spellings.
+Of a route's limits the API knows only the time; the processes decide how large a body may be. A closed path leads
+nowhere, so that a controller answers it with an error of its own: there is a rule for the plain path, and one with an
+expression for its spellings.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from strangler.domain.routing import (
 )
 
 API = "gateway.networking.k8s.io/v1"
-# Of the schema: so many matches in a rule, and twice as many in a route.
+# Limits of the schema: so many matches per rule, and twice as many per route.
 MATCHES, RULES = 64, 2
 
 Document = dict[str, Any]
 
 
 def httproutes(table: RouteTable, front: Front) -> list[Document]:
-    """The documents, in the order of the table, with what no capability claims at the end."""
+    """The documents in the order of the table; the one for all that no capability claims comes last."""
     documents = [
         document for each in table.capabilities for document in _of_capability(each, front=front, version=table.version)
     ]
@@ -84,7 +85,7 @@ def _rules(capability: CapabilityRoutes, ports: Mapping[str, int]) -> Iterator[D
 
 
 def _shares(capability: CapabilityRoutes) -> Iterator[tuple[float, Mapping[str, int], list[Document]]]:
-    """Those with the same time limit together, which is a rule's."""
+    """Puts routes with the same time limit together, for the limit belongs to a rule."""
     limits = [ROUTE_SECONDS if route.timeout is None else route.timeout for route in capability.routes]
     for limit in dict.fromkeys(limits):
         routes = [route for route, own in zip(capability.routes, limits, strict=True) if own == limit]
@@ -94,7 +95,7 @@ def _shares(capability: CapabilityRoutes) -> Iterator[tuple[float, Mapping[str, 
 
 
 def _weighted(capability: CapabilityRoutes) -> Iterator[tuple[Mapping[str, int], list[Document]]]:
-    """Reads and writes apart only where different sides answer them."""
+    """Keeps reads and writes apart only if different sides answer them."""
     if capability.reads == capability.writes:
         yield capability.reads, [match for route in capability.routes for match in _matches(route, _all(route))]
         return
@@ -109,15 +110,15 @@ def _all(route: Route) -> frozenset[str] | None:
 
 
 def _matches(route: Route, methods: frozenset[str] | None) -> list[Document]:
-    """A match for each method, or for any."""
+    """One match per method, or one for any method."""
     if methods is None:
         return [{"path": _path(route)}]
     return [{"path": _path(route), "method": method} for method in sorted(methods)]
 
 
 def _path(route: Route) -> Document:
-    """A prefix of theirs is one of whole segments, and of one more path than ours: so what is no plain path is an
-    expression."""
+    """A prefix of the API matches whole segments, and also the path itself, which ours does not match. So every path
+    that is not plain becomes an expression."""
     if route.is_plain and not route.path.endswith("*"):
         return {"type": "Exact", "value": route.path}
     return {"type": "RegularExpression", "value": route.written_pattern}

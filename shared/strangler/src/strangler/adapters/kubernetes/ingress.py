@@ -1,6 +1,7 @@
-"""The route table as an Ingress, which knows neither methods nor what stands between two variables.
+"""The route table as an Ingress, which knows neither methods nor the part of a path between two variables.
 
-A path goes where its writes go, with all its methods. A template goes there with all that is below its first variable.
+A path goes where its writes go, with all its methods. A template goes where its writes go, with all paths below its
+first variable.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def ingress(table: RouteTable, front: Front) -> dict[str, Any]:
     """One Ingress with all paths.
 
     Raises:
-        RefusedError: two owners share what an Ingress cannot tell apart, or one would take what nobody claims.
+        RefusedError: two owners share requests that an Ingress cannot tell apart, or one would get requests that no
+            capability claims.
     """
     paths = [_path(path, backend, front.ports) for path, backend in _backends(table).items()]
     rules: list[dict[str, Any]] = [
@@ -60,7 +62,7 @@ def _owner(capability: CapabilityRoutes) -> str:
 
 
 def _paths(capability: CapabilityRoutes) -> Iterator[Path]:
-    """Each once, though several routes may share one."""
+    """Each path once, though several routes may share it."""
     yield from dict.fromkeys(_shape(route, capability) for route in capability.routes)
 
 

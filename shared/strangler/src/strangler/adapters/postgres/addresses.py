@@ -1,4 +1,4 @@
-"""What a move has written down of addresses in the databases, brought to what the configuration says now."""
+"""Brings the addresses that a move has noted in the databases to what the configuration says now."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ UPDATE = "UPDATE strangler.side SET peer_url = %(peer_url)s, routes = %(routes)s
 
 
 def lead_to_publisher(subscriber: Connection, publisher: Connection, stream: Stream, *, first: bool) -> bool:
-    """Gives a subscription the publisher's present address; whether it had another.
+    """Gives a subscription the publisher's present address; returns whether it had another.
 
-    Only a superuser can read which it has. Any other role gives it, on its ``first`` look, to a stream that does not
-    run: that takes nothing from it.
+    Only a superuser can read the present one. With any other role a stream that does not run gets the address on the
+    ``first`` look: this does it no harm.
 
     Raises:
-        PreflightError: the subscriber's server cannot reach the present address; the subscription keeps what it has.
+        PreflightError: the subscriber's server cannot reach the present address; the subscription keeps its old one.
     """
     name = stream.subscribed_as(subscriber)
     if name is None:
@@ -57,7 +57,7 @@ def lead_to_publisher(subscriber: Connection, publisher: Connection, stream: Str
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a side knows of a capability besides its own state: the other side's process, and the routes."""
+    """What a side knows about a capability besides its own state: the other side's process, and the routes."""
 
     capability: str
     peer_url: str
@@ -65,9 +65,9 @@ class Known:
 
 
 def lead_to_peer(connection: Connection, known: Known) -> bool:
-    """Writes what is known into the side's row; whether it was another."""
+    """Writes this into the side's row; returns whether the row had something else."""
     present = {"capability": known.capability, "peer_url": known.peer_url, "routes": Jsonb(list(known.routes))}
-    # Looked at first: an update wakes every request that waits here, even one that finds nothing to change.
+    # The row is read first, for an update wakes every request that waits here, even if it changes nothing.
     if connection.execute(OUTDATED, present).fetchone() != (True,):
         return False
     connection.execute(UPDATE, present)

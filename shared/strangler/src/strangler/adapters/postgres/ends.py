@@ -1,4 +1,4 @@
-"""Both databases of one capability as they are reached: sessions, tables, and the streams between them."""
+"""Access to both databases of one capability: sessions, tables, and the streams between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
 
 
 class Ends:
-    """``dsns`` and ``replication_dsns`` by side: how the tool and how the other server reach each database."""
+    """``dsns`` and ``replication_dsns`` say, by side, how the tool and how the other server reach each database."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Ends:
         return present
 
     def close(self) -> None:
-        """One session per side and purpose."""
+        """Ends one session per side and purpose."""
         for connection in self._open.values():
             connection.close()
         self._open.clear()

@@ -15,7 +15,7 @@ from strangler.domain.project import MONOLITH, Project
 from strangler.ports.examination import Examination
 
 RETAINED_BYTES = 1024**3
-# What it is, and either its name or the capability that its trigger was made for.
+# What it is, and either its name or the capability for which its trigger was made.
 LEAVINGS = r"""
 SELECT 'slot ' || slot_name, slot_name, NULL FROM pg_replication_slots
 WHERE slot_name LIKE 'strangler\_%%' AND database = current_database()
@@ -53,7 +53,7 @@ class PostgresExamination(Examination):
             connection.close()
 
     def leavings(self, known: set[str]) -> list[tuple[str, str]]:
-        """By the tool's names, and for triggers by what they call."""
+        """Found by the tool's names; triggers are found by the functions that they call."""
         found = []
         for place, connection in self._sessions.items():
             for what, name, capability in connection.execute(LEAVINGS.encode(), (list(names.TRIGGERS),)).fetchall():
@@ -69,7 +69,7 @@ class PostgresExamination(Examination):
         return any(names.belongs(name, database, each) for database in self._databases for each in known)
 
     def _left(self, what: str, name: str, connection: Connection) -> bool:
-        """An origin is the server's: one that bears the name of another of its databases is none of ours."""
+        """An origin belongs to the server: one with the name of another database of this server is not ours."""
         if not what.startswith("origin "):
             return True
         others = connection.execute("SELECT datname FROM pg_database WHERE datname <> current_database()").fetchall()

@@ -1,7 +1,7 @@
--- The fences of a table, raised and removed: here and nowhere else. Apart from the rest, so that a side which an older
--- version has installed can be given these functions alone.
+-- Raises and removes the fences of a table; nothing else does. These functions are apart from the rest, so that a side
+-- which an older version has installed can get them alone.
 
--- All of one table, in place of others of these names; which of them fire is `turn_fence`'s to say.
+-- Makes all fences of one table, and replaces others of these names; `turn_fence` decides which of them fire.
 CREATE OR REPLACE FUNCTION strangler.raise_fence(which text, t oid) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -14,7 +14,7 @@ BEGIN
             ('strangler_replica_fence', 'INSERT OR UPDATE OR DELETE', 'ROW', 'refuse', 'replicated row'),
             ('strangler_truncate', 'TRUNCATE', 'STATEMENT', 'refuse_truncate', NULL)
         ) AS fences (called, event, level, function, what)
-        -- Rows are those of the partitions, each of which has a fence of its own.
+        -- The rows are in the partitions, and each partition has a fence of its own.
         WHERE level = 'STATEMENT' OR EXISTS (SELECT FROM pg_class WHERE oid = t AND relkind = 'r')
     LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE %s ON %s FOR EACH %s EXECUTE FUNCTION strangler.%I(%s)',
@@ -23,8 +23,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- All of the tables, and all that the schema knows of the capability. By function, for somebody may have given a fence
--- another name; a partition's go with its table's.
+-- Removes all fences of the tables, and all that the schema knows of the capability. Fences are found by function, for
+-- somebody may have renamed one; a partition's fences go with its table's.
 CREATE OR REPLACE FUNCTION strangler.remove_side(which text, tables oid[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -1,5 +1,6 @@
--- What somebody has in the schema strangler that he should not, one row a role: the sentence, and what takes it back.
--- Whoever owns tables may have them swept; an agent says what its gateway has live; all may read whose a table is.
+-- Rights in the schema strangler that a role has and should not have, one row per role: the sentence, and the statement
+-- that takes them back. An owner of tables may have them swept; an agent says what its gateway has live; all roles may
+-- read who owns a table.
 WITH place AS (SELECT oid FROM pg_namespace WHERE nspname = 'strangler'),
 safe AS (SELECT oid FROM pg_roles WHERE rolsuper OR rolname = current_user),
 sweeping AS (
@@ -35,7 +36,7 @@ besides AS (
       AND NOT (name = 'gateway' AND grantee = (SELECT oid FROM pg_roles WHERE rolname = 'strangler_agent'))
     GROUP BY grantee, kind, object
 ),
--- What is the same on several is one statement.
+-- A right that is the same on several objects is one statement.
 together AS (
     SELECT who, format('%s ON %s%s', what, kind, string_agg(object, ', ' ORDER BY object)) AS what,
            bool_or(grantable) AS grantable

@@ -1,4 +1,4 @@
-"""What both databases of one capability are, beside what a move needs them to be; and what of it is put right."""
+"""Compares both databases of one capability with what a move needs, and puts some of the differences right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from strangler.domain.errors import ConfigurationError, PreflightError
 from strangler.domain.move import Deviation
 from strangler.domain.project import MONOLITH, SERVICE
 
-# A stream by whatever name: another's is called otherwise.
+# A stream under any of its names; a stream of another capability or environment has a different name.
 LEFT_BY_START = """
 SELECT EXISTS (
     SELECT FROM strangler.side s WHERE capability = %s AND NOT open AND epoch <= %s AND peer_url = %s
@@ -29,17 +29,17 @@ SELECT EXISTS (
 
 
 class Inspection(Ends):
-    """Changes no row of a moved table: fences, notes and addresses alone."""
+    """Changes only fences, notes and addresses, and no row of a moved table."""
 
     def drift(self) -> list[str]:
-        """While rows are copied, unique keys and exclusions are off the copy, and compared when they are back."""
+        """While rows are copied, the copy lacks unique keys and exclusions; they are compared when they are back."""
         here, there = self.tables(MONOLITH), self.tables(SERVICE)
         both = self._rules(here, there)
         whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
         return catalog.differences(here, there) + comparing.differences(*both, uniques=whole)
 
     def misnumbered(self, owner: str) -> list[str]:
-        """Sequences that lack a place, a peer, or room; those that others ask, or that count otherwise."""
+        """Sequences without a place, a peer, or room; sequences that others ask, or that count in another way."""
         peer = SERVICE if owner == MONOLITH else MONOLITH
         here, tables = self.session(owner), self.tables(owner)
         found = sequences.asked(here, self.project, self.capability, tables)
@@ -54,7 +54,7 @@ class Inspection(Ends):
         return found + numbering.misfits(self.session(owner), ours, self.session(peer), theirs)
 
     def deviations(self, *, completed: bool) -> list[Deviation]:
-        """Both sides' tables with partitions, triggers and streams, by whatever name a subscription has."""
+        """Both sides' tables with partitions, triggers and streams, also under an older name of the subscription."""
         forward = None if completed else self.forward.subscribed_as(self.session(SERVICE)) or self.forward.name
         reverse = self.reverse.subscribed_as(self.session(MONOLITH)) or self.reverse.name
         return [
@@ -64,7 +64,7 @@ class Inspection(Ends):
         ]
 
     def set_right(self, found: Sequence[Deviation], *, owner: str, epoch: int) -> list[str]:
-        """By the marks of what was found, which name tables."""
+        """By the marks of the deviations, which name tables."""
         done = []
         for side in (MONOLITH, SERVICE):
             marks = [each.mark for each in found if each.side == side and each.mendable]
@@ -78,7 +78,7 @@ class Inspection(Ends):
         return done
 
     def obstacles(self) -> list[str]:
-        """What the preflight looks for at each table."""
+        """The things that the preflight looks for at each table."""
         ours = [*self.forward.known_as, *self.reverse.known_as]
         return [
             f"{message} ({side}): {remedy}"
@@ -87,7 +87,7 @@ class Inspection(Ends):
         ]
 
     def filters(self) -> list[str]:
-        """Policies, rules and missing rights of the tool's role, and of who applies a stream."""
+        """Policies, rules and missing rights of the tool's role, and of the role that applies a stream."""
         return [
             f"in the {side} {one}"
             for side in (MONOLITH, SERVICE)
@@ -95,7 +95,7 @@ class Inspection(Ends):
         ]
 
     def preflight(self, *, rerun: bool) -> list[str]:
-        """Nearly all by the catalogues; what only the server knows is tried in transactions that are rolled back."""
+        """Nearly everything is asked of the catalogues; the rest is tried in transactions that are rolled back."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         preflight.every_table_placed(monolith, self.project)
         for connection in (monolith, service):
@@ -127,7 +127,7 @@ class Inspection(Ends):
         return warnings + comparing.notes(*self._rules(here, there))
 
     def left_by_start(self, *, epoch: int) -> bool:
-        """Known by the address of the monolith's process, which a start writes into the row."""
+        """Recognised by the address of the monolith's process, which a start writes into the row."""
         values = (self.capability.name, epoch, self.urls[MONOLITH])
         return bool(scalar(self.session(SERVICE), LEFT_BY_START, *values))
 
@@ -156,7 +156,7 @@ class Inspection(Ends):
         return kept, passed
 
     def readdress(self) -> list[str]:
-        """Looks for references in the first call only: `deviations` finds those that are made later."""
+        """Looks for references only in the first call: `deviations` finds references that are made later."""
         changed = []
         for stream, sender, receiver in ((self.forward, MONOLITH, SERVICE), (self.reverse, SERVICE, MONOLITH)):
             first = stream.direction not in self._looked_at
@@ -184,7 +184,7 @@ class Inspection(Ends):
         return [f"{key.table}.{key.column}" for key in into]
 
     def stopped(self, owner: str, *, epoch: int, ended: bool) -> list[Deviation]:
-        """By the functions that triggers call, whatever they are called themselves."""
+        """By the functions that triggers call, whatever the triggers' names are."""
         state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
         return [
             Deviation(
@@ -199,7 +199,7 @@ class Inspection(Ends):
         ]
 
     def relieve(self, owner: str, *, epoch: int, ended: bool) -> list[str]:
-        """The lock on the side's row keeps it from meeting a fence or a lift."""
+        """The lock on the side's row keeps a fence or a lift from happening at the same time."""
         state = mending.State(self.capability.name, opened=True, epoch=epoch, ended=ended)
         return [f"{each} in the {owner}" for each in mending.relieve(self.session(owner), state)]
 
@@ -221,7 +221,8 @@ class Inspection(Ends):
             )
 
     def _name_sequences(self) -> list[str]:
-        """Both sides' rows know the sequences that the configuration names; the sides that knew others."""
+        """Writes the sequences that the configuration names into both sides' rows; returns the sides that had
+        others."""
         return [side for side in (MONOLITH, SERVICE) if sequences.name_in_side(self.session(side), self.capability)]
 
     def _expected(self, side: str, *, leaving: str | None, coming: str | None) -> standing.Expected:
@@ -255,7 +256,7 @@ class Inspection(Ends):
         try:
             pointers = references.pointers(self.session(MONOLITH), self.project, self.capability, tables)
         except ConfigurationError:
-            return []  # `deviations` names it; fences do not wait for its cure
+            return []  # `deviations` names it; fences are mended without waiting for that
         keys = references.keys(pointers, tables)
         return deletions.note(self.session(MONOLITH), self.capability.name, tables, keys)
 

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS strangler.move (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Where a database is: a copy of it, and what was put back from a dump, are elsewhere.
+-- The place of a database: a copy of it, and a database that was restored from a dump, have another place.
 CREATE OR REPLACE FUNCTION strangler.place() RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('%s/%s', c.system_identifier, d.oid) FROM pg_control_system() c, pg_database d
@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS strangler.ledger (
 );
 INSERT INTO strangler.ledger (place) VALUES (strangler.place()) ON CONFLICT DO NOTHING;
 
--- Makes a ledger another one, of the place where it is now; by hand, once it is known that it is the one that goes on.
+-- Gives a ledger a new id, and makes its present place its home. Called by hand, once it is known that this ledger is
+-- the one that goes on.
 CREATE OR REPLACE FUNCTION strangler.claim_ledger() RETURNS uuid LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -36,7 +37,8 @@ BEGIN
     RETURN new;
 END $$;
 
--- The same ledger where the same database is elsewhere now: after pg_upgrade, by hand. Never in a copy: both would act.
+-- Keeps the id of a ledger whose database has another place now. Called by hand after pg_upgrade, and never in a copy,
+-- for then both would act.
 CREATE OR REPLACE FUNCTION strangler.ledger_upgraded() RETURNS uuid LANGUAGE sql
 SET search_path = pg_catalog, pg_temp AS $$
     UPDATE strangler.ledger SET place = strangler.place() RETURNING id
@@ -60,7 +62,7 @@ CREATE TABLE IF NOT EXISTS strangler.gateway (
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Who may act on a move, and which `strangler serve` works: the session that has the right, until it ends.
+-- Which session may act on a move, and which `strangler serve` works: the session has this right until it ends.
 CREATE TABLE IF NOT EXISTS strangler.lease (
     name   text PRIMARY KEY,
     pid    integer,
@@ -78,7 +80,7 @@ END $$;
 CREATE OR REPLACE TRIGGER strangler_tell AFTER INSERT OR UPDATE OR DELETE ON strangler.move
     FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell();
 
--- For gateways' agents that are nothing else: whoever is a member reads what to route by, and says what is live.
+-- For roles that are only gateways' agents: a member reads by what to route, and says what is live.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'strangler_agent') THEN

@@ -21,15 +21,16 @@ SETTLE_SECONDS = 30.0
 
 
 class PostgresReplication(Inspection, Replication):
-    """The whole port: what is looked at and what is noted by `Inspection`, and here what moves rows."""
+    """The whole port: `Inspection` looks and notes, and this class has what moves rows."""
 
     def install(self) -> None:
-        """The schema ``strangler``, and the sequences of both sides' rows."""
+        """Makes the schema ``strangler``, and writes the sequences into both sides' rows."""
         installing.install(self.session(SERVICE))
         self._name_sequences()
 
     def raise_fences(self, *, epoch: int) -> None:
-        """Row and triggers of each side in one transaction; the monolith's queue deletions that arrive, too."""
+        """Row and triggers of each side in one transaction; the monolith's triggers also queue deletions that
+        arrive."""
         ledger = scalar(self.session(MONOLITH), "SELECT id FROM strangler.ledger")
         for side, opened in ((SERVICE, False), (MONOLITH, True)):
             fences.raise_fences(
@@ -47,7 +48,7 @@ class PostgresReplication(Inspection, Replication):
         self._name_sequences()
 
     def clear(self, *, epoch: int) -> None:
-        """Slots go too: a rerun takes a new one and a new snapshot."""
+        """Removes slots too: a rerun takes a new slot and a new snapshot."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         copying.require_epoch(service, self.capability.name, epoch)
         self.forward.unsubscribe(service)
@@ -107,7 +108,8 @@ class PostgresReplication(Inspection, Replication):
         self._settled(SERVICE, within=within)
 
     def renew(self, direction: str, owner: str, progress: Progress) -> int:
-        """The owner's by the snapshot of its new slot, as a copy that keeps the rows that are right."""
+        """For a stream from the owner: compares with the snapshot of the new slot, and keeps the rows that are
+        right."""
         stream, sender, receiver = next(one for one in self._ends(completed=False) if one[0].direction == direction)
         here, there = self.session(sender), self.session(receiver)
         stream.unsubscribe(there)
@@ -141,7 +143,7 @@ class PostgresReplication(Inspection, Replication):
     def catch_up(self, frm: str, *, within: float) -> bool:
         """By a marker."""
         there = self.session(SERVICE if frm == MONOLITH else MONOLITH)
-        # A session of its own, for the caller may hold a transaction open in the side's.
+        # A session of its own, for the caller may hold a transaction open in the side's session.
         return markers.pass_through(self.session(frm, "mark"), there, self.capability.name, within=within)
 
     def verify(self, owner: str, progress: Progress, *, mend: bool) -> Proof:

@@ -1,6 +1,6 @@
--- Comes after all other scripts: what holds for every function of the schema, whichever script has made it.
--- Nothing is found by a search path that a caller has set, and nobody calls what is not made for them. A trigger's
--- function needs no right to fire; whoever makes a trigger of it does.
+-- Runs after all other scripts, for it holds for every function of the schema, whichever script has made it.
+-- No function finds anything by a caller's search path, and no role may call a function that is not made for it. A
+-- trigger needs no right to its function in order to fire; a role that makes a trigger of it does.
 DO $$
 DECLARE
     f regprocedure;
@@ -14,5 +14,5 @@ END $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA strangler FROM PUBLIC;
 
--- What applications call; each of these looks at the side row, whatever it is asked.
+-- The functions that applications call; each of them reads the side's row, whatever its arguments are.
 GRANT EXECUTE ON FUNCTION strangler.note_use(text) TO PUBLIC;

@@ -20,17 +20,18 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS pausing boolean NOT NULL DEF
 -- While true, a relay leaves this side's events where they are: the old owner's are not all out yet.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS events_held boolean NOT NULL DEFAULT false;
 
--- By table of the capability, the columns that tell which row is gone: its key, and what is pointed at.
+-- By table of the capability, the columns that tell which row is gone: its key, and all columns that something points
+-- at.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS keys jsonb NOT NULL DEFAULT '{}';
 
--- The ledger that has made the row, by its id: no other acts on it. Empty where an older version of the tool has.
+-- The id of the ledger that has made the row: no other ledger acts on it. Empty if an older version has made it.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS ledger uuid;
 
--- Sequences that no column names and that move all the same, quoted and with schema.
+-- Sequences that move although no column names them, quoted and with schema.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS sequences text[] NOT NULL DEFAULT '{}';
 
--- Wakes the requests that are held for this side, and all others who follow its state; that it is prepared is nobody's
--- business but the coordinator's.
+-- Wakes the requests that are held for this side, and all other sessions that follow its state. It does not fire for
+-- `prepared`, which matters only to the coordinator.
 CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -42,7 +43,7 @@ CREATE OR REPLACE TRIGGER strangler_tell
     ON strangler.side
     FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell_side();
 
--- Written after a fence, on the fenced side; its arrival on the other proves that all before it has arrived.
+-- Written after a fence, on the fenced side; its arrival on the other side proves that all before it has arrived.
 CREATE TABLE IF NOT EXISTS strangler.marker (
     capability text NOT NULL,
     id         uuid NOT NULL,
@@ -62,8 +63,8 @@ CREATE TABLE IF NOT EXISTS strangler.orphan (
     error      text
 );
 
--- Which columns had which values, and which partition had the row. `key` is filled only where the primary key, of one
--- column, is all that is pointed at: an older sweep takes it for that, and must fail where it is not.
+-- Which columns had which values, and which partition had the row. `key` is filled only if nothing but a primary key of
+-- one column is pointed at: an older sweep takes `key` for that column, and must fail in all other cases.
 ALTER TABLE strangler.orphan ADD COLUMN IF NOT EXISTS columns jsonb;
 ALTER TABLE strangler.orphan ADD COLUMN IF NOT EXISTS relation text;
 ALTER TABLE strangler.orphan ALTER key DROP NOT NULL;
@@ -74,13 +75,13 @@ CREATE TABLE IF NOT EXISTS strangler.swept (
     rows       bigint NOT NULL DEFAULT 0
 );
 
--- When a request last came to the routes of a side that has given the capability away; at first, when it did.
+-- When a request last came to the routes of a side that no longer owns the capability; at first, when it gave it away.
 CREATE TABLE IF NOT EXISTS strangler.used (
     capability text PRIMARY KEY,
     used_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Indexes and constraints taken off for the first copy, kept here until they are back.
+-- Indexes and constraints that were removed for the first copy; kept here until they are back.
 CREATE TABLE IF NOT EXISTS strangler.deferred (
     capability text NOT NULL,
     position   integer NOT NULL,
@@ -92,9 +93,9 @@ CREATE TABLE IF NOT EXISTS strangler.deferred (
 GRANT USAGE ON SCHEMA strangler TO PUBLIC;
 GRANT SELECT ON strangler.side, strangler.marker, strangler.swept TO PUBLIC;
 
--- Both fences end here: argument 0 is the capability, argument 1 what was refused: a local write where the side is
--- closed, or a streamed change where it is open. A local write is warned of besides, whatever the session wants to
--- hear: a warning reaches the application also where a function in the database swallows the error.
+-- Both fences call this. Argument 0 is the capability, argument 1 what was refused: a local write if the side is
+-- closed, or a streamed change if it is open. A local write also raises a warning, whatever messages the session wants:
+-- a warning reaches the application also where a function in the database swallows the error.
 CREATE OR REPLACE FUNCTION strangler.refuse() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
@@ -113,7 +114,7 @@ BEGIN
         SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
 END $$;
 
--- Stands on both sides for as long as there are streams: they carry no TRUNCATE.
+-- Stands on both sides as long as there are streams, for streams carry no TRUNCATE.
 CREATE OR REPLACE FUNCTION strangler.refuse_truncate() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -125,9 +126,9 @@ BEGIN
         SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
 END $$;
 
--- Notes a request to the routes of a side that has given the capability away. Applications call it, and have no other
--- rights in this schema. Everybody may, and keep what he has noted from being committed: so nobody waits for that, and
--- who asks since when there was none takes it for a request of now.
+-- Notes a request to the routes of a side that no longer owns the capability. Applications call it, and have no other
+-- right to change anything in this schema. Any role may call it, and may leave its note uncommitted: so nobody waits
+-- for a note, and a session that asks when the last request came takes an uncommitted note for a request of now.
 CREATE OR REPLACE FUNCTION strangler.note_use(which text) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
@@ -145,10 +146,10 @@ EXCEPTION WHEN lock_not_available THEN
 END $$;
 
 -- Fires only for rows that a stream deletes; the clean-up itself runs in an ordinary session (see the sweep).
--- A stream applies as the table's owner, who may have no rights in this schema. What the trigger's arguments say is
--- anybody's word, who may make one on a table of his own: the side's row says whose table it is, and what to note.
--- So that nothing of that owner's runs with other rights, values are written by their types' output functions: a cast, to
--- text or to json, can be anybody's.
+-- A stream applies changes as the table's owner, which may have no rights in this schema. The trigger's arguments are
+-- not trusted, for any role may make a trigger on a table of its own: the side's row says which capability has the
+-- table, and what to note. Values are written by their types' output functions, for a cast to text or to json can be
+-- anybody's, and no code of the table's owner may run with the rights of this function.
 CREATE OR REPLACE FUNCTION strangler.queue_orphan() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET bytea_output = 'hex'
@@ -194,8 +195,9 @@ BEGIN
     RETURN OLD;
 END $$;
 
--- Keys of deleted rows are the sweep's affair, which runs as the tables' owner; he may do no more than it needs, and
--- may make partitions, which have the trigger too. Owners of moves that an older version began have all rights already.
+-- The sweep needs the keys of deleted rows, and runs as the tables' owner. The owner gets only the rights that the
+-- sweep needs, and the right to make partitions, which have the trigger, too. Where an older version began the move,
+-- the owner has all rights already.
 CREATE OR REPLACE FUNCTION strangler.let_sweep(owner name) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -248,13 +250,13 @@ DECLARE
     t text;
 BEGIN
     FOREACH t IN ARRAY (SELECT tables FROM strangler.side WHERE capability = which) LOOP
-        -- A partition that was dropped needs no fence; a name without schema that leads nowhere is an error.
+        -- A partition that was dropped needs no fence; a name without schema that names no table is an error.
         CONTINUE WHEN to_regclass(t) IS NULL AND cardinality(parse_ident(t)) > 1;
         PERFORM strangler.turn_fence(t, opened);
     END LOOP;
 END $$;
 
--- A table without rows, on which a session goes through the motions of a fence before it does so in a pause.
+-- A table without rows, on which a session practises a fence before it has to do one in a pause.
 CREATE TABLE IF NOT EXISTS strangler.drill (id integer);
 CREATE OR REPLACE TRIGGER strangler_fence BEFORE INSERT ON strangler.drill
     FOR EACH STATEMENT EXECUTE FUNCTION strangler.refuse('drill', 'write');
@@ -263,7 +265,7 @@ CREATE OR REPLACE TRIGGER strangler_replica_truncate BEFORE TRUNCATE ON strangle
 CREATE OR REPLACE TRIGGER strangler_replica_fence BEFORE INSERT ON strangler.drill
     FOR EACH ROW EXECUTE FUNCTION strangler.refuse('drill', 'replicated row');
 
--- One statement for all tables, so that the wait for them adds up to one lock timeout and not one each.
+-- One statement for all tables, so that all waits together last at most one lock timeout, and not one per table.
 CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -320,9 +322,9 @@ BEGIN
     PERFORM strangler.open_side(which, target);
 END $$;
 
--- The sequences that number columns of a capability's tables, those that a column owns or that its default asks, and
--- those that strangler.toml names. In plpgsql, which keeps a session's plan of this query, and keeps it from the first
--- call on: planning it takes longer than all else in the pause.
+-- The sequences that number columns of a capability's tables (a column owns them, or its default uses them), and those
+-- that strangler.toml names. In plpgsql, for it keeps the plan of this query in the session, from the first call on:
+-- planning it takes longer than all else in the pause.
 CREATE OR REPLACE FUNCTION strangler.sequences(which text)
 RETURNS TABLE (place text, relation regclass, attribute name, whole boolean, sequence regclass) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
@@ -330,7 +332,7 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan A
 BEGIN
     RETURN QUERY
     SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname)
-               -- A column with several: each has its own place.
+               -- If a column has several sequences, each has its own place.
                || CASE WHEN count(*) OVER (PARTITION BY c.oid, a.attnum) > 1
                        THEN format(' from %I.%I', sn.nspname, s.relname) ELSE '' END,
            c.oid::regclass, a.attname, a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), s.oid::regclass
@@ -355,7 +357,7 @@ BEGIN
     WHERE capability = which AND to_regclass(named) IS NOT NULL;
 END $$;
 
--- The last value a sequence has given out; the one before its first where it has given out none.
+-- The last value that a sequence has given out; the value before its first if it has given out none.
 CREATE OR REPLACE FUNCTION strangler.reached(sequence regclass) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -368,7 +370,7 @@ BEGIN
     RETURN CASE WHEN value BETWEEN -9223372036854775808 AND 9223372036854775807 THEN value ELSE value + step END;
 END $$;
 
--- How far each sequence has come, by its place ("schema.table.column"): what the next owner must not fall behind.
+-- How far each sequence has come, by its place ("schema.table.column"): the next owner must not fall behind this.
 CREATE OR REPLACE FUNCTION strangler.sequence_positions(which text) RETURNS jsonb LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
@@ -384,9 +386,10 @@ BEGIN
     RETURN strangler.sequence_positions(which);
 END $$;
 
--- Sequences past everything that either side has given out, in the direction in which each counts, and in its owner's
--- steps: who counts by two, so that somebody else has the numbers between, never gives out one of those. One that cycles
--- comes by its numbers again: it goes on where the other side has left it, whatever the rows say.
+-- Moves sequences past all numbers that either side has given out, in the direction and in the steps in which each
+-- counts on the owner: a sequence that counts by two, because another system has the numbers in between, never gives
+-- out one of those. A sequence that cycles gives out its numbers again: it goes on where the other side has left it,
+-- whatever the rows say.
 CREATE OR REPLACE FUNCTION strangler.advance_sequences(which text, positions jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -405,7 +408,7 @@ BEGIN
         furthest := CASE WHEN numbered.cycling THEN base WHEN numbered.step > 0 THEN greatest(base, present)
                          ELSE least(base, present) END;
         IF numbered.whole AND NOT numbered.cycling THEN
-            -- A row beyond the range is none that the sequence could come by.
+            -- The sequence can never give out the number of a row beyond its range.
             EXECUTE format('SELECT %s(%L::bigint, %s(%I)) FROM %s WHERE %I BETWEEN %s AND %s',
                 CASE WHEN numbered.step > 0 THEN 'greatest' ELSE 'least' END, furthest,
                 CASE WHEN numbered.step > 0 THEN 'max' ELSE 'min' END, numbered.attribute, numbered.relation,
@@ -422,11 +425,11 @@ BEGIN
     END LOOP;
 END $$;
 
--- The same, and the note that this side is ready for `target`.
+-- The same, and notes that this side is ready for `target`.
 CREATE OR REPLACE FUNCTION strangler.prepare_side(which text, target bigint, positions jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- First, for what is done to sequences is not undone with a transaction.
+    -- First, for a rolled back transaction does not undo changes to sequences.
     UPDATE strangler.side SET prepared = target WHERE capability = which AND NOT open AND epoch <= target;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'SF002',
@@ -435,8 +438,8 @@ BEGIN
     PERFORM strangler.advance_sequences(which, positions);
 END $$;
 
--- Compiles, plans and reads from the catalogue, before the pause, what this session will need in it. On a closed side it
--- moves sequences that lie behind the rows, as the switch would.
+-- Before the pause, compiles, plans and reads from the catalogue all that this session will need in the pause. On a
+-- closed side it moves sequences that are behind the rows, as the switch would.
 CREATE OR REPLACE FUNCTION strangler.warm(which text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

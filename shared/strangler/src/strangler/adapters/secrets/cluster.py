@@ -1,4 +1,4 @@
-"""Secrets of the Kubernetes cluster that this process runs in, by the rights of its service account."""
+"""Secrets of the Kubernetes cluster in which this process runs, by the rights of its service account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from strangler.domain.errors import ConfigurationError, RefusedError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LABELS = {"app.kubernetes.io/managed-by": "strangler"}
-# The API may be away for as long as a control plane takes to come back; the Job that waits for it is cheap.
+# The API may be away until a control plane has come back; a Job that waits for it costs little.
 TRIES = urllib3.Retry(total=5, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
 
 
@@ -29,10 +29,10 @@ class Cluster:
     account: Path
 
     def create(self, credentials: Iterable[Credential]) -> Iterator[str]:
-        """Creates the Secrets that are missing and tells each; one that is there is left as it is.
+        """Creates the Secrets that are missing and tells each; an existing Secret is left as it is.
 
         Raises:
-            RefusedError: the account may not, or the API does not answer.
+            RefusedError: the account may not do this, or the API does not answer.
         """
         namespace, token = self._held("namespace"), self._held("token")
         pool = urllib3.PoolManager(
@@ -44,7 +44,7 @@ class Cluster:
         address = f"{self.url}/api/v1/namespaces/{namespace}/secrets"
         with pool:
             for credential in credentials:
-                name = credential.name.replace("_", "-")  # names there are those of hosts
+                name = credential.name.replace("_", "-")  # names there follow the rules of host names
                 if not self._exists(pool, f"{address}/{name}") and self._post(pool, address, name, credential.values()):
                     yield name
 
@@ -59,7 +59,7 @@ class Cluster:
                 place=str(path),
                 remedy="run it in a pod with automountServiceAccountToken: true, or write files with --to",
             ) from error
-        # Authorities of clusters, EKS's among them, lack extensions that Python 3.13 began to ask for.
+        # The certificate authorities of some clusters, such as EKS, lack extensions that Python 3.13 began to require.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
 
@@ -70,7 +70,7 @@ class Cluster:
         return status == 200
 
     def _post(self, pool: urllib3.PoolManager, address: str, name: str, values: Mapping[str, str]) -> bool:
-        """Whether it was created now; somebody else may have been quicker."""
+        """Whether it was created now; another process may have been quicker."""
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         document = {
             "apiVersion": "v1",
@@ -121,10 +121,10 @@ class Cluster:
 
 
 def here(account: Path = ACCOUNT) -> Cluster:
-    """The cluster that this process runs in.
+    """The cluster in which this process runs.
 
     Raises:
-        ConfigurationError: it runs in none.
+        ConfigurationError: it runs in no cluster.
     """
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
@@ -137,7 +137,7 @@ def here(account: Path = ACCOUNT) -> Cluster:
 
 
 def _reason(answer: urllib3.BaseHTTPResponse) -> str:
-    """What the API's Status says, else the beginning of whatever came."""
+    """The message in the API's Status, or else the beginning of the answer."""
     try:
         return str(json.loads(answer.data)["message"])
     except (ValueError, KeyError, TypeError):

@@ -1,7 +1,9 @@
-"""Secrets as files: a folder each, a file a key, as a cluster mounts them; and a folder for each who needs some.
+"""Secrets as files: one folder per Secret, one file per key, as a cluster mounts them; and one folder per container
+that needs some.
 
 Note "who can read them": everybody who can see the folder. Databases, broker and applications each run under a uid of
-their own and have to read their own; what keeps others out is that each of these containers mounts its folder alone.
+their own and have to read their own secrets. Others cannot read them, because each of these containers mounts only its
+own folder.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from strangler.domain.errors import ConfigurationError
 
 
 def write(folder: Path, credentials: Iterable[Credential]) -> Iterator[str]:
-    """Makes what is not there yet and tells each; what is there stays, and the rest is made to fit it.
+    """Makes the files that are not there yet and tells each; existing files stay, and the new ones are made to fit
+    them.
 
-    Of several that write at once the first to write a key decides.
+    If several processes write at once, the first to write a key decides.
 
     Raises:
         ConfigurationError: the folder cannot be read or written.
@@ -36,8 +39,8 @@ def write(folder: Path, credentials: Iterable[Credential]) -> Iterator[str]:
 
 
 def hand_out(folder: Path, files: Mapping[str, str], withdrawn: Iterable[str] = ()) -> None:
-    """Writes ``files``, by path below ``folder``: what is there becomes what it is to be, ``withdrawn`` goes, and
-    nothing else is touched.
+    """Writes ``files``, by path below ``folder``: existing files are brought up to date, ``withdrawn`` files are
+    removed, and nothing else is touched.
 
     Raises:
         ConfigurationError: the folder cannot be read or written.
@@ -80,7 +83,7 @@ def _write(folder: Path, credential: Credential) -> Iterator[str]:
 
 
 def _create(path: Path, value: str) -> bool:
-    """The file appears whole or not at all, and never in place of another."""
+    """Makes a file, which appears whole or not at all, and never replaces another."""
     descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

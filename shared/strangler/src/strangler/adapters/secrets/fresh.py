@@ -20,7 +20,7 @@ def make(kind: str) -> str:
 
 
 def text() -> str:
-    """Letters, digits, ``-`` and ``_``: it needs no quotes anywhere, not in a URL either."""
+    """A random text of letters, digits, ``-`` and ``_``: it needs no quotes anywhere, not even in a URL."""
     return token_urlsafe(40)
 
 

@@ -13,7 +13,7 @@ COUNTER = "upstream_internal_redirect_succeeded_total"
 
 
 class EnvoyBounces(Bounces):
-    """Asks Envoy's admin interface at ``admin``; where that is empty nobody can reach it, and nothing is known."""
+    """Asks Envoy's admin interface at ``admin``; if that is empty nobody can reach it, and the count is not known."""
 
     def __init__(self, admin: str) -> None:
         self._url = f"{admin.rstrip('/')}/stats?format=json&filter={COUNTER}" if admin else ""

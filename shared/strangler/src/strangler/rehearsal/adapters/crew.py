@@ -1,8 +1,8 @@
 """The program of one process of the traffic: threads that play a scenario's behaviours.
 
-Started as ``python -m strangler.rehearsal.adapters.crew ASSIGNMENT``. Each line on standard input sets the
-capability that the writers write to (empty: none); its end, which also comes when the rehearsal dies,
-ends the traffic. Each line on standard output is the totals so far.
+It is started as ``python -m strangler.rehearsal.adapters.crew ASSIGNMENT``. Each line on standard input sets
+the capability to which the writers write (empty: none). The end of the input, which also comes when the
+rehearsal dies, ends the traffic. Each line on standard output has the totals so far.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from strangler.rehearsal.traffic import Session, Tally
 
 NICENESS = 10
 TOLD_SECONDS = 0.2
-AFTER_FAILURE_SECONDS = 0.2  # that a client waits before it begins anew
+AFTER_FAILURE_SECONDS = 0.2  # a client waits so long before it begins again
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one process of the traffic is to do; ``process`` of ``processes``, think times in seconds."""
+    """The work of one process of the traffic: number ``process`` of ``processes``; think times are in seconds."""
 
     root: str
     scenario: str
@@ -77,7 +77,7 @@ class Crew:
         self._over = threading.Event()
         self._target: str | None = None
         self._turn = threading.Condition()
-        # Every client of every process has a number of its own.
+        # No two clients, of any process, have the same number.
         self._numbers = count(assignment.process, assignment.processes)
         slots = [(self._client, f"client {assignment.process}.{slot}") for slot in range(assignment.clients)]
         slots += [(self._write, f"{WRITER} {assignment.process}.{slot}") for slot in range(assignment.writers)]
@@ -93,7 +93,7 @@ class Crew:
             self._turn.notify_all()
 
     def end(self) -> None:
-        """Returns when every request that was under way has been answered."""
+        """Ends the threads; returns when every request that was under way has been answered."""
         self._over.set()
         with self._turn:
             self._turn.notify_all()
@@ -145,15 +145,15 @@ def tell(crew: Crew, out: TextIO, over: threading.Event) -> None:
 
 
 def die(failed: threading.ExceptHookArgs) -> None:
-    """A broken scenario must end the process, not only one thread: else there would be less traffic and
-    nobody to see it."""
+    """A broken scenario must end the process, not only one thread: otherwise there would be less traffic and
+    nobody would notice."""
     threading.__excepthook__(failed)
     sys.stderr.flush()
     os._exit(70)
 
 
 def main(arguments: list[str], commands: TextIO, out: TextIO) -> None:
-    # Real clients have machines of their own: these take what the servers leave.
+    # Real clients have machines of their own: these clients take only the time that the servers leave.
     os.nice(NICENESS)
     threading.excepthook = die
     assignment = Assignment(**json.loads(arguments[0]))

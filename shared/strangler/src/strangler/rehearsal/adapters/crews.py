@@ -1,4 +1,4 @@
-"""Starts the traffic's processes, and adds up what they tell."""
+"""Starts the traffic's processes, and adds up their totals."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Crews(Traffic):
         self.end()
 
     def totals(self) -> Totals:
-        """The sum of what each process has told last."""
+        """The sum of the last totals of each process."""
         with self._news:
             return _sum(self._told)
 
     def wait(self, reached: Callable[[Totals], bool], *, within: float) -> None:
-        """Looks with each news of a process, and every second."""
+        """Looks whenever a process sends totals, and every second."""
         deadline = time.monotonic() + within
         progress, since = -1, time.monotonic()
         with self._news:
@@ -75,7 +75,7 @@ class Crews(Traffic):
                 raise _trouble(*DIED) from error
 
     def end(self) -> Sequence[int]:
-        """Ends what the processes read; one that goes on too long is killed."""
+        """Closes the processes' input; a process that goes on too long is killed."""
         for process in self._processes:
             assert process.stdin is not None
             with suppress(BrokenPipeError):

@@ -1,4 +1,4 @@
-"""Looks rows up in PostgreSQL, many at a time, and can spoil some for a self-test."""
+"""Looks up rows in PostgreSQL, many at a time, and can spoil some for a self-test."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class PostgresRows(Damage):
             yield
 
     def corrupt(self, table: str, key: Mapping[str, Text], column: str) -> bool:
-        """Writes one word, whatever was there."""
+        """Writes one word over any value."""
         if self._types(table).get(column) not in ("text", "character varying"):
             return False
         query = sql.SQL("UPDATE {} SET {} = %s WHERE {}").format(_name(table), sql.Identifier(column), _matches(key))
         return self._spoil(query, [SPOILT, *key.values()])
 
     def drop(self, table: str, key: Mapping[str, Text]) -> bool:
-        """A constraint may not let it."""
+        """A constraint may not allow it."""
         query = sql.SQL("DELETE FROM {} WHERE {}").format(_name(table), _matches(key))
         return self._spoil(query, list(key.values()))
 
     def double(self, table: str, key: Mapping[str, Text]) -> bool:
-        """Only a key of integers and UUIDs is known how to be followed by another."""
+        """A fresh key is known only for keys of integers and UUIDs."""
         fresh = self._fresh_key(table)
         if fresh is None:
             return False
@@ -124,7 +124,8 @@ class PostgresRows(Damage):
         return dict(rows.fetchall())
 
     def _fresh_key(self, table: str) -> dict[str, str] | None:
-        """The columns of the primary key, with an expression for a fresh value of each where we know one."""
+        """The columns of the primary key, each with an expression for a fresh value; None if one has no such
+        expression."""
         rows = self._connection.execute(
             "SELECT attname, format_type(atttypid, NULL) FROM pg_index JOIN pg_attribute "
             "ON attrelid = indrelid AND attnum = ANY(indkey) "

@@ -1,7 +1,8 @@
-"""The local stack of a rehearsal: one that is up is used as it is, else one is brought up.
+"""The local stack of a rehearsal: a stack that is up is used as it is; otherwise one is brought up.
 
-Note "own data": a rehearsal leaves a move in its databases, and the next one could not start it again. So a stack
-that a rehearsal brings up has a state folder of its own, begun empty: nothing that a developer keeps is touched.
+Note "own data": a rehearsal leaves a move in its databases, and the next rehearsal could not start it again. So a
+stack that a rehearsal brings up has a state folder of its own, which is empty at first: a developer's own data is never
+touched.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ FOLDER = "rehearsal"
 class RehearsalStack:
     """``with RehearsalStack(project, data=…, keep=…) as stack``.
 
-    ``project`` is the one whose stack it is: its state folder may be the rehearsal's own. Set ``proved`` once the
-    rehearsal has: then its data are removed at the end, else they stay until the next. With ``keep`` the stack
-    stays up.
+    ``project`` is the project of the stack: its state folder may be the rehearsal's own. Set ``proved`` once the
+    rehearsal has proved its promise: then its data are removed at the end, and otherwise they stay until the next
+    rehearsal. With ``keep`` the stack stays up.
     """
 
     endpoints: Endpoints
@@ -36,7 +37,7 @@ class RehearsalStack:
         self._ours = False
 
     def __enter__(self) -> RehearsalStack:
-        """Raises StackError when the stack does not come up; why is on standard error by then."""
+        """Raises StackError if the stack does not come up; the reason is already on standard error then."""
         present = self._present()
         if present is not None:
             self.endpoints = present
@@ -68,7 +69,7 @@ class RehearsalStack:
             return None
 
     def _strangler(self, *words: str) -> int:
-        """Runs a verb whose messages all go to standard error, which leaves standard output to the report."""
+        """Runs a verb. All its messages go to standard error, for standard output belongs to the report."""
         project = {"STRANGLER_CONFIG": str(self.project.path), "STRANGLER_STATE": str(self.project.state)}
         return subprocess.run(
             [sys.executable, "-m", "strangler.cli.main", *words],

@@ -72,7 +72,7 @@ class DatabaseSides(Sides):
         self._endpoints = endpoints
 
     def rows(self, capability: str) -> list[SideRow]:
-        """A session for each, which is ended at once."""
+        """Opens a session for each, and ends it at once."""
         rows = []
         for name in (MONOLITH, SERVICE):
             side = PostgresSide(capability, name, _dsn(self._project, self._endpoints, capability, name))
@@ -129,7 +129,7 @@ def _rows(project: Project, endpoints: Endpoints, held: ExitStack) -> Callable[[
 
 
 def _dsn(project: Project, endpoints: Endpoints, capability: str, side: str) -> str:
-    """Where a side of a capability is; one that never moves is in the monolith's database."""
+    """The address of a side of a capability; a capability that never moves is in the monolith's database."""
     known = project.capabilities.get(capability)
     name = project.ledger if side == MONOLITH or known is None else known.database
     return endpoints.databases[name]

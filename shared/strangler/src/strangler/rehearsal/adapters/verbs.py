@@ -1,4 +1,4 @@
-"""Runs the tool's verbs as a person would: as programs of their own."""
+"""Runs the tool's verbs as a person does: as programs of their own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from strangler.rehearsal.ports import Ran, Verbs
 
 
 class CommandLine(Verbs):
-    """Verbs on the project of the configuration file ``path`` with its stack in ``state``; what they
-    say on standard error is handed on to ``listen`` when they have ended."""
+    """Verbs on the project of the configuration file ``path`` with its stack in ``state``; ``listen`` gets
+    their standard error when they have ended."""
 
     def __init__(self, path: Path, state: Path, *, listen: Callable[[str], None]) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class CommandLine(Verbs):
         self._listen = listen
 
     def run(self, *words: str, within: float) -> Ran:
-        """With the interpreter that runs this."""
+        """With the interpreter that runs this process."""
         command = [sys.executable, "-m", "strangler.cli.main", *words, "--json"]
         began = time.monotonic_ns()
         try:
@@ -46,7 +46,7 @@ class CommandLine(Verbs):
 
 
 def _answer(text: str) -> Mapping[str, Any]:
-    """The last JSON object on standard output; empty where a verb failed before it could give one."""
+    """The last JSON object on standard output; empty if a verb failed before it could print one."""
     for line in (text, *reversed(text.splitlines())):
         try:
             answer = json.loads(line)

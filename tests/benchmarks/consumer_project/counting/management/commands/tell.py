@@ -1,8 +1,8 @@
-"""``manage.py tell EVENTS RATE``: writes that many events, that many a second, each in a transaction of its own.
+"""``manage.py tell EVENTS RATE``: writes EVENTS events, RATE per second, each in a transaction of its own.
 
-The rows are those that ``events.publish`` writes, made beforehand and written without the ORM, which would take more of
-a processor than what is measured; whoever writes them wakes the relays no more often than ``chassis.messages.outbox``
-does.
+The rows are those that ``events.publish`` writes. They are made beforehand and written without the ORM, which would use
+more of a processor than the work that is measured. The writer wakes the relays no more often than
+``chassis.messages.outbox`` does.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WAKE = "SELECT pg_notify(%s, '')"
 
 
 class Command(BaseCommand):
-    """An open load: each thread keeps to its own timetable, and makes up for what it is behind."""
+    """An open load: each thread keeps to its own timetable, and catches up when it is late."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("events", type=int)

@@ -17,13 +17,13 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError, RefusedError, StranglerError
 from strangler.ports.side import StaleError
 
-ENDING_SECONDS = 15.0  # in which a terminated session is gone
+ENDING_SECONDS = 15.0  # after which a terminated session should be gone
 RANGE_PAGES = 2048  # 16 MiB of heap per range: small enough for progress, large enough for COPY's speed
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The rows of a table whose heap page is in [first, last); works for any kind of key."""
+    """The rows of a table whose heap page is in [first, last); this works for any kind of key."""
 
     table: Table
     first: int
@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 
 def ranges(connection: Connection, tables: Sequence[Table]) -> list[Range]:
-    """Every table cut into ranges; the last of each has no upper end, for pages made since."""
+    """Cuts every table into ranges; the last range of each has no upper end, for pages that are made later."""
     found: list[Range] = []
     for table in tables:
         if table.partitioned:
@@ -51,10 +51,10 @@ def ranges(connection: Connection, tables: Sequence[Table]) -> list[Range]:
 
 
 def end_others(connection: Connection, capability: str) -> None:
-    """Ends what an earlier start has left at work on the copy: it would still hold its origins, and write.
+    """Ends sessions of an earlier start that still work on the copy: they would hold their origins, and write.
 
     Raises:
-        MoveError: when it does not end.
+        MoveError: when a session does not end.
     """
     theirs = (
         "FROM pg_stat_activity WHERE application_name = %s AND datname = current_database() AND pid <> pg_backend_pid()"
@@ -68,10 +68,11 @@ def end_others(connection: Connection, capability: str) -> None:
 
 
 def require_epoch(connection: Connection, capability: str, epoch: int) -> None:
-    """Refuses to go on, and in a transaction keeps others from going on, when the side is at another epoch or open.
+    """Refuses to go on when the side is at another epoch or open; in a transaction it also keeps others from changing
+    this.
 
     Raises:
-        StaleError: it is.
+        StaleError: the side is at another epoch or open.
     """
     query = "SELECT 1 FROM strangler.side WHERE capability = %s AND epoch = %s AND NOT open FOR SHARE"
     if not scalar(connection, query, capability, epoch):
@@ -79,12 +80,13 @@ def require_epoch(connection: Connection, capability: str, epoch: int) -> None:
 
 
 def purpose(capability: str) -> str:
-    """What a session says of itself that writes the copy."""
+    """The name by which a session that writes the copy is known."""
     return f"copy {capability}"
 
 
 def empty(connection: Connection, tables: Sequence[Table]) -> None:
-    """Deletes what an earlier start left on the copy. DELETE, for TRUNCATE stops at foreign keys from outside."""
+    """Deletes the rows that an earlier start left in the copy. By DELETE, for TRUNCATE fails at foreign keys from
+    outside."""
     with connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
         for table in tables:
@@ -93,7 +95,7 @@ def empty(connection: Connection, tables: Sequence[Table]) -> None:
 
 
 def empty_closed(connection: Connection, capability: str, tables: Sequence[Table]) -> None:
-    """The same where a side's row stands and is closed; without one nothing there is a copy any more.
+    """The same if the side has a row and is closed; without a row the tables there are no copy any more.
 
     Raises:
         RefusedError: the side is open.
@@ -112,7 +114,7 @@ def empty_closed(connection: Connection, capability: str, tables: Sequence[Table
 
 
 class Copy:
-    """Copies ``work`` into the target's ``tables`` with ``workers`` threads, a session on each side for each.
+    """Copies ``work`` into the target's ``tables`` with ``workers`` threads, with one session per thread and side.
 
     Raises:
         StranglerError: the first error of any worker; the others stop at their next range.
@@ -204,7 +206,7 @@ class Copy:
 
 
 def put_off_indexes(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
-    """Takes secondary indexes and unique constraints off the copy, after noting how to put them back."""
+    """Removes secondary indexes and unique constraints from the copy, after noting how to put them back."""
     with connection.transaction():
         for table in tables:
             for name, definition, drop in _secondary(connection, table):
@@ -218,15 +220,15 @@ def put_off_indexes(connection: Connection, *, capability: str, tables: Sequence
 
 
 def put_off(connection: Connection, *, capability: str) -> bool:
-    """Whether something is off the copy that a start will put back."""
+    """Whether the copy lacks something that a start will put back."""
     if scalar(connection, "SELECT to_regclass('strangler.deferred')") is None:
         return False
     query = "SELECT EXISTS (SELECT FROM strangler.deferred WHERE capability = %s)"
     return bool(scalar(connection, query, capability))
 
 
-# What no definition says of an index comes before it, the tablespace, and after it. One that this role could not make
-# again in its tablespace stays.
+# The definition of an index does not say everything: the tablespace is set before it, and the rest after it. An index
+# that this role could not make again in its tablespace stays.
 SECONDARY = """
 SELECT made.name,
        concat_ws('; ', (SELECT format('SET LOCAL default_tablespace = %%I', spcname) FROM pg_tablespace s
@@ -269,10 +271,10 @@ def _secondary(connection: Connection, table: Table) -> list[tuple[str, str, str
 
 
 def put_back_indexes(connection: Connection, *, capability: str) -> None:
-    """Puts back what was taken off, one at a time; a rerun goes on where it stopped.
+    """Puts back what was removed, one thing at a time; a rerun goes on where it stopped.
 
     Raises:
-        MoveError: one does not hold for the rows; names it, and values.
+        MoveError: a constraint does not hold for the rows; the error names it, and values.
     """
     rows = connection.execute(
         "SELECT name, definition FROM strangler.deferred WHERE capability = %s ORDER BY position",
@@ -293,7 +295,7 @@ def put_back_indexes(connection: Connection, *, capability: str) -> None:
 
 
 def told(error: BaseException) -> str:
-    """What the server says, with the values and the table it names."""
+    """The server's message, with the values and the table that it names."""
     if not isinstance(error, psycopg.Error) or error.diag.message_primary is None:
         return str(error) or type(error).__name__
     parts = [error.diag.message_primary, error.diag.message_detail, error.diag.context]
@@ -305,6 +307,6 @@ def flush(connection: Connection, tables: Sequence[Table]) -> None:
     """Statistics and a checkpoint: only data on disk count as copied."""
     for table in tables:
         connection.execute(sql.SQL("ANALYZE {}").format(table.sql()))
-    # Without the right to checkpoint, the synchronous commits of the copy have flushed its WAL all the same.
+    # Without the right to checkpoint the rows are safe, too: the synchronous commits of the copy have flushed its WAL.
     with suppress(psycopg.errors.InsufficientPrivilege):
         connection.execute("CHECKPOINT")

@@ -1,4 +1,4 @@
-"""Tells rows that differ from rows that are only on their way, or never at rest."""
+"""Tells rows that differ from rows that are only on their way, or that never stand still."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class Judge:
         self._extra = 0
 
     def judge(self, owner: Reader, copy: Reader, keys: Sequence[Key]) -> list[Difference]:
-        """Those of the keys whose rows differ.
+        """The differences among the rows with these keys.
 
-        A row is asked for on the owner, in the copy once it has settled, and on the owner again: where the owner's was
-        one version all along, the copy's must be the same. One that was written meanwhile is tried again, and at last
-        held for an instant.
+        A row is read on the owner, then in the copy once the stream has caught up, then on the owner again: if the
+        owner's row was the same version both times, the copy's must be equal to it. A row that was written meanwhile is
+        tried again, and at last held for an instant.
         """
         found: list[Difference] = []
         open_keys = list(keys)
-        absent = set(keys)  # on the owner, whenever it was asked
+        absent = set(keys)  # not on the owner, each time it was asked
         for _ in range(TRIES):
             if not open_keys:
                 return found
@@ -79,7 +79,7 @@ class Judge:
         return found + self._at_rest(owner, copy, [key for key in open_keys if key not in absent], gone)
 
     def still(self, owner: Reader, copy: Reader, keys: Sequence[Key]) -> list[Difference]:
-        """The same where neither side changes meanwhile."""
+        """The same, for sides that do not change meanwhile."""
         here, there = owner.prints(keys), copy.prints(keys)
         unlike = [key for key in keys if hash_of(here, key) != hash_of(there, key)]
         extra = [Difference(copy.table.name, key, ONLY_THERE) for key in unlike if key not in here]
@@ -100,8 +100,8 @@ class Judge:
     def _at_rest(self, owner: Reader, copy: Reader, waiting: Sequence[Key], gone: Sequence[Key]) -> list[Difference]:
         """Compares rows that are held meanwhile, some at a time.
 
-        Only for the first of them is waited, while nothing else is held: who holds several and waits could be part of
-        a deadlock with those who write them in another order.
+        It waits only for the first of them, while it holds nothing else: a session that holds several rows and waits
+        could be part of a deadlock with writers that write them in another order.
         """
         found: list[Difference] = []
         began = time.monotonic()
@@ -111,7 +111,7 @@ class Judge:
             held, differing = self._hold(owner, copy, batch)
             found += differing
             missed[batch[0]] += 1
-            if held is None:  # the first was not to be had
+            if held is None:  # the first could not be locked
                 back = [] if missed[batch[0]] > TRIES else batch[:1]
                 found += [] if back else [Difference(copy.table.name, batch[0], RESTLESS)]
                 rows = [*batch[1:], *rest, *back]
@@ -137,7 +137,7 @@ class Judge:
         return None, []
 
     def _surely_absent(self, owner: Reader, copy: Reader, keys: Sequence[Key]) -> list[Difference]:
-        # What is not there cannot be held; the table can.
+        # A row that is not there cannot be held; the table can.
         with suppress(*NOT_FREE), attempt(owner.connection, LOCK_MS):
             owner.connection.execute(sql.SQL("LOCK TABLE ONLY {} IN SHARE MODE").format(owner.table.sql()))
             here = owner.prints(keys)

@@ -1,4 +1,5 @@
-"""Proves a copy equal: both sides hash the same key ranges, and what differs is halved until it is a few rows."""
+"""Proves a copy equal: both sides hash the same key ranges, and a range that differs is cut until it has only a few
+rows."""
 
 from __future__ import annotations
 
@@ -12,21 +13,21 @@ from strangler.adapters.postgres.tables.catalog import Table
 
 RANGE_ROWS = 20_000
 RANGE_BYTES = 64 * 1024 * 1024
-PARTS = 16  # into which a range is cut that differs
+PARTS = 16  # into which a range that differs is cut
 FEW_ROWS = 500  # rows that are asked for one by one
 KEPT_ROWS = 10_000  # differences that are named; the others are counted
 
 
 @dataclass(slots=True)
 class Proof:
-    """What a verify has found; ``differences`` are the first of them."""
+    """The result of a verify; ``differences`` are the first of those that it found."""
 
     rows: int = 0
     differing: int = 0
     differences: list[Difference] = field(default_factory=list)
 
     def add(self, found: Sequence[Difference]) -> None:
-        """Counts them, and keeps those for which there is room."""
+        """Counts the differences, and keeps those for which there is room."""
         self.differing += len(found)
         self.differences += found[: KEPT_ROWS - len(self.differences)]
 
@@ -44,9 +45,9 @@ def compare(
 ) -> Proof:
     """Compares all rows of all tables, each given as the owner's and the copy's, while writes go on.
 
-    Whatever the rows' width, only hashes and keys are read: of a range at a time, and where it differs of its parts.
-    ``by_bytes`` where the two databases sort differently, ``still`` where neither side changes meanwhile. All that
-    differs is given to ``found``, few at a time.
+    However wide the rows are, only hashes and keys are read: of one range at a time, and of its parts if it differs.
+    ``by_bytes``: the two databases sort differently. ``still``: neither side changes meanwhile. ``found`` is called
+    with all differences, a few at a time.
     """
     proof = Proof()
     judge = Judge(catch_up, lambda: progress(proof.rows))
@@ -75,7 +76,7 @@ def _size(reader: Reader) -> int:
 
 
 def _suspects(owner: Reader, copy: Reader, within: Range, rows: int) -> Iterator[list[Key]]:
-    """Keys of rows that were not the same on both sides, few at a time."""
+    """Keys of rows that were not the same on both sides, a few at a time."""
     if rows <= FEW_ROWS:
         here, there = owner.prints(within), copy.prints(within)
         keys = here.keys() | there.keys()
@@ -89,5 +90,5 @@ def _suspects(owner: Reader, copy: Reader, within: Range, rows: int) -> Iterator
     for part in within.cut(fuller.starts(within, -(-max(*counts, 1) // PARTS)) or [()]):
         mine, theirs = owner.total(part), copy.total(part)
         if mine != theirs:
-            # Writers may have put more into a part than was there when it was cut: never more than the whole.
+            # Counted anew, for writers may have added rows to a part since it was cut.
             yield from _suspects(owner, copy, part, max(mine[0], theirs[0]))

@@ -1,8 +1,8 @@
-"""What a proof asks of one side's table: hashes of ranges, rows and columns, and never a row itself.
+"""What a proof reads of one side's table: hashes of ranges, rows and columns, and never a row itself.
 
-Note "as the server writes it": values go from one side to the other as their types' own output functions write them,
-and their input functions read them. A cast to text is none of that: a type may have one of its own, which says less
-(``inet`` has, and so has ``bpchar``, whose blanks it takes away), or something else altogether.
+Note "as the server writes it": values go from one side to the other as their types' output functions write them,
+and their input functions read them. A cast to text is not the same: a type may have a cast of its own, which says less
+(``inet`` has one, and so has ``bpchar``, whose cast removes blanks), or something quite different.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from strangler.adapters.postgres.session.connection import Connection, scalar
 from strangler.adapters.postgres.tables import ordering
 from strangler.adapters.postgres.tables.catalog import Table
 
-Key = tuple[str, ...]  # as text, whatever the types: a value that Python reads and writes again can come out changed
+Key = tuple[str, ...]  # text for all types: a value that Python reads and writes again can come out changed
 
 
-# By rows a page, as the planner counts them: how many rows there were at the last ANALYZE may be long ago.
+# By rows per page, as the planner counts them: the number of rows at the last ANALYZE may be old.
 WIDTH = """
 SELECT pg_table_size(oid) / nullif(reltuples / nullif(relpages, 0)
                                    * (pg_relation_size(oid) / current_setting('block_size')::int), 0)
@@ -31,20 +31,21 @@ FROM pg_class WHERE oid = %s AND reltuples > 0
 
 
 class Range(NamedTuple):
-    """Keys from ``low`` up to, and without, ``high``; None is no limit."""
+    """Keys from ``low`` up to ``high``, without ``high`` itself; None is no limit."""
 
     low: Key | None = None
     high: Key | None = None
 
     def cut(self, starts: Sequence[Key]) -> Iterator[Range]:
-        """One range a start. The ends stay this one's, so that no row of the other side falls between."""
+        """One range per start. The outer ends stay those of this range, so that no row of the other side falls
+        between."""
         inner = starts[1:]
         for low, high in zip([self.low, *inner], [*inner, self.high], strict=True):
             yield Range(low, high)
 
 
 class Print(NamedTuple):
-    """A row's hash, and which version of the row it was of."""
+    """A row's hash, and the version of the row that was hashed."""
 
     hash: int
     version: str
@@ -54,7 +55,7 @@ class Print(NamedTuple):
 class Reader:
     """One table on one side. ``columns`` are read in this order on both sides.
 
-    ``by_bytes`` sorts text keys by their bytes: for databases that sort differently, at the cost of the index.
+    ``by_bytes`` sorts text keys by their bytes: this is for databases that sort differently, and cannot use the index.
     """
 
     connection: Connection
@@ -64,7 +65,7 @@ class Reader:
 
     def starts(self, within: Range, size: int) -> list[Key]:
         """The first key of every ``size`` rows, in key order."""
-        # A column of the key may have any name, this one too.
+        # A column of the key may have any name, so also this one.
         number = sql.Identifier(_unlike("row_number", self.table.key))
         query = sql.SQL(
             "SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {order}) AS {number} FROM ONLY {table} "
@@ -90,7 +91,7 @@ class Reader:
         return row[0], row[1]
 
     def prints(self, where: Range | Sequence[Key], *, suffix: str = "") -> dict[Key, Print]:
-        """Hash and version of each row of a range, or with one of these keys."""
+        """Hash and version of each row in a range, or of each row with one of these keys."""
         condition = self._between(where) if isinstance(where, Range) else self.matching(where)
         query = sql.SQL("SELECT {}, {}, xmin, ctid FROM ONLY {} WHERE {}{}").format(
             _names(self.table.key), self._hash, self.table.sql(), condition, sql.SQL(suffix)
@@ -109,7 +110,7 @@ class Reader:
         return {_key(row[:width]): tuple(row[width:]) for row in rows}
 
     def bytes_a_row(self) -> float:
-        """The table's size by its rows, large values included; 0 where that is not known."""
+        """The table's size divided by its rows, large values included; 0 if that is not known."""
         return float(scalar(self.connection, WIDTH, self.table.oid) or 0.0)
 
     def matching(self, keys: Sequence[Key]) -> sql.Composable:
@@ -141,7 +142,7 @@ class Reader:
 
 
 def hash_of(prints: dict[Key, Print], key: Key) -> int | None:
-    """The hash of a row; None where there is none."""
+    """The hash of a row; None if there is no such row."""
     return prints[key].hash if key in prints else None
 
 
@@ -163,7 +164,7 @@ def _key(values: Sequence[str | None]) -> Key:
 
 
 def _hash(columns: Sequence[str]) -> sql.Composed:
-    # The text of a row is made of what its columns' output functions write, and nobody can make a cast for it.
+    # The text of a row is made from the output functions of its columns, and nobody can define a cast for it.
     return sql.SQL("hashtextextended(row({})::text, 0)").format(_names(columns))
 
 
@@ -178,6 +179,6 @@ def _names(columns: Sequence[str]) -> sql.Composed:
 
 
 def _values(table: Table, key: Key) -> list[sql.Composed]:
-    # A literal whose type is not known yet is read by the input function of the type that it is given here.
+    # A literal that has no type yet is read by the input function of the type that it gets here.
     typed = zip(key, table.key, strict=True)
     return [sql.SQL("{}::{}").format(sql.Literal(value), table.type_of(name)) for value, name in typed]

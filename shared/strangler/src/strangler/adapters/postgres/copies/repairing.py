@@ -21,9 +21,9 @@ BATCH_ROWS = 10_000  # differences that are held at a time
 
 
 class Repairs:
-    """Makes each differing row of the copy what the owner's is, in a session with an origin of its own.
+    """Makes each differing row of the copy equal to the owner's, in a session with an origin of its own.
 
-    ``tables`` has the owner's and the copy's by their name. Used as a context, which ends the session.
+    ``tables`` has the owner's and the copy's table by name. Used as a context, which ends the session.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class Repairs:
         self._open.close()
 
     def take(self, found: Sequence[Difference]) -> None:
-        """Mends them, at once or with others.
+        """Mends them, at once or together with later ones.
 
         Raises:
-            MoveError: a row is locked by a writer, or others stand in the way of very many.
+            MoveError: a writer has locked a row, or other rows stand in the way of very many.
         """
         self._waiting += found
         if len(self._waiting) >= BATCH_ROWS:
@@ -62,11 +62,11 @@ class Repairs:
         """Mends what is left.
 
         Raises:
-            MoveError: a row is locked by a writer, or another stands in its way.
+            MoveError: a writer has locked a row, or another row stands in its way.
         """
         self._mend()
         while self._blocked:
-            # What stood in the way may have gone with another.
+            # A row that stood in the way may be gone, mended with another batch.
             waiting, self._blocked = self._blocked, []
             for one in waiting:
                 if error := self._mended(one):
@@ -76,7 +76,7 @@ class Repairs:
                 raise self._in_the_way(self._blocked[-1], last) from last
 
     def _mend(self) -> None:
-        # What is only in the copy goes first: it may have a value that a row of the owner's needs.
+        # Rows that are only in the copy go first: they may have a unique value that a row of the owner needs.
         waiting = sorted(self._waiting, key=lambda one: one.kind != ONLY_THERE)
         self._waiting = []
         for one in waiting:
@@ -114,16 +114,16 @@ class Repairs:
 def repair(
     owner: Connection, copy: Connection, source: Table, table: Table, difference: Difference, *, catch_up: CatchUp
 ) -> None:
-    """Makes the copy's row in ``table`` what the owner's in ``source`` is.
+    """Makes the copy's row in ``table`` equal to the owner's in ``source``.
 
-    The owner's row stays locked from before it is read until the copy is mended, and what was committed before the
-    lock is let arrive first: otherwise an older value could win, or an insert on its way meet a row that is
-    already there. A row that the owner does not have cannot be locked; there the table is, for as long.
+    The owner's row stays locked from before it is read until the copy is mended, and changes that were committed before
+    the lock arrive first: otherwise an older value could win, or an insert on its way could meet a row that is already
+    there. A row that the owner does not have cannot be locked; then the table is locked for that time.
 
     ``copy`` must be in the replica role and have an origin of its own.
 
     Raises:
-        psycopg.errors.QueryCanceled: when the owner's lock is not to be had in half a second.
+        psycopg.errors.QueryCanceled: when the owner's lock cannot be taken within half a second.
     """
     columns = [column for column in table.columns if not column.generated]
     select = reading(source, columns, [difference.key])
@@ -142,14 +142,14 @@ def repair(
 
 
 def reading(table: Table, columns: Sequence[Column], keys: Sequence[Key]) -> sql.Composed:
-    """Selects columns of the rows with these keys, to be taken ``as_written``."""
+    """Selects columns of the rows with these keys, for `as_written`."""
     return sql.SQL("SELECT {} FROM ONLY {} WHERE {}").format(
         sql.SQL(", ").join(sql.Identifier(column.name) for column in columns), table.sql(), matching(table, keys)
     )
 
 
 def inserting(table: Table, columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> sql.Composed:
-    """Inserts rows that were read so."""
+    """Inserts rows that were read by `reading`."""
     return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES {}").format(
         table.sql(),
         sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
@@ -167,13 +167,13 @@ def _values(columns: Sequence[Column], row: Sequence[str | None]) -> list[sql.Co
 def _place(
     copy: Connection, table: Table, columns: Sequence[Column], row: Sequence[str | None], where: sql.Composable
 ) -> None:
-    # Never by way of a DELETE: on the monolith it would be taken for the owner's, and cleaned up after. Nor by ON
-    # CONFLICT: a key WITHOUT OVERLAPS has none.
+    # Never by a DELETE: on the monolith it would be taken for the owner's deletion, with a clean-up after it. Nor by ON
+    # CONFLICT: a key WITHOUT OVERLAPS does not support it.
     values = _values(columns, row)
     changes = [
         sql.SQL("{} = {}").format(sql.Identifier(column.name), value)
         for column, value in zip(columns, values, strict=True)
-        # The key too: what is one key to its index (citext, numeric) can be written in more ways than one.
+        # The key too: values that are equal to its index (citext, numeric) can be written in several ways.
         if not column.always
     ]
     found = sql.SQL("SELECT FROM ONLY {} WHERE {}").format(table.sql(), where)

@@ -14,7 +14,7 @@ from strangler.adapters.postgres.session.connection import Connection, connect, 
 from strangler.adapters.postgres.tables import acting
 from strangler.adapters.postgres.tables.catalog import Table
 
-BATCH_ROWS = 500  # that one statement changes
+BATCH_ROWS = 500  # rows that one statement changes
 
 
 def level(
@@ -27,12 +27,12 @@ def level(
     by_bytes: bool,
     progress: Callable[[int], None],
 ) -> int:
-    """Makes the copy, which nothing else writes, what the owner is in the exported ``snapshot``; returns how many rows
+    """Makes the copy, which nothing else writes, equal to the owner in the exported ``snapshot``; returns how many rows
     it has changed.
 
-    In one transaction, which deletes first: in between there are only rows of the owner's, so that no unique key is in
-    the way, and whoever reads the copy sees no gap. Deletions are queued as by a stream; of a row that is there again
-    the sweep leaves everything alone.
+    It works in one transaction, which deletes first: after that there are only rows that the owner has, so no unique
+    key is in the way. Readers of the copy see no gap. Deletions are queued as those of a stream are; the sweep touches
+    nothing that belongs to a row which is there again.
     """
     by_name = {there.name: (here, there) for here, there in pairs}
     with (
@@ -66,7 +66,7 @@ def level(
 
 
 def _batches(found: Sequence[Difference]) -> Iterator[tuple[str, list[Key]]]:
-    # They come table by table.
+    # The differences come table by table.
     for name, group in groupby(found, lambda one: one.table):
         keys = [one.key for one in group]
         for start in range(0, len(keys), BATCH_ROWS):

@@ -1,1 +1,1 @@
-"""Triggers that refuse writes or queue deletions: made, looked at, turned right, and removed."""
+"""Makes, checks, turns right and removes the triggers that refuse writes or queue deletions."""

@@ -1,4 +1,4 @@
-"""The queue of deletions that arrive by a stream: which are queued, with which columns, and by which triggers."""
+"""The queue of deletions that arrive by a stream: which deletions, with which columns, and by which triggers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SELECT concat((SELECT to_jsonb(s) -> 'keys' FROM strangler.side s WHERE capabili
 
 
 def argument(columns: Sequence[str]) -> str:
-    """What an older version of the queue's function is told: to it the first column is all there is."""
+    """The argument for an older version of the queue's function, which knows only the first column."""
     return columns[0] if len(columns) == 1 else ""
 
 
 def queue(connection: Connection, capability: str, table: Table, columns: Sequence[str]) -> None:
-    """Makes the trigger of a table for which the side's row has these columns; in place of another of its name."""
+    """Makes the trigger of a table for which the side's row has these columns; replaces a trigger of the same name."""
     name = sql.Identifier(names.ORPHAN)
     arguments = map(sql.Literal, (capability, argument(columns), table.name))
     connection.execute(
@@ -49,9 +49,9 @@ def queue(connection: Connection, capability: str, table: Table, columns: Sequen
 def note(
     connection: Connection, capability: str, tables: Sequence[Table], keys: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """Writes the columns by which something points at the tables into the side's row; says for which it had others.
+    """Writes the columns by which something points at the tables into the side's row; names the tables that had others.
 
-    What nothing points at any more stays for as long as there is such a column.
+    A column stays as long as it exists, even if nothing points at it any more.
     """
     known, changed = noted(connection, capability), []
     for table in tables:
@@ -66,14 +66,15 @@ def note(
 
 
 def fingerprint(connection: Connection, capability: str) -> str:
-    """Changes with the side's row and with every foreign key: a look a second is to be cheap."""
+    """A value that changes with the side's row and with every foreign key, so that one look per second is cheap."""
     return str(scalar(connection, FINGERPRINT, capability))
 
 
 def unqueued(
     connection: Connection, project: Project, capability: Capability, tables: Sequence[Table]
 ) -> list[Deviation]:
-    """What points at the tables now, by a constraint or by strangler.toml, and is not in the side's row."""
+    """Columns that something points at now, by a constraint or by strangler.toml, and that the side's row does not
+    have."""
     known = noted(connection, capability.name)
     present = {table.name: table for table in tables}
     try:
@@ -115,7 +116,7 @@ FROM strangler.orphan WHERE capability = %(capability)s
 
 
 def waiting(connection: Connection, capability: str) -> dict[str, int]:
-    """Deletions that came by the stream: how many wait for their clean-up, have failed, and are done."""
+    """Deletions that came by the stream: how many wait for their clean-up, have failed, or are done."""
     if scalar(connection, "SELECT to_regclass('strangler.swept')") is None:
         return {}
     row = connection.execute(ORPHANS, {"capability": capability}).fetchone()

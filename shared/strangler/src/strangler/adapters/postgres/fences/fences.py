@@ -28,12 +28,12 @@ def raise_fences(
     keys: Mapping[str, Sequence[str]] | None = None,
     ledger: str | None = None,
 ) -> None:
-    """Writes the side's row and its triggers in one transaction; both fences stand the right way round.
+    """Writes the side's row and its triggers in one transaction; both fences are the right way round then.
 
     Replicated deletions from the tables in ``keys`` will be queued for the sweep, with those columns' values.
 
     Raises:
-        StaleError: the side has been at ``epoch`` or beyond already, or is another ledger's.
+        StaleError: the side has been at ``epoch`` or beyond already, or belongs to another ledger.
     """
     with locked(connection, tables, "SHARE ROW EXCLUSIVE"):
         row = (
@@ -68,12 +68,12 @@ WHERE side.epoch < excluded.epoch AND side.ledger IS NOT DISTINCT FROM excluded.
 
 
 def create(connection: Connection, table: Table, capability: str) -> None:
-    """All fences of a table, in place of others of these names; not yet turned the right way round."""
+    """Makes all fences of a table, and replaces others of these names; they are not the right way round yet."""
     connection.execute("SELECT strangler.raise_fence(%s, %s)", (capability, table.oid))
 
 
 def bring(connection: Connection) -> None:
-    """Brings what raises and removes fences to a side that an older version of the tool has installed."""
+    """Installs the functions that raise and remove fences on a side that an older version of the tool has installed."""
     if scalar(connection, "SELECT to_regprocedure('strangler.remove_side(text, oid[])')") is None:
         connection.execute(script("fence").encode())
 
@@ -93,7 +93,7 @@ def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
 
 
 def remove(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
-    """Takes the fences and all that the schema knows of the capability away, in one transaction."""
+    """Removes the fences, and all that the schema knows of the capability, in one transaction."""
     with locked(connection, tables, "ACCESS EXCLUSIVE"):
         bring(connection)
         connection.execute("SELECT strangler.remove_side(%s, %s)", (capability, [table.oid for table in tables]))

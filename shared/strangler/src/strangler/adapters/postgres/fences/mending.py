@@ -1,4 +1,4 @@
-"""Turns fences right that somebody has turned by hand, and forgets partitions that are no longer there."""
+"""Turns right the fences that somebody has turned by hand, and forgets partitions that are no longer there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from strangler.domain import names
 TRIES = 3
 PRESENT = "SELECT to_regclass('strangler.side')"
 REPLICA = (names.REPLICA_FENCE, names.REPLICA_TRUNCATE)
-# Locked against a fence or a lift for as long as the triggers are being turned.
+# The row is locked, so that no fence or lift happens while the triggers are being turned.
 STATE = """
 SELECT true FROM strangler.side
 WHERE capability = %s AND open = %s AND (epoch = %s OR NOT open AND epoch < %s) FOR UPDATE
@@ -27,12 +27,12 @@ FORGET = """
 UPDATE strangler.side SET tables = array_remove(tables, %(table)s)
 WHERE capability = %(capability)s AND %(table)s = ANY (tables) AND to_regclass(%(table)s) IS NULL
 """
-# The triggers of a table that are the tool's by their function, however they are called.
+# The tool's triggers of a table, known by their function, whatever their names are.
 OURS = """
 SELECT g.tgname, p.proname, g.tgenabled FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
 WHERE g.tgrelid = %s AND p.pronamespace = 'strangler'::regnamespace
 """
-# Fences that refuse an owner's own writes. Asked without the rest, where nothing else can be compared.
+# Fences that refuse an owner's own writes. Asked alone where nothing else can be compared.
 FIRING = """
 SELECT t, array_agg(g.tgname::text ORDER BY g.tgname) FROM strangler.side, unnest(tables) t
 JOIN pg_trigger g ON g.tgrelid = to_regclass(t) AND g.tgenabled IN ('O', 'A')
@@ -43,7 +43,7 @@ WHERE capability = %(capability)s AND open AND epoch = %(epoch)s GROUP BY t ORDE
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the ledger says of a side: nothing is touched on one that says otherwise of itself.
+    """What the ledger says of a side: nothing is touched on a side whose own row says otherwise.
 
     Once it has ``ended`` no stream comes or goes, and TRUNCATE is allowed.
     """
@@ -55,9 +55,9 @@ class State:
 
 
 def mend(connection: Connection, state: State, marks: Sequence[str], tables: Sequence[Table]) -> list[str]:
-    """Turns the fences of the tables that ``marks`` names; returns what was done.
+    """Turns the fences of the tables that ``marks`` name; returns what was done.
 
-    What could not be had within a few tries stays as it is, to be tried again.
+    A table that could not be locked within a few tries stays as it is, and is tried again later.
     """
     done = []
     for mark in marks:
@@ -71,7 +71,7 @@ def mend(connection: Connection, state: State, marks: Sequence[str], tables: Seq
 
 
 def firing(connection: Connection, state: State) -> dict[str, list[str]]:
-    """The fences of an open side that refuse its own writes, by table; none where no move has begun."""
+    """The fences of an open side that refuse its own writes, by table; none if no move has begun."""
     if not state.opened or scalar(connection, PRESENT) is None:
         return {}
     refusing = names.REFUSING if state.ended else names.REFUSING[:1]
@@ -80,7 +80,7 @@ def firing(connection: Connection, state: State) -> dict[str, list[str]]:
 
 
 def relieve(connection: Connection, state: State) -> list[str]:
-    """Has them refuse no more; returns what was done. Needs no coordinator: the side's row alone decides."""
+    """Keeps them from refusing; returns what was done. It needs no coordinator: the side's row alone decides."""
     found = firing(connection, state)
     return [
         f"turned the fences of {table} right"
@@ -116,7 +116,7 @@ def _tried(connection: Connection, turn: Callable[[], bool]) -> bool:
 
 
 def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool:
-    # The trigger of a queue is its partitions', too.
+    # A table's trigger for the queue also stands on its partitions.
     queued = deletions.noted(connection, state.capability)
     listed = sql.SQL(", ").join(
         sql.SQL("{}" if table.qualified in queued else "ONLY {}").format(table.sql()) for table in tables
@@ -126,7 +126,7 @@ def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool
         return False
     fences.bring(connection)
     for table in tables:
-        # Made anew, not only enabled: one that is missing or was replaced is right again, too.
+        # Made anew, not only enabled: so a fence that is missing or was replaced is right again, too.
         fences.create(connection, table, state.capability)
         connection.execute("SELECT strangler.turn_fence(%s, %s)", (table.qualified, state.opened))
         _turn_others(connection, table)
@@ -136,7 +136,8 @@ def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool
 
 
 def _turn_others(connection: Connection, table: Table) -> None:
-    """The queue of deletions; and what is one more is disabled: to drop it would have to wait for every reader, too."""
+    """Turns the queue of deletions right, and disables triggers beyond those expected: a drop would wait for every
+    reader."""
     present = connection.execute(OURS, (table.oid,)).fetchall()
     queues = [name for name, _, _ in present if name.startswith(names.ORPHAN)]
     renamed = None if queues else next((name for name, called, _ in present if called == names.QUEUEING), None)

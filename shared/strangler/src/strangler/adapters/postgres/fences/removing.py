@@ -1,4 +1,4 @@
-"""Takes away what a move has made and no longer needs."""
+"""Removes things that a move has made and no longer needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table])
         with locked(connection, tables, "ACCESS EXCLUSIVE"):
             _require_closed(connection, stream.capability)
             stream.unsubscribe(connection)
-            # RESTRICT is the default: what still points there makes this fail.
+            # RESTRICT is the default: this fails if something still points there.
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(table.sql() for table in tables)))
     except psycopg.errors.DependentObjectsStillExist as error:
         needed = re.sub(r"\bpublic\.", "", error.diag.message_detail or "")
@@ -53,7 +53,7 @@ def _require_closed(connection: Connection, capability: str) -> None:
 def drop_origins(connection: Connection, capability: str) -> None:
     """Removes every replication origin that bears the capability's name in this database.
 
-    An older name does not tell of which database it is: one that somebody is at work with is not ours.
+    An older name does not tell its database: an origin that another session uses is not ours.
     """
     database = database_of(connection)
     for (origin,) in connection.execute("SELECT roname FROM pg_replication_origin").fetchall():

@@ -1,7 +1,7 @@
-"""What is, beside what the side's row says should be: triggers, the functions they call, publications, subscriptions.
+"""Compares with the side's row what there is: triggers, the functions that they call, publications, subscriptions.
 
-Note "one look": all of it is read in one statement, so that the row and the triggers are of the same moment: a fence
-changes both in one transaction. It locks nothing.
+Note "one look": one statement reads everything, so that the row and the triggers are of the same moment, for a fence
+changes both in one transaction. The statement locks nothing.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ ROW_AFTER_DELETE = 9
 class Expected:
     """What one side should have.
 
-    ``tables`` are those that strangler.toml names, ``publication`` and ``subscription`` the streams that leave it and
-    come to it, None where they have ended.
+    ``tables`` are those that strangler.toml names. ``publication`` and ``subscription`` belong to the streams that
+    leave this side and come to it; None if that stream has ended.
     """
 
     capability: str
@@ -107,7 +107,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """How a trigger of the tool should be; ``letters`` are those of ``tgenabled``."""
+    """How a trigger of the tool should be; ``letters`` are values of ``tgenabled``."""
 
     name: str
     type: int
@@ -116,7 +116,7 @@ class Trigger:
     letters: str
 
     def defined(self, found: Mapping[str, Any]) -> bool:
-        """Whether it does what it should when it fires."""
+        """Whether the trigger that was found does the right thing when it fires."""
         return bool(
             found["type"] == self.type
             and found["ours"]
@@ -127,7 +127,7 @@ class Trigger:
 
 
 def triggers(expected: Expected, *, opened: bool, leaf: bool) -> list[Trigger]:
-    """The fences of a table on an open or a closed side."""
+    """The fences that a table has on an open or a closed side."""
     name = expected.capability
     replica = "R" if opened else "D"
     # Once no stream leaves this side it may be disabled.
@@ -143,7 +143,7 @@ def triggers(expected: Expected, *, opened: bool, leaf: bool) -> list[Trigger]:
 
 
 def look(connection: Connection, expected: Expected) -> list[Deviation]:
-    """Everything on one side that is not as its row says; nothing where no move has begun."""
+    """Everything on one side that differs from its row; nothing if no move has begun."""
     if scalar(connection, PRESENT) is None:
         return []
     values = {
@@ -237,7 +237,7 @@ def _tables(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]
 
 
 def _streamed(found: Mapping[str, Any]) -> set[str]:
-    """The tables that a stream knows, by oid: they bear other names after a renaming, but are the same ones."""
+    """The tables that a stream knows, by oid: after a renaming they have other names, but are the same tables."""
     parts = [(found[key] or {}).get("tables") or {} for key in ("publication", "subscription")]
     return {oid for part in parts for oid in part}
 
@@ -268,7 +268,7 @@ def _fences(
     due = triggers(expected, opened=opened, leaf=table["leaf"])
     queues = _queues(present)
     wrong = [sentence for trigger in due if (sentence := _wrong(trigger, present.get(trigger.name)))]
-    # Also under a name that somebody has given it: whatever it is called, it refuses.
+    # Also under a name that somebody has given it: a fence refuses under any name.
     wrong += [
         f"{name} is one more, and {LETTERS[each['letter']]}"
         for name, each in present.items()
@@ -281,7 +281,7 @@ def _fences(
             f"fences of {table['name']}: {', '.join(wrong)}",
             "`strangler serve` turns them right within seconds; see the log of who runs ALTER TABLE … TRIGGER",
             mendable=True,
-            # What an open side accepts is right, whatever its fences are.
+            # Writes that an open side accepts are right, whatever its fences are.
             unproven=not opened,
             mark=table["name"],
         )
@@ -290,13 +290,13 @@ def _fences(
 def _queue(
     expected: Expected, table: Mapping[str, Any], present: Mapping[str, Any], columns: Sequence[str] | None
 ) -> Iterator[Deviation]:
-    """The triggers that queue deletions; ``columns`` are those of the side's row, where it has any for this table."""
+    """The triggers that queue deletions; ``columns`` are those of the side's row, if it has any for this table."""
     queues = _queues(present)
     wrong = [f"{name} {LETTERS[present[name]['letter']]}" for name in queues if present[name]["letter"] != "R"]
     renamed = [name for name in queues if not name.startswith(names.ORPHAN)]
     wrong += [f"{name} is {names.ORPHAN} under another name" for name in renamed]
     if columns is not None:
-        # With one argument or the other an older version has made it; the present function asks the side's row.
+        # With either argument an older version has made it; the present function asks the side's row.
         made = [
             Trigger(
                 names.ORPHAN, ROW_AFTER_DELETE, "queue_orphan", (expected.capability, column, table["written"]), "RODA"
@@ -319,7 +319,7 @@ def _queue(
 
 
 def _queues(present: Mapping[str, Any]) -> list[str]:
-    """The triggers that queue deletions; one that was renamed only where there is no other."""
+    """The triggers that queue deletions; a renamed one counts only if there is no other."""
     named = [name for name in present if name.startswith(names.ORPHAN)]
     return named or [name for name, each in present.items() if each["ours"] and each["function"] == names.QUEUEING]
 

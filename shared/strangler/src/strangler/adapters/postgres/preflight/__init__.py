@@ -1,1 +1,1 @@
-"""What is looked at and tried before anything is promised."""
+"""Everything that is checked and tried before a start promises anything."""

@@ -48,18 +48,18 @@ RIGHT_NAMES = (
         "GRANT EXECUTE ON FUNCTION pg_replication_origin_create, pg_replication_origin_drop, "
         "pg_replication_origin_oid, pg_replication_origin_session_setup, pg_replication_origin_session_reset TO {role}",
     ),
-    # Without it other roles' transactions are invisible, and the gate that looks for long ones always stands open.
+    # Without it the transactions of other roles are invisible, and the gate that looks for long ones is always open.
     ("membership in pg_read_all_stats", "GRANT pg_read_all_stats TO {role} WITH INHERIT TRUE"),
 )
 
 
 def server(connection: Connection, ours: Sequence[str]) -> None:
-    """Settings, free places and rights that a side needs, as publisher and as subscriber.
+    """Checks the settings, free places and rights that a side needs, as publisher and as subscriber.
 
-    A slot that an interrupted start has left, by one of the names in ``ours``, does not count: it is taken away first.
+    A slot that an interrupted start has left, under one of the names in ``ours``, does not count: it is removed first.
 
     Raises:
-        PreflightError: naming the first that is missing, and what to do.
+        PreflightError: naming the first thing that is missing, and what to do.
     """
     place = describe(connection.info.dsn)
     level = scalar(connection, "SELECT current_setting('wal_level')")
@@ -79,10 +79,10 @@ def server(connection: Connection, ours: Sequence[str]) -> None:
 
 
 def rights(connection: Connection) -> None:
-    """The role's privileges; a superuser has them all.
+    """Checks the role's privileges; a superuser has them all.
 
     Raises:
-        PreflightError: naming all that are missing, with the statement that grants each.
+        PreflightError: naming all privileges that are missing, with the statement that grants each.
     """
     if scalar(connection, SUPERUSER):
         return
@@ -99,7 +99,8 @@ def rights(connection: Connection) -> None:
 
 
 def tables(connection: Connection, found: Sequence[Table]) -> None:
-    """Every table can be streamed and proved: it has a primary key and a usable replica identity, and is ours.
+    """Every table can be streamed and proved: it has a primary key and a usable replica identity, and the tool's role
+    is a member of its owner's.
 
     Raises:
         PreflightError: naming the table.
@@ -157,7 +158,7 @@ def every_table_placed(connection: Connection, project: Project) -> None:
     """Each table of the monolith moves with one capability or is listed as staying.
 
     Raises:
-        ConfigurationError: naming those that are in neither.
+        ConfigurationError: naming tables that neither move nor are listed.
     """
     placed = {table for capability in project.capabilities.values() for table in capability.tables}
     lost = [
@@ -174,7 +175,8 @@ def every_table_placed(connection: Connection, project: Project) -> None:
 
 
 def seams(connection: Connection, capability: Capability, found: Sequence[Table]) -> list[str]:
-    """Foreign keys over the capability's edge: those into it must be named, those out of it must not write it.
+    """Checks foreign keys that cross the capability's edge: those into it must be named, those out of it must not write
+    it.
 
     Returns warnings.
 
@@ -220,9 +222,10 @@ def _actions_from_outside(connection: Connection, found: Sequence[Table]) -> lis
 
 @contextmanager
 def announced(publisher: Connection, publication: str) -> Iterator[str]:
-    """An empty publication, unless it is there, for as long as somebody looks.
+    """Makes sure that the publication exists while the context is open: an empty one is made if there is none.
 
-    A server warns of one that is missing, and logs with the warning where it has looked: with the password.
+    A server warns of a publication that is missing. With the warning it logs the address that it has asked, with the
+    password.
     """
     if scalar(publisher, "SELECT 1 FROM pg_publication WHERE pubname = %s", publication):
         yield publication

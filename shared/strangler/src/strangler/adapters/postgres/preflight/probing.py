@@ -13,16 +13,16 @@ from strangler.adapters.postgres.tables.locks import NOT_FREE
 from strangler.domain.errors import PreflightError
 
 PROBE = "strangler_probe"
-LOCK_MS = 5000  # nobody but a vacuum or a change of the table waits behind it, or is waited for
+LOCK_MS = 5000  # only a vacuum or a change of the table waits behind this lock, or makes it wait
 REMEDY = "ALTER TABLE {} REPLICA IDENTITY DEFAULT, or by an index of columns that are NOT NULL and not generated"
 
 
 def writable_when_published(connection: Connection, tables: Sequence[Table]) -> None:
     """Every table still takes UPDATE and DELETE once it is published as a start publishes it.
 
-    The server checks that whenever a statement begins, and whether it would refuse depends on its version, the columns,
-    the replica identity and all other publications: so it is asked. EXPLAIN begins a statement without running it, and
-    fires no trigger.
+    The server checks this whenever a statement begins. Whether it would refuse depends on its version, the columns, the
+    replica identity and all other publications, so the server is asked. EXPLAIN begins a statement without running it,
+    and fires no trigger.
 
     Raises:
         PreflightError: naming the table, in the server's words.

@@ -1,4 +1,4 @@
-"""Looks for whatever shows a session of the tool, or lets it write, less than there is."""
+"""Looks for anything that hides rows from a session of the tool, or keeps it from writing them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import ConfigurationError, PreflightError
 from strangler.ports.replication import SHOW_ALL
 
-# A stream applies as the table's owner, who is filtered as well where FORCE is set.
+# A stream applies changes as the table's owner; with FORCE, policies filter the owner, too.
 POLICIES = """
 SELECT c.oid,
        coalesce((SELECT string_agg(p.polname, ', ' ORDER BY p.polname) FROM pg_policy p WHERE p.polrelid = c.oid),
@@ -19,7 +19,7 @@ FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
 WHERE c.oid = ANY (%s::oid[]) AND c.relrowsecurity
   AND (row_security_active(c.oid) OR (c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls))
 """
-# A rule rewrites what an application writes, or a repair, into something else; COPY and streams pass it by.
+# A rule rewrites the statements of an application or a repair into something else; COPY and streams bypass it.
 RULES = """
 SELECT w.ev_class, w.rulename FROM pg_rewrite w
 WHERE w.ev_class = ANY (%s::oid[]) AND w.rulename <> '_RETURN' AND w.ev_enabled <> 'D' ORDER BY w.rulename
@@ -47,7 +47,7 @@ SELECT n.nspname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid =
 WHERE c.relname = %(name)s AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'strangler')
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY n.nspname
 """
-# Whoever has a search path of its own in this database, or a schema of its own name, may find another table first.
+# A role with a search path of its own in this database, or with a schema of its own name, may find another table first.
 PATHS = """
 SELECT coalesce(r.rolname, ''), p.path FROM pg_db_role_setting s
 LEFT JOIN pg_roles r ON r.oid = s.setrole
@@ -64,7 +64,7 @@ WHERE r.rolcanlogin AND has_schema_privilege(r.oid, n.oid, 'USAGE') AND NOT EXIS
 
 
 def filters(connection: Connection, tables: Sequence[Table]) -> list[str]:
-    """What stands between this role and the rows of these tables: one sentence each."""
+    """The things that stand between this role and the rows of these tables: one sentence each."""
     names = {table.oid: table.name for table in tables}
     oids = list(names)
     found = [
@@ -81,7 +81,7 @@ def filters(connection: Connection, tables: Sequence[Table]) -> list[str]:
 
 
 def fit(connection: Connection, tables: Sequence[Table], names: Sequence[str], *, database: str) -> None:
-    """Every name is the table that applications find by it, and every row of it is seen and can be written.
+    """Every name is the table that applications find by it, and the tool sees and can write every row of it.
 
     Raises:
         ConfigurationError: see `tables_are_tables`.
@@ -151,7 +151,8 @@ WHERE one LIKE 'role=%%' AND one <> 'role=none'
 
 
 def stays_itself(connection: Connection) -> None:
-    """A stream's sessions are the servers' own, and inherit what the tool's do not; one of another role may not stream.
+    """A stream's sessions are the servers' own. They inherit settings that the tool's sessions do not, and a session
+    that becomes another role may not stream.
 
     Raises:
         PreflightError: sessions of this role become another.

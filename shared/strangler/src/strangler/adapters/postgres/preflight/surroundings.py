@@ -1,4 +1,4 @@
-"""What stands around the moved tables and would be left behind, run twice, or come to a stop."""
+"""Things around the moved tables that would be left behind, run twice, or stop working."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from strangler.domain.errors import PreflightError
 
 PREPARED_SECONDS = 5.0
 
-# Each yields the table's oid, and what is named.
+# Each query yields the table's oid, and what an error names.
 INHERITING = """
 SELECT h.inhparent::int8, c.relname::text FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
 WHERE h.inhparent = ANY (%(oids)s::oid[]) AND NOT c.relispartition AND c.relkind IN ('r', 'f', 'p')
@@ -72,7 +72,7 @@ EVENT_TRIGGERS = "SELECT evtname::text, evtevent::text FROM pg_event_trigger WHE
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What a query finds at a table, and what is said of it."""
+    """A query for something at a table, and the sentence about it."""
 
     query: LiteralString
     message: str
@@ -127,7 +127,7 @@ def fit(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str])
 
 
 def obstacles(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str]) -> list[tuple[str, str]]:
-    """What no move gets over, each with its remedy; ``ours`` are the names of this move's streams."""
+    """Everything that makes a move impossible, each with its remedy; ``ours`` are the names of this move's streams."""
     by_oid = {table.oid: table for table in tables}
     values: dict[str, Any] = {"oids": list(by_oid), "ours": list(ours)}
     found = [
@@ -185,7 +185,7 @@ def _any(connection: Connection, table: Table, where: sql.Composed) -> bool:
 
 
 def _no_prepared(connection: Connection) -> None:
-    """A slot waits for every transaction of its server, and a prepared one ends only when somebody says so."""
+    """A slot waits for every transaction of its server, and a prepared transaction ends only when somebody ends it."""
     deadline = time.monotonic() + PREPARED_SECONDS
     known: set[str] | None = None
     while True:

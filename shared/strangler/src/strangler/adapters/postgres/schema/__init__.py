@@ -1,1 +1,1 @@
-"""The schema ``strangler`` of each database: the ledger and the sides in it, whose it is, and who may act."""
+"""The schema ``strangler`` of each database: the ledger and the sides in it, who owns it, and who may act."""

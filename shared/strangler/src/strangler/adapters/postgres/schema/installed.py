@@ -1,7 +1,7 @@
-"""Whether the functions of the schema ``strangler`` are those that this version has installed.
+"""Checks whether the functions of the schema ``strangler`` are those that this version has installed.
 
-What an install has made is noted in the schema's comment: of each function a digest of all that decides what it does.
-Its owner and who may call it are looked at apart (`owners`, `rights`).
+An install notes in the schema's comment a digest of each function, of everything that decides what the function does.
+Other modules check its owner (`owners`) and who may call it (`rights`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from strangler.adapters.postgres.session.connection import Connection, script
 
 MARK = "functions"
-# The languages are named: their oids differ by server.
+# Languages stand by name, for their oids differ by server.
 FUNCTIONS = """
 (SELECT coalesce(jsonb_agg(jsonb_build_array(replace(p.oid::regprocedure::text, ' ', '_'), left(md5(concat_ws('|',
     p.prosrc, p.probin, p.proconfig::text, p.prosecdef, p.provolatile, l.lanname, p.proisstrict, p.proleakproof,
@@ -25,26 +25,26 @@ SCHEMA = "strangler."
 
 
 def version(name: str) -> str:
-    """How a script is told from its other versions."""
+    """The mark that tells a script from its other versions."""
     return hashlib.sha256(script(name).encode()).hexdigest()[:16]
 
 
 def read(comment: str) -> dict[str, str]:
-    """What a schema's comment says: the version of each script that has run, and the digest of each function."""
+    """Reads from a schema's comment the version of each script that has run, and the digest of each function."""
     return dict(one.split("=") for one in comment.split() if "=" in one)
 
 
 def notes(connection: Connection) -> dict[str, str]:
-    """The functions that there are, and their digests."""
+    """The functions that exist now, and their digests."""
     row = connection.execute(FOUND.encode()).fetchone()
     assert row is not None
     return dict(row[1])
 
 
 def altered(comment: str, functions: Sequence[tuple[str, str]]) -> list[str]:
-    """Functions that are gone or not what they were when they were installed, by what a schema's ``comment`` says.
+    """Functions that are gone or have changed since they were installed, according to a schema's ``comment``.
 
-    Nothing is known of what another version has installed: the next switch brings it up to date.
+    Nothing is known about functions that another version has installed: the next switch brings them up to date.
     """
     noted = read(comment)
     if any(noted.get(name) != version(name) for name in ("side", "fence")):

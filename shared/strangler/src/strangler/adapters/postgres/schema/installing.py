@@ -1,8 +1,8 @@
 """Creates the schema ``strangler`` in a database, or brings it up to date.
 
-Note "no lock of everybody's": an advisory lock of a known number can be taken by any role, for ever. What keeps two
-installs apart is a lock on a table of the schema, which only its owner may take; who makes the schema first is settled
-by the catalogue's own unique indexes.
+Note "no lock of everybody's": any role can take an advisory lock of a known number, for ever. So a lock on a table of
+the schema, which only its owner may take, keeps two installs apart. The unique indexes of the catalogue decide which
+install makes the schema first.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ AT_ONCE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema, psyco
 
 
 def install(connection: Connection) -> None:
-    """What every side has; safe to run again and at the same time.
+    """Makes what every side has; it may run again, and several times at once.
 
     Raises:
         MoveError: when the tables of the schema did not become free for a change.
-        PreflightError: the schema, or something in it, is another's; nothing in it has been called or changed.
+        PreflightError: the schema, or something in it, belongs to somebody else; nothing in it has been called or
+            changed.
     """
     _bring_up_to_date(connection, ("side", "fence", "rights", "given"))
 
 
 def install_ledger(connection: Connection) -> None:
-    """The same, and the ledger's tables beside it, in the monolith's database."""
+    """The same, with the ledger's tables, in the monolith's database."""
     _bring_up_to_date(connection, ("side", "fence", "ledger", "rights", "given"))
 
 
@@ -77,17 +78,18 @@ def _tried_again(connection: Connection, act: Callable[[], None]) -> None:
 def _make_room(connection: Connection) -> None:
     if scalar(connection, "SELECT to_regnamespace('strangler')") is None:
         connection.execute("CREATE SCHEMA strangler")
-        # Default privileges may have let others create in it; nobody sees it yet.
+        # Default privileges may have let others create objects in it; no other session sees the schema yet.
         for (statement,) in connection.execute(CREATORS).fetchall():
             connection.execute(statement.encode())
-        # At once: every request asks whether there is a side here, and one that may not look would fail.
+        # At once: every request asks whether there is a side here, and a request that may not look would fail.
         connection.execute("GRANT USAGE ON SCHEMA strangler TO PUBLIC")
     connection.execute("CREATE TABLE IF NOT EXISTS strangler.installing ()")
 
 
 def _run(connection: Connection, scripts: Sequence[str]) -> None:
     connection.execute("LOCK TABLE strangler.installing IN EXCLUSIVE MODE")
-    # Only once per version: the scripts lock what every request reads, behind every transaction that has read it.
+    # Once per version: the scripts lock tables that every request reads, and wait for every transaction that has read
+    # them.
     missing = _missing(connection, scripts)
     if not missing:
         return
@@ -105,7 +107,7 @@ def _found(connection: Connection) -> dict[str, str]:
 
 
 def _missing(connection: Connection, scripts: Sequence[str]) -> dict[str, str]:
-    """The scripts whose present version is not the one that has run here, or of which something was replaced since."""
+    """The scripts whose present version has not run here, or of which something was replaced since."""
     wanted = {name: installed.version(name) for name in scripts}
     if installed.replaced(connection):
         return wanted

@@ -1,4 +1,4 @@
-"""The right to be the one that works, of several: a lease of a session in the ledger's database."""
+"""The right to be the one of several processes that works: a lease of a session in the ledger's database."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from strangler.adapters.postgres.schema import installing, owners
 from strangler.adapters.postgres.schema.leases import Leases
 from strangler.adapters.postgres.session.connection import Connection, connect
 
-# A holder that stands still, though its connection lives, gives it up after so long.
+# A holder that stands still for so long loses the lease, even if its connection lives.
 STILL_MS = 5000
 
 
 class PostgresLease:
-    """The lease ``name``, for a holder that is called ``holder``; nothing is connected before it is asked for."""
+    """The lease ``name``, for the holder named ``holder``; it connects only when it is asked for the lease."""
 
     def __init__(self, dsn: str, name: str, holder: str) -> None:
         self.held = False
@@ -24,10 +24,10 @@ class PostgresLease:
         self._leases: Leases | None = None
 
     def keep(self) -> bool:
-        """Takes the lease where it is free, and keeps it; whether it is held. To be called every second or so.
+        """Takes the lease if it is free, and keeps it; returns whether it is held. To be called about once per second.
 
         Raises:
-            StranglerError: the server is away, and with it the lease; or the schema is another's.
+            StranglerError: the server is away, and with it the lease; or the schema belongs to somebody else.
         """
         try:
             leases = self._session()
@@ -38,7 +38,7 @@ class PostgresLease:
         return self.held
 
     def holder(self) -> str:
-        """By what name whoever holds it is known; nothing where nobody does."""
+        """The name of the present holder; empty if there is none."""
         return self._session().holder(self._name)
 
     def give_up(self) -> None:
@@ -51,7 +51,7 @@ class PostgresLease:
 
     def _session(self) -> Leases:
         if self._leases is None or self._connection is None or self._connection.closed:
-            # The lease of a session before this one is somebody else's by now.
+            # The lease of an earlier session may belong to another holder by now.
             self.held = False
             self._connection = owners.trusted(connect(self._dsn, purpose=self._holder))
             self._connection.execute(f"SET idle_session_timeout = {STILL_MS}")

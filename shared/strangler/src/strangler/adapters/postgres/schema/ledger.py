@@ -1,4 +1,4 @@
-"""The ledger: who owns what, at which epoch, and what is being done about it."""
+"""The ledger: which side owns each capability, at which epoch, and what is being done."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MAY_INSTALL = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_datab
 class PostgresLedger(Ledger):
     """The schema ``strangler`` in the monolith's database, spoken to in one session.
 
-    The lease of a coordinator is this session's too: one that has lost its lease can no longer write here.
+    The lease of a coordinator belongs to this session, too: a coordinator that has lost its lease can no longer write.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -84,7 +84,7 @@ class PostgresLedger(Ledger):
         return scalar(self.connection, "SELECT to_regclass('strangler.move')") is not None
 
     def identity(self) -> Identity | None:
-        """At home where the server and the database are those that it was made in."""
+        """It is at home if the server and the database are those in which it was made."""
         if scalar(self.connection, "SELECT to_regclass('strangler.ledger')") is None:
             return None
         row = self.connection.execute(IDENTITY).fetchone()
@@ -105,9 +105,9 @@ class PostgresLedger(Ledger):
 
     @contextmanager
     def coordinating(self, capability: str) -> Iterator[None]:
-        """A lease of this session. The server ends a session that is silent for ``STILL_MS``, be its process stopped,
-        swapped out or on a machine that is frozen; so recovery need not wait for it to wake."""
-        # `strangler serve` takes it for a moment, every second, to see whether there is anything to recover.
+        """A lease of this session. The server ends a session that is silent for ``STILL_MS``, because its process is
+        stopped, swapped out or on a frozen machine; so recovery need not wait until it wakes."""
+        # `strangler serve` takes it for a moment, once per second, to see whether there is anything to recover.
         deadline = time.monotonic() + LOCK_SECONDS
         while not self.try_lock(capability):
             if time.monotonic() >= deadline:
@@ -135,7 +135,7 @@ class PostgresLedger(Ledger):
                 connection.execute("SELECT 1")
 
     def try_lock(self, capability: str) -> bool:
-        """A lease; a schema that an older version has made without any is brought up to date first."""
+        """A lease; a schema of an older version, which has no leases, is brought up to date first."""
         connection = self.connection
         if self._leases is None:
             owners.require_own(connection)
@@ -155,7 +155,7 @@ class PostgresLedger(Ledger):
                 self._leases.give(_lease(capability))
 
     def begin(self, capability: str) -> Move:
-        """The epoch follows the highest of the capability's history, or the one of an earlier try."""
+        """The epoch follows the highest in the capability's history, or that of an earlier try."""
         self.connection.execute(BEGIN, {"capability": capability})
         move = self.move(capability)
         assert move is not None
@@ -221,7 +221,7 @@ class PostgresLedger(Ledger):
         )
 
     def agent_gone(self, agent: str) -> None:
-        """With its row go those of agents that have left without a word."""
+        """Removes its row, and those of agents that have vanished without saying so."""
         self.connection.execute(
             "DELETE FROM strangler.gateway WHERE agent = %s OR seen_at < clock_timestamp() - interval '1 day'", (agent,)
         )
@@ -235,11 +235,11 @@ class PostgresLedger(Ledger):
         return dict(rows)
 
     def listen(self) -> None:
-        """LISTEN, which a new session has to say anew."""
+        """By LISTEN, which each new session has to repeat."""
         self.connection.execute(f"LISTEN {names.LEDGER_CHANNEL}")
 
     def await_change(self, *, within: float) -> bool:
-        """What came while nobody waited is kept by the session."""
+        """The session keeps notifications that came while nobody waited."""
         heard = False
         for _ in self.connection.notifies(timeout=within, stop_after=1):
             heard = True

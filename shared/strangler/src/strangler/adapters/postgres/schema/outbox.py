@@ -1,4 +1,4 @@
-"""The table in which a side's applications leave what they have to tell, until a relay has sent it."""
+"""The table in which a side's applications leave their messages until a relay has sent them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psycopg import sql
 from strangler.adapters.postgres.session.connection import Connection, scalar
 from strangler.domain.errors import ConfigurationError, PreflightError
 
-COUNTED_ROWS = 10_000  # more than so many are not counted: it is asked for many times a second
+COUNTED_ROWS = 10_000  # no more than so many are counted, for the number is asked many times per second
 
 COLUMN = """
 SELECT has_table_privilege(a.attrelid, 'SELECT')
@@ -48,7 +48,7 @@ class Outbox:
             raise
 
     def require(self, connection: Connection) -> None:
-        """Looks whether it can be read.
+        """Checks that the outbox can be read.
 
         Raises:
             ConfigurationError, PreflightError: as `backlog`.

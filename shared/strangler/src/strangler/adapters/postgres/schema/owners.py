@@ -1,7 +1,7 @@
-"""Whose the schema ``strangler`` is: nothing in it is read, called or changed that somebody else has made.
+"""Who owns the schema ``strangler``: the tool reads, calls or changes nothing in it that somebody else has made.
 
-Note "ours alone": whoever owns a function, a table or a trigger in it runs what they like in a session of the tool.
-``CREATE ... IF NOT EXISTS`` takes what is there, and ``CREATE OR REPLACE`` keeps its owner.
+Note "ours alone": the owner of a function, a table or a trigger in it can run anything in a session of the tool.
+``CREATE ... IF NOT EXISTS`` accepts an object that is there already, and ``CREATE OR REPLACE`` keeps its owner.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from strangler.domain.errors import PreflightError
 
 SCHEMA = "strangler"
 
-# A superuser is a member of every role by its nature, so membership is looked up and not asked for.
+# A superuser counts as a member of every role, so membership is looked up in the catalogue.
 FOREIGN = """
 WITH RECURSIVE mine (oid) AS (
     SELECT oid FROM pg_roles WHERE rolname = current_user
@@ -52,13 +52,14 @@ PRIVILEGED = "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = cu
 
 
 def require_own(connection: Connection, *, guest: bool = False) -> None:
-    """The schema and all in it belong to this session's role, or one that it is a member of; or there is none.
+    """The schema and all in it belong to this session's role, or to a role of which it is a member; or there is no
+    schema.
 
-    A ``guest`` that has none of the tool's rights (it is no superuser and may not replicate), such as a gateway's agent
-    with a role of its own, may use what is another's: it has nothing to lose but its own.
+    A ``guest`` has none of the tool's rights (it is no superuser and may not replicate), for example a gateway's agent
+    with a role of its own. It may use objects of others, for they can misuse only the guest's own few rights.
 
     Raises:
-        PreflightError: naming what is whose.
+        PreflightError: naming each object that belongs to somebody else, and its owner.
     """
     found = [row[0] for row in connection.execute(FOREIGN, {"schema": SCHEMA}).fetchall()]
     if not found or (guest and connection.execute(PRIVILEGED).fetchone() == (False,)):
@@ -73,7 +74,7 @@ def require_own(connection: Connection, *, guest: bool = False) -> None:
 
 
 def trusted(connection: Connection, *, guest: bool = False) -> Connection:
-    """The session, once `require_own` is content with what it would use; closed where it is not.
+    """The session, if `require_own` accepts what the session would use; otherwise the session is closed.
 
     Raises:
         PreflightError: see `require_own`.

@@ -1,4 +1,4 @@
-"""What the schema ``strangler`` is and who may do what with it, beside what the tool has made of it."""
+"""Compares the schema ``strangler`` and the rights on it with what the tool has made."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ FROM relation c WHERE c.relpersistence = 'u' AND c.relkind = 'r'
 
 
 def besides(connection: Connection) -> Iterator[tuple[str, str]]:
-    """What somebody has given, taken or made there by hand, and the statement that takes it back."""
+    """Each thing that somebody has granted, revoked or made there by hand, and the statement that takes it back."""
     yield from connection.execute(BESIDES.replace("GIVEN", script("given")).encode()).fetchall()
 
 
 def take_back(connection: Connection) -> None:
-    """What default privileges have given away with whatever an install has made."""
+    """Revokes what default privileges have granted on the objects that an install has made."""
     for _, statement in connection.execute(script("given").encode()).fetchall():
         connection.execute(statement.encode())

@@ -1,4 +1,4 @@
-"""One side of a move: its row, its fences and its markers, as the coordinator turns them."""
+"""One side of a move: its row, its fences and its markers, as the coordinator changes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from strangler.domain.move import SideRow
 from strangler.domain.phase import State
 from strangler.ports.side import BlockedError, Holder, LostError, Side, StaleError
 
-# A column that an older version of the tool has not made is looked for without naming it.
+# A column that an older version of the tool has not made is read without naming it in the query.
 ROW = """
 SELECT capability, side, epoch, open, prepared, bounce_to,
        coalesce((to_jsonb(s) ->> 'events_held')::boolean, false), to_jsonb(s) ->> 'ledger'
@@ -37,8 +37,7 @@ STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
 class PostgresSide(Side):
     """The database of ``side`` for one capability, spoken to in one session.
 
-    ``outbox`` is where its applications leave events, if they do. Reconnects on its next use when the session has been
-    lost.
+    ``outbox`` is where its applications leave events, if they do. After the session was lost, the next use reconnects.
     """
 
     def __init__(self, capability: str, side: str, dsn: str, *, outbox: Outbox | None = None) -> None:
@@ -54,7 +53,7 @@ class PostgresSide(Side):
 
         Raises:
             LostError: when the server cannot be reached.
-            PreflightError: the schema ``strangler`` there is not all the tool's.
+            PreflightError: something in the schema ``strangler`` there does not belong to the tool.
         """
         if self._connection is None or self._connection.closed:
             try:
@@ -90,13 +89,13 @@ class PostgresSide(Side):
         return SideRow(*row) if row else None
 
     def adopt(self, ledger: str) -> None:
-        """Only an older version of the tool has made rows without one."""
+        """Only older versions of the tool have made rows without a ledger."""
         self.connection.execute(
             "UPDATE strangler.side SET ledger = %s WHERE capability = %s AND ledger IS NULL", (ledger, self.capability)
         )
 
     def warm(self) -> None:
-        """Compiles the functions, plans the queries and reads the catalogue, which are the session's own."""
+        """Compiles the functions, plans the queries and reads the catalogue, for each session keeps its own."""
         self.connection.execute("SELECT strangler.warm(%s)", (self.capability,))
 
     def pause(self, *, epoch: int, on: bool) -> None:
@@ -111,7 +110,7 @@ class PostgresSide(Side):
         self._locked("SELECT strangler.close_side(%s, %s, %s)", (self.capability, expected, target), statement_ms)
 
     def reopen(self, *, target: int) -> None:
-        """The same three; neither locks nor triggers where the side is open already."""
+        """The same three; no locks and no triggers if the side is open already."""
         self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), 0)
 
     def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
@@ -124,16 +123,16 @@ class PostgresSide(Side):
         self._holding().execute("SELECT 1")
 
     def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
-        """In the session that holds, and never in another: that one would commit it by itself."""
+        """In the session that holds, and never in another session, which would commit it alone."""
         held = self._holding()
         return swapping.swap(
             held, self.capability, frm=frm, to=to, epoch=epoch, new_epoch=new_epoch, owner=owner, intent=None
         )
 
     def open(self) -> None:
-        """In the session that holds: a new one could only commit nothing."""
+        """In the session that holds: a new session would have nothing to commit."""
         if self._holding().execute("COMMIT").statusmessage != "COMMIT":
-            # A transaction that had failed is rolled back by its COMMIT, without an error.
+            # COMMIT rolls back a transaction that has failed, without an error.
             raise self._gone()
 
     def let_go(self) -> None:
@@ -154,7 +153,7 @@ class PostgresSide(Side):
         return markers.arrives(self.connection, self.capability, marker, within=within)
 
     def prepare(self, *, target: int, positions: dict[str, int]) -> None:
-        """One synchronous commit, which flushes all WAL before it: the stream's own commits are asynchronous."""
+        """One synchronous commit, which flushes all earlier WAL, too: the stream's own commits are asynchronous."""
         self._locked("SELECT strangler.prepare_side(%s, %s, %s)", (self.capability, target, json.dumps(positions)), 0)
 
     def backlog(self) -> int | None:
@@ -190,7 +189,7 @@ class PostgresSide(Side):
             self.connection.execute("SELECT strangler.note_use(%s)", (self.capability,))
 
     def unused(self) -> float | None:
-        """What the applications' middleware has noted in ``strangler.used``."""
+        """The applications' middleware notes requests in ``strangler.used``."""
         found: float | None = scalar(self.connection, UNUSED, self.capability, self.capability)
         return found
 
@@ -202,7 +201,7 @@ class PostgresSide(Side):
     def vacuums(self) -> list[str]:
         """By ``pg_stat_progress_vacuum``."""
         rows = self.connection.execute(
-            # Other databases of the server are vacuumed too, and have tables of the same number.
+            # Other databases of the server are vacuumed too, and may have tables of the same oid.
             "SELECT regexp_replace(p.relid::regclass::text, '^public[.]', '') FROM strangler.side s, "
             "unnest(s.tables) t JOIN pg_stat_progress_vacuum p ON p.relid = to_regclass(t) "
             "AND p.datname = current_database() WHERE s.capability = %s",
@@ -226,8 +225,8 @@ class PostgresSide(Side):
         connection = self.connection
         started = time.monotonic()
         try:
-            # One round trip: on a busy machine each costs more than what it asks for. Not by a pipeline: the message
-            # that psycopg sends after its end takes the server's idle_in_transaction_session_timeout back.
+            # One round trip: on a busy machine a round trip costs more than the work it asks for. Not a pipeline: the
+            # message that psycopg sends at its end resets the server's idle_in_transaction_session_timeout.
             called = psycopg.ClientCursor(connection).mogrify(query, values)
             batch = f"{'BEGIN; ' if begin else ''}SET statement_timeout = {statement_ms:d}; {called}"
             connection.execute(batch.encode(), prepare=False)
@@ -236,7 +235,7 @@ class PostgresSide(Side):
                 f"the tables were not free within {time.monotonic() - started:.2f} s", place=self.capability
             ) from error
         except psycopg.errors.NumericValueOutOfRange as error:
-            # The gate has looked; numbers have been taken since.
+            # The gate has checked this, but numbers have been given out since.
             raise MoveError(
                 f"a sequence cannot go on: {error.diag.message_primary}",
                 place=f"{self.capability}, {describe(self.dsn)}",

@@ -26,10 +26,10 @@ def swap(
     owner: str | None,
     intent: str | None,
 ) -> bool:
-    """Whether the move was at ``frm`` and ``epoch``, and now is what is given.
+    """Changes the move if it is at ``frm`` and ``epoch``; returns whether it was.
 
     Raises:
-        LostError: the server went away; it is not known whether it happened.
+        LostError: the server went away; it is not known whether the change happened.
     """
     values = (to, new_epoch, owner, intent, capability, frm, epoch)
     try:

@@ -1,1 +1,1 @@
-"""How the tool is connected: what an address means, what a session says of itself, and whose role it has."""
+"""How the tool connects: the meaning of an address, the settings of a session, and its role."""

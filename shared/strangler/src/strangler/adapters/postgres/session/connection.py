@@ -1,4 +1,4 @@
-"""Sessions of the tool: none of them may hold anything once its coordinator has vanished."""
+"""Sessions of the tool: no session may hold anything once its coordinator has vanished."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ COORDINATOR = {
 
 
 class Connection(psycopg.Connection[Any]):
-    """A session that says by an error of its own that its server has gone, whatever it was doing."""
+    """A session that raises an error of its own when its server has gone, whatever the session was doing."""
 
     _end: threading.Timer | None = None
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """Raises LostError in place of psycopg's when the session is no more, RefusedError where a policy filters."""
+        """Raises LostError in place of psycopg's error when the session is gone, and RefusedError where a policy
+        filters."""
         try:
             return super().wait(gen, *args, **kwargs)
         except psycopg.errors.InsufficientPrivilege as error:
-            # Whatever the language of the server's messages.
+            # Works for every language of the server's messages.
             if error.diag.source_function != "check_enable_rls":
                 raise
             raise RefusedError(
@@ -56,7 +57,7 @@ class Connection(psycopg.Connection[Any]):
             ) from error
         except psycopg.Error as error:
             if not self.closed:
-                # For whoever tells it at last, and cannot know which of two databases it was.
+                # For the code that shows the error in the end, which cannot know which of two databases it was.
                 if not getattr(error, "__notes__", None):
                     error.add_note(describe(self.info.dsn))
                 raise
@@ -67,7 +68,7 @@ class Connection(psycopg.Connection[Any]):
             ) from error
 
     def end_within(self, seconds: float | None) -> None:
-        """Cuts the session if it is still open then, whatever it waits for; None takes that back.
+        """Cuts the session if it is still open after ``seconds``, whatever it waits for; None takes that back.
 
         A server that stands still raises no timeout of its own, and its kernel keeps the connection alive for ever.
         """
@@ -87,7 +88,7 @@ class Connection(psycopg.Connection[Any]):
 def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = False) -> Connection:
     """Opens an autocommit session, which inherits nothing (see the note "nothing inherited").
 
-    A transaction of it that idles longer than ``idle_ms`` is ended by the server (0: never).
+    The server ends a transaction of the session that idles longer than ``idle_ms`` (0: never).
 
     Raises:
         StackError: when the server cannot be reached.
@@ -100,7 +101,7 @@ def connect(dsn: str, *, purpose: str, idle_ms: int = 1000, replication: bool = 
             extra["replication"] = "database"
         session = Connection.connect(make_conninfo(dsn, **extra), autocommit=True)
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-        # Not `from error`: a traceback would show what libpq quotes of the address.
+        # Not `from error`: a traceback would show the part of the address that libpq quotes.
         raise StackError(
             f"cannot connect: {addresses.without_secrets(str(error), dsn)}",
             place=describe(dsn),
@@ -164,16 +165,16 @@ def setting(connection: Connection, name: str, value: str) -> Iterator[None]:
 
 
 def database_of(connection: Connection) -> str:
-    """The database's name as the server knows it: an address may have gone by another."""
+    """The database's name as the server knows it: the address may have used another name."""
     return str(scalar(connection, "SELECT current_database()"))
 
 
 @contextmanager
 def own_origin(connection: Connection, capability: str, purpose: str) -> Iterator[None]:
-    """Marks what this session writes with an origin of its own, so that no stream carries it on.
+    """Marks the writes of this session with an origin of its own, so that no stream carries them on.
 
     Raises:
-        PreflightError: when the role may not do it.
+        PreflightError: when the role may not do this.
     """
     name = names.origin(database_of(connection), capability, purpose)
     try:

@@ -13,7 +13,7 @@ from strangler.domain.address import ENCODE, flaw_of_authority, shown
 _HOST = re.compile(r"[\w.:%-]*|[/@].*")
 _PORT = re.compile(r"[0-9]{0,5}")
 _SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
-# In libpq's words: what it could not make of the address, which it then quotes.
+# Messages of libpq about an address that it could not parse; it quotes a part of the address after them.
 _REASONS = {
     'missing "="': "a word in it has no =: put a value with blanks into single quotes, or write a URL",
     "unterminated quoted": "a quotation mark in it has no partner",
@@ -28,7 +28,8 @@ _KNOWN = ("password", "host", "hostaddr", "port", "user", "dbname", "sslmode", "
 
 
 def flaw(text: str) -> tuple[str, str] | None:
-    """What is wrong with the address of a database, and what to do; None where nothing is. Neither holds any of it."""
+    """What is wrong with the address of a database, and what to do; None if it is right. Neither text has a part of
+    it."""
     ambiguous = flaw_of_authority(text)
     if ambiguous:
         return ambiguous, ENCODE
@@ -47,7 +48,7 @@ def flaw(text: str) -> tuple[str, str] | None:
 
 
 def describe(dsn: str) -> str:
-    """Where it leads to, without user and password; raises nothing."""
+    """The server and database of an address, without user and password; raises nothing."""
     try:
         parts = conninfo_to_dict(dsn)
     except (Error, ValueError):
@@ -61,7 +62,7 @@ def describe(dsn: str) -> str:
 
 
 def without_secrets(words: str, dsn: str) -> str:
-    """What libpq or a server has said, without anything that only the address can have told it."""
+    """The words of libpq or a server, without anything that they can only have from the address."""
     wrong = flaw(dsn)
     if wrong:
         return f"its address {wrong[0]}"

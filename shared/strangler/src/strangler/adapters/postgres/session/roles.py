@@ -1,4 +1,4 @@
-"""The roles of a database: the application, the tool, and the gateway's agent, each with what it needs."""
+"""The roles of a database: the application, the tool, and the gateway's agent, each with the rights that it needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psycopg
 
 APP, MOVER, AGENT = "app", "mover", "agent"
 
-# Before anything that a server might log.
+# Before any statement that a server might log.
 _QUIET: tuple[LiteralString, ...] = (
     "SET log_statement = 'none'",
     "SET log_min_duration_statement = -1",
@@ -19,9 +19,9 @@ _QUIET: tuple[LiteralString, ...] = (
 
 
 def give(superuser: psycopg.Connection[Any], passwords: Mapping[str, str], *, extensions: str = "") -> None:
-    """Makes the roles that have a password there, in the session's database, or brings them to what they should be.
+    """Makes the roles that have a password in ``passwords``, in the session's database, or brings them up to date.
 
-    The session ought to end then: it logs nothing any more.
+    The session should end after this, for the server no longer logs its statements.
     """
     for statement in _QUIET:
         superuser.execute(statement)
@@ -32,7 +32,7 @@ def give(superuser: psycopg.Connection[Any], passwords: Mapping[str, str], *, ex
 
 
 def shell() -> str:
-    """The same as a program for the container of a server."""
+    """The same, as a shell script for the container of a server."""
     return _read("roles.sh").replace("@roles.sql@\n", _read("roles.sql"))
 
 

@@ -1,15 +1,15 @@
-"""What a session of the tool says of itself, so that nothing that a database or a role has set changes what it does.
+"""The settings of a session of the tool: no setting of a database or a role may change what the session does.
 
 Note "nothing inherited": ALTER DATABASE and ALTER ROLE ... SET, PGOPTIONS and the server's own file give a session a
-search path, an isolation level, a role, formats. A startup option wins over all of them, so all that matters is said
-there. What needs a privilege, or is not known to every version, is said afterwards.
+search path, an isolation level, a role, formats. A startup option wins over all of them, so all settings that matter
+are startup options. Settings that need a privilege, or that not every version knows, are set afterwards.
 """
 
 from __future__ import annotations
 
 from psycopg.conninfo import conninfo_to_dict
 
-# Nothing that others can make is found by a bare name, and no policy takes rows away without an error.
+# A bare name finds nothing that others can make, and a policy cannot hide rows without an error.
 OWN_EYES = {
     "search_path": "pg_catalog, pg_temp",
     "row_security": "off",
@@ -38,7 +38,7 @@ SAME_TEXT = {
     "xmlbinary": "base64",
     "client_encoding": "UTF8",
 }
-# The server's own view of a vanished client: it would else keep its locks for hours, and finish its statement.
+# So the server notices a vanished client: otherwise it would keep the locks for hours, and finish the statement.
 SOON_MISSED = {
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
@@ -46,14 +46,14 @@ SOON_MISSED = {
     "tcp_user_timeout": "2000",
     "client_connection_check_interval": "1000",
 }
-# What an administrator has set for applications would end a long copy, or the export of its snapshot.
+# Timeouts that an administrator has set for applications would end a long copy, or the export of its snapshot.
 UNHURRIED = {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
 
 
 def options(dsn: str, *, idle_ms: int) -> str:
-    """The startup options of a session at ``dsn``: whatever the address itself asks for, and what we need after it.
+    """The startup options of a session at ``dsn``: first those of the address itself, then those that the tool needs.
 
-    Of two that say the same the later wins, so an address can choose a role, and no search path.
+    Of two options of the same name the later wins, so an address can choose a role, but no search path.
     """
     needed = {**OWN_EYES, **SAME_TEXT, **SOON_MISSED, **UNHURRIED}
     needed["idle_in_transaction_session_timeout"] = str(idle_ms)
@@ -66,10 +66,11 @@ def _escaped(value: str) -> str:
 
 
 def afterwards(server_version: int) -> str:
-    """What is said once the session is open, in one statement.
+    """The settings that are made once the session is open, in one statement.
 
-    The replication role only where it is not so, for it needs a privilege whose lack preflight is to name. And the
-    format of money, so that its default stays to be seen in ``pg_settings.reset_val``: streams go by that.
+    The replication role is set only if it has another value, for this needs a privilege, and preflight has to name its
+    lack. The format of money is set here, so that its default can still be seen in ``pg_settings.reset_val``: streams
+    use that.
     """
     calls = [
         "set_config('lc_monetary', 'C', false)",

@@ -1,4 +1,4 @@
-"""Publication, slot and subscription of a move, beside what `streams` has made them."""
+"""Compares publication, slot and subscription of a move with what `streams` has made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SETTINGS = [False, True, True, True, False, False]
 def deviations(
     capability: str, side: str, *, publication: str | None, subscription: str | None, found: Mapping[str, Any]
 ) -> Iterator[Deviation]:
-    """What somebody has changed of the streams by hand; ``found`` is what `standing.LOOK` gives."""
+    """Changes that somebody has made to the streams by hand; ``found`` is the result of `standing.LOOK`."""
     leaves = {str(table["oid"]): table["name"] for table in found["tables"] or [] if table["leaf"]}
     again = f"then run `strangler verify {capability} --repair`"
     anew = f"run `strangler resync {capability}`"
@@ -65,7 +65,7 @@ def _slot(name: str, found: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _subscription(name: str, leaves: Mapping[str, str], found: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
-    """What, the remedy, and whether no row can have been lost or doubled by it."""
+    """What is wrong, the remedy, and whether it cannot have lost or doubled any row."""
     present = found["subscription"]
     if present is None:
         yield f"the subscription {name} is gone", "", False

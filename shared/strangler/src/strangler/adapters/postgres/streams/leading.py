@@ -1,8 +1,8 @@
 """Statements that name where a stream comes from.
 
-Note "kept out of logs": a server logs each statement that fails, and shows all that run, and pg_stat_statements keeps
-them. An address stands in the statement itself there, for these take no parameters. So it travels as a parameter, and
-the statement is put together inside a block whose text holds nothing.
+Note "kept out of logs": a server logs each statement that fails, shows all that run, and pg_stat_statements keeps
+them. These statements take no parameters, so the address stands in their text. Therefore the address travels as a
+parameter of a block, which puts the statement together; the text of the block has nothing secret.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from strangler.domain.address import Address
 
 _SETTING = "strangler.publisher"
 _KEEP = "SELECT pg_catalog.set_config(%s, %s, true)"
-# An error that is not caught inside would bear the whole statement as its context.
+# An error that is not caught inside the block would have the whole statement as its context.
 _BLOCK = """
 DO $strangler$
 BEGIN
@@ -29,7 +29,7 @@ $strangler$
 def lead(connection: Connection, statement: sql.Composed, publisher: str) -> None:
     """Runs ``statement``, in which ``%L`` stands for the publisher's address; see the note "kept out of logs".
 
-    Raises psycopg's error of whatever has failed, without its context.
+    Raises psycopg's error if the statement fails, without the error's context.
     """
     address = Address(publisher).secret
     text = statement.as_string(connection)

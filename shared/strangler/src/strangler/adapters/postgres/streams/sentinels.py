@@ -1,8 +1,8 @@
-"""Whether a stream that stood still has gone on where it had stopped.
+"""Checks whether a stream that stood still has gone on where it had stopped.
 
 Note "moved by hand": ``pg_replication_slot_advance`` at the sender, or ``pg_replication_origin_advance`` at the
 receiver, takes a stream past rows that it has not carried, and leaves no trace once it runs again. So a marker is
-written while it stands still: one written later that arrives without it shows that something was passed over.
+written while the stream stands still: if a later marker arrives without this one, something was passed over.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ ACTIVE = "SELECT active FROM pg_replication_slots WHERE slot_name = %s AND datab
 
 
 def look(stream: Stream, sender: Connection, receiver: Connection, known: str | None) -> tuple[str | None, bool]:
-    """The marker to look for the next time, and whether the stream has passed one over.
+    """The marker to look for next time, and whether the stream has passed one over.
 
-    ``known`` is what the last look has given back.
+    ``known`` is the marker that the last look returned.
     """
     active = scalar(sender, ACTIVE, stream.subscribed_as(receiver) or stream.name)
     if not active and known is None:
@@ -33,7 +33,7 @@ def look(stream: Stream, sender: Connection, receiver: Connection, known: str | 
     if not arrived:
         if not markers.pass_through(sender, receiver, stream.capability, within=ARRIVE_SECONDS):
             return known, False
-        # It may have come with the other.
+        # It may have arrived together with the other.
         arrived = scalar(receiver, markers.ARRIVED, *mark)
     sender.execute(markers.TAKE_AWAY, mark)
     return None, not arrived

@@ -45,14 +45,14 @@ ELSEWHERE = """
 SELECT coalesce('the database ' || database || '''s', 'a physical one') FROM pg_replication_slots
 WHERE slot_name = %s AND database IS DISTINCT FROM current_database()
 """
-ENDING_SECONDS = 15.0  # in which a walsender lets go of its slot
+ENDING_SECONDS = 15.0  # within which a walsender should release its slot
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """``capability`` in one direction, from ``database`` at ``publisher``, a DSN that the subscriber's server can use.
 
-    Slots are the server's: each is asked for by its name and the database of the session.
+    Slots belong to the server: each is looked up by its name and the database of the session.
     """
 
     capability: str
@@ -62,12 +62,12 @@ class Stream:
 
     @property
     def name(self) -> str:
-        """What publication, slot and subscription are called."""
+        """The name of publication, slot and subscription."""
         return names.stream(self.database, self.capability, self.direction)
 
     @property
     def known_as(self) -> tuple[str, str]:
-        """The same, and what a move that began before names had a database in them goes by."""
+        """The same, and the name that a move has if it began before names had a database in them."""
         return self.name, names.stream_before(self.capability, self.direction)
 
     def subscribed_as(self, subscriber: Connection) -> str | None:
@@ -75,7 +75,7 @@ class Stream:
         return next((name for name in self.known_as if scalar(subscriber, PRESENT, name)), None)
 
     def broken(self, publisher: Connection, subscriber: Connection) -> bool:
-        """Whether the subscription, the slot that it should read or its publication is gone, or is another one."""
+        """Whether the subscription, its slot or its publication is gone, or is not the one that it should be."""
         name = self.subscribed_as(subscriber)
         if name is None or scalar(subscriber, READS, name) != name:
             return True
@@ -83,10 +83,10 @@ class Stream:
         return slot is None or bool(slot[1]) or scalar(publisher, MADE, name, name) is None
 
     def require_free(self, publisher: Connection) -> None:
-        """No other database of the server has a slot of this name.
+        """Refuses if another database of the server has a slot of this name.
 
         Raises:
-            PreflightError: naming the one that has.
+            PreflightError: naming that database.
         """
         row = publisher.execute(ELSEWHERE, (self.name,)).fetchone()
         if row is not None:
@@ -97,7 +97,7 @@ class Stream:
             )
 
     def publish(self, connection: Connection, tables: Sequence[Table]) -> None:
-        """Creates the publication on the publisher, the marker's rows of this capability among it."""
+        """Creates the publication on the publisher; it includes this capability's rows of the marker table."""
         connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(self.name)))
         connection.execute(
             sql.SQL(
@@ -111,7 +111,7 @@ class Stream:
         )
 
     def create_slot(self, connection: Connection, watch: Connection) -> None:
-        """A slot from this moment on, made in an ordinary session of the publisher; ``watch`` is another.
+        """Makes a slot that begins now, in an ordinary session of the publisher; ``watch`` is another such session.
 
         Raises:
             MoveError: a transaction of that server does not end.
@@ -138,7 +138,7 @@ class Stream:
             session.close()
 
     def subscribe(self, connection: Connection) -> None:
-        """Creates the subscription from the slot's position; rows that came by a stream stay behind."""
+        """Creates the subscription from the slot's position; it does not carry rows that came by a stream."""
         try:
             lead(
                 connection,
@@ -167,7 +167,7 @@ class Stream:
         """Removes slot and publication on the publisher, if they are there.
 
         Raises:
-            MoveError: when a walsender does not let go of the slot.
+            MoveError: when a walsender does not release the slot.
         """
         for name in self.known_as:
             self._withdraw(connection, name)
@@ -195,12 +195,12 @@ class Stream:
         return SLOT.replace("{lost}", lost).encode()
 
     def state(self, publisher: Connection, subscriber: Connection) -> StreamState:
-        """What both ends say of it now."""
+        """The stream's state, as both ends report it now."""
         name = self.subscribed_as(subscriber) or self.name
         slot = publisher.execute(self._slot(publisher), (name,)).fetchone()
         subscription = subscriber.execute(SUBSCRIPTION, (name,)).fetchone()
         if slot is None or subscription is None:
-            # A subscription whose slot is gone, or another database's by now, gets nothing any more.
+            # A subscription gets nothing any more if its slot is gone, or belongs to another database by now.
             taken = slot is None and subscription is not None
             return StreamState(self.direction, exists=slot is not None or subscription is not None, lost=taken)
         active, gone, lag, retained, seconds = slot

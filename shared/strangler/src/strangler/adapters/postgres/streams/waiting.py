@@ -1,4 +1,4 @@
-"""A slot is made only when every transaction that was open has ended: for how long that is waited for, and for whom."""
+"""Making a slot waits until every open transaction has ended: how long this may take, and which ones it waits for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from strangler.domain.errors import MoveError
 log = logging.getLogger(__name__)
 
 SLOT_SECONDS = 60.0
-AFTER_THE_COPY_SECONDS = 600.0  # to give up then is to copy everything again
+AFTER_THE_COPY_SECONDS = 600.0  # long, for giving up then means to copy everything again
 SAY_SECONDS = 10.0
 BLOCKING = """
 SELECT coalesce('pid ' || h.pid || ' (' || concat_ws(', ', a.usename, nullif(a.application_name, ''), a.datname)
@@ -33,10 +33,10 @@ WHERE w.pid = %s AND w.locktype = 'transactionid' AND NOT w.granted
 def made(session: Connection, statement: sql.Composed, *, watch: Connection, within: float) -> tuple[Any, ...]:
     """Runs a statement that makes a slot, and returns its row; ``watch`` is another session of the same server.
 
-    Says now and then for whom it waits.
+    Says now and then which transactions it waits for.
 
     Raises:
-        MoveError: it had to wait longer than ``within`` seconds; names the transactions that it waited for.
+        MoveError: it had to wait longer than ``within`` seconds; the error names the transactions that it waited for.
     """
     with ThreadPoolExecutor(1) as pool:
         try:

@@ -1,1 +1,1 @@
-"""What a capability's tables are and may hold, as the catalogs say, and how they are locked or written."""
+"""What the catalogs say of a capability's tables, and how these are locked or written."""

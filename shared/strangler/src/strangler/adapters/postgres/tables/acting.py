@@ -1,10 +1,10 @@
-"""Statements that run what a table's owner has written: they run as that owner, and without a way back.
+"""Statements that run code of a table's owner: they run as that owner, and without a way back.
 
 Note "no way back": a CHECK, a generated column, a domain, an index, a rule or a trigger of a table runs functions of
-its owner in every session that writes it. One that had taken the owner's role by SET ROLE could be led back to its
-own by any of them (RESET ROLE). Inside a SECURITY DEFINER function PostgreSQL lets nobody change the role: so a
-function of the owner's runs the statement. It is in the session's temporary schema, and made anew in the transaction
-that calls it, for its owner may replace it.
+its owner in every session that writes it. If a session had taken the owner's role by SET ROLE, any of these functions
+could bring it back to its own role (RESET ROLE). Inside a SECURITY DEFINER function PostgreSQL lets nobody change the
+role: so a function that belongs to the owner runs the statement. The function is in the session's temporary schema. It
+is made anew in the transaction that calls it, for its owner may replace it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from strangler.adapters.postgres.session.connection import Connection, describe,
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError, PreflightError
 
-# Whoever can do as he likes already, and this session's own role, may run anything in it.
+# A role that has all rights anyway, and this session's own role, may run anything in the session.
 OWNER = """
 SELECT CASE WHEN NOT r.rolsuper AND r.rolname <> session_user THEN r.rolname::text END
 FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = %s
@@ -26,8 +26,9 @@ MAY_ACT = """
 SELECT pg_has_role(session_user, %s, 'SET') AND has_database_privilege(%s, current_database(), 'TEMPORARY')
    AND has_database_privilege(current_user, current_database(), 'TEMPORARY')
 """
-# What a write calls, by the trees of its expressions: only what is immutable and a superuser's is known to do nothing
-# else. The system's own are a superuser's, and some that are not immutable run any query that they are told.
+# The functions that a write calls, found in the trees of its expressions. A function is known to do no harm only if it
+# is immutable and a superuser owns it. The system's own belong to a superuser, and some that are not immutable run any
+# query that they are given.
 FOREIGN = r"""
 WITH RECURSIVE code AS (
     SELECT conbin::text AS tree FROM pg_constraint WHERE conrelid = %(table)s AND contype = 'c'
@@ -71,7 +72,7 @@ END $act$;
 RESET ROLE;
 SELECT pg_temp.strangler_act({statement});
 """
-# To read a domain, or what has parts, can be to run what its owner has written; text is read as that by `unstage`.
+# Reading a value of a domain, or of a type with parts, can run its owner's code; so it stays text until `unstage`.
 PARSED = """
 WITH RECURSIVE base AS (
     SELECT attnum, attname, atttypid AS type, atttypmod AS modifier FROM pg_attribute
@@ -84,20 +85,20 @@ SELECT attname, CASE WHEN t.typtype = 'e' OR t.typtype = 'b' AND coalesce(part.t
 FROM base JOIN pg_type t ON t.oid = base.type AND t.typtype <> 'd' LEFT JOIN pg_type part ON part.oid = t.typelem
 ORDER BY attnum
 """
-AFTERWARDS = "SET search_path = pg_catalog, pg_temp"  # a function that ran may have set another one
+AFTERWARDS = "SET search_path = pg_catalog, pg_temp"  # a function that ran may have set another path
 
 
 def stranger(connection: Connection, table: Table) -> str | None:
-    """The table's owner, unless he may do in this session as he likes."""
+    """The table's owner; None if that role may do anything in this session anyway."""
     owner: str | None = scalar(connection, OWNER, table.oid)
     return owner
 
 
 def require(connection: Connection, table: Table) -> str | None:
-    """The same owner, once this session can run statements as him.
+    """The same owner, after checking that this session can run statements as that role.
 
     Raises:
-        PreflightError: naming the rights that are missing, of one of the two roles.
+        PreflightError: naming the rights that one of the two roles lacks.
     """
     owner = stranger(connection, table)
     if owner is not None and not scalar(connection, MAY_ACT, owner, owner):
@@ -113,12 +114,12 @@ def require(connection: Connection, table: Table) -> str | None:
 
 
 def runs_foreign(connection: Connection, table: Table) -> bool:
-    """Whether a write of the table runs what its owner has written.
+    """Whether a write of the table runs code of its owner.
 
-    The table is locked, so that this holds to the transaction's end.
+    The table is locked, so that the answer holds until the transaction's end.
 
     Raises:
-        MoveError: it is no longer the table that it was.
+        MoveError: the table is no longer the one that it was.
     """
     connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(table.sql()))
     if scalar(connection, "SELECT to_regclass(%s)::oid", table.qualified) != table.oid:
@@ -135,9 +136,9 @@ def runs_foreign(connection: Connection, table: Table) -> bool:
 
 
 def act(connection: Connection, table: Table, statement: sql.Composed, *, asks: bool = False) -> Any:
-    """Runs a statement as the owner of the table that it is about; see the note "no way back".
+    """Runs a statement about a table as the table's owner; see the note "no way back".
 
-    Returns the one text that it answers, where it ``asks``.
+    Returns the one text that the statement answers, if it ``asks``.
 
     Raises:
         PreflightError: see `require`; an older version has begun the move without these rights.
@@ -162,7 +163,7 @@ def act(connection: Connection, table: Table, statement: sql.Composed, *, asks: 
 
 
 def stage(connection: Connection, table: Table) -> sql.Composed:
-    """A temporary table for rows of the transaction, whose columns are of types that only parse; its name."""
+    """Makes a temporary table for rows of the transaction, with column types that only parse; returns its name."""
     owner = require(connection, table)
     assert owner is not None
     columns = sql.SQL(", ").join(
@@ -177,7 +178,7 @@ def stage(connection: Connection, table: Table) -> sql.Composed:
 
 
 def unstage(connection: Connection, table: Table) -> None:
-    """Writes them into the table."""
+    """Writes the staged rows into the table."""
     written = [column for column in table.columns if not column.generated]
     statement = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM pg_temp.strangler_stage").format(
         table.sql(),

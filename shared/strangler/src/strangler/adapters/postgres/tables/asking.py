@@ -1,4 +1,4 @@
-"""Functions and collations that the rules of a table ask, by whatever way: what they are decides what it accepts."""
+"""Functions and collations that the rules of a table use, directly or not: they decide what the table accepts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from strangler.adapters.postgres.session.connection import Connection
 from strangler.adapters.postgres.tables.expressions import bare, meaning, words
 
 # From constraints, defaults, generated columns, policies, partition keys and unique indexes by way of operators, their
-# classes, types and the bodies that the server has parsed. What belongs to an extension is its own, and so is what it
-# asks. A constraint that is not enforced asks nothing.
+# classes, types and the bodies that the server has parsed. An object of an extension is the extension's own affair, and
+# so is all that it uses. A constraint that is not enforced uses nothing.
 REACHED = """
 WITH RECURSIVE reached (relation, of_key, class, object) AS (
     SELECT c.oid, false, 'pg_class'::regclass::oid, c.oid FROM pg_class c WHERE c.oid = ANY (%(oids)s::oid[])
@@ -50,7 +50,7 @@ WITH RECURSIVE reached (relation, of_key, class, object) AS (
 SELECT relation::int8, class::regclass::text, object::int8, bool_and(of_key) FROM reached
 WHERE class IN ('pg_proc'::regclass, 'pg_collation'::regclass) GROUP BY relation, class, object
 """
-# The names of its arguments decide in its body; what it costs, and where it may run, decides nothing.
+# The names of a function's arguments matter in its body; its cost, and where it may run, do not.
 FUNCTIONS = """
 SELECT p.oid::int8, p.proname::text, ARRAY(SELECT format_type(a, NULL) FROM unnest(p.proargtypes) a), l.lanname::text,
        p.prosrc, pg_get_function_sqlbody(p.oid), p.probin, pg_get_function_identity_arguments(p.oid),
@@ -63,9 +63,9 @@ COLLATIONS = "SELECT oid::int8, collname::text FROM pg_collation WHERE oid = ANY
 
 @dataclass(slots=True)
 class Asked:
-    """What is asked under one name: ``definitions``, as more than one schema may have it.
+    """What is used under one name: several ``definitions``, as several schemas may have the name.
 
-    ``of_key`` where nothing but a unique key or an exclusion asks it.
+    ``of_key``: only a unique key or an exclusion uses it.
     """
 
     definitions: set[str] = field(default_factory=set)
@@ -73,7 +73,7 @@ class Asked:
 
 
 def read(connection: Connection, oids: Sequence[int], collations: Mapping[int, str]) -> dict[int, dict[str, Asked]]:
-    """What each of these tables asks, by its name; ``collations`` are described by their oids."""
+    """What each of these tables uses, by the table's name; ``collations`` has descriptions by oid."""
     rows = connection.execute(REACHED, {"oids": list(oids)}).fetchall()
     named: dict[tuple[str, int], tuple[str, str]] = {}
     functions = sorted({oid for _, kind, oid, _ in rows if kind == "pg_proc"})
@@ -98,9 +98,9 @@ def _function(language: str, source: str, body: str | None, *described: Any) -> 
 
 
 def _source(language: str, source: str) -> str:
-    """The text without what decides nothing in it: how it is laid out."""
+    """The text without its layout, which decides nothing."""
     if language not in ("sql", "plpgsql"):
         return source
-    # A comment ends with its line.
+    # The end of a line ends a comment, so lines must stay apart.
     lines = source.split("\n") if "--" in source else [re.sub(r"\n", " ", source)]
     return "\n".join(told for line in lines if (told := " ".join(words(line))))

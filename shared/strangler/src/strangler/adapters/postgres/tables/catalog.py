@@ -18,8 +18,8 @@ from strangler.domain.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; ``type`` as ``format_type`` prints it, ``always`` where it is an identity that only the database
-    may number."""
+    """One column; ``type`` as ``format_type`` prints it, ``always`` if it is an identity that only the database may
+    number."""
 
     name: str
     type: str
@@ -32,8 +32,8 @@ class Column:
 class Table:
     """A table or one partition of it; ``name`` as strangler.toml spells it, ``qualified`` quoted for SQL.
 
-    ``key`` is its primary key's columns, ``order`` the operators of each, ``identity`` the catalog's letter for its
-    replica identity, ``publishable`` whether it is ordinary and logged.
+    ``key`` has the columns of its primary key, ``order`` the operators of each. ``identity`` is the catalog's letter
+    for its replica identity, ``publishable`` whether the table is ordinary and logged.
     """
 
     oid: int
@@ -78,14 +78,14 @@ class ForeignKey:
 
     @property
     def column(self) -> str:
-        """The first, which is the only one but of a composite key."""
+        """The first column, which is the only one unless the key is composite."""
         return self.columns[0]
 
 
 def with_names(query: str) -> str:
-    """Puts the expression for NAME_OF(class, namespace): what strangler.toml calls a table.
+    """Replaces NAME_OF(class, namespace) by an expression for the table's name as strangler.toml spells it.
 
-    Unquoted, with its schema unless that is public.
+    The name is unquoted, and has its schema unless that is public.
     """
     name = r"CASE WHEN \2.nspname = 'public' THEN \1.relname ELSE \2.nspname || '.' || \1.relname END"
     return re.sub(r"NAME_OF\((\w+), (\w+)\)", name, query)
@@ -105,7 +105,7 @@ COLUMNS = """
 SELECT attrelid, attname, format_type(atttypid, atttypmod), attnotnull, attgenerated <> '', attidentity = 'a'
 FROM pg_attribute WHERE attrelid = ANY (%s::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum
 """
-# A deferrable key identifies no row to a stream.
+# A stream cannot identify a row by a deferrable key.
 KEYS = """
 SELECT i.indrelid, array_agg(a.attname::text ORDER BY k.position)
 FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, position)
@@ -168,7 +168,7 @@ def read_tables(connection: Connection, names: Sequence[str], *, database: str) 
 
 
 def _unambiguous(names: Sequence[str], rows: Sequence[tuple[Any, ...]], database: str) -> None:
-    # `a.b` is a table of the schema `a`, and may be one of `public` whose name has a dot.
+    # `a.b` is a table of the schema `a`, but may also be a table of `public` whose name has a dot.
     for name in names:
         same = [row[3] for row in rows if row[0] == name and row[2] == name]
         if len(same) > 1:
@@ -202,7 +202,7 @@ def references_into(connection: Connection, tables: Sequence[Table]) -> list[For
 
 
 def differences(here: Sequence[Table], there: Sequence[Table]) -> list[str]:
-    """What is unequal between two sides' tables: one sentence each, empty when a stream can run."""
+    """The differences between two sides' tables: one sentence each, none if a stream can run."""
     mine, theirs = ({table.name: table for table in tables} for tables in (here, there))
     found = [f"{name} is on one side only" for name in sorted(mine.keys() ^ theirs.keys())]
     for table in here:

@@ -1,7 +1,7 @@
-"""Compares what tables are held to on both sides.
+"""Compares the rules of tables on both sides.
 
-By meaning: names of constraints, indexes, sequences and schemas, the order of columns and everything that decides
-nothing (other indexes, comments, storage) are left out.
+It compares by meaning: names of constraints, indexes, sequences and schemas, the order of columns and everything that
+decides nothing (other indexes, comments, storage) are left out.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from strangler.adapters.postgres.tables.rules import BY_DEFAULT, MONEY, Database
 
 
 def differences(monolith: Database, service: Database, *, uniques: bool = True) -> list[str]:
-    """What is held to other rules on the other side: one sentence each.
+    """The rules that differ between the sides: one sentence each.
 
-    Without ``uniques`` unique keys and exclusions are passed over: they are off while rows are copied.
+    Without ``uniques``, unique keys and exclusions are not compared: the copy lacks them while rows are copied.
     """
     found: list[str] = []
     for name in monolith.tables.keys() & service.tables.keys():
@@ -35,9 +35,9 @@ def _columns(here: Rules, there: Rules) -> Iterator[str]:
             continue
         if kind == "collation":
             if _by_default(mine) and _by_default(theirs):
-                continue  # how a whole database sorts is told as a note: it decides nowhere what is accepted
+                continue  # the sort order of a whole database is only a note: it never decides what is accepted
             mine, theirs = (one.removeprefix(BY_DEFAULT) if one else one for one in (mine, theirs))
-        # That a column is generated on one side only is said of the column.
+        # If a column is generated on only one side, the sentence about the column says so.
         apart = (column, "generated") in here.columns.keys() ^ there.columns.keys()
         if mine != theirs and not apart:
             how = " (ALTER DATABASE … SET lc_monetary)" if kind == MONEY else ""
@@ -58,7 +58,7 @@ def _asked(here: Rules, there: Rules, uniques: bool) -> Iterator[str]:
             if mine.definitions != theirs.definitions:
                 yield f"{name}, which it asks, is another {kind} in the service"
         elif kind == "function" and (uniques or not (mine or theirs or Asked()).of_key):
-            # The rules may well read the same: by another overload, operator or cast of the same name.
+            # The texts of the rules may be the same: another overload, operator or cast can have the same name.
             yield f"{name} is asked in the {'monolith' if mine else 'service'} only"
 
 
@@ -68,7 +68,7 @@ def _one_sided(here: set[str], there: set[str]) -> Iterator[str]:
 
 
 def notes(monolith: Database, service: Database) -> list[str]:
-    """What differs and is worth knowing, but no reason to refuse."""
+    """Differences that are worth knowing, but no reason to refuse."""
     found = []
     if monolith.collation != service.collation:
         found.append(f"text is sorted by {monolith.collation} in the monolith and {service.collation} in the service")

@@ -1,4 +1,4 @@
-"""What the values of a column are made of: domains, arrays, composites and ranges, followed to their bases."""
+"""The types of which a column's values are made: domains, arrays, composites and ranges, down to their base types."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psycopg import sql
 from strangler.adapters.postgres.session.connection import Connection
 
 DOMAIN, ARRAY, COMPOSITE = "d", "a", "c"
-# Every type that these are made of, each with what it is made of itself.
+# Every type of which these are made, each with its own parts.
 PARTS = """
 WITH RECURSIVE part (whole, field, oid) AS (
     SELECT 0::oid, ''::name, unnest(%s::oid[])
@@ -36,9 +36,9 @@ WHERE attrelid = ANY (%s::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY at
 
 @dataclass(slots=True)
 class Type:
-    """``sql`` as ``format_type`` prints it, ``kind`` the catalog's letter, or ``a`` of an array.
+    """``sql`` is the type as ``format_type`` prints it, ``kind`` the catalog's letter, or ``a`` for an array.
 
-    ``parts`` are what it is made of, each with the field's name in a composite.
+    ``parts`` are the types of which it is made, in a composite each with the field's name.
     """
 
     oid: int
@@ -49,7 +49,7 @@ class Type:
 
 
 class Types:
-    """Some types and all that they are made of."""
+    """Some types, and all types of which they are made."""
 
     def __init__(self, connection: Connection, oids: Iterable[int]) -> None:
         self.by_oid: dict[int, Type] = {}
@@ -61,7 +61,7 @@ class Types:
             self.by_oid[whole].parts.append((name, oid))
 
     def within(self, oid: int) -> list[Type]:
-        """The type, and every one that it is made of."""
+        """The type, and every type of which it is made."""
         found, wanted = {}, [oid]
         while wanted:
             one = self.by_oid[wanted.pop()]
@@ -71,12 +71,12 @@ class Types:
         return list(found.values())
 
     def plain_text(self, oid: int) -> bool:
-        """Whether it is text or varchar, by whatever domains, or an array of them."""
+        """Whether it is text or varchar, or a domain over one of these, or an array of one."""
         within = self.within(oid)
         return all(one.kind in (DOMAIN, ARRAY) or one.sql in ("text", "character varying") for one in within)
 
     def values(self, oid: int, value: sql.Composable, wanted: str, depth: int = 0) -> list[sql.Composable]:
-        """Queries for what ``value``, of this type, has of the type that prints as ``wanted``; nothing of ranges."""
+        """Queries for the parts of ``value``, of this type, whose type prints as ``wanted``; ranges are left out."""
         one = self.by_oid[oid]
         if one.sql == wanted:
             return [sql.SQL("SELECT {}").format(value)]

@@ -17,7 +17,7 @@ _TOKEN = re.compile(
 )
 _NAME = re.compile(r'"(?:[^"]|"")*"|[^\W\d][\w$]*')
 _NOW = {"CURRENT_TIMESTAMP", "transaction_timestamp"}
-# The same check is printed with other casts between string types after a dump and a restore.
+# After a dump and a restore the same check is printed with other casts between string types.
 _STRING_TYPES = (("text",), ("character", "varying"))
 _BEFORE_SCHEMA = {"::", "FROM", "JOIN", "COLLATE"}
 
@@ -25,9 +25,9 @@ _BEFORE_SCHEMA = {"::", "FROM", "JOIN", "COLLATE"}
 def meaning(expression: str, apart: Collection[str] | None = ()) -> str:
     """A form that is equal for expressions that say the same.
 
-    Schemas, the names of sequences, casts between string types without a length and needless parentheses are left out:
-    two databases differ in them by how they came to be, and what is accepted or returned does not. A cast of what is
-    no string decides: ``apart`` are the columns, quoted where they must be, that are of another type, None any.
+    Schemas, the names of sequences, casts between string types without a length, and needless parentheses are left out:
+    two databases may differ in these because of their history, but accept and return the same. A cast of a value that
+    is no string matters: ``apart`` are the columns of other types, quoted where they must be; None means all columns.
     """
     pieces = words(expression)
     pieces = list(_without_schemas(pieces))
@@ -38,7 +38,7 @@ def meaning(expression: str, apart: Collection[str] | None = ()) -> str:
 
 
 def words(text: str) -> list[str]:
-    """What a text of SQL is made of, without the space between it."""
+    """The words and signs of a text of SQL, without the spaces between them."""
     return _TOKEN.findall(text)
 
 
@@ -58,7 +58,7 @@ def _without_schemas(pieces: list[str]) -> Iterator[str]:
         piece = pieces[position]
         if pieces[position + 1 : position + 2] == ["."] and _NAME.fullmatch(piece):
             if selects and pieces[position - 1] not in _BEFORE_SCHEMA and pieces[position + 3 : position + 4] != ["("]:
-                yield from pieces[position : position + 2]  # which of several tables a column is of
+                yield from pieces[position : position + 2]  # says to which of several tables a column belongs
             position += 2
             continue
         if pieces[position + 1 : position + 3] == ["::", "regclass"]:
@@ -85,7 +85,7 @@ def _without_string_casts(pieces: list[str], apart: Collection[str]) -> Iterator
 
 
 def _operand(pieces: list[str], end: int) -> list[str]:
-    """What a cast is of: one word, or all between the brackets before it."""
+    """The operand of a cast: one word, or everything between the brackets before it."""
     depth, start = 0, end - 1
     while start > 0:
         depth += {")": 1, "]": 1, "(": -1, "[": -1}.get(pieces[start], 0)
@@ -111,7 +111,7 @@ def _end_of_string_type(pieces: list[str], start: int) -> int | None:
 
 
 def _without_parentheses(pieces: list[str]) -> list[str]:
-    """Takes away those around one word, around another pair, around an array, and around all of it."""
+    """Removes parentheses around one word, around another pair, around an array, and around the whole text."""
     while True:
         pairs = _pairs(pieces)
         needless = next(

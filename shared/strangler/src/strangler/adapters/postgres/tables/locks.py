@@ -1,4 +1,5 @@
-"""Locks on tables that others write: asked for briefly, again and again, for whoever waits lets nobody pass."""
+"""Locks on tables that others write: asked for briefly, again and again, for a waiting lock lets no other session
+pass."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ WHERE a.pid <> pg_backend_pid() AND a.backend_type NOT LIKE 'logical replication
 ORDER BY a.pid, a.xact_start
 """
 
-# Held by nobody's session: they end only when somebody says so.
+# No session holds these: they end only when somebody ends them.
 PREPARED = """
 SELECT p.gid, p.owner::text, max(extract(epoch FROM clock_timestamp() - p.prepared))::float8
 FROM unnest(%s::text[]) t
@@ -54,7 +55,7 @@ MODES = [
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A session's transaction that holds a table against a fence."""
+    """A session's transaction that holds a table, so that a fence has to wait."""
 
     pid: int
     user: str
@@ -70,7 +71,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A prepared transaction that holds one; it is no session's."""
+    """A prepared transaction that holds a table; it belongs to no session."""
 
     gid: str
     user: str
@@ -84,7 +85,7 @@ class Prepared:
 
 
 def holders(connection: Connection, tables: Sequence[str]) -> list[Holder]:
-    """Transactions of others that hold one of the (qualified) tables in a mode that a fence waits for."""
+    """Transactions of others that hold one of the (qualified) tables in a mode for which a fence waits."""
     prepared = connection.execute(PREPARED, (list(tables), MODES)).fetchall()
     return [
         *(Begun(*row) for row in connection.execute(HOLDERS, (list(tables), MODES)).fetchall()),
@@ -98,32 +99,32 @@ def deadlock_ms(connection: Connection) -> int:
 
 
 def attempt_ms(connection: Connection) -> int:
-    """How long one attempt may take, in milliseconds: whoever queues behind it goes on before the server would kill
-    him for a deadlock."""
+    """How long one attempt may take, in milliseconds: the sessions that queue behind it go on before the server would
+    look for a deadlock and end one of them."""
     return max(SHORTEST_MS, deadlock_ms(connection) // 2)
 
 
 @contextmanager
 def attempt(connection: Connection, statement_ms: int) -> Iterator[None]:
-    """A transaction of which no statement takes longer; NOT_FREE is what it raises then."""
+    """A transaction in which no statement takes longer; a statement that would take longer raises NOT_FREE."""
     with connection.transaction():
         connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(statement_ms),))
         yield
 
 
 def pause(statement_ms: int) -> None:
-    """Between two attempts: those who were kept go on meanwhile, about as long as they were kept."""
+    """Waits between two attempts: the sessions that had to wait go on for about as long as they had to wait."""
     time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
 
 
 @contextmanager
 def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterator[None]:
-    """A transaction that holds all tables, taken in one statement.
+    """A transaction that holds all tables; one statement locks them.
 
-    Each try ends before a client's own deadlock check would, and those queued behind it then go on.
+    Each try ends before a client's session would check for a deadlock, and the sessions behind it then go on.
 
     Raises:
-        MoveError: naming who holds the tables, when they did not become free.
+        MoveError: the tables did not become free; the error names the sessions that hold them.
     """
     statement_ms = attempt_ms(connection)
     deadline = time.monotonic() + TRY_SECONDS

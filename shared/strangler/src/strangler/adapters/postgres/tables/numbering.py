@@ -1,4 +1,4 @@
-"""Whether the sequences of the next owner can go on where those of the present one stand."""
+"""Checks whether the sequences of the next owner can go on where those of the present owner are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FURTHEST = sql.SQL("SELECT {}({}) FROM {} WHERE {} BETWEEN {} AND {}")
 def misfits(
     here: Connection, ours: Mapping[str, Numbering], there: Connection, theirs: Mapping[str, Numbering]
 ) -> list[str]:
-    """What would go wrong if the side ``there`` took over from the one ``here``: one sentence each."""
+    """What would go wrong if the side ``there`` took over from the side ``here``: one sentence each."""
     found = [f"{place} is numbered by a sequence on one side only" for place in sorted(ours.keys() ^ theirs.keys())]
     for place in sorted(ours.keys() & theirs.keys()):
         mine, peer = ours[place], theirs[place]
@@ -39,7 +39,7 @@ def _unlike(mine: Numbering, peer: Numbering) -> Iterator[str]:
 
 
 def _room(here: Connection, mine: Numbering, there: Connection, peer: Numbering) -> Iterator[str]:
-    """Numbers that are left there, once it stands where this side has come to."""
+    """Checks how many numbers are left there, once its sequence is where this side's is now."""
     if mine.cycling:
         return
     position, called = here.execute(POSITION.format(sql.SQL(mine.qualified))).fetchall()[0]
@@ -53,7 +53,7 @@ def _room(here: Connection, mine: Numbering, there: Connection, peer: Numbering)
         row = _furthest(connection, each, peer)
         if row is None or not peer.least <= following <= peer.most:
             continue
-        # In the same steps, which another may share by giving out the numbers between.
+        # In the same steps, for another system may give out the numbers in between.
         behind = following + max(0, (row - following) // mine.increment + 1) * mine.increment
         if not peer.least <= behind <= peer.most:
             yield f"a row has the number {row}, behind which the sequence there has none left ({span})"

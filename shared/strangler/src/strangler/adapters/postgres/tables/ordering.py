@@ -1,8 +1,8 @@
-"""How keys are compared: by the operators of the key's own index, wherever they are.
+"""How keys are compared: by the operators of the key's own index, in whatever schema they are.
 
 Note "own operators": a type of an extension has its operators in the extension's schema. A bare ``=`` or ``>=`` does
-not find them without that schema in the search path, and then falls back to another type's in silence: ``citext`` is
-compared as text, while ORDER BY and the index go on in their own order, and ranges cut by one miss rows of the other.
+not find them without that schema in the search path, and silently falls back to another type's operators: ``citext`` is
+compared as text, while ORDER BY and the index keep their own order. Ranges cut by one order miss rows of the other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 Operators = tuple[str, ...]
-"""Of one column, by the strategies of a btree: less, less or equal, equal, greater or equal, greater."""
+"""The operators of one column, by the strategies of a btree: less, less or equal, equal, greater or equal, greater."""
 
 LESS, AT_MOST, EQUAL, AT_LEAST, GREATER = range(5)
 PLAIN: Operators = tuple(f"OPERATOR(pg_catalog.{name})" for name in ("<", "<=", "=", ">=", ">"))
@@ -28,7 +28,7 @@ WHERE i.indrelid = ANY (%s::oid[]) AND i.indisprimary AND i.indimmediate
 GROUP BY 1, 2
 """
 
-# The equality of a column `a` of pg_attribute, as a default index on it would have it; a domain has its base's.
+# The equality of a column `a` of pg_attribute, as a default index on it would have it; a domain has its base type's.
 # For a query with parameters.
 EQUALITY = """
 coalesce((
@@ -71,7 +71,7 @@ def _beside(
     last: int,
 ) -> sql.Composable:
     if _plain(order):
-        # One comparison of rows, for which an index on all columns serves.
+        # One comparison of rows, which can use an index on all columns.
         compared = sql.SQL(PLAIN[last])
         return sql.SQL("({}) {} ({})").format(_listed(columns), compared, sql.SQL(", ").join(values))
     parts = [
@@ -81,7 +81,7 @@ def _beside(
     found: sql.Composable = _one(columns[-1], order[-1], last, values[-1])
     for beyond, same in reversed(parts[:-1]):
         found = sql.SQL("({} OR ({} AND {}))").format(beyond, same, found)
-    # Says again what follows from the rest, for an index on the first column to serve.
+    # Redundant, but lets the query use an index on the first column.
     return sql.SQL("({} AND {})").format(_one(columns[0], order[0], outside, values[0]), found) if parts[1:] else found
 
 
@@ -97,7 +97,7 @@ def among(
     columns: Sequence[str], order: Sequence[Operators], rows: Sequence[Sequence[sql.Composable]]
 ) -> sql.Composable:
     """The rows with one of these keys."""
-    # VALUES are joined by a hash; a plain list of pairs would be tried one by one.
+    # The server joins VALUES by a hash; it would try a plain list of pairs one by one.
     listed = sql.SQL(", ").join(sql.SQL("({})").format(sql.SQL(", ").join(row)) for row in rows)
     if _plain(order):
         return sql.SQL("({}) IN (VALUES {})").format(_listed([*map(sql.Identifier, columns)]), listed)

@@ -1,4 +1,4 @@
-"""What points into a capability from tables that stay: foreign keys, and references that only strangler.toml names."""
+"""References into a capability from tables that stay: foreign keys, and references that only strangler.toml names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Capability, Project, Reference
 
-# Of one category are types that can be compared, but text and a number, or a uuid and a number, are not.
+# Types of the same category can be compared; text and a number, or a uuid and a number, are of different categories.
 COLUMNS = catalog.with_names("""
 SELECT a.attname, t.typcategory::text || CASE WHEN t.typcategory = 'U' THEN t.typname::text ELSE '' END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -41,7 +41,7 @@ class Pointer:
     constrained: bool
 
     def describe(self) -> str:
-        """What becomes of it, for the warnings of a start."""
+        """What will happen to the reference, for the warnings of a start."""
         at = ", ".join(f"{self.parent}.{column}" for column in self.columns)
         return f"{self.table}.{self.column} → {at}: no constraint in the database; swept by what the models say of it"
 
@@ -49,12 +49,12 @@ class Pointer:
 def pointers(
     connection: Connection, project: Project, capability: Capability, tables: Sequence[Table]
 ) -> list[Pointer]:
-    """Every constraint into the capability, then every named reference for which there is none.
+    """Every constraint into the capability, then every named reference that has no constraint.
 
-    A named one whose table went away with another capability points at nothing any more.
+    A named reference whose table has moved away with another capability points at nothing any more.
 
     Raises:
-        ConfigurationError: a named reference cannot be what strangler.toml says.
+        ConfigurationError: a named reference cannot be as strangler.toml says.
     """
     into = catalog.references_into(connection, tables)
     found = [Pointer(key.table, key.column, key.root, key.parent_columns, constrained=True) for key in into]
@@ -62,7 +62,7 @@ def pointers(
     present = set(catalog.all_tables(connection))
     for index, reference in enumerate(capability.references):
         if reference.table in capability.tables:
-            continue  # its deletions come by the stream themselves
+            continue  # the stream itself carries its deletions
         named = _Named(connection, capability, tables, reference, index)
         keys = [key for key in into if key.table == reference.table and reference.column in key.columns]
         if keys:
@@ -73,7 +73,7 @@ def pointers(
 
 
 def keys(found: Iterable[Pointer], tables: Sequence[Table]) -> dict[str, list[str]]:
-    """By table, the columns whose values say which row is gone: its key, and whatever is pointed at."""
+    """By table, the columns whose values say which row is gone: its key, and all columns that something points at."""
     wanted: dict[str, list[str]] = {}
     for pointer in found:
         key = next(table.key for table in tables if table.name == pointer.parent)
@@ -83,7 +83,7 @@ def keys(found: Iterable[Pointer], tables: Sequence[Table]) -> dict[str, list[st
 
 
 class _Named:
-    """One reference of strangler.toml, beside what the database has."""
+    """Compares one reference of strangler.toml with the database."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class _Named:
         self.place = f"strangler.toml: capabilities.{capability.name}.references[{index}]"
 
     def agree_with(self, constrained: set[tuple[str, str]]) -> None:
-        """Refuses a `to` that is not where the constraint leads."""
+        """Refuses a `to` that differs from where the constraint leads."""
         to = self.reference.to
         if to and not any(to in {column, f"{table}.{column}"} for table, column in constrained):
             at = ", ".join(sorted(f"{table}.{column}" for table, column in constrained))

@@ -1,4 +1,4 @@
-"""Whatever decides what a table accepts or returns, told so that two databases can be compared by it."""
+"""Everything that decides what a table accepts or returns, in a form by which two databases can be compared."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SELECT a.attrelid::int8, quote_ident(a.attname), a.attname, a.atttypid::int8, a.
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 """
-# One that is not enforced decides nothing; an index that is not valid may have let duplicates pass.
+# A constraint that is not enforced decides nothing; an index that is not valid may have let duplicates pass.
 CONSTRAINTS = """
 SELECT k.conrelid::int8, pg_get_constraintdef(k.oid),
        k.contype = 'f' AND NOT k.confrelid = ANY (%(oids)s::oid[]), k.contype = 'f'
 FROM pg_constraint k
 WHERE k.conrelid = ANY (%(oids)s::oid[]) AND (k.contype IN ('c', 'x') OR k.contype = 'f' AND k.conparentid = 0)
 """
-# By what values are equal in a key is told where it is not what their type has for it.
+# The equality of values in a key is named only if it is not the default of their type.
 UNIQUES = """
 SELECT x.indrelid::int8, pg_get_expr(x.indpred, x.indrelid), x.indnullsnotdistinct, coalesce(k.condeferrable, false),
        coalesce(k.condeferred, false), CASE WHEN x.indisexclusion THEN pg_get_constraintdef(k.oid) END,
@@ -58,14 +58,14 @@ CROSS JOIN LATERAL (
 WHERE x.indrelid = ANY (%s::oid[]) AND x.indisunique AND x.indisvalid AND x.indislive
   AND (x.indisexclusion OR NOT x.indisprimary)
 """
-# Whom a policy is for is told as all or some: the two servers have roles of their own.
+# The roles of a policy appear only as all or some, for each server has roles of its own.
 POLICIES = """
 SELECT c.oid::int8, c.relforcerowsecurity, p.polcmd::text, p.polpermissive, 0 = ANY (p.polroles),
        pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
 FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid WHERE c.oid = ANY (%s::oid[]) AND c.relrowsecurity
 """
 COMMANDS = {"*": "ALL", "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
-# What a stream names a row by, where that is not the primary key.
+# The columns by which a stream identifies a row, if these are not the primary key.
 IDENTITIES = """
 SELECT x.indrelid::int8, string_agg(a.attname, ', ' ORDER BY a.attname)
 FROM pg_index x CROSS JOIN unnest(x.indkey[0:x.indnkeyatts - 1]) AS k (number)
@@ -124,10 +124,10 @@ NEXT = "the next of a sequence"
 
 @dataclass(slots=True)
 class Rules:
-    """What one table is held to: ``columns`` by name and kind, ``sentences`` and ``uniques`` as they are told.
+    """The rules of one table: ``columns`` by name and kind, ``sentences`` and ``uniques`` as messages show them.
 
-    ``asked`` are the functions and collations that its rules ask; ``outward`` are its foreign keys to tables that do
-    not move with it, ``effects`` its triggers: the last two are no reason to refuse.
+    ``asked`` are the functions and collations that its rules use; ``outward`` are its foreign keys to tables that do
+    not move with it, ``effects`` its triggers: differences in the last two are no reason to refuse.
     """
 
     names: set[str] = field(default_factory=set)
@@ -151,7 +151,7 @@ class Database:
 
 def read(connection: Connection, tables: Sequence[Table]) -> Database:
     """The rules of these tables as one database has them."""
-    # To compile such queries takes longer than to run them.
+    # Compiling such queries takes longer than running them.
     with setting(connection, "jit", "off"):
         return _read(connection, tables)
 
@@ -163,9 +163,9 @@ def _read(connection: Connection, tables: Sequence[Table]) -> Database:
     collations = _collations(connection, oids)
     types = Types(connection, {row[3] for row in rows})
     told = _told(connection, types, collations)
-    # A stream carries money as its sender's database writes it, and the receiver reads it by its own.
+    # A stream carries money in the format of the sender's database, and the receiver reads it in its own.
     money = scalar(connection, "SELECT reset_val FROM pg_settings WHERE name = 'lc_monetary'")
-    # The columns of each table that are no strings: a cast to one decides there.
+    # The columns of each table that are not strings: there a cast to a string matters.
     apart: dict[int, set[str]] = {oid: set() for oid in oids}
     for oid, quoted, _, kind, *_ in rows:
         apart[oid] |= set() if types.plain_text(kind) else {quoted}
@@ -187,7 +187,7 @@ def _read(connection: Connection, tables: Sequence[Table]) -> Database:
     for oid, asked in asking.read(connection, oids, collations).items():
         rules[oid].asked = asked
     for oid, kind, name, condition, source in connection.execute(TRIGGERS, (oids,)).fetchall():
-        # The condition and the source belong to what it does, but would be too long to be told.
+        # The condition and the source are part of what it does, but too long for a message.
         what = f"the trigger function {name}" + (f" when {meaning(condition)}" if condition else "")
         rules[oid].effects.add(f"{what}\0{kind} {source}")
     return Database(
@@ -225,7 +225,7 @@ def _add_constraints(
             continue
         told = meaning(definition.removesuffix(" NOT VALID"), apart[oid])
         if reference:
-            # Where they point is read without a schema, as the peer's may be another.
+            # The table to which they point is named without its schema, as the peer's schema may be another.
             (rules[oid].outward if outward else rules[oid].sentences).add(told)
         else:
             (rules[oid].uniques if told.startswith("EXCLUDE") else rules[oid].sentences).add(told)
@@ -272,7 +272,7 @@ def _add_policies(
 
 
 def _told(connection: Connection, types: Types, collations: dict[int, str]) -> dict[int, str]:
-    """What each type is, of those that decide something."""
+    """The definition of each type that decides something."""
     found: dict[int, str] = {}
     for oid, *row in connection.execute(TYPES, (list(types.by_oid),)).fetchall():
         kind, name, not_null, base, default, collation, labels, fields, collated, checks, subtype = row
@@ -314,7 +314,7 @@ def _collation(row: Sequence[Any]) -> str:
         dict.fromkeys(part.replace("POSIX", "C").lower().replace("utf-8", "utf8") for part in locale.split())
     )
     name = {"c": "libc", "i": "ICU", "b": "builtin"}.get(provider, provider)
-    # Sorted by bytes, whoever does it.
+    # Bytes sort in the same way on every server.
     told = "c" if locale == "c" else f"{name} {locale}"
     return f"{told}{f' {rules}' if rules else ''}{'' if deterministic else ', not deterministic'}"
 

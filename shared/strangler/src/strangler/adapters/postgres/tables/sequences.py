@@ -1,4 +1,4 @@
-"""Sequences: those that move with a capability, and what would let one give out a number twice, or none at all."""
+"""Sequences: those that move with a capability, and what could make one give out a number twice, or none at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import ConfigurationError, PreflightError
 from strangler.domain.project import Capability, Project
 
-# Which column asks which sequence: it owns it, or its default names it.
+# The column that uses a sequence: the column owns the sequence, or the column's default names it.
 USES = """
 SELECT d.refobjid AS relation, d.refobjsubid::smallint AS attribute, d.objid AS sequence FROM pg_depend d
 WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
@@ -20,7 +20,7 @@ UNION
 SELECT f.adrelid, f.adnum, d.refobjid FROM pg_attrdef f
 JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
 """
-# What runs when a row of a table is written: by object of the catalog, on whose expression or function it depends.
+# Everything that runs when a row of a table is written: the catalog's objects whose expression or function runs then.
 RUNS = """
 SELECT f.adrelid AS relation, 'pg_attrdef'::regclass AS catalog, f.oid AS object FROM pg_attrdef f
 UNION ALL SELECT g.tgrelid, 'pg_trigger'::regclass, g.oid FROM pg_trigger g WHERE NOT g.tgisinternal
@@ -37,12 +37,12 @@ UNION ALL (
     FROM domain d JOIN pg_constraint k ON k.contypid = d.type
 )
 """
-# A sequence `s` is not the system's, nor the tool's, nor an extension's.
+# A sequence `s` that does not belong to the system, the tool or an extension.
 OTHERS = """
 n.nspname NOT IN ('information_schema', 'strangler') AND NOT starts_with(n.nspname, 'pg_') AND NOT EXISTS (
     SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = s.oid AND e.deptype = 'e')
 """
-# A function `p` names it, as a word of its text or as one that the catalog knows.
+# A function `p` names the sequence, in a word of its text or in a dependency that the catalog knows.
 ASKS = r"""
 p.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', 'strangler')) AND (
     p.prosrc ~ ('\y' || regexp_replace(s.relname, '\W', '\\\&', 'g') || '\y')
@@ -52,8 +52,8 @@ p.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalo
 
 
 def _filled(query: str) -> str:
-    """Puts in what several queries ask of a sequence ``s`` in the namespace ``n``; NAME is as strangler.toml spells
-    it."""
+    """Puts in the expressions that several queries share, for a sequence ``s`` in the namespace ``n``; NAME is its name
+    as strangler.toml spells it."""
     name = "CASE WHEN n.nspname = 'public' THEN s.relname ELSE n.nspname || '.' || s.relname END"
     for word, text in {"USES": USES, "RUNS": RUNS, "OTHERS": OTHERS, "ASKS": ASKS, "NAME": name}.items():
         query = query.replace(f"<{word}>", text)
@@ -118,7 +118,7 @@ JOIN pg_depend d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
 JOIN (<RUNS>) r ON r.catalog = d.classid AND r.object = d.objid AND r.relation <> ALL (%(tables)s::oid[])
 ORDER BY 1, 2
 """)
-# What is asked when a moved table is written, by name of the function or of what asks itself.
+# The sequences that are used when a moved table is written, each with the name of the function or object that uses it.
 ASKED = _filled("""
 WITH runs AS (<RUNS>), asking AS (
     SELECT r.catalog, r.object FROM runs r WHERE r.relation = ANY (%(tables)s::oid[])
@@ -143,9 +143,10 @@ FROM strangler.side s WHERE capability = %s
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """A sequence that moves: ``place`` is the column that it numbers, or itself.
+    """A sequence that moves: ``place`` is the column that it numbers, or the sequence itself.
 
-    ``attribute`` is that column where it is a whole number with an index: its outermost is found quickly.
+    ``attribute`` is that column if it is a whole number with an index: then its highest or lowest value is found
+    quickly.
     """
 
     place: str
@@ -174,7 +175,7 @@ def read(connection: Connection, tables: Sequence[Table], named: Sequence[str]) 
 
 
 def name_in_side(connection: Connection, capability: Capability) -> bool:
-    """Writes into the side's row which sequences strangler.toml names; whether it had others."""
+    """Writes the sequences that strangler.toml names into the side's row; returns whether it had others."""
     named = [each.qualified for each in read(connection, [], capability.sequences).values()]
     row = connection.execute(UNKNOWN, (named, capability.name)).fetchone()
     if row is None or not row[0]:
@@ -184,8 +185,8 @@ def name_in_side(connection: Connection, capability: Capability) -> bool:
 
 
 def unplaced(connection: Connection, project: Project) -> list[str]:
-    """Sequences of the monolith that no column names and of which nothing says whether they move, each with who asks
-    it."""
+    """Sequences of the monolith that no column names and that are listed neither as moving nor as staying, each with
+    what uses it."""
     moving = {sequence for capability in project.capabilities.values() for sequence in capability.sequences}
     return [
         f"{name} (named in {asking})" if asking else name
@@ -198,7 +199,7 @@ def every_sequence_placed(connection: Connection, project: Project) -> None:
     """Each sequence that no column names moves with a capability, or is listed as staying.
 
     Raises:
-        ConfigurationError: naming those of which nothing is said, and functions that name them.
+        ConfigurationError: naming sequences that are not listed, and functions that name them.
     """
     lost = unplaced(connection, project)
     if lost:
@@ -211,10 +212,10 @@ def every_sequence_placed(connection: Connection, project: Project) -> None:
 
 
 def present(connection: Connection, capability: Capability, *, database: str) -> None:
-    """The named sequences are there.
+    """Refuses if a named sequence is not there.
 
     Raises:
-        ConfigurationError: naming one that is not.
+        ConfigurationError: naming that sequence.
     """
     for name in lacking(connection, capability):
         raise ConfigurationError(
@@ -231,24 +232,24 @@ def lacking(connection: Connection, capability: Capability) -> list[str]:
 
 
 def shared(connection: Connection, capability: Capability, tables: Sequence[Table]) -> list[str]:
-    """Sequences of the capability that are asked for rows of other tables, too."""
+    """Sequences of the capability that rows of other tables use, too."""
     values = {"tables": [table.oid for table in tables], "named": list(capability.sequences)}
     rows = connection.execute(SHARED.encode(), values).fetchall()
     return [f"{name} also numbers {column}" for name, column in rows]
 
 
 def asked(connection: Connection, project: Project, capability: Capability, tables: Sequence[Table]) -> list[str]:
-    """Sequences that do not move, asked by what runs when a moved table is written."""
+    """Sequences that do not move, but are used when a moved table is written."""
     values = {"tables": [table.oid for table in tables], "named": list(capability.sequences)}
     rows = connection.execute(ASKED.encode(), values).fetchall()
     return [f"{function} asks {name}" for name, function in rows if not _stays(name, project)]
 
 
 def own(connection: Connection, project: Project, capability: Capability, tables: Sequence[Table]) -> None:
-    """No sequence of the capability is asked by what does not move with it, nor the other way round.
+    """Refuses if something that does not move uses a sequence of the capability, or the other way round.
 
     Raises:
-        PreflightError: naming the sequence and who else asks it.
+        PreflightError: naming the sequence and what else uses it.
     """
     place = describe(connection.info.dsn)
     if found := shared(connection, capability, tables):
