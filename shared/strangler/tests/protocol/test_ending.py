@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import select
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+import psycopg
 import pytest
+from psycopg import pq
 from servers import Cluster, eventually
 from strangler.application.ending import cancel, cancellable, complete
 from strangler.application.start import start
@@ -388,3 +393,46 @@ def test_doctor_does_not_stumble_over_a_table_that_is_gone(moving: Yard) -> None
 
 def test_doctor_is_content_before_any_move(ground: Yard) -> None:
     assert ground.doctor() == []
+
+
+def test_a_slot_is_dropped_though_its_subscriber_connects_again_at_once(moving: Yard) -> None:
+    """As the monolith does which a copied ledger has been taken from."""
+    slot = "SELECT slot_name FROM pg_replication_slots WHERE slot_name ~ 'reverse$' AND database = current_database()"
+    with moving.monolith() as here, moving.service() as there:
+        for (name,) in here.execute("SELECT subname FROM pg_subscription WHERE subname ~ 'reverse$'").fetchall():
+            here.execute(f"ALTER SUBSCRIPTION {name} DISABLE".encode())
+        row = there.execute(slot.encode()).fetchone()
+        assert row is not None
+        eventually(lambda: not there.execute("SELECT FROM pg_replication_slots WHERE active").fetchone())
+        with clinging(moving.clusters[1].dsn(moving.databases[1]), row[0]) as connections:
+            eventually(lambda: connections)
+
+            cancelled(moving)
+
+            assert there.execute(slot.encode()).fetchone() is None
+
+
+@contextmanager
+def clinging(dsn: str, slot: str) -> Iterator[list[int]]:
+    """Whoever ends its walsender finds another one; the processes that it has had."""
+    over, had = threading.Event(), list[int]()
+    start = f"START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '4', publication_names '{slot}')"
+
+    def cling() -> None:
+        while not over.is_set():
+            connection = pq.PGconn.connect(f"{dsn} replication=database".encode())
+            if connection.exec_(start.encode()).status == pq.ExecStatus.COPY_BOTH:
+                had.append(connection.backend_pid)
+                with suppress(psycopg.OperationalError):
+                    while not over.is_set():
+                        select.select([connection.socket], [], [], 0.05)
+                        connection.consume_input()
+            connection.finish()
+
+    thread = threading.Thread(target=cling)
+    thread.start()
+    try:
+        yield had
+    finally:
+        over.set()
+        thread.join(60)

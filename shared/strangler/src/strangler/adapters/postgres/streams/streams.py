@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar, wait_until
+from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar
 from strangler.adapters.postgres.streams import waiting
 from strangler.adapters.postgres.streams.leading import lead
 from strangler.adapters.postgres.tables.catalog import Table
@@ -45,6 +46,7 @@ ELSEWHERE = """
 SELECT coalesce('the database ' || database || '''s', 'a physical one') FROM pg_replication_slots
 WHERE slot_name = %s AND database IS DISTINCT FROM current_database()
 """
+DROP_SECONDS = 0.001  # between two tries to drop a slot
 ENDING_SECONDS = 15.0  # within which a walsender should release its slot
 
 
@@ -174,16 +176,15 @@ class Stream:
 
     @staticmethod
     def _withdraw(connection: Connection, name: str) -> None:
-        slot = "FROM pg_replication_slots WHERE slot_name = %s AND database = current_database()"
-        connection.execute(f"SELECT pg_terminate_backend(active_pid) {slot} AND active_pid IS NOT NULL", (name,))
-        free = f"SELECT NOT EXISTS (SELECT {slot} AND active)"
-        if not wait_until(connection, free, (name,), within=ENDING_SECONDS, interval=0.01):
-            raise MoveError(
-                f"the slot {name} is still in use",
-                place=describe(connection.info.dsn),
-                remedy="see pg_replication_slots for who holds it, then run the command again",
-            )
-        connection.execute(f"SELECT pg_drop_replication_slot(slot_name) {slot}", (name,))
+        deadline = time.monotonic() + ENDING_SECONDS
+        while not _drop_slot(connection, name):
+            if time.monotonic() >= deadline:
+                raise MoveError(
+                    f"the slot {name} is still in use",
+                    place=describe(connection.info.dsn),
+                    remedy="see pg_replication_slots for who holds it, then run the command again",
+                )
+            time.sleep(DROP_SECONDS)
         connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))
 
     @staticmethod
@@ -215,3 +216,15 @@ class Stream:
             retained_bytes=retained,
             errors=subscription[1] or 0,
         )
+
+
+def _drop_slot(connection: Connection, name: str) -> bool:
+    """Whether the slot is gone. A subscriber that is still there connects again at once, so its walsender is ended with
+    each try: the slot is dropped between two of them."""
+    slot = "FROM pg_replication_slots WHERE slot_name = %s AND database = current_database()"
+    connection.execute(f"SELECT pg_terminate_backend(active_pid) {slot} AND active_pid IS NOT NULL", (name,))
+    try:
+        connection.execute(f"SELECT pg_drop_replication_slot(slot_name) {slot}", (name,))
+    except psycopg.errors.ObjectInUse:
+        return False
+    return True
