@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import psycopg
 from strangler.domain.traffic import Kind, Write
-from strangler.rehearsal.adapters.rows import PostgresRows
 from strangler.rehearsal.checker import check
 from strangler.rehearsal.history import gather
 from strangler.rehearsal.journal import Attempt, Outcome
+from strangler.rehearsal.ports import Found, Text
 
 from tests.faults.customers import NAME, Customer, address
 from tests.faults.traffic import Traffic
@@ -26,6 +25,24 @@ from tests.waiting import eventually
 
 THINK_SECONDS = 0.01
 CAPABILITY = "users"
+
+
+class Looks:
+    """Rows of a database that can be asked by ``execute``, also where only a container reaches it."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def find(
+        self, table: str, key: Sequence[str], columns: Sequence[str], values: Sequence[tuple[Text, ...]]
+    ) -> Iterator[Found]:
+        """By keys of one column, all in one query."""
+        (known,) = key
+        numbers = {value[0]: number for number, value in enumerate(values)}
+        shown = "".join(f", {column}::text AS shown_{column}" for column in columns)
+        query = f"SELECT {known}::text AS known{shown} FROM {table} WHERE {known}::text = ANY (%s)"
+        for found in self._database.execute(query, [list(numbers)]).fetchall():
+            yield Found(numbers[found[0]], dict(zip(columns, found[1:], strict=True)))
 
 
 @dataclass
@@ -92,13 +109,13 @@ class Writers(Traffic):
             "every writer gets through",
         )
 
-    def check(self, owner: psycopg.Connection[Any]) -> None:
+    def check(self, owner: Any) -> None:
         """Every acknowledged write is in the owner's database once, with what was sent; no other is there twice.
 
         Once a name has been acknowledged, none before it may be found again.
         """
         histories = gather(attempt for writer in self._writers for attempt in writer.attempts)
-        found = check(histories, {CAPABILITY: PostgresRows(owner)})
+        found = check(histories, {CAPABILITY: Looks(owner)})
         assert not found, f"{len(found)} rows are not as their writes say, the first: {found[0]}"
         rows = owner.execute("SELECT line1 FROM users_address WHERE line1 LIKE %s", (f"{self.run}-%",)).fetchall()
         sent = {place.values[0] for place in histories if place.table == "users_address"}
