@@ -14,12 +14,12 @@ from chassis.database.isolation import read_committed
 from chassis.identity.principals import Principal
 from chassis.messages import inbox
 from chassis.sagas import saga
+from chassis.testing.sessions import another_session
 from django.db import OperationalError, connection, connections, transaction
 from library import answers, desk
 from library.handlers import moment as handled
 from library.models import Answer, Book, Loan, Visit
 from library.post import message
-from library.sessions import another_session
 from library.waiting import until
 from psycopg import IsolationLevel
 from rest_framework.test import APIClient

@@ -13,6 +13,7 @@ from chassis.messages import shares
 from chassis.messages.outbox import LANES
 from chassis.messages.shares import Share
 from chassis.models import Lease, OutboxMessage
+from chassis.testing.sessions import another_session
 from django.db import connection, connections, transaction
 from library.relays import Ear, RelayProcess, tell
 from library.waiting import until
@@ -26,15 +27,7 @@ Session = psycopg.Connection[Any]
 
 
 def connect(user: str | None = None) -> Session:
-    there = connection.settings_dict
-    return psycopg.connect(
-        host=there["HOST"],
-        port=there["PORT"],
-        user=user or there["USER"],
-        password=user or there["PASSWORD"],
-        dbname=there["NAME"],
-        autocommit=True,
-    )
+    return another_session(autocommit=True, **({"user": user, "password": user} if user else {}))
 
 
 @pytest.fixture

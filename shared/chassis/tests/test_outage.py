@@ -9,12 +9,13 @@ import psycopg
 import pytest
 from chassis.database import absence
 from chassis.ownership import outage, owners
+from chassis.testing.sessions import another_session
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.http import HttpResponse
 from django.test import Client
 from library.models import Book, Visit
 from library.programs import MIGRATE, WEB, Running, run
-from library.sessions import another_session, end_the_session
+from library.sessions import end_the_session
 from library.side import Side
 from library.urls import moment
 

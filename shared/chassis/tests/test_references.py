@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from chassis.ownership import owners
 from chassis.references import orphans, sweeping
+from chassis.testing.sessions import another_session
 from django.db import connection, connections, transaction
 from library.side import SIDE_SQL
 from library.waiting import until
@@ -27,15 +27,7 @@ class Stream:
     """Does to the members what the apply worker of a stream would do."""
 
     def __init__(self) -> None:
-        there = connection.settings_dict
-        self.session = psycopg.connect(
-            host=there["HOST"],
-            port=there["PORT"],
-            user=there["USER"],
-            password=there["PASSWORD"],
-            dbname=there["NAME"],
-            autocommit=True,
-        )
+        self.session = another_session(autocommit=True)
         self.do(SIDE_SQL.decode())
         self.do(
             "INSERT INTO strangler.side (capability, side, epoch, open, tables, keys) "

@@ -14,6 +14,7 @@ from chassis.messages import inbox
 from chassis.messages.inbox import FencedError
 from chassis.ownership import owners, refusals
 from chassis.ownership.refusals import SwallowedError
+from chassis.testing.sessions import another_session
 from django.db import DatabaseError, connection, connections, transaction
 from django.http import HttpResponse
 from django.test import Client
@@ -21,7 +22,7 @@ from library import ways
 from library.handlers import moment as handled
 from library.models import Book, Visit, VisitsInbox
 from library.post import message
-from library.sessions import another_asynchronous_session, another_session, end_the_session
+from library.sessions import another_asynchronous_session, end_the_session
 from library.side import Side
 from library.urls import moment
 from library.ways import SECOND, WAYS

@@ -12,6 +12,7 @@ from chassis.messages import events, outbox, publishers
 from chassis.messages import relay as module
 from chassis.messages.broker import BrokerLostError
 from chassis.models import OutboxMessage, PublishedMessage
+from chassis.testing.sessions import another_session
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from library.cable import Cable
@@ -44,15 +45,7 @@ def ear(rabbitmq, kind) -> Iterator[Ear]:
 @pytest.fixture
 def session() -> Iterator[psycopg.Connection]:
     """Beside Django's; sees what is committed."""
-    there = connection.settings_dict
-    with psycopg.connect(
-        host=there["HOST"],
-        port=there["PORT"],
-        user=there["USER"],
-        password=there["PASSWORD"],
-        dbname=there["NAME"],
-        autocommit=True,
-    ) as session:
+    with another_session(autocommit=True) as session:
         yield session
 
 

@@ -10,13 +10,13 @@ from chassis.messages import events, inbox
 from chassis.messages.inbox import FencedError
 from chassis.models import OutboxMessage
 from chassis.ownership import owners
+from chassis.testing.sessions import another_session
 from django.db import connection, connections, transaction
 from django.test import Client
 from library.handlers import moment as handled
 from library.models import Book, Inbox, Visit
 from library.post import message
 from library.relays import Ear, relaying
-from library.sessions import another_session
 from library.side import Side
 from library.urls import moment
 from library.waiting import until

@@ -5,24 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from chassis.testing.sessions import another_session, parameters
 from django.db import connection
 
 from library.waiting import until
 
 
-def another_session(**options: Any) -> psycopg.Connection[Any]:
-    """A session of the same database."""
-    return psycopg.connect(**_there(), **options)
-
-
 async def another_asynchronous_session(**options: Any) -> psycopg.AsyncConnection[Any]:
-    """The same, for those who await."""
-    return await psycopg.AsyncConnection.connect(**_there(), **options)
-
-
-def _there() -> dict[str, Any]:
-    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
-    return {name: connection.settings_dict[key] for name, key in names.items()}
+    """The same as `another_session`, for those who await."""
+    return await psycopg.AsyncConnection.connect(**parameters(**options))
 
 
 def end_the_session() -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from chassis.testing.sessions import another_session
 from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
@@ -15,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from library.models import Book, Visit
-from library.sessions import another_asynchronous_session, another_session
+from library.sessions import another_asynchronous_session
 from library.urls import moment
 
 INSERT = "INSERT INTO library_book (title) VALUES (%s)"

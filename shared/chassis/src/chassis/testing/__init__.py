@@ -2,5 +2,5 @@
 requests.
 
 It knows all of the chassis, and nothing else knows it. Only `sides` needs the tool (`pip install strangler`).
-Public: `sides.Side`, `pump.Pump`, `clock.let_deadlines_pass`, `hostile.objections`.
+Public: `sides.Side`, `sessions.another_session`, `pump.Pump`, `clock.let_deadlines_pass`, `hostile.objections`.
 """

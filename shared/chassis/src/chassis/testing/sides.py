@@ -21,11 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any, Literal, Self
 
-import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 from chassis.ownership import owners
+from chassis.testing.sessions import another_session
 
 SCRIPTS = ("side", "fence")
 NOBODY = "http://127.0.0.1:1"
@@ -52,15 +52,7 @@ class Side:
         self.capability = capability
         self.epoch = 1
         self._tables, self._peer_side = list(tables), PEERS[side]
-        there = connection.settings_dict
-        self._session = psycopg.connect(
-            host=there["HOST"],
-            port=there["PORT"],
-            user=there["USER"],
-            password=there["PASSWORD"],
-            dbname=there["NAME"],
-            autocommit=True,
-        )
+        self._session = another_session(autocommit=True)
         for name in SCRIPTS:
             self._session.execute(script(name))
         written = [{"methods": methods.split(",") if methods else [], "pattern": path} for methods, path in routes]
