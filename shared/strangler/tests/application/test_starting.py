@@ -122,7 +122,7 @@ def test_a_difference_is_told_before_anything_is_made() -> None:
     with pytest.raises(PreflightError, match=r"crate\.x is on one side only"):
         run_start(parts)
 
-    assert (world.installed, world.moves, parts.replication.calls) == (False, {}, [])
+    assert (world.installed, world.moves, parts.replication.calls) == (False, {}, ["preflight"])
 
 
 def test_a_move_that_goes_on_is_not_started_again() -> None:

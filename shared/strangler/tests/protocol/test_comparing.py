@@ -260,14 +260,15 @@ def test_an_expression_means_the_same_however_it_is_printed() -> None:
 def test_databases_that_sort_otherwise_are_noted() -> None:
     one = Database({}, "libc en_us.utf8", "2.36", "UTF8")
 
-    assert notes(one, one) == []
-    assert notes(one, replace(one, collation="c")) == [
+    def told(other: Database) -> list[str]:
+        return [found.message for found in notes(one, other, place="there")]
+
+    assert told(one) == []
+    assert told(replace(one, collation="c")) == [
         "text is sorted by libc en_us.utf8 in the monolith and c in the service"
     ]
-    assert (
-        "version 2.36 in the monolith and 2.41 in the service" in notes(one, replace(one, collation_version="2.41"))[0]
-    )
-    assert "stores LATIN1" in notes(one, replace(one, encoding="LATIN1"))[0]
+    assert "version 2.36 in the monolith and 2.41 in the service" in told(replace(one, collation_version="2.41"))[0]
+    assert "stores LATIN1" in told(replace(one, encoding="LATIN1"))[0]
 
 
 def test_databases_that_sort_otherwise_are_proved_all_the_same(moving: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

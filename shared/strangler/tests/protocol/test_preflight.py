@@ -15,15 +15,18 @@ from yard import Yard, contents, footprint, yard
 
 
 def refusal(made: Yard, *, kind: type[StranglerError] = PreflightError) -> StranglerError:
-    """The error with which a start ends; it has changed nothing."""
+    """The error with which a start ends, or the first of several; it has changed nothing."""
     before = footprint(made)
-    with pytest.raises(kind) as caught:
+    with pytest.raises(StranglerError) as caught:
         made.start()
     assert footprint(made) == before
     assert caught.value.exit_code == 2
     assert caught.value.place
     assert caught.value.remedy
-    return caught.value
+    assert all(one.id != kind.id for one in caught.value.findings), "a finding without an identifier of its own"
+    first = caught.value.findings[0].error
+    assert isinstance(first, kind)
+    return first
 
 
 def on_both(made: Yard, *statements: str) -> None:
@@ -283,5 +286,5 @@ def test_a_trial_fires_nothing_and_stops_no_writer(ground: Yard) -> None:
         writer.execute("BEGIN")
         writer.execute("INSERT INTO visit (took) VALUES ('1 day')")
         with ground.working() as parts:
-            parts.replication.preflight(rerun=False)
+            parts.replication.preflight(begun=False, rerun=False)
         writer.execute("COMMIT")

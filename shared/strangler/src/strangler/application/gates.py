@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from strangler.application import standing
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
+from strangler.domain.findings import Finding, Severity
 from strangler.domain.move import Move, other
 from strangler.domain.names import direction_from
 from strangler.domain.project import MONOLITH, SERVICE, Project, Reference
@@ -39,6 +40,39 @@ class Gate:
     remedy: str
     opens_by_itself: bool = field(kw_only=True)
 
+    @property
+    def kind(self) -> str:
+        """The name without a side or a process: all gates of a kind have one section in when-something-is-wrong.md."""
+        return self.name.partition(" (")[0].split(" ")[-1]
+
+
+def shut_gates(gates: Sequence[Gate], *, place: str) -> list[Finding]:
+    """The gates that are shut, as findings."""
+    return [
+        Finding(f"gate-{gate.kind}", Severity.ERROR, place, f"gate {gate.name}: {gate.found}", gate.remedy)
+        for gate in gates
+        if not gate.open
+    ]
+
+
+class ShutError(RefusedError):
+    """Gates are shut, so no switch has begun."""
+
+    def __init__(self, gates: Sequence[Gate], *, place: str) -> None:
+        shut = [gate for gate in gates if not gate.open]
+        super().__init__(
+            "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
+            place=place,
+            remedy="; ".join(dict.fromkeys(gate.remedy for gate in shut if gate.remedy)),
+            id="gate-shut",
+        )
+        self._findings = shut_gates(gates, place=place)
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """Each of the gates."""
+        return self._findings
+
 
 def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
     """All gates of a switch away from ``move.owner``, each measured now."""
@@ -51,6 +85,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         _obstacles(parts),
         _sequences(parts, move),
         _deletions(parts, move),
+        *_outward(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
         _agents(parts),
@@ -71,11 +106,7 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
         if not shut:
             return gates
         if not all(gate.opens_by_itself for gate in shut) or time.monotonic() >= deadline:
-            raise RefusedError(
-                "".join(f"\n    gate {gate.name}: {gate.found}" for gate in shut).lstrip(),
-                place=f"{parts.name} stays with the {move.owner}",
-                remedy="; ".join(dict.fromkeys(gate.remedy for gate in shut if gate.remedy)),
-            )
+            raise ShutError(gates, place=f"{parts.name} stays with the {move.owner}")
         time.sleep(0.05)
 
 
@@ -172,6 +203,16 @@ def _deletions(parts: Parts, move: Move) -> Gate:
     )
     told = "; ".join(found) or "reach what refers to them"
     return Gate("deletions", not found, told, remedy, opens_by_itself=False)
+
+
+def _outward(parts: Parts, move: Move) -> Sequence[Gate]:
+    """What `start` would have refused for the service's sake. The way back is not shut by it."""
+    if move.owner != MONOLITH:
+        return []
+    found = [one for one in parts.replication.outward() if one.severity is Severity.ERROR]
+    told = "; ".join(f"{one.id}: {one.message}" for one in found) or "as the rows need it"
+    remedy = "; ".join(dict.fromkeys(one.remedy for one in found))
+    return [Gate("points outward", not found, told, remedy, opens_by_itself=False)]
 
 
 def _referring(project: Project) -> Iterator[tuple[str, str, Reference]]:

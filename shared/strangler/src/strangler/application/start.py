@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 
 from strangler.application import identity
+from strangler.application.preflight import require_fit
 from strangler.application.sides import Parts, swap
-from strangler.domain.errors import PreflightError
+from strangler.domain.findings import Finding
 from strangler.domain.phase import State, require
-from strangler.ports.replication import SHOW_ALL, Progress
+from strangler.ports.replication import Progress
 from strangler.steps.copy_rows import CopyRows
 from strangler.steps.fence_copy import FenceCopy
 from strangler.steps.starting import Start
@@ -29,6 +30,7 @@ class Started:
     copy_rows_per_s: float
     seconds: float
     warnings: list[str]
+    findings: list[Finding]
 
 
 def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
@@ -64,22 +66,12 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
         rows=run_start.rows,
         copy_rows_per_s=round(run_start.rows / max(run_start.copy_seconds, 1e-9), 1),
         seconds=round(time.monotonic() - began, 3),
-        warnings=warnings,
+        warnings=[one.message for one in warnings],
+        findings=warnings,
     )
 
 
-def _preflight(parts: Parts, *, rerun: bool) -> list[str]:
-    drift = parts.replication.drift()
-    # A policy on one side alone is drift and a filter. First comes the error that the tool would not see every row.
-    hidden = parts.replication.filters() if drift else []
-    if hidden:
-        raise PreflightError(
-            "not every row can be seen:" + "".join(f"\n    {one}" for one in hidden), place=parts.name, remedy=SHOW_ALL
-        )
-    if drift:
-        raise PreflightError(
-            "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
-            place=parts.name,
-            remedy="migrate the side that is behind; nothing has been changed",
-        )
-    return parts.replication.preflight(rerun=rerun)
+def _preflight(parts: Parts, *, rerun: bool) -> list[Finding]:
+    looked = parts.replication.preflight(begun=False, rerun=rerun)
+    require_fit(looked, place=parts.name)
+    return looked.findings

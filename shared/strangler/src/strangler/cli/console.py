@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from strangler.domain.errors import RefusedError
+from strangler.domain.findings import Finding, Severity, commands
 
 
 class Meter:
@@ -56,9 +57,32 @@ def confirm(what: str, *, yes: bool) -> None:
         raise RefusedError("nothing was done", remedy="run it again when you are ready")
 
 
-def as_json(result: Any, **more: object) -> str:
-    """One line of JSON."""
-    return json.dumps({**(asdict(result) if not isinstance(result, dict) else result), **more})
+def as_json(
+    result: Any, *, ready: bool = True, findings: Iterable[Finding] = (), next: Iterable[str] = (), **more: object
+) -> str:
+    """One line of JSON, as docs/reference/json.md describes it.
+
+    ``ready``: nothing stands in the way of what was asked. ``next``: the commands that can follow.
+    """
+    own = asdict(result) if not isinstance(result, dict) else result
+    shared = {"ready": ready, "findings": [one.as_dict() for one in findings], "next": list(next)}
+    return json.dumps({**own, **more, **shared})
+
+
+def refusal(findings: Sequence[Finding]) -> str:
+    """The JSON of a verb that ends with an error."""
+    return as_json({}, ready=False, findings=findings, next=commands(findings))
+
+
+def marked(severity: Severity) -> str:
+    """The sign before a finding."""
+    return {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.NOTE: "·"}[severity]
+
+
+def show_findings(findings: Iterable[Finding], say: Callable[[str], None]) -> None:
+    """Prints each finding with its identifier, which is the heading of a section in when-something-is-wrong.md."""
+    for one in findings:
+        say(f"  {marked(one.severity)} {one.id}: {one.place}\n      {one.message}\n      → {one.remedy.lstrip()}")
 
 
 def told(as_json_wanted: bool) -> Callable[[str], None]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from strangler.cli.console import refusal
 from strangler.cli.unforeseen import unforeseen
 from strangler.domain.errors import StranglerError
+from strangler.domain.findings import Finding, Severity
 
 # In the order of a move, as the help lists them; each is the module cli/VERB.py with a ``command``.
 VERBS = (
@@ -18,6 +20,7 @@ VERBS = (
     "secrets",
     "serve",
     "agent",
+    "preflight",
     "start",
     "status",
     "verify",
@@ -67,13 +70,25 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except StranglerError as error:
             _end(ctx, error)
+        except click.UsageError as error:
+            if _json_wanted(ctx):
+                where = error.ctx.command_path if error.ctx else "strangler"
+                found = Finding("usage", Severity.ERROR, where, error.format_message(), f"run `{where} --help`")
+                click.echo(refusal([found]))
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001  the last place before the user: whatever it is, it is told
             _end(ctx, unforeseen(error, ctx.meta.get(WORDS, ())))
 
 
+def _json_wanted(ctx: click.Context) -> bool:
+    return "--json" in ctx.meta.get(WORDS, ())
+
+
 def _end(ctx: click.Context, error: StranglerError) -> None:
+    if _json_wanted(ctx):
+        click.echo(refusal(error.findings))
     click.echo(f"error: {error}", err=True)
     ctx.exit(error.exit_code)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from strangler import configuration
-from strangler.application.gates import Gate
+from strangler.application.gates import Gate, shut_gates
 from strangler.application.sides import Parts
 from strangler.application.switch import STEPS, TOWARDS, Switched, plan, switch
 from strangler.cli.console import as_json, confirm, told
 from strangler.cli.durations import Duration
+from strangler.domain.findings import commands
+from strangler.domain.project import SERVICE
 from strangler.stack import state
 
 EPILOG = """\b
@@ -17,6 +19,8 @@ Examples:
   strangler {verb} CAPABILITY --dry-run     # the gates and the steps; nothing changes
   strangler {verb} CAPABILITY --timeout 30s
   strangler {verb} CAPABILITY --yes --json  # without a terminal
+
+Exit code 2 if a gate is shut, also of a dry run: nothing was changed.
 """
 
 
@@ -35,7 +39,10 @@ def make(verb: str, text: str) -> click.Command:
     )
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
-    def command(*, capability: str, dry_run: bool, timeout: float, yes: bool, json_wanted: bool) -> None:
+    @click.pass_context
+    def command(
+        context: click.Context, *, capability: str, dry_run: bool, timeout: float, yes: bool, json_wanted: bool
+    ) -> None:
         say = told(json_wanted)
         present = configuration.project()
         with configuration.parts(capability) as parts:
@@ -45,6 +52,8 @@ def make(verb: str, text: str) -> click.Command:
                 say(_line(gate))
             if dry_run:
                 _show_plan(parts, verb, gates, json_wanted=json_wanted)
+                if not all(gate.open for gate in gates):
+                    context.exit(2)
                 return
             confirm(f"make the {TOWARDS[verb]} the owner of {capability}, instead of the {move.owner}", yes=yes)
             done = switch(parts, verb, ready=ready, timeout=timeout, boundary=configuration.boundary)
@@ -59,15 +68,33 @@ def _line(gate: Gate) -> str:
 
 def _show_plan(parts: Parts, verb: str, gates: list[Gate], *, json_wanted: bool) -> None:
     say = told(json_wanted)
-    say("would then: " + " → ".join(step.name for step in STEPS))
+    shut = shut_gates(gates, place=parts.name)
+    for finding in shut:
+        say(f"  → {finding.remedy}")
+    if shut:
+        waiting = all(gate.open or gate.opens_by_itself for gate in gates)
+        say(
+            f"would wait for {_named(gates)} until --timeout, and then be refused; nothing was changed"
+            if waiting
+            else f"would be refused: {_named(gates)}; nothing was changed"
+        )
+    else:
+        say("would then: " + " → ".join(step.name for step in STEPS))
     if json_wanted:
         shown = [{"gate": gate.name, "open": gate.open, "found": gate.found} for gate in gates]
         click.echo(
             as_json(
                 {"capability": parts.name, "verb": verb, "dry_run": True, "gates": shown},
+                ready=not shut,
+                findings=shut,
+                next=commands(shut) if shut else [f"strangler {verb} {parts.name}"],
                 steps=[step.name for step in STEPS],
             )
         )
+
+
+def _named(gates: list[Gate]) -> str:
+    return ", ".join(f"the gate {gate.name} is shut" for gate in gates if not gate.open)
 
 
 def _show(done: Switched, *, json_wanted: bool) -> None:
@@ -82,4 +109,5 @@ def _show(done: Switched, *, json_wanted: bool) -> None:
     if done.events_held:
         say("  its events still wait for the old owner's outbox to empty; `strangler serve` releases them then")
     if json_wanted:
-        click.echo(as_json(done))
+        follows = ["reverse", "complete"] if done.owner == SERVICE else ["switch", "cancel"]
+        click.echo(as_json(done, next=[f"strangler {verb} {done.capability}" for verb in follows]))

@@ -6,7 +6,7 @@ import click
 
 from strangler import configuration
 from strangler.application.start import start
-from strangler.cli.console import Meter, as_json, told
+from strangler.cli.console import Meter, as_json, show_findings, told
 
 EPILOG = """\b
 Examples:
@@ -27,11 +27,10 @@ def command(*, capability: str, json_wanted: bool) -> None:
         meter = Meter(f"copying {capability}")
         started = start(parts, progress=meter, boundary=configuration.boundary)
         meter.end()
-    for warning in started.warnings:
-        say(f"note: {warning}")
+    show_findings(started.findings, say)
     say(
         f"{capability}: {started.rows:,} rows copied at {started.copy_rows_per_s:,.0f}/s, both streams run "
         f"({started.seconds:.1f} s). Next: strangler verify {capability}"
     )
     if json_wanted:
-        click.echo(as_json(started, verb="start"))
+        click.echo(as_json(started, verb="start", findings=started.findings, next=[f"strangler verify {capability}"]))

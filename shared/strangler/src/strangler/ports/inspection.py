@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from strangler.domain.findings import Estimate, Finding, Looked
 from strangler.domain.move import Deviation, StreamState
 
 
@@ -20,15 +21,26 @@ class Inspection(Protocol):
         ConfigurationError: raised by looks at tables: the configuration names one that is not there.
     """
 
-    def preflight(self, *, rerun: bool) -> list[str]:
-        """Asks everything that a start can know before it changes anything; returns warnings.
+    def preflight(self, *, begun: bool, rerun: bool, tell: Callable[[str], None] = lambda _: None) -> Looked:
+        """Asks everything that can be known before something is changed, and keeps all that it finds.
 
-        Each server is made to reach the other. With ``rerun`` an earlier start may have left rows in the service.
+        A server that cannot be reached, and whatever else an error names, is a finding. What could not be looked at
+        because of it is named. Each server is made to reach the other. With ``begun`` the streams run, and what only a
+        start needs is not asked; with ``rerun`` an earlier start may have left rows in the service. ``tell`` is called
+        with a few words before each look.
+        """
+        ...
+
+    def estimate(self) -> Estimate:
+        """What a first copy and a verify would cost: a few rows of the largest table are copied to a temporary table.
 
         Raises:
-            ConfigurationError: the configuration is wrong about tables, sequences, references or the outbox.
-            PreflightError: a database, a table or a role is not fit; the error names it, and says what to do.
+            PreflightError: the databases refuse that.
         """
+        ...
+
+    def outward(self) -> list[Finding]:
+        """What the capability's tables point to that does not come along, or means something else in the service."""
         ...
 
     def drift(self) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from strangler.domain.errors import PreflightError
+from strangler.domain.findings import Estimate, Finding, Looked, Severity
 from strangler.domain.move import Deviation, SideRow, StreamState, other
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE
-from strangler.ports.replication import Progress, Proof, Replication
+from strangler.ports.replication import SHOW_ALL, Progress, Proof, Replication
 from strangler.ports.side import StaleError
 from strangler.testing.world import Client, World
 
@@ -28,6 +30,7 @@ class MemoryReplication(Replication):
         self.standing: list[str] = []
         self.filtering: list[str] = []
         self.warnings: list[str] = []
+        self.pointing: list[Finding] = []
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
         self.differing: list[str] = []
@@ -43,9 +46,24 @@ class MemoryReplication(Replication):
         self._client.call(name)
         self.calls.append(name)
 
-    def preflight(self, *, rerun: bool) -> list[str]:
+    def preflight(self, *, begun: bool, rerun: bool, tell: Callable[[str], None] = lambda _: None) -> Looked:
         self.calls.append("preflight again" if rerun else "preflight")
-        return self.warnings
+        tell("everything")
+        hidden = self.filtering if self.drifted else []
+        found = [PreflightError(one, place=self.capability, remedy=SHOW_ALL).finding() for one in hidden]
+        if not hidden:
+            found = [PreflightError(one, place=self.capability, remedy="migrate").finding() for one in self.drifted]
+        found += self.pointing
+        found += [
+            Finding("note", Severity.NOTE, self.capability, one, "nothing is to be done") for one in self.warnings
+        ]
+        return Looked(found, ["everything"])
+
+    def estimate(self) -> Estimate:
+        return Estimate(3, 1.0, 1.0, 1.0, 3, 3, 0, 3)
+
+    def outward(self) -> list[Finding]:
+        return list(self.pointing)
 
     def install(self) -> None:
         self.calls.append("install")

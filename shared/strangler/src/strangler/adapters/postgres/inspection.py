@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+
+import psycopg
 
 from strangler.adapters.postgres import addresses
 from strangler.adapters.postgres.copies import copying
 from strangler.adapters.postgres.ends import Ends
 from strangler.adapters.postgres.fences import deletions, mending, standing
-from strangler.adapters.postgres.preflight import preflight, probing, readers, surroundings
+from strangler.adapters.postgres.preflight import (
+    differing,
+    estimating,
+    numbers,
+    outward,
+    preflight,
+    probing,
+    readers,
+    surroundings,
+)
+from strangler.adapters.postgres.preflight.both import Both
+from strangler.adapters.postgres.preflight.looking import Look, found_by
 from strangler.adapters.postgres.schema.outbox import Outbox
-from strangler.adapters.postgres.session.connection import describe, scalar
+from strangler.adapters.postgres.session.connection import Connection, describe, scalar
 from strangler.adapters.postgres.streams import sentinels
 from strangler.adapters.postgres.tables import catalog, comparing, numbering, references, rules, sequences
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.adapters.postgres.tables.references import Pointer
-from strangler.domain.errors import ConfigurationError, PreflightError
+from strangler.domain.errors import ConfigurationError, PreflightError, StackError, StranglerError
+from strangler.domain.findings import Estimate, Finding, Looked, Severity
 from strangler.domain.move import Deviation
+from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE
+from strangler.ports.replication import SHOW_ALL
+from strangler.ports.side import LostError
 
 # A stream under any of its names; a stream of another capability or environment has a different name.
 LEFT_BY_START = """
@@ -83,7 +101,7 @@ class Inspection(Ends):
         return [
             f"{message} ({side}): {remedy}"
             for side in (MONOLITH, SERVICE)
-            for message, remedy in surroundings.obstacles(self.session(side), self.tables(side), ours=ours)
+            for message, remedy, _ in surroundings.obstacles(self.session(side), self.tables(side), ours=ours)
         ]
 
     def filters(self) -> list[str]:
@@ -94,37 +112,169 @@ class Inspection(Ends):
             for one in readers.filters(self.session(side), self.tables(side))
         ]
 
-    def preflight(self, *, rerun: bool) -> list[str]:
+    def preflight(self, *, begun: bool, rerun: bool, tell: Callable[[str], None] = lambda _: None) -> Looked:
         """Nearly everything is asked of the catalogues; the rest is tried in transactions that are rolled back."""
-        monolith, service = self.session(MONOLITH), self.session(SERVICE)
-        preflight.every_table_placed(monolith, self.project)
-        for connection in (monolith, service):
-            preflight.server(connection, [name for stream in (self.forward, self.reverse) for name in stream.known_as])
-        self.forward.require_free(monolith)
-        self.reverse.require_free(service)
+        look = Look(tell)
+        databases = {MONOLITH: self.project.ledger, SERVICE: self.capability.database}
+        reached: dict[str, Connection] = {}
+        for side in databases:
+            look.at(f"the {side}'s database", lambda side=side: self._reach(side, reached))  # type: ignore[misc]
+        found: dict[str, list[Table]] = {}
+        for side, connection in reached.items():
+            look.at(f"the tables of the {side}", lambda side=side: self._find(side, found))  # type: ignore[misc]
+            self._look_at_server(look, side, connection, begun=begun)
+        for side, tables in found.items():
+            self._look_at_tables(look, side, reached[side], tables, rerun=rerun or begun)
+        if len(found) == len(databases):
+            self._look_at_both(look, found[MONOLITH], found[SERVICE])
+        else:
+            missing = " and ".join(side for side in databases if side not in found)
+            look.skip("what differs between the two sides", f"the tables of the {missing} were not found")
+        if len(reached) == len(databases) and not begun:
+            look.at("the way from each server to the other", self._look_at_ways)
+        return look.looked
+
+    def outward(self) -> list[Finding]:
+        """As the preflight, from the tables as they are now."""
         here, there = self.tables(MONOLITH), self.tables(SERVICE)
-        preflight.tables(monolith, here)
-        preflight.tables(service, there)
-        readers.fit(monolith, here, self.capability.tables, database=self.project.ledger)
-        readers.fit(service, there, self.capability.tables, database=self.capability.database)
-        for connection, tables in ((monolith, here), (service, there)):
-            probing.writable_when_published(connection, tables)
-        for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
-            if table := self.project.databases[database].outbox:
-                Outbox(database, table).require(connection)
-        warnings = preflight.seams(monolith, self.capability, here)
-        ours = [*self.forward.known_as, *self.reverse.known_as]
-        warnings += surroundings.fit(monolith, here, ours=ours)
-        surroundings.fit(service, there, ours=ours)
-        warnings += surroundings.rows_fit(monolith, here)
-        warnings += [one.describe() for one in self._pointers() if not one.constrained]
-        self._look_at_sequences()
-        if not rerun:
-            preflight.target_empty(service, there)
+        return list(self._outward(self._both(here, there)))
+
+    def estimate(self) -> Estimate:
+        """See `estimating.estimate`."""
+        try:
+            return estimating.estimate(self._both(self.tables(MONOLITH), self.tables(SERVICE)))
+        except psycopg.Error as error:
+            if isinstance(error, LostError):
+                raise
+            raise PreflightError(
+                f"nothing could be sampled: the database said: {error.diag.message_primary or error}",
+                place=self.capability.name,
+                remedy="give the tool's role the rights that it says, or go without an estimate",
+            ) from error
+
+    def _outward(self, both: Both) -> Iterator[Finding]:
+        yield from outward.foreign_keys(both)
+        yield from numbers.numbers(both)
+        yield from differing.triggers(both)
+
+    def _both(self, here: Sequence[Table], there: Sequence[Table]) -> Both:
+        return Both(self.project, self.capability, self.session(MONOLITH), self.session(SERVICE), here, there)
+
+    def _ours(self) -> list[str]:
+        """The names of this move's streams, as far as the servers can be reached that give them."""
+        names: list[str] = []
+        for direction, sender in ((FORWARD, MONOLITH), (REVERSE, SERVICE)):
+            with suppress(StackError):
+                names += self._stream(direction, sender).known_as
+        return names
+
+    def _reach(self, side: str, reached: dict[str, Connection]) -> Iterator[StranglerError]:
+        reached[side] = self.session(side)
+        yield from ()
+
+    def _find(self, side: str, found: dict[str, list[Table]]) -> Iterator[StranglerError]:
+        found[side] = self.tables(side)
+        yield from ()
+
+    def _look_at_server(self, look: Look, side: str, connection: Connection, *, begun: bool) -> None:
+        if side == MONOLITH:
+            look.at("tables without a place", lambda: preflight.every_table_placed(connection, self.project))
+        if begun:
+            look.at(f"the rights in the {side}", lambda: preflight.rights(connection))
+            return
+        look.at(
+            f"settings, places and rights of the {side}'s server", lambda: preflight.server(connection, self._ours())
+        )
+        look.at(
+            f"the slot's name in the {side}",
+            lambda: found_by((self.forward if side == MONOLITH else self.reverse).require_free, connection),
+        )
+
+    def _look_at_tables(
+        self, look: Look, side: str, connection: Connection, tables: Sequence[Table], *, rerun: bool
+    ) -> None:
+        database = self.project.ledger if side == MONOLITH else self.capability.database
+        look.at(f"keys and owners of the tables of the {side}", lambda: preflight.tables(connection, tables))
+        look.at(
+            f"policies, rules and rights of the {side}",
+            lambda: found_by(readers.fit, connection, tables, self.capability.tables, database=database),
+        )
+        if look.clear:
+            look.at(
+                f"whether the tables of the {side} can be published",
+                lambda: found_by(probing.writable_when_published, connection, tables),
+            )
+        else:
+            look.skip(f"whether the tables of the {side} can be published", "mend what was found first")
+        if table := self.project.databases[database].outbox:
+            look.at(f"the outbox of the {side}", lambda: found_by(Outbox(database, table).require, connection))
+        if side == MONOLITH:
+            look.at("foreign keys into the capability", lambda: preflight.seams(connection, self.capability, tables))
+            look.at("references without a constraint", self._look_at_pointers)
+        look.at(
+            f"what stands around the tables of the {side}",
+            lambda: surroundings.fit(connection, tables, ours=self._ours()),
+        )
+        if side == MONOLITH:
+            look.at("prepared transactions", lambda: surroundings.no_prepared(connection))
+            look.at("rows that no copy can take", lambda: surroundings.rows_fit(connection, tables))
+        elif not rerun:
+            look.at("whether the copy is empty", lambda: preflight.target_empty(connection, tables))
+
+    def _look_at_both(self, look: Look, here: Sequence[Table], there: Sequence[Table]) -> None:
+        both = self._both(here, there)
+        look.at("whether the tables are equal on both sides", self._look_at_drift)
+        look.at("sequences", self._look_at_sequences)
+        look.at(
+            "what the tables point to, numbers that each database gives out, and triggers",
+            lambda: self._outward(both),
+        )
+        look.at(
+            "sorting, encoding, triggers on one side",
+            lambda: comparing.notes(*self._rules(here, there), place=describe(self.dsns[SERVICE])),
+        )
+        look.at("extensions", lambda: differing.extensions(both))
+        look.at("indexes", lambda: differing.indexes(both))
+        look.at("settings for applications", lambda: differing.settings(both))
+
+    def _look_at_drift(self) -> Iterator[StranglerError]:
+        drift = self.drift()
+        # A policy on one side alone is drift and a filter. First comes the error that the tool would not see every row.
+        hidden = self.filters() if drift else []
+        if hidden:
+            yield PreflightError(
+                "not every row can be seen:" + "".join(f"\n    {one}" for one in hidden),
+                place=self.capability.name,
+                remedy=SHOW_ALL,
+                id="rows-hidden",
+            )
+        elif drift:
+            yield PreflightError(
+                "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
+                place=self.capability.name,
+                remedy="migrate the side that is behind; nothing has been changed",
+                id="tables-differ",
+            )
+
+    def _look_at_pointers(self) -> Iterator[Finding]:
+        for one in self._pointers():
+            if not one.constrained:
+                yield Finding(
+                    "loose-reference",
+                    Severity.NOTE,
+                    f"{one.table}.{one.column}",
+                    one.describe(),
+                    "run `manage.py sweep_references` beside the monolith: it cleans up behind deletions",
+                )
+
+    def _look_at_ways(self) -> Iterator[StranglerError]:
+        monolith, service = self.session(MONOLITH), self.session(SERVICE)
         for stream, sender, receiver in ((self.forward, monolith, service), (self.reverse, service, monolith)):
-            with preflight.announced(sender, stream.name):
-                preflight.reachable(receiver, stream.publisher, stream.name)
-        return warnings + comparing.notes(*self._rules(here, there))
+            try:
+                with preflight.announced(sender, stream.name):
+                    preflight.reachable(receiver, stream.publisher, stream.name)
+            except PreflightError as error:
+                yield error
 
     def left_by_start(self, *, epoch: int) -> bool:
         """Recognised by the address of the monolith's process, which a start writes into the row."""
@@ -206,7 +356,7 @@ class Inspection(Ends):
     def _rules(self, here: Sequence[Table], there: Sequence[Table]) -> tuple[rules.Database, rules.Database]:
         return rules.read(self.session(MONOLITH), here), rules.read(self.session(SERVICE), there)
 
-    def _look_at_sequences(self) -> None:
+    def _look_at_sequences(self) -> Iterator[StranglerError]:
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         for database, connection in ((self.project.ledger, monolith), (self.capability.database, service)):
             sequences.present(connection, self.capability, database=database)
@@ -214,10 +364,11 @@ class Inspection(Ends):
         sequences.own(monolith, self.project, self.capability, self.tables(MONOLITH))
         misfits = self.misnumbered(MONOLITH)
         if misfits:
-            raise PreflightError(
+            yield PreflightError(
                 "numbers could not go on in the service:" + "".join(f"\n    {each}" for each in misfits),
                 place=describe(self.dsns[SERVICE]),
                 remedy="make the sequences there what they are in the monolith (ALTER SEQUENCE)",
+                id="sequences-differ",
             )
 
     def _name_sequences(self) -> list[str]:

@@ -14,7 +14,8 @@ from strangler.adapters.postgres.session.dsn import without_secrets
 from strangler.adapters.postgres.streams.leading import lead
 from strangler.adapters.postgres.tables import acting, catalog
 from strangler.adapters.postgres.tables.catalog import Table
-from strangler.domain.errors import ConfigurationError, PreflightError
+from strangler.domain.errors import ConfigurationError, PreflightError, StranglerError
+from strangler.domain.findings import Finding, Severity
 from strangler.domain.project import Capability, Project
 
 FREE = """
@@ -53,37 +54,38 @@ RIGHT_NAMES = (
 )
 
 
-def server(connection: Connection, ours: Sequence[str]) -> None:
-    """Checks the settings, free places and rights that a side needs, as publisher and as subscriber.
+def server(connection: Connection, ours: Sequence[str]) -> Iterator[StranglerError]:
+    """What a side lacks as publisher and as subscriber: settings, free places and rights.
 
     A slot that an interrupted start has left, under one of the names in ``ours``, does not count: it is removed first.
-
-    Raises:
-        PreflightError: naming the first thing that is missing, and what to do.
     """
     place = describe(connection.info.dsn)
     level = scalar(connection, "SELECT current_setting('wal_level')")
     if level != "logical":
-        raise PreflightError(
-            f"wal_level is {level}", place=place, remedy="set wal_level = logical and restart this server"
+        yield PreflightError(
+            f"wal_level is {level}",
+            place=place,
+            remedy="set wal_level = logical and restart this server",
+            id="wal-level",
         )
     if connection.info.server_version < 160000:
-        raise PreflightError("PostgreSQL 16 or newer is needed", place=place, remedy="upgrade this server first")
+        yield PreflightError(
+            "PostgreSQL 16 or newer is needed", place=place, remedy="upgrade this server first", id="server-version"
+        )
+        return
     row = connection.execute(FREE, (list(ours),)).fetchone()
     assert row is not None
     needed = (("max_replication_slots", 1), ("max_wal_senders", 1), ("max_logical_replication_workers", 1))
     for (name, least), free in zip(needed, row, strict=True):
         if free < least:
-            raise PreflightError(f"{name} is used up", place=place, remedy=f"raise {name} and restart this server")
-    rights(connection)
+            yield PreflightError(
+                f"{name} is used up", place=place, remedy=f"raise {name} and restart this server", id="places-used-up"
+            )
+    yield from rights(connection)
 
 
-def rights(connection: Connection) -> None:
-    """Checks the role's privileges; a superuser has them all.
-
-    Raises:
-        PreflightError: naming all privileges that are missing, with the statement that grants each.
-    """
+def rights(connection: Connection) -> Iterator[StranglerError]:
+    """All privileges that the role lacks, with the statement that grants each; a superuser has them all."""
     if scalar(connection, SUPERUSER):
         return
     row = connection.execute(RIGHTS).fetchone()
@@ -91,75 +93,73 @@ def rights(connection: Connection) -> None:
     role, database = connection.info.user, connection.info.dbname
     missing = [right for right, held in zip(RIGHT_NAMES, row, strict=True) if not held]
     if missing:
-        raise PreflightError(
+        yield PreflightError(
             f"the role {role} lacks " + ", ".join(name for name, _ in missing),
             place=describe(connection.info.dsn),
             remedy="; ".join(grant.format(role=role, database=database) for _, grant in missing),
+            id="rights-missing",
         )
 
 
-def tables(connection: Connection, found: Sequence[Table]) -> None:
-    """Every table can be streamed and proved: it has a primary key and a usable replica identity, and the tool's role
-    is a member of its owner's.
-
-    Raises:
-        PreflightError: naming the table.
-    """
+def tables(connection: Connection, found: Sequence[Table]) -> Iterator[StranglerError]:
+    """The tables that cannot be streamed or proved: each needs a primary key and a usable replica identity, and the
+    tool's role must be a member of its owner's."""
     for table in found:
-        _fit(table, describe(connection.info.dsn))
+        yield from _fit(table, describe(connection.info.dsn))
         owned = "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = %s"
         if not scalar(connection, owned, table.oid):
-            raise PreflightError(
+            yield PreflightError(
                 f"the role {connection.info.user} does not own {table.name}",
                 place=describe(connection.info.dsn),
                 remedy="make it a member of the owner's role: a fence is a change of the table",
+                id="not-the-owner",
             )
-        acting.require(connection, table)
+            continue
+        try:
+            acting.require(connection, table)
+        except PreflightError as error:
+            yield error
 
 
-def _fit(table: Table, place: str) -> None:
+def _fit(table: Table, place: str) -> Iterator[StranglerError]:
     if not table.publishable:
-        raise PreflightError(
+        yield PreflightError(
             f"{table.name} is unlogged or foreign: it cannot be streamed",
             place=place,
             remedy=f"ALTER TABLE {table.qualified} SET LOGGED, or leave it where it is",
+            id="table-cannot-be-streamed",
         )
     if not table.key or not set(table.key) <= set(table.written):
-        raise PreflightError(
+        yield PreflightError(
             f"{table.name} has no primary key that identifies a row to a stream",
             place=place,
             remedy="give it one that is not deferrable and has no generated column",
+            id="primary-key",
         )
     if table.identity == "n" and not table.partitioned:
-        raise PreflightError(
+        yield PreflightError(
             f"{table.name} has REPLICA IDENTITY NOTHING: updates and deletes could not be streamed",
             place=place,
             remedy=f"ALTER TABLE {table.qualified} REPLICA IDENTITY DEFAULT",
+            id="replica-identity",
         )
 
 
-def target_empty(connection: Connection, found: Sequence[Table]) -> None:
-    """Refuses a copy that holds rows which no start has put there.
-
-    Raises:
-        PreflightError: naming the table.
-    """
+def target_empty(connection: Connection, found: Sequence[Table]) -> Iterator[StranglerError]:
+    """The tables of a copy that hold rows which no start has put there."""
     for table in found:
         filled = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.sql())).fetchone()
         if filled and filled[0]:
-            raise PreflightError(
+            yield PreflightError(
                 f"{table.name} holds rows already",
                 place=describe(connection.info.dsn),
                 remedy="empty it: a copy can only be proved when it alone filled the table",
+                id="copy-not-empty",
             )
 
 
-def every_table_placed(connection: Connection, project: Project) -> None:
-    """Each table of the monolith moves with one capability or is listed as staying.
-
-    Raises:
-        ConfigurationError: naming tables that neither move nor are listed.
-    """
+def every_table_placed(connection: Connection, project: Project) -> Iterator[StranglerError]:
+    """The monolith's tables that neither move with a capability nor are listed as staying."""
     placed = {table for capability in project.capabilities.values() for table in capability.tables}
     lost = [
         table
@@ -167,41 +167,44 @@ def every_table_placed(connection: Connection, project: Project) -> None:
         if table not in placed and not any(fnmatchcase(table, pattern) for pattern in project.stays)
     ]
     if lost:
-        raise ConfigurationError(
+        yield ConfigurationError(
             f"nothing says where {', '.join(lost)} belongs",
             place="strangler.toml: stays.tables",
             remedy="add each to a capability's tables, or to stays.tables",
+            id="table-without-place",
         )
 
 
-def seams(connection: Connection, capability: Capability, found: Sequence[Table]) -> list[str]:
-    """Checks foreign keys that cross the capability's edge: those into it must be named, those out of it must not write
-    it.
-
-    Returns warnings.
-
-    Raises:
-        ConfigurationError: a foreign key into the capability is not named under ``references``.
-        PreflightError: a database-level action from outside would write a moved table.
-    """
+def seams(connection: Connection, capability: Capability, found: Sequence[Table]) -> Iterator[StranglerError | Finding]:
+    """Foreign keys that cross the capability's edge: those into it must be named under ``references``, those out of it
+    must not write it by an action of the database."""
     named = {(reference.table, reference.column) for reference in capability.references}
     into = catalog.references_into(connection, found)
     unnamed = [
         f"{key.table}.{key.column}" for key in into if not named & {(key.table, column) for column in key.columns}
     ]
     if unnamed:
-        raise ConfigurationError(
+        yield ConfigurationError(
             f"foreign keys point into {capability.name} that are not named: {', '.join(unnamed)}",
             place=f"strangler.toml: capabilities.{capability.name}.references",
             remedy="name each with table and column: what a deletion means for it is cleaned up after the stream",
+            id="reference-not-named",
         )
     for name, table, parent, action in _actions_from_outside(connection, found):
-        raise PreflightError(
+        yield PreflightError(
             f"{table} is written by the database when a row of {parent} changes or goes ({name}, {action})",
             place=describe(connection.info.dsn),
             remedy="drop the action, or move both tables together",
+            id="action-from-outside",
         )
-    return [f"{key.table}.{key.column} → {key.parent}: loose from the first switch on" for key in into]
+    for key in into:
+        yield Finding(
+            "loose-reference",
+            Severity.NOTE,
+            f"{key.table}.{key.column}",
+            f"{key.table}.{key.column} → {key.parent}: loose from the first switch on",
+            "run `manage.py sweep_references` beside the monolith: it cleans up behind deletions",
+        )
 
 
 OUT = """
@@ -259,4 +262,5 @@ def reachable(subscriber: Connection, publisher_dsn: str, publication: str) -> N
             + without_secrets(error.diag.message_primary or str(error), publisher_dsn),
             place=describe(subscriber.info.dsn),
             remedy="open the way between the two servers, or set replication_url for that database",
+            id="servers-apart",
         ) from error

@@ -44,12 +44,14 @@ def writable_when_published(connection: Connection, tables: Sequence[Table]) -> 
             f"a table is held by somebody: {error.diag.message_primary}",
             place=place,
             remedy="wait for the vacuum or the change of a table that is under way (pg_locks), and run it again",
+            id="table-held",
         ) from error
     except psycopg.Error as error:
         raise PreflightError(
             f"the tables cannot be published: {error.diag.message_primary}",
             place=place,
             remedy="mend what the server says; nothing has been changed",
+            id="not-publishable",
         ) from error
 
 
@@ -71,4 +73,5 @@ def _try(connection: Connection, table: Table, place: str) -> None:
                 f"{table.name} would refuse writes once it is published: {error.diag.message_primary}{detail}",
                 place=place,
                 remedy=REMEDY.format(table.qualified),
+                id="replica-identity",
             ) from error

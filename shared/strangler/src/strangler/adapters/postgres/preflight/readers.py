@@ -90,7 +90,7 @@ def fit(connection: Connection, tables: Sequence[Table], names: Sequence[str], *
     stays_itself(connection)
     tables_are_tables(connection, names, database=database)
     if found := filters(connection, tables):
-        raise PreflightError("; ".join(found), place=describe(connection.info.dsn), remedy=SHOW_ALL)
+        raise PreflightError("; ".join(found), place=describe(connection.info.dsn), remedy=SHOW_ALL, id="rows-hidden")
 
 
 def tables_are_tables(connection: Connection, names: Sequence[str], *, database: str) -> None:
@@ -110,6 +110,7 @@ def tables_are_tables(connection: Connection, names: Sequence[str], *, database:
                 f"{name} is {KINDS[own]} in the database {database}, and only tables move",
                 place=place,
                 remedy="name the tables that hold its rows",
+                id="not-a-table",
             )
         elsewhere = [f"{other}.{bare}" for other, kind in kinds.items() if kind in ("r", "p")]
         if own is None and elsewhere:
@@ -118,6 +119,7 @@ def tables_are_tables(connection: Connection, names: Sequence[str], *, database:
                 place=place,
                 remedy="a name without a schema is public's: write the schema before it, here and wherever "
                 "strangler.toml names the table",
+                id="table-elsewhere",
             )
         if not schema and kinds:
             _found_first(connection, bare, kinds, database=database)
@@ -134,6 +136,7 @@ def _found_first(connection: Connection, name: str, elsewhere: dict[str, str], *
                     f"{role or 'every role'} finds {schema}.{name} before public.{name} (search_path = {path})",
                     place=f"strangler.toml: table {name}",
                     remedy=f"write {schema}.{name} if that is the one, or take one of the two away",
+                    id="table-elsewhere",
                 )
 
 
@@ -164,4 +167,5 @@ def stays_itself(connection: Connection) -> None:
             place=describe(connection.info.dsn),
             remedy=f"ALTER ROLE {role} RESET role; ALTER ROLE {role} IN DATABASE {database} RESET role; "
             f"ALTER DATABASE {database} RESET role",
+            id="role-changes",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -13,7 +13,8 @@ from strangler.adapters.postgres.session.connection import Connection, describe,
 from strangler.adapters.postgres.tables import acting, composition
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.adapters.postgres.tables.composition import DOMAIN
-from strangler.domain.errors import PreflightError
+from strangler.domain.errors import PreflightError, StranglerError
+from strangler.domain.findings import Finding, Severity
 
 PREPARED_SECONDS = 5.0
 
@@ -47,6 +48,7 @@ WHERE t.tgrelid = ANY (%(oids)s::oid[]) AND NOT t.tgisinternal
 LO_KEPT = (
     "{table} keeps large objects ({name}): no copy and no stream carries them",
     "keep them in a column of type bytea first, or leave the table where it is",
+    "large-objects",
 )
 NAMED_OBJECTS = (
     "EXISTS (SELECT FROM ({}) AS named (value) "
@@ -77,6 +79,7 @@ class Obstacle:
     query: LiteralString
     message: str
     remedy: str
+    id: str
 
 
 OBSTACLES = (
@@ -84,95 +87,107 @@ OBSTACLES = (
         INHERITING,
         "{table} inherits from or is inherited by {name}: rows would be left behind, or be there twice",
         "make it a partition, or ALTER TABLE … NO INHERIT; only partitions move with their table",
+        "inheritance",
     ),
     Obstacle(
         RULES,
         "{table} has the rule {name}: a copy and a stream step over rules, and a repair cannot",
         "DROP RULE, or make it a trigger, on both sides",
+        "rule",
     ),
     Obstacle(
         ALWAYS,
         "the trigger {name} of {table} is enabled ALWAYS or REPLICA: it would run on both sides, twice for every write",
         "ALTER TABLE {qualified} ENABLE TRIGGER for it: what it does reaches the other side by the stream",
+        "trigger-always",
     ),
     Obstacle(
         FEEDING,
         "{table} is fed by the subscription {name}: it would stop, as an owner refuses what streams bring",
         "end that subscription, or leave the table where it is",
+        "fed-by-a-subscription",
     ),
     Obstacle(LO_TRIGGERS, *LO_KEPT),
 )
 
 
-def fit(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str]) -> list[str]:
-    """Refuses what would break, and returns what is worth knowing; ``ours`` are the names of this move's streams.
-
-    Raises:
-        PreflightError: naming the table, and what stands around it.
-    """
-    for message, remedy in obstacles(connection, tables, ours=ours):
-        raise PreflightError(message, place=describe(connection.info.dsn), remedy=remedy)
+def fit(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str]) -> Iterator[StranglerError | Finding]:
+    """What would break, and what is worth knowing; ``ours`` are the names of this move's streams."""
+    place = describe(connection.info.dsn)
+    for message, remedy, identifier in obstacles(connection, tables, ours=ours):
+        yield PreflightError(message, place=place, remedy=remedy, id=identifier)
     by_oid = {table.oid: table for table in tables}
     values: dict[str, Any] = {"oids": list(by_oid), "ours": list(ours)}
-    _no_prepared(connection)
-    notes = [
-        f"{by_oid[oid].name} is published by {name}: once the move is completed, nothing of it comes that way"
-        for oid, name in connection.execute(PUBLISHED, values).fetchall()
-    ]
-    notes += [
-        f"the event trigger {name} ({event}) also runs for what start, switch and cancel change"
-        for name, event in connection.execute(EVENT_TRIGGERS).fetchall()
-    ]
-    return notes
+    for oid, name in connection.execute(PUBLISHED, values).fetchall():
+        yield Finding(
+            "published-elsewhere",
+            Severity.WARNING,
+            place,
+            f"{by_oid[oid].name} is published by {name}: once the move is completed, nothing of it comes that way",
+            "let its subscribers read the service's database before the move is completed",
+        )
+    for name, event in connection.execute(EVENT_TRIGGERS).fetchall():
+        yield Finding(
+            "event-trigger",
+            Severity.WARNING,
+            place,
+            f"the event trigger {name} ({event}) also runs for what start, switch and cancel change",
+            "see that it lets triggers, publications and the schema strangler be made and dropped",
+        )
 
 
-def obstacles(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str]) -> list[tuple[str, str]]:
-    """Everything that makes a move impossible, each with its remedy; ``ours`` are the names of this move's streams."""
+def obstacles(connection: Connection, tables: Sequence[Table], *, ours: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Everything that makes a move impossible, each with its remedy and identifier; ``ours`` are the names of this
+    move's streams."""
     by_oid = {table.oid: table for table in tables}
     values: dict[str, Any] = {"oids": list(by_oid), "ours": list(ours)}
     found = [
-        (obstacle.message, obstacle.remedy, by_oid[oid], name)
+        (obstacle.message, obstacle.remedy, obstacle.id, by_oid[oid], name)
         for obstacle in OBSTACLES
         for oid, name in connection.execute(obstacle.query, values).fetchall()
     ]
     _, kept = composition.columns_of(connection, list(by_oid), lambda one: one.name == "lo" and one.kind == DOMAIN)
     found += [(*LO_KEPT, by_oid[oid], name) for oid, name, _ in kept]
     return [
-        (message.format(table=table.name, name=name), remedy.format(qualified=table.qualified))
-        for message, remedy, table, name in found
+        (message.format(table=table.name, name=name), remedy.format(qualified=table.qualified), identifier)
+        for message, remedy, identifier, table, name in found
     ]
 
 
-def rows_fit(connection: Connection, tables: Sequence[Table]) -> list[str]:
-    """Refuses rows of the owner that no copy can take; returns notes.
-
-    Raises:
-        PreflightError: naming table and column or constraint.
-    """
+def rows_fit(connection: Connection, tables: Sequence[Table]) -> Iterator[StranglerError | Finding]:
+    """Rows of the owner that no copy can take: table and column or constraint."""
     place = describe(connection.info.dsn)
     by_oid = {table.oid: table for table in tables if not table.partitioned}
     values = {"oids": list(by_oid)}
     for oid, name, kind, expression, column in connection.execute(UNPROVED, values).fetchall():
         broken = sql.SQL("NOT ({})").format(sql.SQL(expression)) if kind == "c" else _is_null(column)
         if _any(connection, by_oid[oid], broken):
-            raise PreflightError(
+            yield PreflightError(
                 f"rows of {by_oid[oid].name} do not keep its own constraint {name}, which was never validated",
                 place=place,
                 remedy="mend those rows: the copy would refuse them",
+                id="constraint-not-kept",
             )
     count = scalar(connection, "SELECT count(*) FROM pg_largeobject_metadata")
     if not count:
-        return []
+        return
     types, columns = composition.columns_of(connection, list(by_oid), lambda one: one.sql == "oid")
     for oid, column, kind in columns:
         objects = [sql.SQL(NAMED_OBJECTS).format(query) for query in types.values(kind, sql.Identifier(column), "oid")]
         if objects and _any(connection, by_oid[oid], sql.SQL(" OR ").join(objects)):
-            raise PreflightError(
+            yield PreflightError(
                 f"{by_oid[oid].name}.{column} names large objects: no copy and no stream carries them",
                 place=place,
                 remedy="keep them in a column of type bytea first, or leave the table where it is",
+                id="large-objects",
             )
-    return [f"the monolith's database has {count:,} large objects: they stay"]
+    yield Finding(
+        "large-objects-stay",
+        Severity.NOTE,
+        place,
+        f"the monolith's database has {count:,} large objects: they stay",
+        "nothing is to be done if no moved row names them in a column of another type",
+    )
 
 
 def _is_null(column: str) -> sql.Composed:
@@ -184,7 +199,7 @@ def _any(connection: Connection, table: Table, where: sql.Composed) -> bool:
     return bool(acting.act(connection, table, query, asks=True) == "true")
 
 
-def _no_prepared(connection: Connection) -> None:
+def no_prepared(connection: Connection) -> Iterator[StranglerError]:
     """A slot waits for every transaction of its server, and a prepared transaction ends only when somebody ends it."""
     deadline = time.monotonic() + PREPARED_SECONDS
     known: set[str] | None = None
@@ -195,10 +210,12 @@ def _no_prepared(connection: Connection) -> None:
             return
         if time.monotonic() >= deadline:
             gid, database, owner, seconds = next(row for row in rows if row[0] in known)
-            raise PreflightError(
+            yield PreflightError(
                 f"the transaction {gid!r} of {owner} in the database {database} has been prepared for {seconds:.0f} s: "
                 "no slot can be made while it is open",
                 place=describe(connection.info.dsn),
                 remedy=f"COMMIT PREPARED or ROLLBACK PREPARED '{gid}' there",
+                id="prepared-transaction",
             )
+            return
         time.sleep(0.1)

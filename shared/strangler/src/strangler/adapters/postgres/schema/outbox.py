@@ -61,6 +61,7 @@ class Outbox:
                 f"there is no table {self.table} with a column capability in the database {self.database}",
                 place=place,
                 remedy="run its migrations, or correct the name",
+                id="outbox-missing",
             )
         if not readable:
             role = connection.info.user
@@ -68,6 +69,7 @@ class Outbox:
                 f"the role {role} may not read {self.table}",
                 place=place,
                 remedy=f"GRANT SELECT ON {self._name().as_string(connection)} TO {role}",
+                id="rights-missing",
             )
 
     def _name(self) -> sql.Identifier:

@@ -70,6 +70,7 @@ def require_own(connection: Connection, *, guest: bool = False) -> None:
         place=describe(connection.info.dsn),
         remedy=f"work as the role that has made it; or, where nobody should have, DROP SCHEMA {SCHEMA} CASCADE, or "
         f"ALTER ... OWNER TO {role} after a look at what it does, and REVOKE CREATE ON SCHEMA {SCHEMA} from others",
+        id="schema-of-others",
     )
 
 

@@ -54,6 +54,7 @@ class Connection(psycopg.Connection[Any]):
                 f"a policy would hide rows from the tool: {error.diag.message_primary}",
                 place=describe(self.info.dsn),
                 remedy="take row-level security off this table for the time of the move, then run the command again",
+                id="rows-hidden",
             ) from error
         except psycopg.Error as error:
             if not self.closed:
@@ -123,6 +124,7 @@ def _settle_down(session: Connection) -> None:
             place=place,
             remedy=f"ALTER ROLE {role} RESET session_replication_role (or ALTER DATABASE, whichever has set it), "
             f"and GRANT SET ON PARAMETER session_replication_role TO {role}",
+            id="role-changes",
         ) from error
 
 
@@ -188,6 +190,7 @@ def own_origin(connection: Connection, capability: str, purpose: str) -> Iterato
             "this role may not use replication origins",
             place=describe(connection.info.dsn),
             remedy="grant execute on the pg_replication_origin_* functions to it, or use a superuser",
+            id="rights-missing",
         ) from error
     try:
         yield

@@ -96,6 +96,7 @@ class Stream:
                 f"the slot {self.name} of this server is {row[0]}",
                 place=describe(publisher.info.dsn),
                 remedy="see who made it, and drop it with pg_drop_replication_slot where nobody needs it",
+                id="slot-of-others",
             )
 
     def publish(self, connection: Connection, tables: Sequence[Table]) -> None:
@@ -155,6 +156,7 @@ class Stream:
                 "this role may not create subscriptions",
                 place=describe(connection.info.dsn),
                 remedy="grant pg_create_subscription to it and CREATE on the database",
+                id="rights-missing",
             ) from error
 
     def unsubscribe(self, connection: Connection) -> None:

@@ -109,6 +109,7 @@ def require(connection: Connection, table: Table) -> str | None:
             place=describe(connection.info.dsn),
             remedy=f"GRANT {theirs} TO {mine} WITH SET TRUE; "
             f"GRANT TEMPORARY ON DATABASE {database} TO {theirs}, {mine}",
+            id="rights-missing",
         )
     return owner
 

@@ -156,6 +156,7 @@ def read_tables(connection: Connection, names: Sequence[str], *, database: str) 
                 f"there is no table {name} in the database {database}",
                 place=f"strangler.toml: table {name}",
                 remedy=f"run its migrations, or name one that is there{': ' + near if near else ''}",
+                id="table-missing",
             )
     _unambiguous(names, rows, database)
     oids = [row[1] for row in rows]
@@ -176,6 +177,7 @@ def _unambiguous(names: Sequence[str], rows: Sequence[tuple[Any, ...]], database
                 f"{name} is the name of {' and '.join(same)} in the database {database}",
                 place=f"strangler.toml: table {name}",
                 remedy="rename one of them: a name without a dot is the only way to tell them apart",
+                id="table-elsewhere",
             )
 
 

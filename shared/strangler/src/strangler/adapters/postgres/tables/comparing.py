@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from strangler.adapters.postgres.tables.asking import Asked
 from strangler.adapters.postgres.tables.rules import BY_DEFAULT, MONEY, Database, Rules
+from strangler.domain.findings import Finding, Severity
 
 
 def differences(monolith: Database, service: Database, *, uniques: bool = True) -> list[str]:
@@ -67,22 +68,46 @@ def _one_sided(here: set[str], there: set[str]) -> Iterator[str]:
         yield f"{one}: in the {'monolith' if one in here else 'service'} only"
 
 
-def notes(monolith: Database, service: Database) -> list[str]:
-    """Differences that are worth knowing, but no reason to refuse."""
-    found = []
+def notes(monolith: Database, service: Database, *, place: str) -> list[Finding]:
+    """Differences that are worth knowing, but no reason to refuse; ``place`` is the service's database."""
+    found: list[Finding] = []
+
+    def note(id: str, message: str, remedy: str, severity: Severity = Severity.WARNING) -> None:
+        found.append(Finding(id, severity, place, message, remedy))
+
     if monolith.collation != service.collation:
-        found.append(f"text is sorted by {monolith.collation} in the monolith and {service.collation} in the service")
+        note(
+            "collation-differs",
+            f"text is sorted by {monolith.collation} in the monolith and {service.collation} in the service",
+            "make the service's database anew with the monolith's locale, if the order of a list matters",
+        )
     elif monolith.collation_version != service.collation_version:
-        found.append(
+        note(
+            "collation-differs",
             f"the collation {monolith.collation} is version {monolith.collation_version} in the monolith and "
-            f"{service.collation_version} in the service: lists may come in another order"
+            f"{service.collation_version} in the service: lists may come in another order",
+            "run both servers on systems with the same version of the collation's library, if the order matters",
         )
     if service.encoding not in ("UTF8", monolith.encoding):
-        found.append(f"the service's database stores {service.encoding}: other characters would stop the stream")
+        note(
+            "encoding-differs",
+            f"the service's database stores {service.encoding}: other characters would stop the stream",
+            "make the service's database anew with the encoding UTF8",
+        )
     for name in sorted(monolith.tables.keys() & service.tables.keys()):
         here, there = monolith.tables[name], service.tables[name]
-        found += [f"{name}: {one}: rows may refer to nothing there" for one in _one_sided(here.outward, there.outward)]
+        for one in _one_sided(here.outward, there.outward):
+            note(
+                "foreign-key-on-one-side",
+                f"{name}: {one}: rows may refer to nothing there",
+                "nothing is to be done where the service knows the row by its number only",
+                Severity.NOTE,
+            )
         for one in sorted(here.effects ^ there.effects):
             side = "monolith" if one in here.effects else "service"
-            found.append(f"{name}: {one.split(chr(0))[0]} runs so in the {side} only: writes mean something else there")
+            note(
+                "trigger-on-one-side",
+                f"{name}: {one.split(chr(0))[0]} runs so in the {side} only: writes mean something else there",
+                "make it on both sides alike, or drop it",
+            )
     return found

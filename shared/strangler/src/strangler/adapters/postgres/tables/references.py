@@ -165,7 +165,7 @@ class _Named:
         return f"{self.reference.table}.{self.reference.column}"
 
     def _error(self, message: str, *, remedy: str) -> ConfigurationError:
-        return ConfigurationError(message, place=self.place, remedy=remedy)
+        return ConfigurationError(message, place=self.place, remedy=remedy, id="reference-wrong")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -208,6 +208,7 @@ def every_sequence_placed(connection: Connection, project: Project) -> None:
             place="strangler.toml: stays.sequences",
             remedy="add each to the sequences of the capability whose rows it numbers, or to stays.sequences, or "
             "drop it: one that does not move starts anew in the service",
+            id="sequence-without-place",
         )
 
 
@@ -222,6 +223,7 @@ def present(connection: Connection, capability: Capability, *, database: str) ->
             f"there is no sequence {name} in the database {database}",
             place=f"strangler.toml: capabilities.{capability.name}.sequences",
             remedy="run its migrations, or name one that is there",
+            id="sequence-missing",
         )
 
 
@@ -258,6 +260,7 @@ def own(connection: Connection, project: Project, capability: Capability, tables
             place=place,
             remedy="give each table a sequence of its own (CREATE SEQUENCE, setval past what there is, ALTER TABLE … "
             "ALTER … SET DEFAULT nextval(…)), or move the tables together",
+            id="sequence-shared",
         )
     if found := asked(connection, project, capability, tables):
         raise PreflightError(
@@ -265,6 +268,7 @@ def own(connection: Connection, project: Project, capability: Capability, tables
             place=place,
             remedy=f"give it a sequence of its own, named at capabilities.{capability.name}.sequences; "
             "list it at stays.sequences where the text only looks so",
+            id="sequence-shared",
         )
 
 
