@@ -11,6 +11,7 @@ from moves import NAME, READY, moving, parts_of, run_switch
 from strangler.application import gates
 from strangler.application.switch import plan
 from strangler.domain.errors import RefusedError
+from strangler.domain.findings import Finding, Severity
 from strangler.domain.move import Deviation
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
@@ -43,6 +44,8 @@ def hours_ago(hours: float) -> str:
     return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
 
 
+OUTWARD = Finding("numbers-differ", Severity.ERROR, "there", "crate.x means something else", "number it anew")
+
 SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
     "forward stream": (stream("forward", active=False), "does not run"),
     "forward stream lost": (stream("forward", lost=True), "lost"),
@@ -54,13 +57,14 @@ SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
     "lag in bytes": (stream("forward", lag_bytes=2**30), "1,073,741,824 bytes"),
     "lag in seconds": (stream("forward", lag_seconds=2.5), "2.500 s behind"),
     "verify never": (lambda world, parts: world.moves.update({NAME: replace(world.moves[NAME], facts={})}), "never"),
-    "verify old": (fact(verified_at=hours_ago(25)), "verified 25.0 hours ago"),
+    "verify old": (fact(verified_at=hours_ago(25)), "verified 25."),
     "verify differing": (fact(differing=3), "3 rows differed"),
     "rows": (lambda world, parts: parts.replication.filtering.append("crate is filtered"), "crate is filtered"),
     "columns": (lambda world, parts: parts.replication.drifted.append("crate.x is on one side only"), "crate.x"),
     "fences": (lambda world, parts: parts.replication.deviating.append(ASKEW), "service: a table was swapped"),
     "surroundings": (lambda world, parts: parts.replication.standing.append("crate has the rule x"), "the rule x"),
     "sequences": (lambda world, parts: parts.replication.unnumbered.append("crate.id: too small"), "too small"),
+    "outward": (lambda world, parts: parts.replication.pointing.append(OUTWARD), "numbers-differ: crate.x"),
     "vacuum (monolith)": (lambda world, parts: parts.monolith.vacuumed.append("crate"), "vacuum of crate"),
     "vacuum (service)": (lambda world, parts: parts.service.vacuumed.append("crate"), "vacuum of crate"),
     "transactions (monolith)": (lambda world, parts: parts.monolith.busy.append(Held(1.5)), "held by pid 7 (clerk)"),
@@ -93,7 +97,7 @@ def test_all_gates_are_open_for_a_move_in_good_health() -> None:
     assert all(gate.open for gate in measured)
     assert [gate.name for gate in measured] == [
         "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns", "rows",
-        "fences", "surroundings", "sequences", "deletions", "vacuum (monolith)", "transactions (monolith)",
+        "fences", "surroundings", "sequences", "deletions", "outward", "vacuum (monolith)", "transactions (monolith)",
         "vacuum (service)", "transactions (service)", "depot ready", "gateway", "events",
     ]  # fmt: skip
 
@@ -163,8 +167,29 @@ def test_what_somebody_has_to_do_something_about_is_not_waited_for() -> None:
     measured = gates.measure(parts_of(world), world.moves[NAME], READY)
 
     assert [gate.name for gate in measured if not gate.opens_by_itself] == [
-        "verify", "columns", "rows", "fences", "surroundings", "sequences", "deletions", "gateway",
+        "verify", "columns", "rows", "fences", "surroundings", "sequences", "deletions", "outward", "gateway",
     ]  # fmt: skip
+
+
+def test_what_a_switch_to_the_service_forbids_does_not_shut_the_way_back() -> None:
+    world = moving(SERVICE)
+    parts = parts_of(world)
+    parts.replication.pointing.append(OUTWARD)
+
+    gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
+
+
+def test_gates_that_are_shut_are_findings_of_the_error() -> None:
+    world = moving()
+    parts = parts_of(world)
+    parts.replication.pointing.append(OUTWARD)
+    stream("forward", active=False)(world, parts)
+
+    with pytest.raises(RefusedError) as caught:
+        gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
+
+    assert [one.id for one in caught.value.findings] == ["gate-stream", "gate-outward"]
+    assert all(one.remedy for one in caught.value.findings)
 
 
 def test_a_short_transaction_is_left_to_the_fence() -> None:

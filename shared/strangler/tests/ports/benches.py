@@ -13,6 +13,7 @@ from strangler.adapters.postgres.session.connection import connect
 from strangler.adapters.postgres.tables import catalog
 from strangler.domain.move import SideRow
 from strangler.domain.project import MONOLITH, SERVICE
+from strangler.ports.replication import Patience
 from strangler.testing import Client, MemoryLedger, MemorySide, World
 
 NAME = "crates"
@@ -73,6 +74,7 @@ class PostgresBench:
                     tables=catalog.read_tables(connection, ["crate"], database=side),
                     peer_url="http://peer",
                     routes=[],
+                    patience=Patience(),
                 )
 
     def close(self) -> None:

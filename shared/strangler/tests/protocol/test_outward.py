@@ -89,7 +89,7 @@ def test_a_foreign_key_that_is_made_after_the_start_shuts_a_gate(moving: Yard) -
         "ALTER TABLE ticket ADD CONSTRAINT to_number FOREIGN KEY (number) REFERENCES yard_number NOT VALID",
     )
 
-    with pytest.raises(RefusedError, match="gate points outward: foreign-key-out"):
+    with pytest.raises(RefusedError, match="gate outward: foreign-key-out"):
         moving.switch(timeout=1)
 
     run(moving, "service", "ALTER TABLE ticket DROP CONSTRAINT to_number")

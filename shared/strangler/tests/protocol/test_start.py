@@ -15,6 +15,7 @@ from strangler.application.start import start
 from strangler.domain.errors import MoveError, RefusedError
 from strangler.domain.phase import State
 from strangler.domain.project import Reference
+from strangler.ports.replication import Patience
 from strangler.ports.side import StaleError
 from yard import ROOTS, Yard, contents, footprint, refused
 
@@ -201,7 +202,7 @@ def test_a_starter_that_slept_finds_itself_behind(ground: Yard) -> None:
             start(sleeper, progress=lambda *_: None, boundary=sleep)
 
         with pytest.raises(StaleError):
-            sleeper.replication.raise_fences(epoch=1)
+            sleeper.replication.raise_fences(epoch=1, patience=Patience())
 
     with ground.working() as parts:
         assert {name: side.row().open for name, side in parts.sides.items()} == {"monolith": False, "service": True}
@@ -237,13 +238,17 @@ def test_fences_wait_for_the_writers_and_let_them_pass(ground: Yard) -> None:
 
 
 def test_fences_that_get_no_lock_name_who_holds_it(ground: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strangler.adapters.postgres.tables.locks.TRY_SECONDS", 0.2)
+    monkeypatch.setattr("strangler.adapters.postgres.tables.locks.SAY_SECONDS", 0.1)
+    said: list[str] = []
     with ground.monolith() as long:
         long.execute("BEGIN")
         long.execute("UPDATE visit SET code = 'held'")
 
-        with pytest.raises(MoveError, match="UPDATE visit SET code = 'held'"):
-            ground.start()
+        with pytest.raises(MoveError, match=r"within 2 s\n    held by pid .* UPDATE visit SET code = 'held'"):
+            ground.start(patience=Patience(2.0, said.append))
+
+    assert all("waiting for tables at postgresql://" in one and "'held'" in one for one in said)
+    assert said
 
 
 def test_a_start_ends_what_one_before_has_left_at_work(ground: Yard) -> None:

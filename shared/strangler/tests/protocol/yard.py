@@ -26,6 +26,7 @@ from strangler.application.verify import Verified, verify
 from strangler.application.watch import patrol
 from strangler.domain.errors import PreflightError
 from strangler.domain.project import Endpoints, Project
+from strangler.ports.replication import Patience
 from strangler.steps.step import Boundary
 
 SIDES = ("monolith", "service")
@@ -217,9 +218,9 @@ class Yard:
         capability = replace(self.project.capabilities["crates"], tables=list(tables))
         return replace(self, project=replace(self.project, capabilities={"crates": capability}))
 
-    def start(self) -> Started:
+    def start(self, *, patience: Patience | None = None) -> Started:
         with self.working() as parts:
-            return start(parts, progress=lambda *_: None, boundary=lambda _: None)
+            return start(parts, progress=lambda *_: None, boundary=lambda _: None, patience=patience)
 
     def verify(self, *, repair: bool = False) -> Verified:
         with self.working() as parts:

@@ -212,7 +212,7 @@ def _outward(parts: Parts, move: Move) -> Sequence[Gate]:
     found = [one for one in parts.replication.outward() if one.severity is Severity.ERROR]
     told = "; ".join(f"{one.id}: {one.message}" for one in found) or "as the rows need it"
     remedy = "; ".join(dict.fromkeys(one.remedy for one in found))
-    return [Gate("points outward", not found, told, remedy, opens_by_itself=False)]
+    return [Gate("outward", not found, told, remedy, opens_by_itself=False)]
 
 
 def _referring(project: Project) -> Iterator[tuple[str, str, Reference]]:

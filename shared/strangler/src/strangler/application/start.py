@@ -10,7 +10,7 @@ from strangler.application.preflight import require_fit
 from strangler.application.sides import Parts, swap
 from strangler.domain.findings import Finding
 from strangler.domain.phase import State, require
-from strangler.ports.replication import Progress
+from strangler.ports.replication import Patience, Progress
 from strangler.steps.copy_rows import CopyRows
 from strangler.steps.fence_copy import FenceCopy
 from strangler.steps.starting import Start
@@ -33,8 +33,11 @@ class Started:
     findings: list[Finding]
 
 
-def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
+def start(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Patience | None = None) -> Started:
     """Makes the copy and both streams. It begins anew after it was killed.
+
+    It has to wait for transactions that are open: for those of the moved tables, and once for all of the monolith's
+    server.
 
     Raises:
         PreflightError: a database is not fit; nothing has been changed.
@@ -57,6 +60,7 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary) -> Started:
             replication=parts.replication,
             epoch=move.epoch,
             progress=progress,
+            patience=patience or Patience(),
         )
         run(STEPS, run_start, boundary=boundary)
         swap(parts, move, to=State.MOVING)

@@ -83,7 +83,9 @@ def _observe(parts: Parts, found: Status) -> None:
     except StranglerError as error:
         found.problems.append(error.message)
     for stream in found.streams:
-        if stream["exists"] and (stream["lost"] or not stream["active"]):
+        # While rows are copied the slot of the forward stream waits for its reader.
+        waits = found.phase == State.STARTING and not stream["lost"]
+        if stream["exists"] and not waits and (stream["lost"] or not stream["active"]):
             found.problems.append(f"the {stream['direction']} stream {'is lost' if stream['lost'] else 'does not run'}")
     open_sides = [name for name, row in found.sides.items() if row["open"]]
     if len(found.sides) == 2 and len(open_sides) != 1 and found.phase not in {State.SWITCHING, State.SETTLING}:

@@ -41,4 +41,6 @@ def command(*, capability: str, drop: bool, unused_for: float, yes: bool, json_w
     if seams:
         say(f"  the stream to the monolith stays, for it is still read there: {', '.join(seams)}")
     if json_wanted:
-        click.echo(as_json({"capability": capability, "verb": "complete", "dropped": drop, "seams": seams}))
+        follows = [] if drop or seams else [f"strangler complete {capability} --drop"]
+        done = {"capability": capability, "verb": "complete", "dropped": drop, "seams": seams}
+        click.echo(as_json(done, next=follows))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import click
 
 from strangler import configuration
 from strangler.adapters.postgres.examination import PostgresExamination
 from strangler.application.doctor import examine
+from strangler.cli.console import as_json
+from strangler.domain.findings import Finding, Severity, commands
 from strangler.stack import state
 
 EPILOG = """\b
@@ -37,7 +36,8 @@ def command(context: click.Context, *, json_wanted: bool) -> None:
         for parts in all_parts:
             parts.close()
     if json_wanted:
-        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+        found = [Finding(one.id, Severity.ERROR, one.place, one.message, one.hint) for one in findings]
+        click.echo(as_json({"verb": "doctor"}, ready=not found, findings=found, next=commands(found)))
     else:
         for finding in findings:
             click.echo(f"{finding.id}: {finding.place}: {finding.message}\n  → {finding.hint}")

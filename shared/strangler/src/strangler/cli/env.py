@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from strangler.adapters import toml
+from strangler.cli.console import as_json
 from strangler.stack import state
 
 EPILOG = """\b
@@ -17,12 +16,12 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(*, as_json: bool) -> None:
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
+def command(*, json_wanted: bool) -> None:
     """Prints the addresses of gateway, broker, databases and processes, with their passwords."""
     report = state.environment_report(toml.load())
-    if as_json:
-        click.echo(json.dumps(report))
+    if json_wanted:
+        click.echo(as_json(report))
         return
     for name, value in report.items():
         if not isinstance(value, dict):

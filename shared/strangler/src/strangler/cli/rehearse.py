@@ -15,8 +15,10 @@ from typing import Any
 import click
 
 from strangler.adapters import toml
+from strangler.cli.console import as_json
 from strangler.cli.narrator import Narrator
 from strangler.domain.errors import ConfigurationError
+from strangler.domain.findings import Finding, Severity
 from strangler.domain.project import Project
 from strangler.rehearsal import report, script
 from strangler.rehearsal.adapters.stack import RehearsalStack
@@ -94,9 +96,18 @@ def command(**options: Any) -> None:
     details = report.details(evidence)
     _write(path, content)
     _write(path.with_name("details.json"), details)
-    click.echo(json.dumps(content) if chosen.json else report.table(content))
+    if chosen.json:
+        click.echo(as_json(content, ready=content["ok"], findings=_findings(details)))
+    else:
+        click.echo(report.table(content))
     _print_problems(details, path)
     sys.exit(0 if content["ok"] else 1)
+
+
+def _findings(details: dict[str, Any]) -> list[Finding]:
+    """What a rehearsal could not prove; the details of each stand beside the report."""
+    remedy = "see details.json and the logs beside the report"
+    return [Finding("rehearsal", Severity.ERROR, "the rehearsal", problem, remedy) for problem in details["problems"]]
 
 
 def _steps(project: Project, chosen: Options) -> list[script.ScriptStep]:

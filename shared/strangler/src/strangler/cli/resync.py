@@ -31,4 +31,4 @@ def command(*, capability: str, json_wanted: bool) -> None:
         f"changed ({done.seconds:.1f} s). Next: strangler verify {capability}"
     )
     if json_wanted:
-        click.echo(as_json(done, verb="resync"))
+        click.echo(as_json(done, verb="resync", next=[f"strangler verify {capability}"]))

@@ -7,11 +7,13 @@ import click
 from strangler import configuration
 from strangler.application.start import start
 from strangler.cli.console import Meter, as_json, show_findings, told
+from strangler.cli.durations import Duration
+from strangler.ports.replication import Patience
 
 EPILOG = """\b
 Examples:
   strangler start CAPABILITY
-  strangler start CAPABILITY --json
+  strangler start CAPABILITY --timeout 10m --json
 
 Can be killed and run again: it begins anew, with an emptied copy. Nothing changes for clients.
 """
@@ -19,13 +21,21 @@ Can be killed and run again: it begins anew, with an emptied copy. Nothing chang
 
 @click.command(epilog=EPILOG)
 @click.argument("capability")
+@click.option(
+    "--timeout",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="Give up waiting for open transactions of others after this.",
+)
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
-def command(*, capability: str, json_wanted: bool) -> None:
+def command(*, capability: str, timeout: float, json_wanted: bool) -> None:
     """Copies CAPABILITY's tables to the service's database and streams them both ways."""
     say = told(json_wanted)
     with configuration.parts(capability) as parts:
         meter = Meter(f"copying {capability}")
-        started = start(parts, progress=meter, boundary=configuration.boundary)
+        patience = Patience(timeout, lambda text: click.echo(f"{capability}: {text}", err=True))
+        started = start(parts, progress=meter, boundary=configuration.boundary, patience=patience)
         meter.end()
     show_findings(started.findings, say)
     say(

@@ -12,6 +12,7 @@ import click
 from strangler import configuration
 from strangler.application.sides import Parts
 from strangler.application.status import Status, status
+from strangler.domain.findings import Finding, Severity
 from strangler.stack import state
 
 EPILOG = """\b
@@ -53,7 +54,18 @@ def _close(all_parts: list[Parts]) -> None:
 
 
 def _document(found: list[Status], restarts: dict[str, int]) -> dict[str, Any]:
-    return {"capabilities": {one.capability: asdict(one) for one in found}, "restarts": restarts}
+    problems = [
+        Finding("problem", Severity.ERROR, one.capability, problem, "run `strangler doctor`")
+        for one in found
+        for problem in one.problems
+    ]
+    return {
+        "capabilities": {one.capability: asdict(one) for one in found},
+        "restarts": restarts,
+        "ready": not problems,
+        "findings": [one.as_dict() for one in problems],
+        "next": [f"strangler {verb} {one.capability}" for one in found for verb in one.next],
+    }
 
 
 def _show(found: list[Status], restarts: dict[str, int]) -> None:

@@ -7,6 +7,7 @@ import click
 from strangler import configuration
 from strangler.application.verify import verify
 from strangler.cli.console import Meter, as_json, told
+from strangler.domain.findings import Finding, Severity
 
 SHOWN = 50
 
@@ -42,6 +43,19 @@ def command(context: click.Context, *, capability: str, repair: bool, json_wante
         f"{found.differing:,} differ{mended} ({found.seconds:.1f} s)"
     )
     if json_wanted:
-        click.echo(as_json(found, verb="verify"))
+        repair_it, go_on = f"strangler verify {capability} --repair", f"strangler switch {capability} --dry-run"
+        differing = found.differing > 0
+        findings = [
+            Finding("rows-differ", Severity.ERROR, capability, f"{found.differing:,} rows differ", f"run `{repair_it}`")
+        ]
+        click.echo(
+            as_json(
+                found,
+                verb="verify",
+                ready=not differing,
+                findings=findings if differing else [],
+                next=[repair_it if differing else go_on],
+            )
+        )
     if found.differing:
         context.exit(1)

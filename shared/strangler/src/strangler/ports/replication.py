@@ -20,6 +20,15 @@ SHOW_ALL = (
 """What to do where something hides rows from the tool."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how many ``seconds`` a start waits for transactions of others, each time; ``say`` is told now and then whose
+    they are."""
+
+    seconds: float = 60.0
+    say: Callable[[str], None] = lambda _: None
+
+
 @dataclass(slots=True)
 class Proof:
     """What a verify has found; ``differences`` are sentences that name table, key and columns of the first of them."""
@@ -51,13 +60,14 @@ class Replication(Inspection, Protocol):
         """
         ...
 
-    def raise_fences(self, *, epoch: int) -> None:
+    def raise_fences(self, *, epoch: int, patience: Patience) -> None:
         """Begins a move at ``epoch``: first the service is closed and leads to the monolith, then the monolith is open.
 
         From here on no application writes the copy, and no stream writes the owner.
 
         Raises:
             StaleError: a side has been at ``epoch`` or beyond already, or belongs to another ledger.
+            MoveError: a table did not become free; the error names the transactions that hold it.
         """
         ...
 
@@ -70,7 +80,7 @@ class Replication(Inspection, Protocol):
         """
         ...
 
-    def copy(self, progress: Progress) -> int:
+    def copy(self, progress: Progress, patience: Patience) -> int:
         """Copies all rows as of one moment, and keeps later changes for `stream_forward`; returns the number of rows.
 
         The copy may lack indexes and constraints until `finish_copy`. `clear` must be called before each try.

@@ -17,6 +17,6 @@ class CopyRows(Step[Start]):
         """Copies, then puts indexes and constraints back."""
         move.ledger.note_step(move.capability, self.name, epoch=move.epoch)
         began = time.monotonic()
-        move.rows = move.replication.copy(move.progress)
+        move.rows = move.replication.copy(move.progress, move.patience)
         move.copy_seconds = time.monotonic() - began
         move.replication.finish_copy()

@@ -15,5 +15,5 @@ class FenceCopy(Step[Start]):
         """The fences come first, so that the emptying itself cannot travel."""
         move.ledger.note_step(move.capability, self.name, epoch=move.epoch)
         move.replication.install()
-        move.replication.raise_fences(epoch=move.epoch)
+        move.replication.raise_fences(epoch=move.epoch, patience=move.patience)
         move.replication.clear(epoch=move.epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from strangler.ports.ledger import Ledger
-from strangler.ports.replication import Progress, Replication
+from strangler.ports.replication import Patience, Progress, Replication
 
 CATCH_UP_SECONDS = 300.0
 
@@ -19,5 +19,6 @@ class Start:
     replication: Replication
     epoch: int
     progress: Progress
+    patience: Patience
     rows: int = 0
     copy_seconds: float = 0.0

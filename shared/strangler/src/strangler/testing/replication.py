@@ -10,7 +10,7 @@ from strangler.domain.findings import Estimate, Finding, Looked, Severity
 from strangler.domain.move import Deviation, SideRow, StreamState, other
 from strangler.domain.names import FORWARD, REVERSE
 from strangler.domain.project import MONOLITH, SERVICE
-from strangler.ports.replication import SHOW_ALL, Progress, Proof, Replication
+from strangler.ports.replication import SHOW_ALL, Patience, Progress, Proof, Replication
 from strangler.ports.side import StaleError
 from strangler.testing.world import Client, World
 
@@ -108,7 +108,7 @@ class MemoryReplication(Replication):
         database.log.clear()
         database.arrived = 0
 
-    def raise_fences(self, *, epoch: int) -> None:
+    def raise_fences(self, *, epoch: int, patience: Patience) -> None:
         for side, opened in ((SERVICE, False), (MONOLITH, True)):
             self._call(f"fence {side}")
             database = self._world.databases[side]
@@ -119,7 +119,7 @@ class MemoryReplication(Replication):
             bounce_to = None if opened else MONOLITH
             database.row = SideRow(self.capability, side, epoch, opened, prepared, bounce_to, ledger=ledger)
 
-    def copy(self, progress: Progress) -> int:
+    def copy(self, progress: Progress, patience: Patience) -> int:
         self._call("copy")
         self._world.deliver(SERVICE)
         rows = len(self._world.rows(SERVICE))

@@ -15,7 +15,7 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
 from strangler.domain.move import StreamState
 from strangler.domain.project import MONOLITH, SERVICE
-from strangler.ports.replication import Progress, Proof, Replication
+from strangler.ports.replication import Patience, Progress, Proof, Replication
 
 SETTLE_SECONDS = 30.0
 
@@ -28,7 +28,7 @@ class PostgresReplication(Inspection, Replication):
         installing.install(self.session(SERVICE))
         self._name_sequences()
 
-    def raise_fences(self, *, epoch: int) -> None:
+    def raise_fences(self, *, epoch: int, patience: Patience) -> None:
         """Row and triggers of each side in one transaction; the monolith's triggers also queue deletions that
         arrive."""
         ledger = scalar(self.session(MONOLITH), "SELECT id FROM strangler.ledger")
@@ -44,6 +44,7 @@ class PostgresReplication(Inspection, Replication):
                 routes=self._routes(),
                 keys=self._keys() if side == MONOLITH else None,
                 ledger=ledger,
+                patience=patience,
             )
         self._name_sequences()
 
@@ -65,12 +66,12 @@ class PostgresReplication(Inspection, Replication):
             copying.require_epoch(writer, self.capability.name, epoch)
             copying.empty(writer, self.tables(SERVICE))
 
-    def copy(self, progress: Progress) -> int:
+    def copy(self, progress: Progress, patience: Patience) -> int:
         """By the snapshot of the forward slot, in ranges, with a few sessions at a time."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         self.forward.publish(monolith, self.tables(MONOLITH))
         copying.put_off_indexes(service, capability=self.capability.name, tables=self.tables(SERVICE))
-        with self.forward.exported_slot(monolith) as snapshot:
+        with self.forward.exported_slot(monolith, patience) as snapshot:
             copy = copying.Copy(
                 capability=self.capability.name,
                 source=self.dsns[MONOLITH],
@@ -119,7 +120,7 @@ class PostgresReplication(Inspection, Replication):
         if sender == owner:
             pairs = list(self._pairs(sender, receiver).values())
             expected = sum(table.estimate for _, table in pairs)
-            with stream.exported_slot(here) as snapshot:
+            with stream.exported_slot(here, Patience()) as snapshot:
                 rows = resyncing.level(
                     self.capability.name,
                     self.dsns[sender],

@@ -12,6 +12,7 @@ from strangler.adapters.postgres.session.connection import Connection, scalar, s
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.adapters.postgres.tables.locks import locked
 from strangler.domain import names
+from strangler.ports.replication import Patience
 from strangler.ports.side import StaleError
 
 
@@ -27,6 +28,7 @@ def raise_fences(
     routes: Sequence[Mapping[str, object]],
     keys: Mapping[str, Sequence[str]] | None = None,
     ledger: str | None = None,
+    patience: Patience,
 ) -> None:
     """Writes the side's row and its triggers in one transaction; both fences are the right way round then.
 
@@ -34,8 +36,9 @@ def raise_fences(
 
     Raises:
         StaleError: the side has been at ``epoch`` or beyond already, or belongs to another ledger.
+        MoveError: the tables did not become free.
     """
-    with locked(connection, tables, "SHARE ROW EXCLUSIVE"):
+    with locked(connection, tables, "SHARE ROW EXCLUSIVE", patience):
         row = (
             capability,
             side,

@@ -29,8 +29,7 @@ SELECT k.conname, k.conrelid::int8, NAME_OF(child, cn), k.confrelid::int8, NAME_
        key.parent_columns, key.plain, k.confrelid::regclass::text,
        EXISTS (SELECT FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid AND s.subenabled
                JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
-               JOIN pg_partition_tree(root.oid) tree ON tree.relid = r.srrelid
-               WHERE tree.isleaf)
+               WHERE r.srrelid IN (SELECT relid FROM pg_partition_tree(root.oid) UNION ALL SELECT root.oid))
 FROM pg_constraint k
 JOIN pg_class child ON child.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = child.relnamespace
 JOIN pg_class parent ON parent.oid = k.confrelid
@@ -180,7 +179,8 @@ def _sampled(connection: Connection, table: Table, columns: Sequence[str]) -> li
     """Different keys among some rows of the table, each in the form of `_spelled`."""
     names = [sql.Identifier(column) for column in columns]
     query = sql.SQL(
-        "SELECT DISTINCT {spelled} FROM (SELECT {columns} FROM {table} WHERE {filled} LIMIT {rows}) AS taken LIMIT {keys}"
+        "SELECT DISTINCT {spelled} FROM (SELECT {columns} FROM {table} WHERE {filled} LIMIT {rows}) AS taken "
+        "LIMIT {keys}"
     ).format(
         spelled=_spelled(names),
         columns=sql.SQL(", ").join(names),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain import names
 from strangler.domain.errors import MoveError, PreflightError
 from strangler.domain.move import StreamState
+from strangler.ports.replication import Patience
+
+log = logging.getLogger(__name__)
 
 SLOT = """
 SELECT s.active, {lost},
@@ -120,10 +124,10 @@ class Stream:
             MoveError: a transaction of that server does not end.
         """
         statement = sql.SQL("SELECT pg_create_logical_replication_slot({}, 'pgoutput')").format(sql.Literal(self.name))
-        waiting.made(connection, statement, watch=watch, within=waiting.AFTER_THE_COPY_SECONDS)
+        waiting.made(connection, statement, watch=watch, patience=Patience(waiting.AFTER_THE_COPY_SECONDS, log.warning))
 
     @contextmanager
-    def exported_slot(self, watch: Connection) -> Iterator[str]:
+    def exported_slot(self, watch: Connection, patience: Patience) -> Iterator[str]:
         """Creates the slot and yields the name of the snapshot it starts from.
 
         The snapshot can be imported for as long as the context is open. ``watch`` is a session of the publisher.
@@ -136,7 +140,7 @@ class Stream:
             statement = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput (SNAPSHOT 'export')").format(
                 sql.Identifier(self.name)
             )
-            yield waiting.made(session, statement, watch=watch, within=waiting.SLOT_SECONDS)[2]
+            yield waiting.made(session, statement, watch=watch, patience=patience)[2]
         finally:
             session.close()
 

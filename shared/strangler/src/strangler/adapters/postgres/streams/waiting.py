@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -12,12 +11,10 @@ from psycopg import sql
 
 from strangler.adapters.postgres.session.connection import Connection, describe
 from strangler.domain.errors import MoveError
+from strangler.ports.replication import Patience
 
-log = logging.getLogger(__name__)
-
-SLOT_SECONDS = 60.0
 AFTER_THE_COPY_SECONDS = 600.0  # long, for giving up then means to copy everything again
-SAY_SECONDS = 10.0
+SAY_SECONDS = 2.0
 BLOCKING = """
 SELECT coalesce('pid ' || h.pid || ' (' || concat_ws(', ', a.usename, nullif(a.application_name, ''), a.datname)
                 || '), ' || a.state || ' for ' || extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s: '
@@ -30,17 +27,17 @@ WHERE w.pid = %s AND w.locktype = 'transactionid' AND NOT w.granted
 """
 
 
-def made(session: Connection, statement: sql.Composed, *, watch: Connection, within: float) -> tuple[Any, ...]:
+def made(session: Connection, statement: sql.Composed, *, watch: Connection, patience: Patience) -> tuple[Any, ...]:
     """Runs a statement that makes a slot, and returns its row; ``watch`` is another session of the same server.
 
     Says now and then which transactions it waits for.
 
     Raises:
-        MoveError: it had to wait longer than ``within`` seconds; the error names the transactions that it waited for.
+        MoveError: it had to wait longer than that; the error names the transactions that it waited for.
     """
     with ThreadPoolExecutor(1) as pool:
         try:
-            return _in_time(pool.submit(_row, session, statement), session, watch, within)
+            return _in_time(pool.submit(_row, session, statement), session, watch, patience)
         except BaseException:
             session.cancel()
             raise
@@ -52,8 +49,10 @@ def _row(session: Connection, statement: sql.Composed) -> tuple[Any, ...]:
     return row
 
 
-def _in_time(making: Future[tuple[Any, ...]], session: Connection, watch: Connection, within: float) -> tuple[Any, ...]:
-    deadline = time.monotonic() + within
+def _in_time(
+    making: Future[tuple[Any, ...]], session: Connection, watch: Connection, patience: Patience
+) -> tuple[Any, ...]:
+    deadline = time.monotonic() + patience.seconds
     while True:
         left = deadline - time.monotonic()
         try:
@@ -63,8 +62,11 @@ def _in_time(making: Future[tuple[Any, ...]], session: Connection, watch: Connec
             whom = "".join(f"\n    for {row[0]}" for row in rows)
         if left <= SAY_SECONDS:
             raise MoveError(
-                f"the slot could not be made within {within:g} s: it waits for every transaction that is open{whom}",
+                f"the slot could not be made within {patience.seconds:g} s: it waits for every transaction that is "
+                f"open{whom}",
                 place=describe(watch.info.dsn),
-                remedy="let that transaction end, or end it, and run the command again",
+                remedy="let that transaction end, or end it, and run the command again, or give more time with "
+                "--timeout",
+                id="transaction-open",
             )
-        log.warning("a slot at %s waits for open transactions to end%s", describe(watch.info.dsn), whom)
+        patience.say(f"waiting for open transactions at {describe(watch.info.dsn)} to end{whom}")

@@ -15,9 +15,11 @@ from psycopg import sql
 from strangler.adapters.postgres.session.connection import Connection, describe, scalar
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
+from strangler.ports.replication import Patience
 from strangler.ports.side import Holder
 
 TRY_SECONDS = 60.0
+SAY_SECONDS = 2.0
 SHORTEST_MS = 50
 NOT_FREE = (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
 DEADLOCK_MS = "SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"
@@ -118,16 +120,21 @@ def pause(statement_ms: int) -> None:
 
 
 @contextmanager
-def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterator[None]:
+def locked(
+    connection: Connection, tables: Sequence[Table], mode: str, patience: Patience | None = None
+) -> Iterator[None]:
     """A transaction that holds all tables; one statement locks them.
 
-    Each try ends before a client's session would check for a deadlock, and the sessions behind it then go on.
+    Each try ends before a client's session would check for a deadlock, and the sessions behind it then go on. Says now
+    and then whom it waits for.
 
     Raises:
         MoveError: the tables did not become free; the error names the sessions that hold them.
     """
     statement_ms = attempt_ms(connection)
-    deadline = time.monotonic() + TRY_SECONDS
+    patience = patience or Patience(TRY_SECONDS)
+    deadline = time.monotonic() + patience.seconds
+    say_at = time.monotonic() + SAY_SECONDS
     names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(table.sql()) for table in tables)
     lock = sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode))
     while True:
@@ -136,15 +143,17 @@ def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterat
                 connection.execute("SELECT set_config('statement_timeout', '0', true)")
                 yield
                 return
-        if time.monotonic() >= deadline:
-            raise MoveError(
-                f"the tables did not become free within {TRY_SECONDS:g} s"
-                + "".join(
-                    f"\n    held by {holder}" for holder in holders(connection, [table.qualified for table in tables])
-                ),
-                place=describe(connection.info.dsn),
-                remedy="end that transaction and run the command again",
-            )
+        if time.monotonic() >= min(deadline, say_at):
+            say_at = time.monotonic() + SAY_SECONDS
+            whom = "".join(f"\n    held by {one}" for one in holders(connection, [one.qualified for one in tables]))
+            if time.monotonic() >= deadline:
+                raise MoveError(
+                    f"the tables did not become free within {patience.seconds:g} s{whom}",
+                    place=describe(connection.info.dsn),
+                    remedy="end that transaction and run the command again, or give more time with --timeout",
+                    id="tables-held",
+                )
+            patience.say(f"waiting for tables at {describe(connection.info.dsn)}{whom}")
         pause(statement_ms)
 
 
