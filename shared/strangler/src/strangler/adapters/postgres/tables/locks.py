@@ -15,13 +15,13 @@ from psycopg import sql
 from strangler.adapters.postgres.session.connection import Connection, describe, scalar
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
-from strangler.ports.side import Holder
+from strangler.ports.side import Blocker
 
 TRY_SECONDS = 60.0
 SHORTEST_MS = 50
 NOT_FREE = (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
 DEADLOCK_MS = "SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"
-HOLDERS = """
+BLOCKERS = """
 SELECT DISTINCT ON (a.pid) a.pid, coalesce(a.usename, ''), a.application_name, coalesce(a.state, 'unknown'),
        coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8, coalesce(a.query, '')
 FROM unnest(%s::text[]) t
@@ -84,11 +84,11 @@ class Prepared:
         )
 
 
-def holders(connection: Connection, tables: Sequence[str]) -> list[Holder]:
+def blockers(connection: Connection, tables: Sequence[str]) -> list[Blocker]:
     """Transactions of others that hold one of the (qualified) tables in a mode for which a fence waits."""
     prepared = connection.execute(PREPARED, (list(tables), MODES)).fetchall()
     return [
-        *(Begun(*row) for row in connection.execute(HOLDERS, (list(tables), MODES)).fetchall()),
+        *(Begun(*row) for row in connection.execute(BLOCKERS, (list(tables), MODES)).fetchall()),
         *(Prepared(*row) for row in prepared),
     ]
 
@@ -140,7 +140,7 @@ def locked(connection: Connection, tables: Sequence[Table], mode: str) -> Iterat
             raise MoveError(
                 f"the tables did not become free within {TRY_SECONDS:g} s"
                 + "".join(
-                    f"\n    held by {holder}" for holder in holders(connection, [table.qualified for table in tables])
+                    f"\n    held by {each}" for each in blockers(connection, [table.qualified for table in tables])
                 ),
                 place=describe(connection.info.dsn),
                 remedy="end that transaction and run the command again",
