@@ -460,6 +460,23 @@ def test_going_through_the_motions_before_a_pause_changes_nothing_and_locks_no_m
         assert opened(moving) == before
 
 
+@pytest.mark.parametrize("held", ["ALTER SEQUENCE ticket_id_seq CACHE 1", "LOCK TABLE visit IN ACCESS EXCLUSIVE MODE"])
+def test_what_others_hold_before_a_pause_is_told_in_time(moving: Yard, held: str) -> None:
+    with moving.service() as connection, moving.working() as parts:
+        before = opened(moving)
+        connection.execute("BEGIN")
+        connection.execute(held.encode())
+
+        with pytest.raises(BlockedError, match="the tables or their sequences were not free within 2") as caught:
+            parts.service.warm()
+
+        assert caught.value.remedy
+        assert caught.value.place
+        connection.execute("COMMIT")
+        parts.service.warm()
+        assert opened(moving) == before
+
+
 def test_the_stream_itself_is_nobody_who_is_in_the_way(moving: Yard) -> None:
     with moving.service() as locker, moving.monolith() as writer, moving.working() as parts:
         locker.execute("BEGIN")

@@ -79,6 +79,9 @@ class Side(Protocol):
         """Prepares this session, before a pause, for what it has to do during the pause. May be called twice.
 
         A closed side is still closed afterwards. Its sequences may have been moved on, as by `prepare`.
+
+        Raises:
+            BlockedError: others held the tables or their sequences for some seconds.
         """
         ...
 

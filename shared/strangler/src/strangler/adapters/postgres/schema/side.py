@@ -31,6 +31,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM free) THEN extract(epoch FROM clock_timesta
 FROM strangler.used WHERE capability = %s
 """
 BACKLOG_MS = 2000
+WARM_MS = 2000  # less than the silence after which the server ends the session of the ledger
 STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
 
 
@@ -96,7 +97,7 @@ class PostgresSide(Side):
 
     def warm(self) -> None:
         """Compiles the functions, plans the queries and reads the catalogue, for each session keeps its own."""
-        self.connection.execute("SELECT strangler.warm(%s)", (self.capability,))
+        self._locked("SELECT strangler.warm(%s)", (self.capability,), WARM_MS, what="the tables or their sequences")
 
     def pause(self, *, epoch: int, on: bool) -> None:
         """The applications' middleware reads the column."""
@@ -221,7 +222,15 @@ class PostgresSide(Side):
     def _gone(self) -> LostError:
         return LostError("the session that held the tables is gone", place=self.capability)
 
-    def _locked(self, query: str, values: tuple[Any, ...], statement_ms: int, *, begin: bool = False) -> None:
+    def _locked(
+        self,
+        query: str,
+        values: tuple[Any, ...],
+        statement_ms: int,
+        *,
+        begin: bool = False,
+        what: str = "the tables",
+    ) -> None:
         connection = self.connection
         started = time.monotonic()
         try:
@@ -232,7 +241,9 @@ class PostgresSide(Side):
             connection.execute(batch.encode(), prepare=False)
         except locks.NOT_FREE as error:
             raise BlockedError(
-                f"the tables were not free within {time.monotonic() - started:.2f} s", place=self.capability
+                f"{what} were not free within {time.monotonic() - started:.2f} s",
+                place=f"{self.capability}, {describe(self.dsn)}",
+                remedy="see who holds them (pg_locks), and run the command again",
             ) from error
         except psycopg.errors.NumericValueOutOfRange as error:
             # The gate has checked this, but numbers have been given out since.
