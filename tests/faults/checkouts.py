@@ -41,7 +41,7 @@ class Purchase:
 
 
 @dataclass
-class Journal:
+class Testimony:
     """What all customers asked for and were told; ``outages`` counts repeated requests, which are no failures."""
 
     shelf: dict[int, int] = field(default_factory=dict)  # what there was of each product at first
@@ -60,7 +60,7 @@ class Checkouts(Traffic):
 
     def __init__(self, connect: Callable[[], httpx.Client], staff: Account, *, buyers: int = 4, seed: int = 1) -> None:
         super().__init__()
-        self.journal = Journal()
+        self.testimony = Testimony()
         self._connect = connect
         self._staff = staff
         self._seed = seed
@@ -70,8 +70,8 @@ class Checkouts(Traffic):
             plenty = [shelf.add(stock=100_000) for _ in range(3)]
             scarce = [shelf.add(stock=12) for _ in range(2)]
             accounts = [sign_up(client, fresh_email()) for _ in range(buyers)]
-        self.journal.shelf = {each["id"]: each["stock"] for each in [*plenty, *scarce]}
-        self.journal.deliveries = {each["id"]: 0 for each in scarce}
+        self.testimony.shelf = {each["id"]: each["stock"] for each in [*plenty, *scarce]}
+        self.testimony.deliveries = {each["id"]: 0 for each in scarce}
         works = [(self._buy, account) for account in accounts] + [(self._restock, staff), (self._leave, None)]
         self._threads = [
             threading.Thread(target=self._work, args=(work, account, number))
@@ -90,12 +90,12 @@ class Checkouts(Traffic):
 
     def _work(self, work: Callable[[Customer], None], account: Account | None, number: int) -> None:
         with self._connect() as client:
-            customer = Customer(client, account, self.journal, Random(f"{self._seed}/{number}"), self._over)
+            customer = Customer(client, account, self.testimony, Random(f"{self._seed}/{number}"), self._over)
             while not self._over.is_set():
                 try:
                     work(customer)
                 except Exception as error:  # noqa: BLE001  a thread that dies would be missed by nobody
-                    self.journal.failures.append(f"{work.__name__}: {type(error).__name__} {error}")
+                    self.testimony.failures.append(f"{work.__name__}: {type(error).__name__} {error}")
 
     def _buy(self, customer: Customer) -> None:
         began = time.monotonic()
@@ -111,12 +111,12 @@ class Checkouts(Traffic):
 
     def _restock(self, customer: Customer) -> None:
         """A few more of what is scarce, never enough."""
-        product = customer.rng.choice(list(self.journal.deliveries))
+        product = customer.rng.choice(list(self.testimony.deliveries))
         delta = customer.rng.randint(1, 4)
         headers = {**self._staff.headers, "Idempotency-Key": uuid4().hex}
         path = f"/api/v1/products/{product}/stock"
         if customer.insist("POST", path, {200}, json={"delta": delta}, headers=headers):
-            self.journal.deliveries[product] += delta
+            self.testimony.deliveries[product] += delta
         self._over.wait(RESTOCK_SECONDS)
 
     def _leave(self, customer: Customer) -> None:
@@ -132,25 +132,25 @@ class Customer:
     """One thread's way to the shop; asks again, with the same key, until there is an answer."""
 
     def __init__(
-        self, client: httpx.Client, account: Account | None, journal: Journal, rng: Random, over: threading.Event
+        self, client: httpx.Client, account: Account | None, testimony: Testimony, rng: Random, over: threading.Event
     ) -> None:
         self.rng = rng
         self._client = client
         self._account = account
-        self._journal = journal
+        self._testimony = testimony
         self._over = over
 
     def wish(self) -> Purchase:
         """One to three products; now and then with a card that is declined."""
         assert self._account is not None
-        products = self.rng.sample(sorted(self._journal.shelf), self.rng.randint(1, 3))
+        products = self.rng.sample(sorted(self._testimony.shelf), self.rng.randint(1, 3))
         purchase = Purchase(
             key=f"fault-{uuid4().hex}",
             user_id=self._account.id,
             quantities={product: self.rng.randint(1, 3) for product in products},
             declined=self.rng.random() < 0.1,
         )
-        self._journal.purchases[purchase.key] = purchase
+        self._testimony.purchases[purchase.key] = purchase
         return purchase
 
     def place(self, purchase: Purchase) -> dict[str, Any] | None:
@@ -185,7 +185,7 @@ class Customer:
         """Deletes the account; asked again it may be gone already."""
         assert self._account is not None
         if self.insist("DELETE", "/api/v1/users/me", {204, 401}, headers=self._headers) is not None:
-            self._journal.left.add(self._account.id)
+            self._testimony.left.add(self._account.id)
 
     def insist(self, method: str, path: str, expected: Collection[int], **parts: Any) -> dict[str, Any] | None:
         """The body of the expected answer, empty where it has none; None when it was another, or never came."""
@@ -194,14 +194,14 @@ class Customer:
             try:
                 answer = self._client.request(method, path, **parts)
             except httpx.HTTPError as error:
-                self._journal.outages[f"{method} {path}: {type(error).__name__}"] += 1
+                self._testimony.outages[f"{method} {path}: {type(error).__name__}"] += 1
             else:
                 if answer.status_code in expected:
                     return answer.json() if answer.content else {}
                 if answer.status_code < 500:
                     self._fail(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
                     return None
-                self._journal.outages[f"{method} {path}: {answer.status_code}"] += 1
+                self._testimony.outages[f"{method} {path}: {answer.status_code}"] += 1
             time.sleep(REPEAT_SECONDS)
         self._fail(f"{method} {path}: not answered within {PATIENCE_SECONDS:.0f} s")
         return None
@@ -212,4 +212,4 @@ class Customer:
         return self._account.headers
 
     def _fail(self, what: str) -> None:
-        self._journal.failures.append(what)
+        self._testimony.failures.append(what)

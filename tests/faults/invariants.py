@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from tests.faults.books import Books, Event, Order, Payment
-from tests.faults.checkouts import Journal, Purchase
+from tests.faults.checkouts import Purchase, Testimony
 
-Invariant = Callable[[Journal, Books], list[str]]
+Invariant = Callable[[Testimony, Books], list[str]]
 
 SOLD = frozenset({"confirmed", "shipped"})
 FINAL = SOLD | {"rejected", "cancelled"}
@@ -34,18 +34,18 @@ FORGET = "users.user.deleted"
 LISTENED_TO = ("orders.order.", "products.product.")
 
 
-def no_customer_was_answered_wrongly(journal: Journal, books: Books) -> list[str]:
+def no_customer_was_answered_wrongly(testimony: Testimony, books: Books) -> list[str]:
     """Outages are repeated; anything else that was not expected is a failure."""
-    return list(journal.failures)
+    return list(testimony.failures)
 
 
-def every_acknowledged_order_is_there_once(journal: Journal, books: Books) -> list[str]:
+def every_acknowledged_order_is_there_once(testimony: Testimony, books: Books) -> list[str]:
     """By its key, in a final state, with what the answers said; and there is none that nobody asked for."""
     by_key: dict[str, list[Order]] = defaultdict(list)
     for order in books.orders:
         by_key[order.key].append(order)
-    wrong = [f"{key}: nobody asked for {orders}" for key, orders in by_key.items() if key not in journal.purchases]
-    for purchase in journal.purchases.values():
+    wrong = [f"{key}: nobody asked for {orders}" for key, orders in by_key.items() if key not in testimony.purchases]
+    for purchase in testimony.purchases.values():
         found = by_key[purchase.key]
         if len(found) > 1 or (purchase.answers and not found):
             wrong.append(f"{purchase.key}: acknowledged {len(purchase.answers)} times, and there are {found}")
@@ -54,15 +54,15 @@ def every_acknowledged_order_is_there_once(journal: Journal, books: Books) -> li
     return wrong
 
 
-def stock_is_what_is_not_sold(journal: Journal, books: Books) -> list[str]:
+def stock_is_what_is_not_sold(testimony: Testimony, books: Books) -> list[str]:
     """The stock is the first stock and the deliveries, less the sales that were not given back."""
     sold: Counter[int] = Counter()
     for order in books.orders:
         if order.status in SOLD:
             sold.update({line.product_id: line.quantity for line in order.lines})
     wrong = []
-    for product, first in journal.shelf.items():
-        delivered = journal.deliveries.get(product, 0)
+    for product, first in testimony.shelf.items():
+        delivered = testimony.deliveries.get(product, 0)
         due, found = first + delivered - sold[product], books.stock.get(product)
         if found != due:
             moved = sum(movement.delta for movement in books.movements if movement.product_id == product)
@@ -73,7 +73,7 @@ def stock_is_what_is_not_sold(journal: Journal, books: Books) -> list[str]:
     return wrong
 
 
-def stock_was_never_below_zero(journal: Journal, books: Books) -> list[str]:
+def stock_was_never_below_zero(testimony: Testimony, books: Books) -> list[str]:
     """As often as it was looked at; and the database would have refused it."""
     wrong = [f"product {product}: {stock} were seen" for product, stock in books.lowest.items() if stock < 0]
     if not books.lowest:
@@ -83,7 +83,7 @@ def stock_was_never_below_zero(journal: Journal, books: Books) -> list[str]:
     return wrong
 
 
-def money_is_held_for_confirmed_orders_alone(journal: Journal, books: Books) -> list[str]:
+def money_is_held_for_confirmed_orders_alone(testimony: Testimony, books: Books) -> list[str]:
     """Each of them once and in full; and all of it together is their total."""
     wrong = []
     for order in books.orders:
@@ -102,7 +102,7 @@ def money_is_held_for_confirmed_orders_alone(journal: Journal, books: Books) -> 
     return wrong
 
 
-def stock_was_taken_and_given_back_once(journal: Journal, books: Books) -> list[str]:
+def stock_was_taken_and_given_back_once(testimony: Testimony, books: Books) -> list[str]:
     """One reservation per order, and per product one sale and, if the order failed or was cancelled, one return."""
     reservations = {reservation.key: reservation for reservation in books.reservations}
     movements: dict[str, Counter[tuple[int, str, int]]] = defaultdict(Counter)
@@ -120,7 +120,7 @@ def stock_was_taken_and_given_back_once(journal: Journal, books: Books) -> list[
     return wrong
 
 
-def every_event_is_told_and_handled_once(journal: Journal, books: Books) -> list[str]:
+def every_event_is_told_and_handled_once(testimony: Testimony, books: Books) -> list[str]:
     """One event per change of an order: each listener hears it, and it has one effect on each listener."""
     wrong = []
     told = {(event.subject, event.version): event for event in books.told if event.type.startswith("orders.order.")}
@@ -139,10 +139,10 @@ def every_event_is_told_and_handled_once(journal: Journal, books: Books) -> list
     loud = [event for event in books.told if event.type.startswith(LISTENED_TO)]
     wrong += [f"told and not heard: {event}" for event in loud if event.id not in heard]
     wrong += [f"heard and not told: {event}" for event in set(books.heard).difference(books.told)]
-    return wrong + list(_of_who_left(journal, books))
+    return wrong + list(_of_who_left(testimony, books))
 
 
-def the_order_of_each_key_is_kept(journal: Journal, books: Books) -> list[str]:
+def the_order_of_each_key_is_kept(testimony: Testimony, books: Books) -> list[str]:
     """Versions rise without a gap as they are heard, and a release never overtakes its reservation."""
     seen: dict[str, Event] = {}
     last: dict[tuple[str, str], int] = {}
@@ -164,7 +164,7 @@ def the_order_of_each_key_is_kept(journal: Journal, books: Books) -> list[str]:
     return wrong
 
 
-def no_message_is_dead(journal: Journal, books: Books) -> list[str]:
+def no_message_is_dead(testimony: Testimony, books: Books) -> list[str]:
     """No message became a dead letter, whatever was killed."""
     return list(books.dead)
 
@@ -182,9 +182,9 @@ INVARIANTS: Sequence[Invariant] = (
 )
 
 
-def violations(journal: Journal, books: Books) -> dict[str, list[str]]:
+def violations(testimony: Testimony, books: Books) -> dict[str, list[str]]:
     """What is wrong, by the name of what it breaks; empty when all holds."""
-    found = {invariant.__name__: invariant(journal, books) for invariant in INVARIANTS}
+    found = {invariant.__name__: invariant(testimony, books) for invariant in INVARIANTS}
     return {name: wrong for name, wrong in found.items() if wrong}
 
 
@@ -239,14 +239,14 @@ def _effects(order: Order, movements: Mapping[str, Counter[tuple[int, str, int]]
         yield f"the stock that it moved is {dict(moved)}"
 
 
-def _of_who_left(journal: Journal, books: Books) -> Iterator[str]:
+def _of_who_left(testimony: Testimony, books: Books) -> Iterator[str]:
     told = {int(event.subject): event for event in books.told if event.type == FORGET}
     handled = Counter(row.id for row in books.handled.get("orders", ()) if row.type == FORGET)
-    for user in journal.left:
+    for user in testimony.left:
         if user not in told:
             yield f"user {user} left, and nobody was told"
         elif handled[told[user].id] != 1 or user not in books.forgotten:
             yield f"user {user} left, and that was handled {handled[told[user].id]} times"
     for order in books.orders:
-        if order.user_id in journal.left:
+        if order.user_id in testimony.left:
             yield f"order {order.id} still knows user {order.user_id}, who left"

@@ -22,7 +22,7 @@ from tests.contract import people
 from tests.contract.sides import CAPABILITIES
 from tests.faults import books, queues
 from tests.faults.books import Books, Session
-from tests.faults.checkouts import Checkouts, Journal
+from tests.faults.checkouts import Checkouts, Testimony
 from tests.faults.cut import LOOPBACK, Link
 from tests.faults.invariants import violations
 from tests.stack import ROOT, Stack
@@ -126,17 +126,17 @@ class Market:
             eventually(lambda each=process: self._answers(each), f"{process} answers", within=BACK_SECONDS)
 
     @contextmanager
-    def watched(self, journal: Journal) -> Iterator[Books]:
+    def watched(self, testimony: Testimony) -> Iterator[Books]:
         """Everything of the checkouts inside the block: what was heard and seen meanwhile, and at the end the rows."""
         with self.database("monolith") as session:
             since = books.now(session)
         queues.listen(self.broker)
         found = Books()
-        with Sampler(self, list(journal.shelf)) as sampler:
+        with Sampler(self, list(testimony.shelf)) as sampler:
             yield found
         self.drain()
         with self.sessions() as sessions:
-            found.__dict__.update(self.read(sessions, journal, since).__dict__)
+            found.__dict__.update(self.read(sessions, testimony, since).__dict__)
         found.lowest = sampler.lowest
         found.heard = queues.heard(self.broker)
         found.dead = [letter for capability in CONSUMERS for letter in queues.dead(self.broker, capability)]
@@ -147,10 +147,10 @@ class Market:
         with ExitStack() as held:
             yield {name: held.enter_context(self.database(name)) for name in DATABASES}
 
-    def read(self, sessions: Mapping[str, Session], journal: Journal, since: datetime) -> Books:
+    def read(self, sessions: Mapping[str, Session], testimony: Testimony, since: datetime) -> Books:
         """The rows as these sessions see them."""
         owners = {capability: sessions[self.database_of(capability)] for capability in CONSUMERS}
-        return books.read(owners, list(sessions.values()), journal.shelf, since)
+        return books.read(owners, list(sessions.values()), testimony.shelf, since)
 
     def drain(self) -> None:
         """Waits until nothing is pending, nothing waits to be sent, and nothing lies in a queue."""
@@ -229,9 +229,9 @@ def opened(folder: Path) -> Iterator[Market]:
         yield Market(stack, links)
 
 
-def check(journal: Journal, found: Books) -> None:
+def check(testimony: Testimony, found: Books) -> None:
     """All invariants at once."""
-    wrong = violations(journal, found)
+    wrong = violations(testimony, found)
     assert not wrong, "\n".join(f"{name}:\n  " + "\n  ".join(rows[:20]) for name, rows in wrong.items())
 
 

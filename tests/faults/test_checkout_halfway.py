@@ -24,12 +24,12 @@ def test_orders_may_move_before_products_and_both_may_come_back(market: Market) 
     for orders, products in ((SERVICE, MONOLITH), (SERVICE, SERVICE), (MONOLITH, SERVICE), (MONOLITH, MONOLITH)):
         traffic = market.checkouts()
 
-        with market.watched(traffic.journal) as found, traffic:
+        with market.watched(traffic.testimony) as found, traffic:
             market.give({"orders": orders, "products": products})
             traffic.get_through()
 
-        check(traffic.journal, found)
-        assert not traffic.journal.outages, f"a move has cost answers: {dict(traffic.journal.outages)}"
+        check(traffic.testimony, found)
+        assert not traffic.testimony.outages, f"a move has cost answers: {dict(traffic.testimony.outages)}"
 
 
 @pytest.mark.soak
@@ -38,7 +38,7 @@ def test_what_is_on_different_sides_may_be_killed(market: Market, orders: str, p
     market.give({"orders": orders, "products": products})
     traffic = market.checkouts()
 
-    with market.watched(traffic.journal) as found, traffic:
+    with market.watched(traffic.testimony) as found, traffic:
         for process in ("monolith-relay", "monolith-worker", "monolith", "broker", "postgres-monolith"):
             market.kill(process)
             traffic.get_through()
@@ -47,4 +47,4 @@ def test_what_is_on_different_sides_may_be_killed(market: Market, orders: str, p
             market.kill(process)
             traffic.get_through()
 
-    check(traffic.journal, found)
+    check(traffic.testimony, found)

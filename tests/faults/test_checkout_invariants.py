@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults import invariants
 from tests.faults.books import Books, Event, Handled, Line, Movement, Order, Payment, Reservation
-from tests.faults.checkouts import Journal, Purchase
+from tests.faults.checkouts import Purchase, Testimony
 from tests.faults.invariants import INVARIANTS, Invariant, violations
 
 MILK, TEA, ADA = 7, 8, 501
@@ -52,7 +52,7 @@ def returned(order: int) -> list[Movement]:
     return [Movement(MILK, 2, "return", f"order {order}"), Movement(TEA, 1, "return", f"order {order}")]
 
 
-def sound() -> tuple[Journal, Books]:
+def sound() -> tuple[Testimony, Books]:
     """An order that was confirmed, one that was cancelled then, and one of Ada's that was declined before she left."""
     wanted = {MILK: 2, TEA: 1}
     orders = [
@@ -66,7 +66,7 @@ def sound() -> tuple[Journal, Books]:
         Event("e3", "orders.order.cancelled", "2", 2),
         Event("e4", "orders.order.rejected", "3", 1),
     ]
-    journal = Journal(
+    testimony = Testimony(
         shelf={MILK: 10, TEA: 4},
         purchases={
             "a": Purchase(
@@ -100,13 +100,13 @@ def sound() -> tuple[Journal, Books]:
         heard=[told[0], told[1], told[1], told[3], told[2]],  # one of them twice
         forgotten={ADA},
     )
-    return journal, books
+    return testimony, books
 
 
-def changed(place: int, **changes: Any) -> Callable[[Journal, Books], None]:
+def changed(place: int, **changes: Any) -> Callable[[Testimony, Books], None]:
     """One of the orders is another than it was."""
 
-    def change(journal: Journal, books: Books) -> None:
+    def change(testimony: Testimony, books: Books) -> None:
         orders = list(books.orders)
         orders[place] = replace(orders[place], **changes)
         books.orders = orders
@@ -114,33 +114,33 @@ def changed(place: int, **changes: Any) -> Callable[[Journal, Books], None]:
     return change
 
 
-def put(**rows: Any) -> Callable[[Journal, Books], None]:
+def put(**rows: Any) -> Callable[[Testimony, Books], None]:
     """Other rows instead of those of the books."""
-    return lambda journal, books: books.__dict__.update(rows)
+    return lambda testimony, books: books.__dict__.update(rows)
 
 
-def more(**rows: Any) -> Callable[[Journal, Books], None]:
+def more(**rows: Any) -> Callable[[Testimony, Books], None]:
     """Rows besides those of the books."""
-    return lambda journal, books: books.__dict__.update({name: [*getattr(books, name), *rows[name]] for name in rows})
+    return lambda testimony, books: books.__dict__.update({name: [*getattr(books, name), *rows[name]] for name in rows})
 
 
-def answered(key: str, **changes: Any) -> Callable[[Journal, Books], None]:
+def answered(key: str, **changes: Any) -> Callable[[Testimony, Books], None]:
     """The last answer to a purchase said something else."""
-    return lambda journal, books: journal.purchases[key].answers[-1].update(changes)
+    return lambda testimony, books: testimony.purchases[key].answers[-1].update(changes)
 
 
-def without(name: str, place: int) -> Callable[[Journal, Books], None]:
-    return lambda journal, books: books.__dict__.update(
+def without(name: str, place: int) -> Callable[[Testimony, Books], None]:
+    return lambda testimony, books: books.__dict__.update(
         {name: [row for number, row in enumerate(getattr(books, name)) if number != place]}
     )
 
 
 # The invariant that is broken, how it is broken, and a word of the row that must be named.
-BROKEN: list[tuple[Invariant, str, Callable[[Journal, Books], None], str]] = [
+BROKEN: list[tuple[Invariant, str, Callable[[Testimony, Books], None], str]] = [
     (
         invariants.no_customer_was_answered_wrongly,
         "a redirect reached a customer",
-        lambda journal, books: journal.failures.append("POST /api/v1/orders: 307"),
+        lambda testimony, books: testimony.failures.append("POST /api/v1/orders: 307"),
         "307",
     ),
     *(
@@ -173,7 +173,7 @@ BROKEN: list[tuple[Invariant, str, Callable[[Journal, Books], None], str]] = [
             ("stock is lost", put(stock={MILK: 7, TEA: 6}), "product 7: 7 left and not 8"),
             ("stock has come from nowhere", put(stock={MILK: 8, TEA: 7}), "product 8: 7 left and not 6"),
             ("a sold order took no stock", changed(REJECTED, status="shipped"), "product 7: 8 left and not 6"),
-            ("a delivery is lost", lambda journal, books: journal.deliveries.update({TEA: 5}), "product 8: 6"),
+            ("a delivery is lost", lambda testimony, books: testimony.deliveries.update({TEA: 5}), "product 8: 6"),
             ("a product is gone", put(stock={TEA: 6}), "product 7: None"),
         )
     ),
@@ -298,10 +298,10 @@ def test_every_invariant_has_a_case() -> None:
     ("invariant", "breaks", "named"), [pytest.param(i, b, n, id=f"{i.__name__}: {what}") for i, what, b, n in BROKEN]
 )
 def test_what_is_wrong_is_found_and_named(
-    invariant: Invariant, breaks: Callable[[Journal, Books], None], named: str
+    invariant: Invariant, breaks: Callable[[Testimony, Books], None], named: str
 ) -> None:
-    journal, books = sound()
+    testimony, books = sound()
 
-    breaks(journal, books)
+    breaks(testimony, books)
 
-    assert any(named in row for row in invariant(journal, books)), invariant(journal, books)
+    assert any(named in row for row in invariant(testimony, books)), invariant(testimony, books)

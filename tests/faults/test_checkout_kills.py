@@ -13,7 +13,7 @@ import pytest
 
 from tests.contract.sides import CAPABILITIES
 from tests.faults.books import Books
-from tests.faults.checkouts import Journal
+from tests.faults.checkouts import Testimony
 from tests.faults.invariants import (
     INVARIANTS,
     Invariant,
@@ -93,38 +93,38 @@ def market(rabbitmq: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def killed(market: Market) -> tuple[Journal, Books]:
+def killed(market: Market) -> tuple[Testimony, Books]:
     """The rows after each process was killed once, one after another, under the same traffic."""
     traffic = market.checkouts()
-    with market.watched(traffic.journal) as found, traffic:
+    with market.watched(traffic.testimony) as found, traffic:
         for process in PROCESSES:
             market.kill(process)
             traffic.get_through()
-    print(f"{len(traffic.journal.purchases)} orders, repeated after {dict(traffic.journal.outages)}")
-    return traffic.journal, found
+    print(f"{len(traffic.testimony.purchases)} orders, repeated after {dict(traffic.testimony.outages)}")
+    return traffic.testimony, found
 
 
 @pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda each: each.__name__)
-def test_each_process_may_be_killed(killed: tuple[Journal, Books], invariant: Invariant) -> None:
-    journal, found = killed
+def test_each_process_may_be_killed(killed: tuple[Testimony, Books], invariant: Invariant) -> None:
+    testimony, found = killed
 
-    assert invariant(journal, found) == []
+    assert invariant(testimony, found) == []
 
 
 @pytest.mark.parametrize(
     ("database", "statement", "invariant"), DAMAGE, ids=[invariant.__name__ for *_, invariant in DAMAGE]
 )
 def test_damage_would_be_found(
-    market: Market, killed: tuple[Journal, Books], database: str, statement: str, invariant: Invariant
+    market: Market, killed: tuple[Testimony, Books], database: str, statement: str, invariant: Invariant
 ) -> None:
     """In the very rows that were read before; in a transaction that is rolled back."""
-    journal, found = killed
+    testimony, found = killed
 
     with market.sessions() as sessions, sessions[database].transaction(force_rollback=True):
         assert sessions[database].execute(statement.encode()).rowcount != 0
-        damaged = replace(market.read(sessions, journal, found.since), heard=found.heard, lowest=found.lowest)
+        damaged = replace(market.read(sessions, testimony, found.since), heard=found.heard, lowest=found.lowest)
 
-    assert invariant(journal, damaged) != []
+    assert invariant(testimony, damaged) != []
 
 
 @pytest.mark.soak
@@ -133,13 +133,13 @@ def test_damage_would_be_found(
 def test_each_link_may_be_cut(market: Market, link: str, closing: bool) -> None:
     traffic = market.checkouts()
 
-    with market.watched(traffic.journal) as found, traffic:
+    with market.watched(traffic.testimony) as found, traffic:
         before = market.links[link].accepted
         with market.links[link].cut(closing=closing):
             time.sleep(CUT_SECONDS)  # the fault itself, and no wait
         traffic.get_through()
 
-    check(traffic.journal, found)
+    check(traffic.testimony, found)
     assert market.links[link].accepted > before or not closing, "nobody used the link"
 
 
@@ -152,12 +152,12 @@ def test_anything_may_fail_at_random(market: Market, round_: int) -> None:
     rng = Random(seed)
     traffic = market.checkouts(buyers=6, seed=rng.randrange(1000))
 
-    with market.watched(traffic.journal) as found, traffic:
+    with market.watched(traffic.testimony) as found, traffic:
         for _ in range(FAULTS):
             _fail(market, rng)
         market.await_answers(PROCESSES)
 
-    check(traffic.journal, found)
+    check(traffic.testimony, found)
 
 
 def _fail(market: Market, rng: Random) -> None:

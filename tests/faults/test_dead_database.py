@@ -38,7 +38,7 @@ def test_a_new_owner_whose_database_stands_still_is_given_up(shop: Shop) -> None
         ("after:fence owner", signal.SIGINT),  # "fast": sessions are ended, and all is flushed
         ("after:fence owner", signal.SIGKILL),
         ("after:prepare owner", signal.SIGKILL),
-        ("after:hold owner", signal.SIGKILL),
+        ("after:begin opening", signal.SIGKILL),
     ],
 )
 def test_a_new_owner_whose_database_dies_is_given_up(shop: Shop, at: str, number: signal.Signals) -> None:
@@ -71,7 +71,7 @@ def test_a_new_owner_whose_database_dies_after_it_has_been_named_comes_back_as_o
     traffic.check(shop.session(SERVICE))
 
 
-@pytest.mark.parametrize("at", ["after:fence owner", "after:hold owner", "after:take ownership"])
+@pytest.mark.parametrize("at", ["after:fence owner", "after:begin opening", "after:take ownership"])
 def test_a_reversal_survives_the_death_of_the_database_with_the_ledger(shop: Shop, at: str) -> None:
     shop.owned_by(SERVICE)
 

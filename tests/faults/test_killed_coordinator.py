@@ -11,7 +11,7 @@ STEPS = (
     "fence owner",
     "drain stream",
     "prepare owner",
-    "hold owner",
+    "begin opening",
     "take ownership",
     "open owner",
     "release requests",

@@ -8,7 +8,7 @@ from tests.faults.coordinator import stopped
 from tests.faults.shop import FROM, TOWARDS, Shop
 from tests.faults.watch import Watch
 
-UNWOUND = ("after:fence owner", "after:hold owner")
+UNWOUND = ("after:fence owner", "after:begin opening")
 FINISHED = "after:take ownership"
 
 

@@ -22,7 +22,7 @@ ASKEW = Deviation(SERVICE, "a table was swapped", "put it back")
 
 
 @dataclass
-class Held:
+class Busy:
     seconds: float
 
     def __str__(self) -> str:
@@ -67,8 +67,8 @@ SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
     "outward": (lambda world, parts: parts.replication.pointing.append(OUTWARD), "numbers-differ: crate.x"),
     "vacuum (monolith)": (lambda world, parts: parts.monolith.vacuumed.append("crate"), "vacuum of crate"),
     "vacuum (service)": (lambda world, parts: parts.service.vacuumed.append("crate"), "vacuum of crate"),
-    "transactions (monolith)": (lambda world, parts: parts.monolith.busy.append(Held(1.5)), "held by pid 7 (clerk)"),
-    "transactions (service)": (lambda world, parts: parts.service.busy.append(Held(9.0)), "held by pid 7 (clerk)"),
+    "transactions (monolith)": (lambda world, parts: parts.monolith.busy.append(Busy(1.5)), "held by pid 7 (clerk)"),
+    "transactions (service)": (lambda world, parts: parts.service.busy.append(Busy(9.0)), "held by pid 7 (clerk)"),
     "gateway": (lambda world, parts: world.agents.clear(), "no gateway agent"),
 }
 
@@ -135,7 +135,7 @@ def test_errors_that_the_last_verify_has_seen_do_not_count() -> None:
 def test_what_passes_by_itself_is_waited_for() -> None:
     world = moving()
     parts = parts_of(world)
-    parts.monolith.busy.append(Held(2.0))
+    parts.monolith.busy.append(Busy(2.0))
     asked = 0
 
     def ready(_: str) -> None:
@@ -195,7 +195,7 @@ def test_gates_that_are_shut_are_findings_of_the_error() -> None:
 def test_a_short_transaction_is_left_to_the_fence() -> None:
     world = moving()
     parts = parts_of(world)
-    parts.monolith.busy.append(Held(0.2))
+    parts.monolith.busy.append(Busy(0.2))
 
     gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
 

@@ -246,7 +246,7 @@ class Losing:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._port, name)
-        if not callable(found) or name in {"coordinating", "unlock", "close", "let_go"}:
+        if not callable(found) or name in {"coordinating", "unlock", "close", "drop_opening"}:
             return found
 
         def call(*values: Any, **named: Any) -> Any:

@@ -63,7 +63,7 @@ STARTED = {
     "fence owner": ("switching", MONOLITH, False, False),
     "drain stream": ("switching", MONOLITH, False, False),
     "prepare owner": ("switching", MONOLITH, False, False),
-    "hold owner": ("switching", MONOLITH, False, False),
+    "begin opening": ("switching", MONOLITH, False, False),
     "take ownership": ("settling", SERVICE, False, False),
     "open owner": ("settling", SERVICE, False, True),
     "release requests": ("settling", SERVICE, False, True),
@@ -99,7 +99,7 @@ def test_a_switch_that_is_unwound_behind_a_step_can_be_so_again(step: Step[Switc
 
     assert [unwinding.unwind(move) for _ in range(2)] == [True, False]
 
-    assert all(database.held is None for database in world.databases.values())
+    assert all(database.opening is None for database in world.databases.values())
     at_rest(world)
 
 
@@ -303,10 +303,10 @@ def test_a_drain_says_how_far_the_sequences_have_come() -> None:
 
 
 @pytest.mark.parametrize("boundary", ["after:take ownership", "before:open owner"])
-def test_a_hold_that_led_to_ownership_is_not_let_go(boundary: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_opening_that_led_to_ownership_is_not_dropped(boundary: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world = moving()
     parts = parts_of(world)
-    monkeypatch.setattr(parts.service, "let_go", lambda: pytest.fail("the owner's tables were let go"))
+    monkeypatch.setattr(parts.service, "drop_opening", lambda: pytest.fail("the owner's opening was dropped"))
 
     def fail(name: str) -> None:
         if name == boundary:
@@ -315,12 +315,12 @@ def test_a_hold_that_led_to_ownership_is_not_let_go(boundary: str, monkeypatch: 
     with pytest.raises(MoveError):
         run_switch(parts, "switch", fail)
 
-    assert world.databases[SERVICE].held is not None
+    assert world.databases[SERVICE].opening is not None
 
 
 def test_a_coordinator_that_was_unwound_cannot_take_ownership() -> None:
     world = moving()
-    move = after(next(step for step in STEPS if step.name == "hold owner"), world, MONOLITH)
+    move = after(next(step for step in STEPS if step.name == "begin opening"), world, MONOLITH)
     recover(parts_of(world))
 
     with pytest.raises(MoveError, match="unwound by recovery"):

@@ -109,7 +109,7 @@ def test_there_is_nothing_to_swap_without_a_move(ledger: Ledger) -> None:
 def test_a_swap_with_a_side_is_seen_when_the_side_is_opened(bench: Bench, moving: Ledger) -> None:
     side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
-    side.hold(target=3, statement_ms=500)
+    side.begin_opening(target=3, statement_ms=500)
 
     assert side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
@@ -126,10 +126,10 @@ def test_a_swap_with_a_side_goes_with_it(bench: Bench, moving: Ledger) -> None:
     before = moving.move(NAME)
     side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
-    side.hold(target=3, statement_ms=500)
+    side.begin_opening(target=3, statement_ms=500)
     side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
-    side.let_go()
+    side.drop_opening()
 
     assert moving.move(NAME) == before
 
@@ -137,17 +137,17 @@ def test_a_swap_with_a_side_goes_with_it(bench: Bench, moving: Ledger) -> None:
 def test_a_swap_with_a_side_is_refused_at_another_epoch(bench: Bench, moving: Ledger) -> None:
     side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
-    side.hold(target=3, statement_ms=500)
+    side.begin_opening(target=3, statement_ms=500)
 
     assert not side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=2, new_epoch=3, owner=SERVICE)
-    side.let_go()
+    side.drop_opening()
 
 
-def test_a_swap_with_a_side_is_never_made_outside_what_it_holds(bench: Bench, moving: Ledger) -> None:
+def test_a_swap_with_a_side_is_never_made_outside_its_opening(bench: Bench, moving: Ledger) -> None:
     before = moving.move(NAME)
     side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
-    side.hold(target=3, statement_ms=500)
+    side.begin_opening(target=3, statement_ms=500)
     side.close()
 
     with pytest.raises(LostError):
@@ -159,7 +159,7 @@ def test_a_swap_with_a_side_is_never_made_outside_what_it_holds(bench: Bench, mo
 def test_who_stands_still_in_a_swap_with_a_side_loses_it(bench: Bench, moving: Ledger) -> None:
     side = bench.side(MONOLITH)
     side.fence(expected=1, target=2, statement_ms=500)
-    side.hold(target=3, statement_ms=500)
+    side.begin_opening(target=3, statement_ms=500)
     side.swap_ledger(frm=State.MOVING, to=State.SETTLING, epoch=1, new_epoch=3, owner=SERVICE)
 
     assert moving.swap(NAME, frm=State.MOVING, to=State.SWITCHING, epoch=1)

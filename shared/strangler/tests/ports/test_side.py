@@ -70,44 +70,44 @@ def test_a_lift_that_is_behind_is_refused_open_or_closed(bench: Bench) -> None:
     assert row(bench, MONOLITH) == (True, 4, None)
 
 
-def test_what_is_held_is_seen_when_it_is_opened(bench: Bench) -> None:
+def test_an_opening_is_seen_when_it_is_committed(bench: Bench) -> None:
     side = bench.side(SERVICE)
 
-    side.hold(target=2, statement_ms=500)
-    side.still_holds()
+    side.begin_opening(target=2, statement_ms=500)
+    side.still_opening()
 
     assert row(bench, SERVICE) == (False, 1, MONOLITH)
     side.open()
     assert row(bench, SERVICE) == (True, 2, None)
 
 
-def test_what_is_held_can_be_let_go(bench: Bench) -> None:
+def test_an_opening_can_be_dropped(bench: Bench) -> None:
     side = bench.side(SERVICE)
-    side.hold(target=2, statement_ms=500)
+    side.begin_opening(target=2, statement_ms=500)
 
     for _ in range(2):
-        side.let_go()
+        side.drop_opening()
 
     assert row(bench, SERVICE) == (False, 1, MONOLITH)
-    side.hold(target=2, statement_ms=500)
+    side.begin_opening(target=2, statement_ms=500)
     side.open()
 
 
 @pytest.mark.parametrize(("name", "target"), [(SERVICE, 0), (MONOLITH, 2)])
-def test_a_side_that_is_ahead_or_open_is_not_held(bench: Bench, name: str, target: int) -> None:
+def test_a_side_that_is_ahead_or_open_begins_no_opening(bench: Bench, name: str, target: int) -> None:
     side = bench.side(name)
     with pytest.raises(StaleError):
-        side.hold(target=target, statement_ms=500)
-    side.let_go()
+        side.begin_opening(target=target, statement_ms=500)
+    side.drop_opening()
 
     assert row(bench, name)[1] == 1
     assert bench.side(name).row() == side.row()
 
 
-def test_a_failed_hold_opens_nothing(bench: Bench) -> None:
+def test_an_opening_that_failed_opens_nothing(bench: Bench) -> None:
     side = bench.side(SERVICE)
     with pytest.raises(StaleError):
-        side.hold(target=0, statement_ms=500)
+        side.begin_opening(target=0, statement_ms=500)
 
     with pytest.raises(LostError):
         side.open()
@@ -117,24 +117,24 @@ def test_a_failed_hold_opens_nothing(bench: Bench) -> None:
 
 def test_a_session_that_has_gone_opens_nothing(bench: Bench) -> None:
     side = bench.side(SERVICE)
-    side.hold(target=2, statement_ms=500)
+    side.begin_opening(target=2, statement_ms=500)
     side.close()
 
     with pytest.raises(LostError):
-        side.still_holds()
+        side.still_opening()
     with pytest.raises(LostError):
         side.open()
 
     assert row(bench, SERVICE) == (False, 1, MONOLITH)
 
 
-def test_held_tables_block_others_for_a_while(bench: Bench) -> None:
+def test_an_opening_blocks_others_for_a_while(bench: Bench) -> None:
     first, second = bench.side(SERVICE), bench.side(SERVICE)
-    first.hold(target=2, statement_ms=500)
+    first.begin_opening(target=2, statement_ms=500)
 
     with pytest.raises(BlockedError):
-        second.hold(target=2, statement_ms=60)
-    second.let_go()
+        second.begin_opening(target=2, statement_ms=60)
+    second.drop_opening()
     first.open()
 
     assert row(bench, SERVICE) == (True, 2, None)
@@ -142,7 +142,7 @@ def test_held_tables_block_others_for_a_while(bench: Bench) -> None:
 
 def test_who_holds_tables_and_stands_still_is_ended_when_another_waits(bench: Bench) -> None:
     sleeper = bench.side(SERVICE)
-    sleeper.hold(target=2, statement_ms=500)
+    sleeper.begin_opening(target=2, statement_ms=500)
 
     bench.side(SERVICE).reopen(target=3)
 
@@ -175,7 +175,7 @@ def held(bench: Bench, side: str) -> bool:
 
 def test_events_are_held_from_the_opening_on(bench: Bench) -> None:
     side = bench.side(SERVICE)
-    side.hold(target=2, statement_ms=500, hold_events=True)
+    side.begin_opening(target=2, statement_ms=500, hold_events=True)
     assert not held(bench, SERVICE)
 
     side.open()
@@ -183,10 +183,10 @@ def test_events_are_held_from_the_opening_on(bench: Bench) -> None:
     assert held(bench, SERVICE)
 
 
-def test_what_was_held_and_let_go_holds_no_events(bench: Bench) -> None:
+def test_an_opening_that_was_dropped_holds_no_events(bench: Bench) -> None:
     side = bench.side(SERVICE)
-    side.hold(target=2, statement_ms=500, hold_events=True)
-    side.let_go()
+    side.begin_opening(target=2, statement_ms=500, hold_events=True)
+    side.drop_opening()
 
     assert not held(bench, SERVICE)
 
@@ -194,7 +194,7 @@ def test_what_was_held_and_let_go_holds_no_events(bench: Bench) -> None:
 @pytest.mark.parametrize(("epoch", "released"), [(1, False), (2, True), (3, False)])
 def test_events_are_released_by_who_knows_the_epoch(bench: Bench, epoch: int, released: bool) -> None:
     side = bench.side(SERVICE)
-    side.hold(target=2, statement_ms=500, hold_events=True)
+    side.begin_opening(target=2, statement_ms=500, hold_events=True)
     side.open()
 
     for _ in range(2):
@@ -205,7 +205,7 @@ def test_events_are_released_by_who_knows_the_epoch(bench: Bench, epoch: int, re
 
 def test_a_closed_side_holds_no_events_and_releases_none(bench: Bench) -> None:
     side = bench.side(SERVICE)
-    side.hold(target=2, statement_ms=500, hold_events=True)
+    side.begin_opening(target=2, statement_ms=500, hold_events=True)
     side.open()
 
     side.fence(expected=2, target=3, statement_ms=500)
@@ -235,7 +235,7 @@ def test_an_opened_side_forgets_where_it_bounced_to(bench: Bench) -> None:
     side = bench.side(SERVICE)
     assert row(bench, SERVICE)[2] == MONOLITH
 
-    side.hold(target=2, statement_ms=500)
+    side.begin_opening(target=2, statement_ms=500)
     side.open()
 
     assert row(bench, SERVICE) == (True, 2, None)
@@ -277,7 +277,7 @@ def test_a_prepared_side_goes_on_behind_the_other_s_numbers(bench: Bench) -> Non
     for _ in range(2):
         service.prepare(target=2, positions=positions)
     prepared = service.row()
-    service.hold(target=2, statement_ms=500)
+    service.begin_opening(target=2, statement_ms=500)
     service.open()
 
     assert prepared is not None
@@ -303,6 +303,6 @@ def test_a_pause_is_for_the_owner_at_its_epoch(bench: Bench) -> None:
 def test_nobody_is_in_the_way_of_an_idle_side(bench: Bench) -> None:
     side = bench.side(MONOLITH)
 
-    assert list(side.holders()) == []
+    assert list(side.blockers()) == []
     assert list(side.vacuums()) == []
     assert side.deadlock_ms() == 1000

@@ -93,11 +93,11 @@ def test_an_outbox_that_empties_in_the_switch_is_waited_for(telling: Yard) -> No
         assert not held(there)
 
 
-def test_an_opening_that_is_let_go_holds_nothing(telling: Yard) -> None:
+def test_an_opening_that_is_dropped_holds_no_events(telling: Yard) -> None:
     with telling.working() as parts, telling.service() as there:
-        parts.service.hold(target=2, statement_ms=500, hold_events=True)
+        parts.service.begin_opening(target=2, statement_ms=500, hold_events=True)
         assert not held(there)
-        parts.service.let_go()
+        parts.service.drop_opening()
 
         assert not held(there)
 

@@ -81,7 +81,7 @@ def test_a_move_of_an_older_version_goes_on(moving: Yard, owner: str, first: str
     assert moving.doctor() == []
 
 
-@pytest.mark.parametrize("boundary", ["after:fence owner", "after:hold owner", "after:take ownership"])
+@pytest.mark.parametrize("boundary", ["after:fence owner", "after:begin opening", "after:take ownership"])
 @pytest.mark.parametrize("verb", ["switch", "reverse"])
 def test_a_switch_of_an_older_version_that_was_interrupted_is_brought_to_rest(
     moving: Yard, verb: str, boundary: str

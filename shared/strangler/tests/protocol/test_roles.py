@@ -82,7 +82,7 @@ def test_a_transaction_of_another_role_shuts_the_gate(owned: Yard) -> None:
         connection.execute("SET ROLE clerk")
         connection.execute("BEGIN")
         connection.execute("UPDATE reading SET value = 1 WHERE sensor = 1")
-        eventually(lambda: any(holder.seconds > 1.0 for holder in parts.monolith.holders()))
+        eventually(lambda: any(blocker.seconds > 1.0 for blocker in parts.monolith.blockers()))
 
         with pytest.raises(RefusedError, match=r"(?s)gate transactions \(monolith\).*UPDATE reading"):
             owned.switch(timeout=0.1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from servers import Connection
-from strangler.domain.errors import ConfigurationError, PreflightError, RefusedError, StranglerError
+from strangler.domain.errors import ConfigurationError, MoveError, PreflightError, RefusedError, StranglerError
 from strangler.ports.side import StaleError
 from yard import Yard
 
@@ -245,6 +245,16 @@ def test_a_row_behind_which_there_are_no_numbers_shuts_a_gate(moving: Yard) -> N
 
     with pytest.raises(RefusedError, match="a row has the number 2147483647"):
         moving.switch()
+
+
+@pytest.mark.parametrize("increment", [1, -1])
+def test_a_sequence_that_is_used_up_is_told_by_its_side(moving: Yard, increment: int) -> None:
+    limits = "MAXVALUE 1000" if increment > 0 else "MINVALUE -1000 MAXVALUE 1000"
+    execute(moving, f"ALTER SEQUENCE visit_codes INCREMENT {increment} {limits}", ("service",))
+    with moving.working() as parts, pytest.raises(MoveError, match="a sequence cannot go on: setval") as caught:
+        parts.service.prepare(target=2, positions={"public.visit.code": increment * 2000})
+
+    assert "ALTER SEQUENCE" in str(caught.value.remedy)
 
 
 def test_numbers_that_fall_go_on_falling(ground: Yard) -> None:

@@ -230,8 +230,8 @@ def test_a_prepared_transaction_is_named_by_a_gate_and_by_a_lock(moving: Yard, m
     with moving.monolith() as connection, prepared(connection, "UPDATE visit SET code = 'x' WHERE id = 1"):
         with moving.working() as parts:
             side = parts.sides["monolith"]
-            eventually(lambda: all(holder.seconds > TRANSACTION_SECONDS for holder in side.holders()))
-            held = [str(holder) for holder in side.holders()]
+            eventually(lambda: all(blocker.seconds > TRANSACTION_SECONDS for blocker in side.blockers()))
+            blockers = [str(blocker) for blocker in side.blockers()]
             tables = parts.replication.tables("monolith")
             with (
                 pytest.raises(MoveError, match="held by the transaction 'left by others'"),
@@ -241,8 +241,8 @@ def test_a_prepared_transaction_is_named_by_a_gate_and_by_a_lock(moving: Yard, m
         with pytest.raises(RefusedError, match=r"gate transactions \(monolith\):\s+held by the transaction 'left"):
             moving.switch(timeout=2.0)
 
-    assert len(held) == 1
-    assert held[0].startswith("the transaction 'left by others' (postgres), prepared for ")
+    assert len(blockers) == 1
+    assert blockers[0].startswith("the transaction 'left by others' (postgres), prepared for ")
 
 
 @pytest.mark.parametrize("side", ["monolith", "service"])

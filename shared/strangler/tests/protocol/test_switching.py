@@ -152,8 +152,8 @@ def test_compare_and_set_refuses_another_epoch(moving: Yard) -> None:
             with pytest.raises(StaleError):
                 refusal()
         with pytest.raises(StaleError):
-            monolith.hold(target=2, statement_ms=500)
-        monolith.let_go()
+            monolith.begin_opening(target=2, statement_ms=500)
+        monolith.drop_opening()
 
     assert opened(moving) == {"monolith": (True, 1), "service": (False, 1)}
 
@@ -177,9 +177,9 @@ def test_a_coordinator_that_slept_lifts_nothing(moving: Yard) -> None:
         assert parts.monolith.row().bounce_to == "service"
 
 
-def test_what_was_held_is_not_opened_by_another_session(moving: Yard) -> None:
+def test_an_opening_is_not_committed_by_another_session(moving: Yard) -> None:
     with moving.working() as parts, moving.service() as watch:
-        parts.service.hold(target=2, statement_ms=500)
+        parts.service.begin_opening(target=2, statement_ms=500)
         watch.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'strangler co%'"
         )
@@ -192,10 +192,10 @@ def test_what_was_held_is_not_opened_by_another_session(moving: Yard) -> None:
     assert opened(moving)["service"] == (False, 1)
 
 
-def test_what_could_not_be_held_is_not_opened(moving: Yard) -> None:
+def test_an_opening_that_could_not_begin_opens_nothing(moving: Yard) -> None:
     with moving.working() as parts:
         with pytest.raises(StaleError):
-            parts.service.hold(target=0, statement_ms=500)
+            parts.service.begin_opening(target=0, statement_ms=500)
 
         with pytest.raises(LostError):
             parts.service.open()
@@ -203,9 +203,9 @@ def test_what_could_not_be_held_is_not_opened(moving: Yard) -> None:
         assert parts.service.row().open is False
 
 
-def test_a_held_side_is_let_go_by_the_server_when_its_coordinator_sleeps(moving: Yard) -> None:
+def test_an_opening_is_dropped_by_the_server_when_its_coordinator_sleeps(moving: Yard) -> None:
     with moving.working() as sleeper, moving.working() as parts:
-        sleeper.service.hold(target=2, statement_ms=500)
+        sleeper.service.begin_opening(target=2, statement_ms=500)
 
         parts.service.reopen(target=3)  # waits for the sleeper's locks
 
@@ -219,7 +219,7 @@ def test_a_server_that_goes_away_is_told_as_such(moving: Yard, side: str) -> Non
     with moving.working() as parts, moving.side(side) as connection:
         asks: list[Callable[[], object]] = [
             parts.sides[side].row,
-            parts.sides[side].holders,
+            parts.sides[side].blockers,
             parts.replication.streams,
             parts.ledger.moves,
         ]
@@ -268,7 +268,7 @@ def test_a_transaction_that_has_been_open_for_long_shuts_a_gate(moving: Yard) ->
 
 def _age(made: Yard) -> float:
     with made.working() as parts:
-        return max(holder.seconds for holder in parts.monolith.holders())
+        return max(blocker.seconds for blocker in parts.monolith.blockers())
 
 
 @pytest.mark.usefixtures("young")
@@ -367,13 +367,13 @@ def test_each_step_is_told_with_its_time(moving: Yard) -> None:
         moving.switch()
 
 
-def test_a_blocked_hold_leaves_a_usable_session(moving: Yard) -> None:
+def test_a_blocked_opening_leaves_a_usable_session(moving: Yard) -> None:
     with moving.service() as connection, moving.working() as parts:
         connection.execute("BEGIN")
         connection.execute("LOCK TABLE visit IN SHARE MODE")
         with pytest.raises(BlockedError):
-            parts.service.hold(target=2, statement_ms=100)
-        parts.service.let_go()
+            parts.service.begin_opening(target=2, statement_ms=100)
+        parts.service.drop_opening()
 
         assert parts.service.row().open is False
 
@@ -382,7 +382,7 @@ def test_the_new_owner_that_cannot_be_locked_gives_the_old_one_back(moving: Yard
     with moving.service() as connection:
 
         def lock(boundary: str) -> None:
-            if boundary == "before:hold owner":
+            if boundary == "before:begin opening":
                 connection.execute("BEGIN")
                 connection.execute("LOCK TABLE visit IN SHARE MODE")
 
@@ -460,6 +460,23 @@ def test_going_through_the_motions_before_a_pause_changes_nothing_and_locks_no_m
         assert opened(moving) == before
 
 
+@pytest.mark.parametrize("held", ["ALTER SEQUENCE ticket_id_seq CACHE 1", "LOCK TABLE visit IN ACCESS EXCLUSIVE MODE"])
+def test_what_others_hold_before_a_pause_is_told_in_time(moving: Yard, held: str) -> None:
+    with moving.service() as connection, moving.working() as parts:
+        before = opened(moving)
+        connection.execute("BEGIN")
+        connection.execute(held.encode())
+
+        with pytest.raises(BlockedError, match="the tables or their sequences were not free within 2") as caught:
+            parts.service.warm()
+
+        assert caught.value.remedy
+        assert caught.value.place
+        connection.execute("COMMIT")
+        parts.service.warm()
+        assert opened(moving) == before
+
+
 def test_the_stream_itself_is_nobody_who_is_in_the_way(moving: Yard) -> None:
     with moving.service() as locker, moving.monolith() as writer, moving.working() as parts:
         locker.execute("BEGIN")
@@ -470,5 +487,5 @@ def test_the_stream_itself_is_nobody_who_is_in_the_way(moving: Yard) -> None:
         )
         eventually(lambda: locker.execute(applying).fetchone())
 
-        assert list(parts.service.holders()) == []
+        assert list(parts.service.blockers()) == []
         locker.execute("COMMIT")

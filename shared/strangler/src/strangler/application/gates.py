@@ -231,12 +231,12 @@ def _tables(parts: Parts) -> Sequence[Gate]:
         vacuums = side.vacuums()
         found = f"vacuum of {', '.join(vacuums)}" if vacuums else "none"
         gates.append(Gate(f"vacuum ({name})", not vacuums, found, "wait for the vacuum to end", opens_by_itself=True))
-        old = [holder for holder in side.holders() if holder.seconds > TRANSACTION_SECONDS]
+        old = [blocker for blocker in side.blockers() if blocker.seconds > TRANSACTION_SECONDS]
         gates.append(
             Gate(
                 f"transactions ({name})",
                 not old,
-                "".join(f"\n        held by {holder}" for holder in old) or "none long",
+                "".join(f"\n        held by {blocker}" for blocker in old) or "none long",
                 "end that transaction, or give more time with --timeout",
                 opens_by_itself=True,
             )

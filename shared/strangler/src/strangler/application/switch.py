@@ -15,10 +15,10 @@ from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.steps import unwinding
 from strangler.steps.announce import Announce
+from strangler.steps.begin_opening import BeginOpening
 from strangler.steps.drain_stream import DrainStream
 from strangler.steps.fence_owner import FenceOwner
 from strangler.steps.flip_routes import FlipRoutes
-from strangler.steps.hold_owner import HoldOwner
 from strangler.steps.open_owner import OpenOwner
 from strangler.steps.prepare_owner import PrepareOwner
 from strangler.steps.release_events import ReleaseEvents
@@ -34,7 +34,7 @@ REVOCABLE: list[Step[Switch]] = [
     FenceOwner(),
     DrainStream(),
     PrepareOwner(),
-    HoldOwner(),
+    BeginOpening(),
     TakeOwnership(),
 ]
 FORWARD_ONLY: list[Step[Switch]] = [OpenOwner(), ReleaseRequests(), FlipRoutes(), ReleaseEvents()]

@@ -23,7 +23,7 @@ class LostError(MoveError):
     """The server went away; what became of the last statement is not known."""
 
 
-class Holder(Protocol):
+class Blocker(Protocol):
     """A transaction that a fence has to wait for. Its ``str`` says whose it is, for the person who has to end it."""
 
     @property
@@ -36,12 +36,13 @@ class Side(Protocol):
     """One capability in one database, spoken to in one session.
 
     The first call that needs the session opens it, also after it was lost. A method has committed its changes when it
-    returns, except between `hold` and `open`. If a method raises StaleError or BlockedError, nothing has changed.
+    returns, except between `begin_opening` and `open`. If a method raises StaleError or BlockedError,
+    nothing has changed.
 
     As long as `row` is None there is no side here: then only `has_outbox` and `backlog` may be asked.
 
     Raises:
-        LostError: every method but `close`, `hurry` and `let_go`: the server cannot be reached, or went away.
+        LostError: every method but `close`, `hurry` and `drop_opening`: the server cannot be reached, or went away.
         PreflightError: the same methods, when they open the session: the tool's schema there, or something in it,
             belongs to somebody else.
     """
@@ -78,6 +79,9 @@ class Side(Protocol):
         """Prepares this session, before a pause, for what it has to do during the pause. May be called twice.
 
         A closed side is still closed afterwards. Its sequences may have been moved on, as by `prepare`.
+
+        Raises:
+            BlockedError: others held the tables or their sequences for some seconds.
         """
         ...
 
@@ -113,12 +117,12 @@ class Side(Protocol):
         """
         ...
 
-    def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
-        """Begins the transaction that opens this side at ``target``, and leaves it open for `open` or `let_go`.
+    def begin_opening(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
+        """Begins the transaction that opens this side at ``target``; `open` or `drop_opening` ends it.
 
         No other session sees its changes yet; the tables are locked. With ``hold_events`` the events of this side will
         wait for `release_events`, from its first write on. The server ends the transaction when it stands still for a
-        second. `let_go` must follow also where the transaction could not be begun.
+        second. `drop_opening` must follow also where the transaction could not be begun.
 
         Raises:
             BlockedError: the tables were not free within ``statement_ms`` milliseconds (0: however long it takes).
@@ -126,37 +130,38 @@ class Side(Protocol):
         """
         ...
 
-    def still_holds(self) -> None:
-        """Returns if the session of `hold` lives.
+    def still_opening(self) -> None:
+        """Returns if the session of `begin_opening` lives.
 
         Raises:
-            LostError: it does not, so nothing is held.
+            LostError: it does not, so there is no opening.
         """
         ...
 
     def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
-        """Compare-and-set of the ledger in the transaction of `hold`: `open` commits both, `let_go` undoes both.
+        """Compare-and-set of the ledger in the transaction of `begin_opening`: `open` commits both, `drop_opening`
+        undoes both.
 
-        Only for the side whose database has the ledger, and only between `hold` and `open`. True: the move was at
-        ``frm`` and ``epoch``, and will be at ``to`` and ``new_epoch``, owned by ``owner``, with no intent. False: it
+        Only for the side whose database has the ledger, and only between `begin_opening` and `open`. True: the move was
+        at ``frm`` and ``epoch``, and will be at ``to`` and ``new_epoch``, owned by ``owner``, with no intent. False: it
         was elsewhere, and the ledger will stay as it is.
 
         Raises:
-            LostError: nothing is held any more, so nothing has changed.
+            LostError: there is no opening any more, so nothing has changed.
         """
         ...
 
     def open(self) -> None:
-        """Commits what `hold` began: the side is open, and the requests that waited for it here go on.
+        """Commits what `begin_opening` began: the side is open, and the requests that waited for it here go on.
 
         Raises:
-            LostError: nothing is held, or the commit has failed, or it is not known whether it succeeded: `row` tells.
-                A second call opens nothing.
+            LostError: there is no opening, or the commit has failed, or it is not known whether it succeeded: `row`
+                tells. A second call opens nothing.
         """
         ...
 
-    def let_go(self) -> None:
-        """Rolls back what `hold` began. Raises nothing. May be called twice, and where nothing is held."""
+    def drop_opening(self) -> None:
+        """Rolls back what `begin_opening` began. Raises nothing. May be called twice, and where there is no opening."""
         ...
 
     def mark(self) -> tuple[UUID, dict[str, int]]:
@@ -216,8 +221,8 @@ class Side(Protocol):
         """
         ...
 
-    def holders(self) -> Sequence[Holder]:
-        """The transactions of others, prepared ones included, that hold a moved table against a `fence` now."""
+    def blockers(self) -> Sequence[Blocker]:
+        """The transactions of others, prepared ones included, that block a `fence` now: they hold a moved table."""
         ...
 
     def vacuums(self) -> Sequence[str]:

@@ -34,11 +34,11 @@ class FenceOwner(Step[Switch]):
                 move.old.fence(expected=move.epoch, target=move.target, statement_ms=statement_ms)
             except BlockedError as error:
                 move.old.pause(epoch=move.epoch, on=False)
-                holders = move.old.holders()
+                blockers = move.old.blockers()
                 if move.left() <= statement_ms / 1000:
                     raise MoveError(
                         "the tables did not become free in time"
-                        + "".join(f"\n    held by {holder}" for holder in holders),
+                        + "".join(f"\n    held by {blocker}" for blocker in blockers),
                         place=move.capability,
                         remedy="end that transaction, or give more time with --timeout; nothing has changed",
                     ) from error

@@ -14,7 +14,7 @@ class OpenOwner(Step[Switch]):
     name = "open owner"
 
     def start(self, move: Switch) -> None:
-        """Commits what was held; a lost session leaves the rest to recovery, which goes forward only."""
+        """Commits the opening; a lost session leaves the rest to recovery, which goes forward only."""
         move.new.hurry(None)
         if move.opened_at is None:
             move.new.open()

@@ -70,6 +70,7 @@ class Switch:
         Raises:
             ConfigurationError: an outbox that is configured is not there; after the point of no return it is too late
                 to say.
+            MoveError: a session cannot be warmed, and why.
         """
         for side in (self.old, self.new):
             side.backlog()

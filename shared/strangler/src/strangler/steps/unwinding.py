@@ -20,7 +20,7 @@ def unwind(move: Switch) -> bool:
     The epoch in between stays unused: a coordinator that still acts for it is behind. False when the point has been
     passed already. Undoes all steps that have begun, and can be called again.
     """
-    move.new.let_go()
+    move.new.drop_opening()
     swapped = move.ledger.swap(
         move.capability, frm=State.SWITCHING, to=State.MOVING, epoch=move.epoch, new_epoch=move.epoch + 2
     )
@@ -55,9 +55,9 @@ def settle(move: Switch) -> None:
         if not move.new.await_marker(marker, within=DRAIN_SECONDS):
             raise MoveError("the stream has not drained yet", place=move.capability)
         try:
-            move.new.hold(target=move.target, statement_ms=0, hold_events=move.hold_events)
+            move.new.begin_opening(target=move.target, statement_ms=0, hold_events=move.hold_events)
         except MoveError:
-            move.new.let_go()
+            move.new.drop_opening()
             raise
         move.new.open()
     move.old.bounce(move.new.side, epoch=move.target)

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from strangler.domain.move import SideRow, other
 from strangler.domain.phase import State
-from strangler.ports.side import Holder, LostError, Side, StaleError
-from strangler.testing.world import Client, Database, Held, World
+from strangler.ports.side import Blocker, LostError, Side, StaleError
+from strangler.testing.world import Client, Database, Opening, World
 
 
 class MemorySide(Side):
@@ -18,7 +18,7 @@ class MemorySide(Side):
         self.side = side
         self._world = world
         self._client = client or Client()
-        self.busy: list[Holder] = []
+        self.busy: list[Blocker] = []
         self.vacuumed: list[str] = []
 
     @property
@@ -46,7 +46,7 @@ class MemorySide(Side):
     def close(self) -> None:
         """Ends the session; an open transaction is rolled back."""
         if self._mine() is not None:
-            self._database.held = None
+            self._database.opening = None
 
     def hurry(self, seconds: float | None) -> None:
         """No session in memory stands still."""
@@ -87,43 +87,43 @@ class MemorySide(Side):
             self._check_open(target)
             self._open(target)
 
-    def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
-        self._call("hold")
+    def begin_opening(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
+        self._call("begin opening")
         self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
-        held = self._database.held = Held(self._client, target, hold_events=hold_events)
+        opening = self._database.opening = Opening(self._client, target, hold_events=hold_events)
         try:
             self._check_open(target)
         except StaleError:
-            held.failed = True
+            opening.failed = True
             raise
 
-    def still_holds(self) -> None:
-        self._call("still holds")
-        self._holding()
+    def still_opening(self) -> None:
+        self._call("still opening")
+        self._opening()
 
     def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
         self._call(f"swap to {to}")
         self._world.lock_ledger(self._client)
-        held, capability = self._holding(), self._row.capability
+        opening, capability = self._opening(), self._row.capability
         if not self._world.is_at(capability, frm, epoch):
             return False
-        held.change = lambda: self._world.become(capability, to, new_epoch, owner, None)
+        opening.change = lambda: self._world.become(capability, to, new_epoch, owner, None)
         return True
 
     def open(self) -> None:
         self._call("open")
-        held = self._holding()
-        self._database.held = None
-        if held.failed:
+        opening = self._opening()
+        self._database.opening = None
+        if opening.failed:
             raise self._gone()
-        if held.change is not None:
-            held.change()
-        self._open(held.target, hold_events=held.hold_events)
+        if opening.change is not None:
+            opening.change()
+        self._open(opening.target, hold_events=opening.hold_events)
 
-    def let_go(self) -> None:
+    def drop_opening(self) -> None:
         if self._mine() is not None:
-            self._call("let go")
-            self._database.held = None
+            self._call("drop opening")
+            self._database.opening = None
 
     def mark(self) -> tuple[UUID, dict[str, int]]:
         self._call("mark")
@@ -166,7 +166,7 @@ class MemorySide(Side):
         self._call("unused")
         return self._database.unused
 
-    def holders(self) -> Sequence[Holder]:
+    def blockers(self) -> Sequence[Blocker]:
         return self.busy
 
     def vacuums(self) -> Sequence[str]:
@@ -175,15 +175,15 @@ class MemorySide(Side):
     def deadlock_ms(self) -> int:
         return 1000
 
-    def _mine(self) -> Held | None:
-        held = self._database.held
-        return held if held is not None and held.client is self._client else None
+    def _mine(self) -> Opening | None:
+        opening = self._database.opening
+        return opening if opening is not None and opening.client is self._client else None
 
-    def _holding(self) -> Held:
-        held = self._mine()
-        if held is None:
+    def _opening(self) -> Opening:
+        opening = self._mine()
+        if opening is None:
             raise self._gone()
-        return held
+        return opening
 
     def _gone(self) -> LostError:
         return LostError("the session that held the tables is gone", place=self.side)

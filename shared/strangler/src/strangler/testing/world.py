@@ -48,7 +48,7 @@ class Client:
 
 
 @dataclass
-class Held:
+class Opening:
     """A transaction that has opened a side, and perhaps changed the ledger, but has not committed."""
 
     client: Client
@@ -73,7 +73,7 @@ class Database:
     arrived: int = 0
     flushed: int = 0
     sequence: int = 0
-    held: Held | None = None
+    opening: Opening | None = None
     streaming: bool = True
     outbox: list[int] = field(default_factory=list)
     relaying: bool = True
@@ -114,7 +114,7 @@ class World:
     def write(self, side: str) -> bool:
         """A client's write, with the next number of the side's sequence; False if it is refused or has to wait."""
         database = self.databases[side]
-        if database.row is not None and (not database.row.open or database.held is not None):
+        if database.row is not None and (not database.row.open or database.opening is not None):
             return False
         database.sequence += 1
         if database.sequence in self.rows(side):
@@ -155,7 +155,7 @@ class World:
     def crash(self, side: str) -> None:
         """The server dies and comes back: sessions, open transactions and everything that was not flushed are gone."""
         database = self.databases[side]
-        database.held = None
+        database.opening = None
         database.broken |= database.sessions
         database.sessions.clear()
         database.arrived = database.flushed
@@ -171,13 +171,13 @@ class World:
         for capability in [name for name, holder in self.locks.items() if holder is client]:
             del self.locks[capability]
             client.ledger_lost = True
-        self.drop_held(client)
+        self.drop_opening(client)
 
-    def drop_held(self, client: Client) -> None:
+    def drop_opening(self, client: Client) -> None:
         """Rolls back a transaction that a client has left open."""
         for database in self.databases.values():
-            if database.held is not None and database.held.client is client:
-                database.held = None
+            if database.opening is not None and database.opening.client is client:
+                database.opening = None
 
     def lock_tables(self, database: Database, client: Client, *, statement_ms: int) -> None:
         """Waits for the tables; during a wait without a limit the server ends an idle session that holds them.
@@ -185,18 +185,18 @@ class World:
         Raises:
             BlockedError: when the wait has a limit.
         """
-        if database.held is None or database.held.client is client:
+        if database.opening is None or database.opening.client is client:
             return
         if statement_ms:
             raise BlockedError("the tables were not free", place=database.side)
-        database.held = None
+        database.opening = None
 
     def lock_ledger(self, client: Client) -> None:
         """The same for the ledger's row."""
         for database in self.databases.values():
-            held = database.held
-            if held is not None and held.change is not None and held.client is not client:
-                database.held = None
+            opening = database.opening
+            if opening is not None and opening.change is not None and opening.client is not client:
+                database.opening = None
 
     def lock(self, capability: str, client: Client) -> bool:
         """Takes a coordinator's lock if nobody else has it."""

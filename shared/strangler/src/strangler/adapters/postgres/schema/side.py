@@ -17,7 +17,7 @@ from strangler.adapters.postgres.tables import locks
 from strangler.domain.errors import MoveError, StackError
 from strangler.domain.move import SideRow
 from strangler.domain.phase import State
-from strangler.ports.side import BlockedError, Holder, LostError, Side, StaleError
+from strangler.ports.side import BlockedError, Blocker, LostError, Side, StaleError
 
 # A column that an older version of the tool has not made is read without naming it in the query.
 ROW = """
@@ -31,6 +31,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM free) THEN extract(epoch FROM clock_timesta
 FROM strangler.used WHERE capability = %s
 """
 BACKLOG_MS = 2000
+WARM_MS = 2000  # less than the silence after which the server ends the session of the ledger
 STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
 
 
@@ -96,7 +97,7 @@ class PostgresSide(Side):
 
     def warm(self) -> None:
         """Compiles the functions, plans the queries and reads the catalogue, for each session keeps its own."""
-        self.connection.execute("SELECT strangler.warm(%s)", (self.capability,))
+        self._locked("SELECT strangler.warm(%s)", (self.capability,), WARM_MS, what="the tables or their sequences")
 
     def pause(self, *, epoch: int, on: bool) -> None:
         """The applications' middleware reads the column."""
@@ -113,29 +114,29 @@ class PostgresSide(Side):
         """The same three; no locks and no triggers if the side is open already."""
         self._locked("SELECT strangler.lift_side(%s, %s)", (self.capability, target), 0)
 
-    def hold(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
+    def begin_opening(self, *, target: int, statement_ms: int, hold_events: bool = False) -> None:
         """The same three in one round trip, without the commit."""
         query = "SELECT strangler.open_side(%s, %s, %s)"
         self._locked(query, (self.capability, target, hold_events), statement_ms, begin=True)
 
-    def still_holds(self) -> None:
+    def still_opening(self) -> None:
         """One round trip."""
-        self._holding().execute("SELECT 1")
+        self._opening().execute("SELECT 1")
 
     def swap_ledger(self, *, frm: State, to: State, epoch: int, new_epoch: int, owner: str) -> bool:
-        """In the session that holds, and never in another session, which would commit it alone."""
-        held = self._holding()
+        """In the session of the opening, and never in another session, which would commit it alone."""
+        session = self._opening()
         return swapping.swap(
-            held, self.capability, frm=frm, to=to, epoch=epoch, new_epoch=new_epoch, owner=owner, intent=None
+            session, self.capability, frm=frm, to=to, epoch=epoch, new_epoch=new_epoch, owner=owner, intent=None
         )
 
     def open(self) -> None:
-        """In the session that holds: a new session would have nothing to commit."""
-        if self._holding().execute("COMMIT").statusmessage != "COMMIT":
+        """In the session of the opening: a new session would have nothing to commit."""
+        if self._opening().execute("COMMIT").statusmessage != "COMMIT":
             # COMMIT rolls back a transaction that has failed, without an error.
             raise self._gone()
 
-    def let_go(self) -> None:
+    def drop_opening(self) -> None:
         """A session that has gone has rolled back already."""
         if self._connection is not None and not self._connection.closed:
             with suppress(psycopg.Error, LostError):
@@ -193,10 +194,10 @@ class PostgresSide(Side):
         found: float | None = scalar(self.connection, UNUSED, self.capability, self.capability)
         return found
 
-    def holders(self) -> list[Holder]:
+    def blockers(self) -> list[Blocker]:
         """By ``pg_locks``, in every mode that a fence waits for."""
         tables = scalar(self.connection, "SELECT tables FROM strangler.side WHERE capability = %s", self.capability)
-        return locks.holders(self.connection, tables or [])
+        return locks.blockers(self.connection, tables or [])
 
     def vacuums(self) -> list[str]:
         """By ``pg_stat_progress_vacuum``."""
@@ -213,7 +214,7 @@ class PostgresSide(Side):
         """The server's ``deadlock_timeout``."""
         return locks.deadlock_ms(self.connection)
 
-    def _holding(self) -> Connection:
+    def _opening(self) -> Connection:
         if self._connection is None or self._connection.closed:
             raise self._gone()
         return self._connection
@@ -221,7 +222,15 @@ class PostgresSide(Side):
     def _gone(self) -> LostError:
         return LostError("the session that held the tables is gone", place=self.capability)
 
-    def _locked(self, query: str, values: tuple[Any, ...], statement_ms: int, *, begin: bool = False) -> None:
+    def _locked(
+        self,
+        query: str,
+        values: tuple[Any, ...],
+        statement_ms: int,
+        *,
+        begin: bool = False,
+        what: str = "the tables",
+    ) -> None:
         connection = self.connection
         started = time.monotonic()
         try:
@@ -232,7 +241,9 @@ class PostgresSide(Side):
             connection.execute(batch.encode(), prepare=False)
         except locks.NOT_FREE as error:
             raise BlockedError(
-                f"the tables were not free within {time.monotonic() - started:.2f} s", place=self.capability
+                f"{what} were not free within {time.monotonic() - started:.2f} s",
+                place=f"{self.capability}, {describe(self.dsn)}",
+                remedy="see who holds them (pg_locks), and run the command again",
             ) from error
         except psycopg.errors.NumericValueOutOfRange as error:
             # The gate has checked this, but numbers have been given out since.

@@ -16,14 +16,14 @@ from strangler.adapters.postgres.session.connection import Connection, describe,
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
 from strangler.ports.replication import Patience
-from strangler.ports.side import Holder
+from strangler.ports.side import Blocker
 
 TRY_SECONDS = 60.0
 SAY_SECONDS = 2.0
 SHORTEST_MS = 50
 NOT_FREE = (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
 DEADLOCK_MS = "SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"
-HOLDERS = """
+BLOCKERS = """
 SELECT DISTINCT ON (a.pid) a.pid, coalesce(a.usename, ''), a.application_name, coalesce(a.state, 'unknown'),
        coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8, coalesce(a.query, '')
 FROM unnest(%s::text[]) t
@@ -86,11 +86,11 @@ class Prepared:
         )
 
 
-def holders(connection: Connection, tables: Sequence[str]) -> list[Holder]:
+def blockers(connection: Connection, tables: Sequence[str]) -> list[Blocker]:
     """Transactions of others that hold one of the (qualified) tables in a mode for which a fence waits."""
     prepared = connection.execute(PREPARED, (list(tables), MODES)).fetchall()
     return [
-        *(Begun(*row) for row in connection.execute(HOLDERS, (list(tables), MODES)).fetchall()),
+        *(Begun(*row) for row in connection.execute(BLOCKERS, (list(tables), MODES)).fetchall()),
         *(Prepared(*row) for row in prepared),
     ]
 
@@ -132,6 +132,7 @@ def locked(
         MoveError: the tables did not become free; the error names the sessions that hold them.
     """
     statement_ms = attempt_ms(connection)
+    more = ", or give more time with --timeout" if patience else ""
     patience = patience or Patience(TRY_SECONDS)
     deadline = time.monotonic() + patience.seconds
     say_at = time.monotonic() + SAY_SECONDS
@@ -145,12 +146,12 @@ def locked(
                 return
         if time.monotonic() >= min(deadline, say_at):
             say_at = time.monotonic() + SAY_SECONDS
-            whom = "".join(f"\n    held by {one}" for one in holders(connection, [one.qualified for one in tables]))
+            whom = "".join(f"\n    held by {one}" for one in blockers(connection, [one.qualified for one in tables]))
             if time.monotonic() >= deadline:
                 raise MoveError(
                     f"the tables did not become free within {patience.seconds:g} s{whom}",
                     place=describe(connection.info.dsn),
-                    remedy="end that transaction and run the command again, or give more time with --timeout",
+                    remedy=f"end that transaction and run the command again{more}",
                     id="tables-held",
                 )
             patience.say(f"waiting for tables at {describe(connection.info.dsn)}{whom}")

@@ -6,12 +6,12 @@ from strangler.steps.step import Step
 from strangler.steps.switching import Switch
 
 
-class HoldOwner(Step[Switch]):
+class BeginOpening(Step[Switch]):
     """Lifts the new owner in an open transaction. It may have to wait for a vacuum, so it comes before the point of no
     return."""
 
-    name = "hold owner"
+    name = "begin opening"
 
     def start(self, move: Switch) -> None:
         """Locks the new side's tables and turns its fences, not yet committed."""
-        move.new.hold(target=move.target, statement_ms=move.statement_ms(), hold_events=move.hold_events)
+        move.new.begin_opening(target=move.target, statement_ms=move.statement_ms(), hold_events=move.hold_events)
