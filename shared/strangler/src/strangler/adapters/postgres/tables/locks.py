@@ -152,7 +152,7 @@ def locked(
                     f"the tables did not become free within {patience.seconds:g} s{whom}",
                     place=describe(connection.info.dsn),
                     remedy=f"end that transaction and run the command again{more}",
-                    id="tables-held",
+                    id="table-held",
                 )
             patience.say(f"waiting for tables at {describe(connection.info.dsn)}{whom}")
         pause(statement_ms)
