@@ -80,9 +80,20 @@ def marked(severity: Severity) -> str:
 
 
 def show_findings(findings: Iterable[Finding], say: Callable[[str], None]) -> None:
-    """Prints each finding with its identifier, which is the heading of a section in when-something-is-wrong.md."""
-    for one in findings:
-        say(f"  {marked(one.severity)} {one.id}: {one.place}\n      {one.message}\n      → {one.remedy.lstrip()}")
+    """Prints the findings, the worst first, and those that one remedy cures under one identifier.
+
+    The identifier is the heading of a section in when-something-is-wrong.md.
+    """
+    ordered = sorted(findings, key=lambda one: list(Severity).index(one.severity))
+    alike: dict[tuple[Severity, str, str], list[Finding]] = {}
+    for one in ordered:
+        alike.setdefault((one.severity, one.id, one.remedy), []).append(one)
+    for (severity, id, remedy), group in alike.items():
+        say(f"  {marked(severity)} {id}")
+        for one in group:
+            place = "" if one.message.startswith(one.place) else f"{one.place}: "
+            say(f"      {place}{one.message}")
+        say(f"      → {remedy.lstrip()}")
 
 
 def told(as_json_wanted: bool) -> Callable[[str], None]:

@@ -101,7 +101,7 @@ def _show(report: Report, say: Callable[[str], None]) -> None:
         + (f", {warnings} to know of" if warnings else "")
     )
     show_findings(report.looked.findings, say)
-    say(f"  looked at: {'; '.join(report.looked.at)}")
+    say(f"  looked at {len(report.looked.at)} things, which --json names")
     say("  NOT looked at:" + "".join(f"\n    {one}" for one in report.looked.not_at))
     if report.looked.estimate:
         say("  a start and a verify would take:" + "".join(f"\n    {one}" for one in report.looked.estimate.lines()))

@@ -24,7 +24,21 @@ WHERE t.tgrelid = ANY (%s::oid[]) AND NOT t.tgisinternal AND t.tgenabled IN ('O'
   AND NOT starts_with(t.tgname, 'strangler_') AND t.tgparentid = 0
 ORDER BY 2, 1
 """)
-EXTENSIONS = "SELECT extname::text, extversion FROM pg_extension WHERE extname <> 'plpgsql'"
+# An extension is needed if the tables, their columns, defaults, constraints or indexes depend on something of it.
+EXTENSIONS = """
+WITH parts (class, object) AS (
+    SELECT 'pg_class'::regclass, one FROM unnest(%(tables)s::oid[]) one
+    UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid = ANY (%(tables)s::oid[])
+    UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint WHERE conrelid = ANY (%(tables)s::oid[])
+    UNION ALL SELECT 'pg_attrdef'::regclass, oid FROM pg_attrdef WHERE adrelid = ANY (%(tables)s::oid[])
+    UNION ALL SELECT 'pg_trigger'::regclass, oid FROM pg_trigger WHERE tgrelid = ANY (%(tables)s::oid[])
+)
+SELECT e.extname::text, e.extversion, EXISTS (
+    SELECT FROM parts JOIN pg_depend uses ON uses.classid = parts.class AND uses.objid = parts.object
+    JOIN pg_depend owned ON owned.classid = uses.refclassid AND owned.objid = uses.refobjid AND owned.deptype = 'e'
+        AND owned.refclassid = 'pg_extension'::regclass AND owned.refobjid = e.oid)
+FROM pg_extension e WHERE e.extname <> 'plpgsql'
+"""
 INDEXES = """
 SELECT x.indrelid::int8, pg_get_indexdef(x.indexrelid), c.relname::text
 FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
@@ -105,23 +119,31 @@ def _named(source: str, tables: set[str]) -> list[str]:
 
 def extensions(both: Both) -> Iterator[Finding]:
     """Extensions of the monolith that the service lacks, or has in another version."""
-    ours = dict(both.monolith.execute(EXTENSIONS).fetchall())
-    theirs = dict(both.service.execute(EXTENSIONS).fetchall())
-    for name, version in sorted(ours.items()):
+    ours, theirs = (
+        {
+            name: (version, needed)
+            for name, version, needed in connection.execute(
+                EXTENSIONS, {"tables": [table.oid for table in tables]}
+            ).fetchall()
+        }
+        for connection, tables in ((both.monolith, both.here), (both.service, both.there))
+    )
+    for name, (version, needed) in sorted(ours.items()):
         if name not in theirs:
             yield Finding(
                 "extension-differs",
-                Severity.WARNING,
+                Severity.WARNING if needed else Severity.NOTE,
                 both.at(SERVICE),
-                f"the extension {name} is in the monolith only: a query that uses it fails in the service",
+                f"the extension {name}, which the tables {'need' if needed else 'do not need'}, is in the monolith "
+                "only: a query that uses it fails in the service",
                 f"CREATE EXTENSION {name} there, unless the capability's queries do not use it",
             )
-        elif theirs[name] != version:
+        elif theirs[name][0] != version:
             yield Finding(
                 "extension-differs",
                 Severity.NOTE,
                 both.at(SERVICE),
-                f"the extension {name} is version {version} in the monolith and {theirs[name]} in the service",
+                f"the extension {name} is version {version} in the monolith and {theirs[name][0]} in the service",
                 f"ALTER EXTENSION {name} UPDATE on the side that is behind, where a query depends on it",
             )
 
