@@ -26,6 +26,10 @@ SELECT current_setting('max_replication_slots')::int
        current_setting('max_logical_replication_workers')::int
            - (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL)
 """
+OWNERS = """
+SELECT oid::int8, relowner::int8, pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = ANY (%s::oid[])
+"""
+ASKED_AT_ONCE = 100  # tables
 REACH_MS = 10_000
 SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 RIGHTS = """
@@ -104,21 +108,27 @@ def rights(connection: Connection) -> Iterator[StranglerError]:
 def tables(connection: Connection, found: Sequence[Table]) -> Iterator[StranglerError]:
     """The tables that cannot be streamed or proved: each needs a primary key and a usable replica identity, and the
     tool's role must be a member of its owner's."""
+    owners = {
+        oid: (owner, owned)
+        for oid, owner, owned in connection.execute(OWNERS, ([one.oid for one in found],)).fetchall()
+    }
+    acted: set[int] = set()
     for table in found:
         yield from _fit(table, describe(connection.info.dsn))
-        owned = "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = %s"
-        if not scalar(connection, owned, table.oid):
+        owner, owned = owners[table.oid]
+        if not owned:
             yield PreflightError(
                 f"the role {connection.info.user} does not own {table.name}",
                 place=describe(connection.info.dsn),
                 remedy="make it a member of the owner's role: a fence is a change of the table",
                 id="not-the-owner",
             )
-            continue
-        try:
-            acting.require(connection, table)
-        except PreflightError as error:
-            yield error
+        elif owner not in acted:
+            acted.add(owner)
+            try:
+                acting.require(connection, table)
+            except PreflightError as error:
+                yield error
 
 
 def _fit(table: Table, place: str) -> Iterator[StranglerError]:
@@ -147,15 +157,20 @@ def _fit(table: Table, place: str) -> Iterator[StranglerError]:
 
 def target_empty(connection: Connection, found: Sequence[Table]) -> Iterator[StranglerError]:
     """The tables of a copy that hold rows which no start has put there."""
-    for table in found:
-        filled = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.sql())).fetchone()
-        if filled and filled[0]:
-            yield PreflightError(
-                f"{table.name} holds rows already",
-                place=describe(connection.info.dsn),
-                remedy="empty it: a copy can only be proved when it alone filled the table",
-                id="copy-not-empty",
-            )
+    filled: set[str] = set()
+    for first in range(0, len(found), ASKED_AT_ONCE):
+        queries = [
+            sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(sql.Literal(table.name), table.sql())
+            for table in found[first : first + ASKED_AT_ONCE]
+        ]
+        filled |= {row[0] for row in connection.execute(sql.SQL(" UNION ALL ").join(queries)).fetchall()}
+    for name in sorted(filled):
+        yield PreflightError(
+            f"{name} holds rows already",
+            place=describe(connection.info.dsn),
+            remedy="empty it: a copy can only be proved when it alone filled the table",
+            id="copy-not-empty",
+        )
 
 
 def every_table_placed(connection: Connection, project: Project) -> Iterator[StranglerError]:
