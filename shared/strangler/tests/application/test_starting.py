@@ -159,3 +159,18 @@ def test_a_start_that_was_overtaken_does_not_say_that_it_is_done() -> None:
     assert sleeper.failure is not None
     assert world.databases[SERVICE].row is not None
     at_rest(world)
+
+
+def test_a_refusal_after_something_was_changed_does_not_say_that_nothing_was() -> None:
+    world = ground()
+    parts = parts_of(world)
+
+    def refuse(name: str) -> None:
+        if name == "before:stream forward":
+            raise PreflightError("this role may not create subscriptions", place="there", remedy="grant it")
+
+    with pytest.raises(PreflightError) as caught:
+        start(parts, progress=lambda *_: None, boundary=refuse)
+
+    assert caught.value.exit_code == 1
+    assert PreflightError("another").exit_code == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts, swap
-from strangler.domain.errors import RefusedError
+from strangler.domain.errors import RefusedError, changing
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
@@ -66,12 +66,14 @@ def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) ->
     with parts.ledger.coordinating(parts.name):
         recover(parts)
         move, seams = completable(parts, drop=drop, unused_for=unused_for)
-        if move.state is State.MOVING:
-            swap(parts, move, to=State.COMPLETED)
-        parts.replication.end_forward()
-        if drop:
-            parts.replication.drop_old()
-        parts.ledger.record(parts.name, "completed" + (" and dropped" if drop else ""), epoch=move.epoch, seams=seams)
+        with changing():
+            if move.state is State.MOVING:
+                swap(parts, move, to=State.COMPLETED)
+            parts.replication.end_forward()
+            if drop:
+                parts.replication.drop_old()
+            what = "completed" + (" and dropped" if drop else "")
+            parts.ledger.record(parts.name, what, epoch=move.epoch, seams=seams)
     return seams
 
 
@@ -115,9 +117,10 @@ def cancel(parts: Parts) -> None:
     with parts.ledger.coordinating(parts.name):
         recover(parts)
         move = cancellable(parts)
-        if move.state is not State.CANCELLING:
-            swap(parts, move, to=State.CANCELLING)
-        parts.replication.remove()
-        # Recorded first: the next move's epoch begins after the last one in the history.
-        parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)
-        parts.ledger.forget(parts.name)
+        with changing():
+            if move.state is not State.CANCELLING:
+                swap(parts, move, to=State.CANCELLING)
+            parts.replication.remove()
+            # Recorded first: the next move's epoch begins after the last one in the history.
+            parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)
+            parts.ledger.forget(parts.name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from strangler.application import identity
 from strangler.application.preflight import require_fit
 from strangler.application.sides import Parts, swap
+from strangler.domain.errors import changing
 from strangler.domain.findings import Finding
 from strangler.domain.phase import State, require
 from strangler.ports.replication import Patience, Progress
@@ -53,18 +54,8 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Pat
         require(parts.name, present.state if present else None, State.STARTING, verb="start")
         identity.require(parts, present)
         warnings = _preflight(parts, rerun=present is not None)
-        move = parts.ledger.begin(parts.name)
-        run_start = Start(
-            capability=parts.name,
-            ledger=parts.ledger,
-            replication=parts.replication,
-            epoch=move.epoch,
-            progress=progress,
-            patience=patience or Patience(),
-        )
-        run(STEPS, run_start, boundary=boundary)
-        swap(parts, move, to=State.MOVING)
-        parts.ledger.record(parts.name, "started", epoch=move.epoch, rows=run_start.rows)
+        with changing():
+            run_start = _run(parts, progress=progress, boundary=boundary, patience=patience or Patience())
     return Started(
         capability=parts.name,
         rows=run_start.rows,
@@ -73,6 +64,22 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Pat
         warnings=[one.message for one in warnings],
         findings=warnings,
     )
+
+
+def _run(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Patience) -> Start:
+    move = parts.ledger.begin(parts.name)
+    run_start = Start(
+        capability=parts.name,
+        ledger=parts.ledger,
+        replication=parts.replication,
+        epoch=move.epoch,
+        progress=progress,
+        patience=patience,
+    )
+    run(STEPS, run_start, boundary=boundary)
+    swap(parts, move, to=State.MOVING)
+    parts.ledger.record(parts.name, "started", epoch=move.epoch, rows=run_start.rows)
+    return run_start
 
 
 def _preflight(parts: Parts, *, rerun: bool) -> list[Finding]:

@@ -9,7 +9,7 @@ from strangler.application import gates as gating
 from strangler.application import standing
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
-from strangler.domain.errors import MoveError, RefusedError
+from strangler.domain.errors import MoveError, RefusedError, changing
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
@@ -104,7 +104,8 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
             epoch=move.epoch,
             deadline=started + timeout,
         )
-        taken = _revocable(run_switch, boundary) + _forward(run_switch, boundary)
+        with changing():
+            taken = _revocable(run_switch, boundary) + _forward(run_switch, boundary)
     assert run_switch.pause_ms is not None
     assert run_switch.opened_at is not None
     return Switched(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from strangler.application import standing
 from strangler.application.gates import FILTERED
 from strangler.application.recovery import require_copy
 from strangler.application.sides import Parts
-from strangler.domain.errors import RefusedError
+from strangler.domain.errors import RefusedError, changing
 from strangler.ports.replication import Progress
 
 
@@ -57,10 +58,11 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
         standing.require(parts, move)
         # Errors are counted from before the proof, so that the proof does not forget an error that happens during it.
         errors = {stream.direction: stream.errors for stream in parts.replication.streams()}
-        proof = parts.replication.verify(move.owner, progress, mend=repair)
-        found = proof
-        if proof.repaired:
-            proof = parts.replication.verify(move.owner, progress, mend=False)
+        with changing() if repair else nullcontext():
+            proof = parts.replication.verify(move.owner, progress, mend=repair)
+            found = proof
+            if proof.repaired:
+                proof = parts.replication.verify(move.owner, progress, mend=False)
         seconds = time.monotonic() - began
         parts.ledger.learn(
             parts.name,

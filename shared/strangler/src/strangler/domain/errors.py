@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from strangler.domain.findings import Finding, Severity
 
@@ -36,6 +37,16 @@ class StranglerError(Exception):
     def finding(self, severity: Severity = Severity.ERROR) -> Finding:
         """The error as one of several things that were found; `Finding.error` is this error."""
         return Finding(self.id, severity, self.place, self.message, self.remedy, error=self)
+
+
+@contextmanager
+def changing() -> Iterator[None]:
+    """Around what changes something: an error that leaves it has exit code 1, since 2 says that nothing was changed."""
+    try:
+        yield
+    except StranglerError as error:
+        error.exit_code = 1
+        raise
 
 
 class ConfigurationError(StranglerError):
