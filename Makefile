@@ -29,7 +29,7 @@ test: $(VENV)/ready ## every suite but the faults
 faults: $(VENV)/ready ## each boundary and each process killed once, on a real stack
 	@$(BIN)/python -m tests.suites faults
 
-soak: $(VENV)/ready ## the faults in every combination, more than twice as many
+soak: $(VENV)/ready ## the faults in every combination, and long lists of cases to their end
 	@$(BIN)/python -m tests.suites soak
 
 images: ## the images of everything, with Docker

@@ -2,7 +2,7 @@
 
     python -m tests.suites                 all that `make test` runs
     python -m tests.suites faults          what is killed at each boundary, once
-    python -m tests.suites soak            the same in every combination
+    python -m tests.suites soak            the same in every combination, and long lists of cases to their end
     python -m tests.suites compose         the shop in containers; skipped where no Docker engine answers
     python -m tests.suites monolith -k x   one suite, with arguments for pytest
 
@@ -47,7 +47,8 @@ SUITES: Mapping[str, Suite] = {
     "products": Suite("services/products", database=True),
     "orders": Suite("services/orders", database=True),
     "strangler": Suite("shared/strangler", ("tests", "--ignore=tests/protocol")),
-    "protocol": Suite("shared/strangler", ("tests/protocol",)),
+    "protocol": Suite("shared/strangler", ("tests/protocol", "-m", "not soak")),
+    "exhaustive": Suite("shared/strangler", ("tests/protocol", "-m", "soak")),
     "contract": Suite(".", ("tests/contract",)),
     "manifests": Suite(".", ("tests/manifests",)),
     "copies": Suite(".", ("tests/copies",)),
@@ -59,6 +60,7 @@ SUITES: Mapping[str, Suite] = {
 EVERYDAY = (
     "protocol", "chassis", "strangler", "contract", "monolith", "orders", "products", "users", "manifests", "copies",
 )  # fmt: skip
+SOAK = ("soak", "exhaustive")
 LANES = 2
 # So that each run says where its time goes.
 SLOWEST = ("--durations=15", "--durations-min=5")
@@ -169,8 +171,10 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the suite named, or those of every day; the last line sums them up."""
     total: Counter[str] = Counter()
     if arguments and arguments[0] in SUITES:
-        print(f"--- {arguments[0]}", flush=True)
-        total = run(arguments[0], arguments[1:], keep=False).counts
+        # One after the other: faults want the machine for themselves.
+        for name in SOAK if tuple(arguments) == ("soak",) else arguments[:1]:
+            print(f"--- {name}", flush=True)
+            total += run(name, arguments[1:], keep=False).counts
     else:
         for outcome in run_all(EVERYDAY, arguments):
             print(f"{outcome.output}{outcome}\n", flush=True)

@@ -174,6 +174,7 @@ def ruled(ground: Yard, monolith: str, service: str) -> Yard:
     return ground.with_tables(*ground.project.capabilities["crates"].tables, "ruled", "parent")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", PARTS)
 def test_another_rule_stops_a_start(ground: Yard, name: str) -> None:
     made = ruled(ground, *PARTS[name])
@@ -187,6 +188,7 @@ def test_another_rule_stops_a_start(ground: Yard, name: str) -> None:
     assert caught.value.remedy
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ALIKE)
 def test_what_decides_nothing_stops_nothing(ground: Yard, name: str) -> None:
     made = ruled(ground, *ALIKE[name])

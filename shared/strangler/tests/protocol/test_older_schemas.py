@@ -102,6 +102,7 @@ def test_a_switch_of_an_older_version_that_was_interrupted_is_brought_to_rest(
     assert moving.verify().differing == 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("then", ["start", "cancel"])
 @pytest.mark.parametrize("boundary", KILLED)
 def test_a_start_of_an_older_version_that_was_killed_can_be_run_again_or_cancelled(

@@ -209,6 +209,7 @@ def gate(made: Yard) -> str:
         return next(each.found for each in gates.measure(parts, move, lambda _: None) if each.name == "fences")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SINCE)
 @pytest.mark.parametrize("owner", ["monolith", "service"])
 def test_a_foreign_key_that_was_made_since_the_move_began_is_named_and_queued(

@@ -102,6 +102,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("statement", WRONG)
 @pytest.mark.parametrize("owner", SIDES)
 def test_a_fence_of_the_copy_that_was_changed_is_turned_right_and_the_proof_forgotten(
@@ -123,6 +124,7 @@ def test_a_fence_of_the_copy_that_was_changed_is_turned_right_and_the_proof_forg
     made.switch(verb)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "statement", [each for each in WRONG if "suppress" not in each and "TRIGGER strangler_truncate" not in each]
 )
@@ -224,6 +226,7 @@ UNQUEUED = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("statement", UNQUEUED)
 def test_the_queue_of_one_of_several_tables_that_was_changed_is_turned_right(ground: Yard, statement: str) -> None:
     execute(

@@ -89,6 +89,7 @@ NAMED = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("side", "statement", "message"), NAMED)
 def test_what_cannot_be_turned_right_is_named_and_stops_every_step(
     moving: Yard, side: str, statement: str, message: str
