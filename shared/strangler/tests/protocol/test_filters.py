@@ -25,13 +25,15 @@ def on(made: Yard, side: str, *statements: str) -> None:
 
 def refusal(made: Yard, act: Callable[[], object], kind: type[StranglerError] = PreflightError) -> StranglerError:
     before = footprint(made)
-    with pytest.raises(kind) as caught:
+    with pytest.raises(StranglerError) as caught:
         act()
     assert footprint(made) == before
     assert caught.value.exit_code == 2
     assert caught.value.place
     assert caught.value.remedy
-    return caught.value
+    first = caught.value.findings[0].error or caught.value
+    assert isinstance(first, kind)
+    return first
 
 
 @pytest.mark.parametrize("side", ["monolith", "service"])

@@ -75,7 +75,7 @@ class UnfitError(PreflightError):
             f"{len(findings)} things stand in the way:"
             + "".join(f"\n    {one.place}: {one.message}" for one in findings),
             place=place,
-            remedy="".join(f"\n    {remedy}" for remedy in dict.fromkeys(one.remedy for one in findings)),
+            remedy="\n    ".join(dict.fromkeys(one.remedy for one in findings)),
         )
         self._findings = findings
 

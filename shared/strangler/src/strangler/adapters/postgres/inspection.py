@@ -131,7 +131,10 @@ class Inspection(Ends):
             missing = " and ".join(side for side in databases if side not in found)
             look.skip("what differs between the two sides", f"the tables of the {missing} were not found")
         if len(reached) == len(databases) and not begun:
-            look.at("the way from each server to the other", self._look_at_ways)
+            if look.clear:
+                look.at("the way from each server to the other", self._look_at_ways)
+            else:
+                look.skip("the way from each server to the other", "mend what was found first")
         return look.looked
 
     def outward(self) -> list[Finding]:

@@ -46,7 +46,7 @@ SELECT r.rolreplication OR EXISTS (SELECT FROM pg_roles g WHERE g.rolname = 'rds
 FROM pg_roles r WHERE r.rolname = current_user
 """
 RIGHT_NAMES = (
-    ("the REPLICATION attribute", "ALTER ROLE {role} REPLICATION (on Amazon RDS: GRANT rds_replication TO {role})"),
+    ("the REPLICATION attribute", "ALTER ROLE {role} REPLICATION"),
     ("CREATE on the database", "GRANT CREATE ON DATABASE {database} TO {role}"),
     ("membership in pg_create_subscription", "GRANT pg_create_subscription TO {role} WITH INHERIT TRUE"),
     ("SET on session_replication_role", "GRANT SET ON PARAMETER session_replication_role TO {role}"),
@@ -128,19 +128,19 @@ def tables(connection: Connection, found: Sequence[Table]) -> Iterator[Strangler
     for table in found:
         yield from _fit(table, describe(connection.info.dsn))
         owner, owned = owners[table.oid]
-        if not owned:
-            yield PreflightError(
-                f"the role {connection.info.user} does not own {table.name}",
-                place=describe(connection.info.dsn),
-                remedy="make it a member of the owner's role: a fence is a change of the table",
-                id="not-the-owner",
-            )
-        elif owner not in acted:
+        if owned and owner not in acted:
             acted.add(owner)
             try:
                 acting.require(connection, table)
             except PreflightError as error:
                 yield error
+    if others := [table.name for table in found if not owners[table.oid][1]]:
+        yield PreflightError(
+            f"the role {connection.info.user} does not own {', '.join(others)}",
+            place=describe(connection.info.dsn),
+            remedy="make it a member of the owner's role: a fence is a change of the table",
+            id="not-the-owner",
+        )
 
 
 def _fit(table: Table, place: str) -> Iterator[StranglerError]:
