@@ -18,6 +18,7 @@ from strangler.adapters import toml
 from strangler.application.sides import Parts
 from strangler.cli import doctor, rehearse, retire
 from strangler.cli.main import VERBS, main
+from strangler.domain.errors import RefusedError
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.project import MONOLITH, SERVICE, Endpoints
 from strangler.rehearsal.conduct import Change
@@ -205,3 +206,38 @@ def test_every_verb_that_prints_json_is_looked_at_here() -> None:
     }
     assert printing == set(VERBS) - NO_JSON
     assert printing - {"reverse"} == SCHEMA["$defs"].keys() & set(VERBS)
+
+
+@pytest.mark.parametrize("verb", ["start", "switch", "resync", "complete", "cancel", "retire"])
+def test_what_fails_after_something_was_changed_is_no_refusal(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Exit code 2 says that nothing was changed, whatever class the error has."""
+    if verb != "start":
+        yard.world = moving(SERVICE if verb in ("complete", "retire") else MONOLITH)
+        yard.parts = parts_of(yard.world)
+    if verb == "resync":
+        forward = yard.parts.replication.running["forward"]
+        yard.parts.replication.running["forward"] = replace(forward, lost=True)
+    if verb == "retire":
+        yard.run("complete", NAME, "--yes")
+        yard.world.relay(MONOLITH)
+    acts = {
+        "start": (yard.parts.replication, "stream_forward"),
+        "switch": (yard.parts.service, "prepare"),
+        "resync": (yard.parts.replication, "renew"),
+        "complete": (yard.parts.replication, "drop_old"),
+        "cancel": (yard.parts.replication, "remove"),
+        "retire": (yard.parts.replication, "end_reverse"),
+    }
+
+    def fail(*_: object, **__: object) -> None:
+        raise RefusedError("it may not", place="there", remedy="grant it")
+
+    monkeypatch.setattr(*acts[verb], fail)
+    words = {"complete": ["--drop", "--unused-for", "0s", "--yes"], "resync": [], "start": []}.get(verb, ["--yes"])
+    name = [] if verb == "retire" else [NAME]
+
+    refused = yard.run(verb, *name, *words, code=1, shape="refusal")
+
+    assert refused["findings"][0]["message"] == "it may not"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts, swap
-from strangler.domain.errors import RefusedError
+from strangler.domain.errors import RefusedError, changing
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
@@ -66,11 +68,13 @@ def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) ->
     with parts.ledger.coordinating(parts.name):
         recover(parts)
         move, seams = completable(parts, drop=drop, unused_for=unused_for)
-        if move.state is State.MOVING:
-            swap(parts, move, to=State.COMPLETED)
-        parts.replication.end_forward()
-        if drop:
-            parts.replication.drop_old()
+        with ExitStack() as held:
+            if move.state is State.MOVING:
+                swap(parts, move, to=State.COMPLETED)
+                held.enter_context(changing())
+            parts.replication.end_forward()
+            if drop:
+                parts.replication.drop_old()
         parts.ledger.record(parts.name, "completed" + (" and dropped" if drop else ""), epoch=move.epoch, seams=seams)
     return seams
 
@@ -117,7 +121,8 @@ def cancel(parts: Parts) -> None:
         move = cancellable(parts)
         if move.state is not State.CANCELLING:
             swap(parts, move, to=State.CANCELLING)
-        parts.replication.remove()
+        with changing():
+            parts.replication.remove()
         # Recorded first: the next move's epoch begins after the last one in the history.
         parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)
         parts.ledger.forget(parts.name)

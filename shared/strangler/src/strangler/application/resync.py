@@ -9,7 +9,7 @@ from strangler.application import standing
 from strangler.application.gates import FILTERED
 from strangler.application.recovery import require_copy
 from strangler.application.sides import Parts
-from strangler.domain.errors import RefusedError
+from strangler.domain.errors import RefusedError, changing
 from strangler.domain.phase import State
 from strangler.ports.replication import Progress
 
@@ -56,6 +56,7 @@ def resync(parts: Parts, *, progress: Progress) -> Resynced:
         why = f"the {' and the '.join(lost)} stream was lost"
         parts.ledger.learn(parts.name, verified_at=None, **{standing.UNPROVEN: why, standing.SENTINELS: {}})
         standing.put_right(parts, move)
-        rows = sum(parts.replication.renew(each, move.owner, progress) for each in lost)
+        with changing():
+            rows = sum(parts.replication.renew(each, move.owner, progress) for each in lost)
         parts.ledger.record(parts.name, "resynced", epoch=move.epoch, streams=lost, rows=rows)
     return Resynced(parts.name, lost, rows, round(time.monotonic() - began, 3))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from strangler.application import identity
 from strangler.application.sides import Parts
-from strangler.domain.errors import RefusedError
+from strangler.domain.errors import RefusedError, changing
 from strangler.domain.phase import RETIRED, State
 from strangler.domain.project import Project
 
@@ -71,9 +71,10 @@ def retire(all_parts: Sequence[Parts], stop: Callable[[], None], elsewhere: Else
             held.enter_context(parts.ledger.coordinating(parts.name))
             identity.require(parts, parts.ledger.move(parts.name))
         retirable(all_parts, elsewhere)
-        stop()
-        for parts in all_parts:
-            parts.ledger.learn(parts.name, **{RETIRED: True})
-            if not parts.replication.dropped():
-                parts.replication.end_reverse()
-            parts.ledger.record(parts.name, RETIRED)
+        with changing():
+            stop()
+            for parts in all_parts:
+                parts.ledger.learn(parts.name, **{RETIRED: True})
+                if not parts.replication.dropped():
+                    parts.replication.end_reverse()
+                parts.ledger.record(parts.name, RETIRED)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from strangler.application import identity
 from strangler.application.preflight import require_fit
 from strangler.application.sides import Parts, swap
+from strangler.domain.errors import changing
 from strangler.domain.findings import Finding
 from strangler.domain.phase import State, require
 from strangler.ports.replication import Patience, Progress
@@ -62,8 +63,9 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Pat
             progress=progress,
             patience=patience or Patience(),
         )
-        run(STEPS, run_start, boundary=boundary)
-        swap(parts, move, to=State.MOVING)
+        with changing():
+            run(STEPS, run_start, boundary=boundary)
+            swap(parts, move, to=State.MOVING)
         parts.ledger.record(parts.name, "started", epoch=move.epoch, rows=run_start.rows)
     return Started(
         capability=parts.name,

@@ -9,7 +9,7 @@ from strangler.application import gates as gating
 from strangler.application import standing
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
-from strangler.domain.errors import MoveError, RefusedError
+from strangler.domain.errors import MoveError, RefusedError, changing
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
@@ -124,7 +124,8 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
 def _revocable(move: Switch, boundary: Boundary) -> list[Taken]:
     move.make_ready()
     try:
-        return run(REVOCABLE, move, boundary=boundary)
+        with changing():
+            return run(REVOCABLE, move, boundary=boundary)
     except BaseException:
         if not move.taken:
             unwinding.unwind(move)

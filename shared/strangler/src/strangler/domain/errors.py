@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from strangler.domain.findings import Finding, Severity
 
@@ -83,3 +84,14 @@ class MoveError(StranglerError):
 
     exit_code = 1
     id = "step-failed"
+
+
+@contextmanager
+def changing() -> Iterator[None]:
+    """Around what changes something: an error in it, of whatever class, ends with exit code 1. Exit code 2 says that
+    nothing was changed."""
+    try:
+        yield
+    except StranglerError as error:
+        error.exit_code = MoveError.exit_code
+        raise
