@@ -13,7 +13,7 @@ COMMAND = re.compile(r"`(strangler [^`]+)`")
 class Severity(StrEnum):
     """How much a finding matters."""
 
-    ERROR = "error"  # users would get lasting errors, or rows that mean something else
+    ERROR = "error"  # people would get lasting errors, or rows that mean something else
     WARNING = "warning"  # something will be otherwise than before: a person should know, and decide
     NOTE = "note"  # as it has to be
 
