@@ -21,7 +21,7 @@ HEAD = """\
 <!-- Written by docs/generate_commands.py: change the help text of the command, then run it again. -->
 
 What each line of output means, and what to do about it, is in
-[When something is wrong](../how-to/when-something-is-wrong.md).
+[When something is wrong](../how-to/when-something-is-wrong.md). What `--json` prints is in [its own page](json.md).
 """
 
 

@@ -63,7 +63,7 @@ def test_a_verb_runs_as_a_program_of_its_own_and_is_logged(tmp_path: Path) -> No
 
     ran = verbs.run("env", within=60)
 
-    assert (ran.code, ran.answer) == (2, {})
+    assert (ran.code, ran.answer["ready"]) == (2, False)
     assert "strangler.toml" in ran.errors
     assert ran.began < ran.ended
     assert said[0].startswith("$ strangler env (exit code 2)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts, swap
 from strangler.domain.errors import RefusedError, changing
@@ -66,14 +68,14 @@ def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) ->
     with parts.ledger.coordinating(parts.name):
         recover(parts)
         move, seams = completable(parts, drop=drop, unused_for=unused_for)
-        with changing():
+        with ExitStack() as held:
             if move.state is State.MOVING:
                 swap(parts, move, to=State.COMPLETED)
+                held.enter_context(changing())
             parts.replication.end_forward()
             if drop:
                 parts.replication.drop_old()
-            what = "completed" + (" and dropped" if drop else "")
-            parts.ledger.record(parts.name, what, epoch=move.epoch, seams=seams)
+        parts.ledger.record(parts.name, "completed" + (" and dropped" if drop else ""), epoch=move.epoch, seams=seams)
     return seams
 
 
@@ -117,10 +119,10 @@ def cancel(parts: Parts) -> None:
     with parts.ledger.coordinating(parts.name):
         recover(parts)
         move = cancellable(parts)
+        if move.state is not State.CANCELLING:
+            swap(parts, move, to=State.CANCELLING)
         with changing():
-            if move.state is not State.CANCELLING:
-                swap(parts, move, to=State.CANCELLING)
             parts.replication.remove()
-            # Recorded first: the next move's epoch begins after the last one in the history.
-            parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)
-            parts.ledger.forget(parts.name)
+        # Recorded first: the next move's epoch begins after the last one in the history.
+        parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)
+        parts.ledger.forget(parts.name)

@@ -54,6 +54,7 @@ def require(parts: Parts, move: Move | None) -> None:
             "; ".join(each.what for each in found),
             place=f"{parts.name}, {found[0].side}",
             remedy="; ".join(dict.fromkeys(each.remedy for each in found)),
+            id="standing",
         )
 
 

@@ -40,15 +40,16 @@ def resync(parts: Parts, *, progress: Progress) -> Resynced:
                 place=parts.name,
                 remedy=f"see `strangler doctor`; rows are mended by `strangler verify {parts.name} --repair`",
             )
-        for found, remedy in (
-            (parts.replication.drift(), "migrate the side that is behind"),
-            (parts.replication.filters(), FILTERED),
+        for found, remedy, named in (
+            (parts.replication.drift(), "migrate the side that is behind", "tables-differ"),
+            (parts.replication.filters(), FILTERED, "rows-hidden"),
         ):
             if found:
                 raise RefusedError(
                     "the copy cannot be made equal:" + "".join(f"\n    {one}" for one in found),
                     place=parts.name,
                     remedy=remedy,
+                    id=named,
                 )
         parts.ledger.install()
         parts.replication.install()

@@ -96,6 +96,7 @@ def require(parts: Parts, move: Move) -> None:
             "not everything is as the move has left it:" + "".join(f"\n    {each}" for each in found),
             place=parts.name,
             remedy=remedies(found),
+            id="standing",
         )
 
 

@@ -125,7 +125,8 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
 def _revocable(move: Switch, boundary: Boundary) -> list[Taken]:
     move.make_ready()
     try:
-        return run(REVOCABLE, move, boundary=boundary)
+        with changing():
+            return run(REVOCABLE, move, boundary=boundary)
     except BaseException:
         if not move.taken:
             unwinding.unwind(move)

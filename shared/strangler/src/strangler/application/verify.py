@@ -43,6 +43,7 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
                 "not every row can be seen:" + "".join(f"\n    {one}" for one in filters),
                 place=parts.name,
                 remedy=FILTERED,
+                id="rows-hidden",
             )
         drift = parts.replication.drift()
         if drift:
@@ -50,6 +51,7 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
                 "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
                 place=parts.name,
                 remedy="migrate the side that is behind",
+                id="tables-differ",
             )
         # This puts back a function that somebody has replaced.
         parts.ledger.install()

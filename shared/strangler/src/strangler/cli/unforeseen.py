@@ -19,6 +19,8 @@ _PLACE = "postgresql://"
 class UnforeseenError(MoveError):
     """A database or the machine has refused something that the tool relies on."""
 
+    id = "unforeseen"
+
 
 def unforeseen(error: Exception, words: Sequence[str] = ()) -> UnforeseenError:
     """The error in a form for people: the command and its place, the server's own words, and what to do.

@@ -39,16 +39,6 @@ class StranglerError(Exception):
         return Finding(self.id, severity, self.place, self.message, self.remedy, error=self)
 
 
-@contextmanager
-def changing() -> Iterator[None]:
-    """Around what changes something: an error that leaves it has exit code 1, since 2 says that nothing was changed."""
-    try:
-        yield
-    except StranglerError as error:
-        error.exit_code = 1
-        raise
-
-
 class ConfigurationError(StranglerError):
     """``strangler.toml`` cannot be used as it stands."""
 
@@ -94,3 +84,14 @@ class MoveError(StranglerError):
 
     exit_code = 1
     id = "step-failed"
+
+
+@contextmanager
+def changing() -> Iterator[None]:
+    """Around what changes something: an error in it, of whatever class, ends with exit code 1. Exit code 2 says that
+    nothing was changed."""
+    try:
+        yield
+    except StranglerError as error:
+        error.exit_code = MoveError.exit_code
+        raise

@@ -14,13 +14,19 @@ from strangler.domain.phase import State
 class StaleError(MoveError):
     """A compare-and-set found another epoch: somebody else has acted since."""
 
+    id = "overtaken"
+
 
 class BlockedError(MoveError):
     """The tables were not free within one attempt."""
 
+    id = "table-held"
+
 
 class LostError(MoveError):
     """The server went away; what became of the last statement is not known."""
+
+    id = "server-lost"
 
 
 class Blocker(Protocol):

@@ -22,6 +22,7 @@ class RehearsalError(StranglerError):
     """The rehearsal could not be carried out to its end."""
 
     exit_code = 1
+    id = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True)

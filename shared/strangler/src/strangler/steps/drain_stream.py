@@ -25,4 +25,5 @@ class DrainStream(Step[Switch]):
                 f"the stream did not drain within {DRAIN_SECONDS:g} s",
                 place=move.capability,
                 remedy="see `strangler status` for its lag and errors; the owner goes on as before",
+                id="not-drained",
             )

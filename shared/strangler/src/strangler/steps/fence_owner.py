@@ -41,6 +41,7 @@ class FenceOwner(Step[Switch]):
                         + "".join(f"\n    held by {blocker}" for blocker in blockers),
                         place=move.capability,
                         remedy="end that transaction, or give more time with --timeout; nothing has changed",
+                        id="table-held",
                     ) from error
                 time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
             else:

@@ -93,6 +93,7 @@ class PostgresReplication(Inspection, Replication):
                 "the tables are not equal on both sides:" + "".join(f"\n    {one}" for one in drift),
                 place=self.capability.name,
                 remedy="migrate the side that is behind, and run start again",
+                id="tables-differ",
             )
         copying.flush(service, self.tables(SERVICE))
 

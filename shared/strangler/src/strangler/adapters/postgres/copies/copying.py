@@ -291,6 +291,7 @@ def put_back_indexes(connection: Connection, *, capability: str) -> None:
                 f"{name} does not hold for the copied rows: {told(error)}",
                 place=f"{capability}, {describe(connection.info.dsn)}",
                 remedy="mend those rows on the owner, then run start again",
+                id="constraint-not-kept",
             ) from error
 
 

@@ -69,6 +69,7 @@ def _tried_again(connection: Connection, act: Callable[[], None]) -> None:
                     f"the tables of the schema strangler did not become free within {TRY_SECONDS:g} s",
                     place=describe(connection.info.dsn),
                     remedy="end the transactions that have read them, then run the command again",
+                    id="table-held",
                 ) from error
             time.sleep(AT_ONCE_SECONDS if isinstance(error, AT_ONCE) else LOCK_MS / 1000)
         else:

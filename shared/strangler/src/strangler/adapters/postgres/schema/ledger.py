@@ -115,6 +115,7 @@ class PostgresLedger(Ledger):
                     "another command is at work on this move",
                     place=capability,
                     remedy="wait for it; `strangler status` shows what it does",
+                    id="another-command",
                 )
             time.sleep(0.01)
         over = threading.Event()
