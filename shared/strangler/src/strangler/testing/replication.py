@@ -30,6 +30,8 @@ class MemoryReplication(Replication):
         self.warnings: list[str] = []
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
+        self.cascading: list[tuple[str, str]] = []
+        self.deafness: list[str] = []
         self.differing: list[str] = []
         self.passed: list[str] = []
         self.queued: dict[str, int] = {}
@@ -49,6 +51,12 @@ class MemoryReplication(Replication):
 
     def install(self) -> None:
         self.calls.append("install")
+
+    def cascades(self) -> list[tuple[str, str]]:
+        return self.cascading
+
+    def deaf(self) -> list[str]:
+        return self.deafness
 
     def drift(self) -> list[str]:
         return self.drifted
