@@ -24,7 +24,7 @@ TABLE = "SELECT to_regclass(%s) IS NOT NULL"
 
 Key = tuple[str, ...]
 
-_candidates: Any = deletion.get_candidate_relations_to_delete  # type: ignore[attr-defined]
+_candidates: Any = deletion.get_candidate_relations_to_delete
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def pointing(model: type[Model], fields: Sequence[Any], keys: Sequence[Sequence[
     """The rows whose ``fields`` have one of these values, which are written as a serializer writes them."""
     groups: dict[tuple[Any, ...], list[Any]] = {}
     for key in keys:
-        *first, last = (field.to_python(text) for field, text in zip(fields, key, strict=True))
-        groups.setdefault(tuple(first), []).append(last)
+        values = [field.to_python(text) for field, text in zip(fields, key, strict=True)]
+        groups.setdefault(tuple(values[:-1]), []).append(values[-1])
     wanted = Q()
     for first, lasts in groups.items():
         fixed = {field.attname: value for field, value in zip(fields, first, strict=False)}

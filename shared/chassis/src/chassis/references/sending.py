@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.apps import apps
-from django.db import Error, IntegrityError, connections, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet, deletion
 from django.db.models.deletion import Collector, ProtectedError, RestrictedError

@@ -77,8 +77,9 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A foreign key ``table.column`` of a moved table to a table that stays. ``deletes`` says whether rows that it points
-    at may be deleted while the service owns the table."""
+    """A foreign key ``table.column`` of a moved table to a table that stays.
+
+    ``deletes`` says whether rows that it points at may be deleted while the service owns the table."""
 
     table: str
     column: str

@@ -225,9 +225,7 @@ def parents(
             )
     quiet = {(named.table, named.column) for named in capability.parents if not named.deletes}
     return [
-        key
-        for key in out
-        if key.root not in elsewhere and not quiet & {(key.table, column) for column in key.columns}
+        key for key in out if key.root not in elsewhere and not quiet & {(key.table, column) for column in key.columns}
     ]
 
 
@@ -237,8 +235,8 @@ def cascades(connection: Connection, project: Project, capability: Capability, f
     for key in parents(connection, project, capability, found):
         reached.setdefault(key.root, []).append(f"{key.table}.{key.column}")
     return [
-        f"deletions of {parent} reach {', '.join(columns)}: while the service owns them, Django sends such deletions to "
-        "it and waits; raw SQL does not (cascade-from-outside)"
+        f"deletions of {parent} reach {', '.join(columns)}: while the service owns them, Django sends such deletions "
+        "to it and waits; raw SQL does not (cascade-from-outside)"
         for parent, columns in reached.items()
     ]
 

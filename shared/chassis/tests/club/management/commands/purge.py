@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from typing import Any
+
+from club.models import Person
+from django.core.management.base import BaseCommand, CommandParser
+
+
+class Command(BaseCommand):
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name")
+
+    def handle(self, *_: Any, name: str, **__: Any) -> None:
+        Person.objects.filter(name=name).delete()
