@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from served import *  # noqa: F403
-from served import INSTALLED_APPS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "club"]
 ROOT_URLCONF = "club.urls"
-CHASSIS_HOLD_SECONDS = float(os.environ.get("HOLD_SECONDS", "5"))

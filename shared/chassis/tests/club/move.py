@@ -108,9 +108,25 @@ class Club:
 
     def start(self) -> Started:
         with self.working() as parts:
-            started = start(parts, progress=lambda *_: None, boundary=lambda _: None)
+            return start(parts, progress=lambda *_: None, boundary=lambda _: None)
+
+    def verify(self) -> None:
+        with self.working() as parts:
             verify(parts, repair=False, progress=lambda *_: None)
-            return started
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """No row comes from the service inside."""
+        row = self.monolith.execute(
+            "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid "
+            "AND d.datname = current_database()"
+        ).fetchone()
+        assert row is not None
+        self.monolith.execute(f"ALTER SUBSCRIPTION {row[0]} DISABLE".encode())
+        try:
+            yield
+        finally:
+            self.monolith.execute(f"ALTER SUBSCRIPTION {row[0]} ENABLE".encode())
 
     def switch(self, verb: str = "switch") -> None:
         with self.working() as parts:

@@ -30,7 +30,10 @@ def regretted(request: HttpRequest, pk: int) -> HttpResponse:
 
 def purge(request: HttpRequest, name: str) -> HttpResponse:
     """As an admin's action deletes what was chosen."""
-    Person.objects.filter(name=name).delete()
+    try:
+        Person.objects.filter(name=name).delete()
+    except (ProtectedError, RestrictedError) as error:
+        return HttpResponse(type(error).__name__, status=409)
     return HttpResponse(status=204)
 
 

@@ -27,9 +27,9 @@ def ask(address: str, capability: str, secret: str | None) -> str | None:
     body = json.dumps({"kind": "probe", "expires": time.time() + VALID_SECONDS}).encode()
     signature = hmac.new(secret.encode(), PATH.encode() + b"\n" + body, hashlib.sha256).hexdigest()
     headers = {CAPABILITY: capability, SIGNATURE: signature, "Content-Type": "application/json"}
-    parts = urlsplit(address)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     try:
+        parts = urlsplit(address)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
         try:
             connection.request("POST", PATH, body, headers)
