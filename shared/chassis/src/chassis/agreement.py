@@ -25,8 +25,8 @@ MAX_BODY = "x-strangler-max-body"
 DELETIONS = "/.strangler/deletions"
 SIGNATURE = "x-strangler-signature"
 SEALED_SECONDS = 60.0
-HAS_SECRET = "SELECT coalesce(has_table_privilege(to_regclass('strangler.secret'), 'SELECT'), false)"
-SECRET = "SELECT secret FROM strangler.secret WHERE capability = %s"
+MAY_SIGN = "SELECT coalesce(has_table_privilege(to_regclass('strangler.secret'), 'SELECT'), false)"
+SIGNED_WITH = "SELECT secret FROM strangler.secret WHERE capability = %s"
 
 # Sides: whether a database has any; all of them; and those whose events wait for the events of the former owner.
 HAS_SIDES = "SELECT to_regclass('strangler.side') IS NOT NULL"

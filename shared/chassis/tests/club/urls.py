@@ -20,12 +20,10 @@ def person(request: HttpRequest, pk: int) -> HttpResponse:
 
 def regretted(request: HttpRequest, pk: int) -> HttpResponse:
     """Deletes one, and thinks better of it."""
-    try:
-        with transaction.atomic():
-            Person.objects.get(pk=pk).delete()
-            raise ValueError
-    except ValueError:
-        return HttpResponse(status=409)
+    with transaction.atomic():
+        Person.objects.get(pk=pk).delete()
+        transaction.set_rollback(True)
+    return HttpResponse(status=409)
 
 
 def purge(request: HttpRequest, name: str) -> HttpResponse:

@@ -1,4 +1,5 @@
-"""Moved tables that point at tables which stay: what a start says of them, and the secret by which deletions are sent."""
+"""Moved tables that point at tables which stay: what a start says of them, and the secret that deletions are signed
+with."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ def test_a_start_says_which_deletions_will_be_sent(ground: Yard) -> None:
     warnings = pointing(ground).start().warnings
 
     assert [each for each in warnings if "cascade-from-outside" in each] == [
-        "deletions of yard_setting reach ticket.setting: while the service owns them, Django sends such deletions to it "
-        "and waits; raw SQL does not (cascade-from-outside)"
+        "deletions of yard_setting reach ticket.setting: while the service owns them, Django sends such deletions "
+        "to it and waits; raw SQL does not (cascade-from-outside)"
     ]
     with ground.working() as parts:
         assert cascades(parts) == [("ticket.setting", "yard_setting")]

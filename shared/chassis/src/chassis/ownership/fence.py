@@ -73,6 +73,8 @@ class FenceMiddleware:
             return HttpResponse(status=503) if attempt.unfit else None
         if isolation.is_passing(exception):
             return _crossed(request)
+        if isinstance(exception, PutOffError):
+            return _put_off()
         return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.met) else None
 
     def reach(self, request: HttpRequest) -> HttpResponseBase:
@@ -130,9 +132,9 @@ class _Passage:
             if attempt.committed:
                 logger.error("fence_met_after_commit", extra={"capability": attempt.refused, "path": self.request.path})
                 return _half_done() if attempt.met else response
-            if attempt.refused is None and attempt.put_off is not None:
+            if attempt.put_off is not None and attempt.refused is None:
                 logger.warning("put_off", extra={"path": self.request.path, "reason": str(attempt.put_off)})
-                return _put_off()
+                break
             if attempt.awaited is not None:
                 try:
                     with waiting.process.one("owners"):
@@ -145,8 +147,9 @@ class _Passage:
             elsewhere = self._met(attempt.refused or "")
             if elsewhere is not None:
                 return elsewhere
-        logger.error("fence_met_again_and_again", extra={"path": self.request.path})
-        return _later()
+        else:
+            logger.error("fence_met_again_and_again", extra={"path": self.request.path})
+        return _later() if attempt.put_off is None else _put_off()
 
     def _met(self, capability: str) -> HttpResponseBase | None:
         """After a rollback: a response that ends the passage, or None to run the request again here."""
@@ -203,8 +206,9 @@ class Attempt:
     """One run of a request in one transaction, and what became of it.
 
     ``refused`` is the capability whose fence it met, on any connection, also where the view swallowed the error.
-    ``put_off`` is what another side did not do in time. ``awaited`` is a row that has not arrived yet. ``committed`` says that something of the run can no longer be undone.
-    ``unfit`` says that the view opens its transactions itself, and wants none around it.
+    ``put_off`` is what another side did not do in time. ``awaited`` is a row that has not arrived yet. ``committed``
+    says that something of the run can no longer be undone. ``unfit`` says that the view opens its transactions itself,
+    and wants none around it.
     """
 
     def __init__(self, denied: list[AwaitedRow]) -> None:
@@ -357,14 +361,14 @@ def _crossed(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-def _later() -> HttpResponseBase:
-    response = JsonResponse({"detail": "This part of the service is changing hands; try again."}, status=503)
+def _put_off() -> HttpResponseBase:
+    detail = "Another part of the service has to do its part first, and has not done it in time; try again."
+    response = JsonResponse({"detail": detail}, status=503)
     response["Retry-After"] = "1"
     return response
 
 
-def _put_off() -> HttpResponseBase:
-    detail = "Another part of the service has to do something for this, and has not done it in time; try again."
-    response = JsonResponse({"detail": detail}, status=503)
+def _later() -> HttpResponseBase:
+    response = JsonResponse({"detail": "This part of the service is changing hands; try again."}, status=503)
     response["Retry-After"] = "1"
     return response

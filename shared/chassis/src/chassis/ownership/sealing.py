@@ -52,10 +52,10 @@ def unseal(capability: str, body: bytes, signature: str) -> Mapping[str, Any]:
 def secret_of(capability: str, using: str = DEFAULT_DB_ALIAS) -> str | None:
     """The secret of the capability's move; None where there is none, or this role may not read it."""
     with connections[using].cursor() as cursor:
-        cursor.execute(agreement.HAS_SECRET)
+        cursor.execute(agreement.MAY_SIGN)
         if not cursor.fetchone()[0]:
             return None
-        cursor.execute(agreement.SECRET, [capability])
+        cursor.execute(agreement.SIGNED_WITH, [capability])
         row = cursor.fetchone()
         return str(row[0]) if row else None
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from club.models import Person
 from django.core.management.base import BaseCommand, CommandParser
+
+from club.models import Person
 
 
 class Command(BaseCommand):
