@@ -70,6 +70,8 @@ def _ask(state: SideState, links: Mapping[Link, Sequence[Key]], kind: Kind, usin
     body, signature = sealing.seal(secret, {"kind": kind, "epoch": state.epoch, "items": items})
     headers = {
         "Content-Type": "application/json",
+        # A kept connection may be closed by the other side just then, and nobody would know what it did.
+        "Connection": "close",
         agreement.CAPABILITY: state.capability,
         agreement.SIGNATURE: signature,
     }
