@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.apps import apps
-from django.db import IntegrityError, connections, transaction
+from django.db import Error, IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet, deletion
 from django.db.models.deletion import Collector, ProtectedError, RestrictedError
@@ -88,8 +88,8 @@ class Due:
             # The request has been done, and is not to be put off any more.
             with refusals.watching(Seen(None)):
                 asking.send(self.noted, "delete", self.using)
-        except (PutOffError, ProtectedError, RestrictedError) as error:
-            # The rows that were there have gone; only rows that came in the last moment may be left.
+        except Error as error:
+            # All that was there has gone, and that is committed. Only rows that came in the last moment may be left.
             logger.warning("deletion_not_repeated", extra={"reason": str(error)})
 
 
