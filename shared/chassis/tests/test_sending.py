@@ -32,6 +32,10 @@ TABLES = [
     for name in (*("booking", "booking_guests", "hour", "remark", "review"), *("swipe", "debt", "deposit", "label"))
 ]
 SECRET = "only-for-tests"
+PLACE = """
+(SELECT c.system_identifier || '/' || d.oid FROM pg_control_system() c, pg_database d
+ WHERE d.datname = current_database())
+"""
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def desk(peer: Peer, transactional_db, settings) -> Iterator[Side]:
     """The bookings, which the service has."""
     settings.CHASSIS_HOLD_SECONDS = 0.3
     with Side("desk", tables=TABLES, peer=peer.url) as side:
-        side.execute("INSERT INTO strangler.secret VALUES ('desk', %s)", SECRET)
+        side.execute(f"INSERT INTO strangler.secret VALUES ('desk', %s, {PLACE})", SECRET)
         side.hand_over()
         owners.forget()
         yield side
@@ -223,11 +227,16 @@ def test_a_copy_that_protects_is_looked_at_without_a_question(desk: Side, peer: 
     assert Debt.objects.exists()
 
 
-def test_without_a_secret_it_says_how_to_get_one(desk: Side, person: Person) -> None:
-    desk.execute("DELETE FROM strangler.secret")
+@pytest.mark.parametrize("lost", ["DELETE FROM strangler.secret", "UPDATE strangler.secret SET place = '7/7'"])
+def test_without_a_secret_of_this_database_it_says_how_to_get_one(
+    desk: Side, peer: Peer, person: Person, lost: str
+) -> None:
+    desk.execute(lost)
 
     with pytest.raises(PutOffError, match="run `strangler verify` with the present tool"):
         person.delete()
+
+    assert peer.received == []
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])

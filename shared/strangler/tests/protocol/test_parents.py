@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from strangler.adapters.postgres.schema import secret
 from strangler.application.ending import cancel
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
@@ -90,6 +91,9 @@ def test_both_sides_have_one_secret_that_nobody_else_may_read(owned: Yard) -> No
                 "SELECT rolname FROM pg_roles WHERE has_table_privilege(oid, 'strangler.secret', 'UPDATE') "
                 "AND NOT rolsuper AND rolname !~ '^pg_'"
             ).fetchall()
+        # As an application reads it.
+        with owned.clusters[side == "service"].connect(owned.databases[side == "service"], user="clerk") as connection:
+            assert secret.read(connection, "crates") == here
         assert (readers, writers) == ([("clerk",), ("mover",)], [("mover",)])
     assert owned.doctor() == []
 
@@ -113,6 +117,17 @@ def test_a_secret_that_one_side_has_lost_is_given_again(moving: Yard) -> None:
 
     assert secrets(moving) == before
     assert patrolled(moving) == []
+
+
+def test_a_database_that_has_another_place_gets_another_secret(moving: Yard) -> None:
+    before = secrets(moving)
+    execute(moving, "monolith", "UPDATE strangler.secret SET place = '7/7'")
+
+    assert patrolled(moving) == ["both sides now have the same secret"]
+
+    here, there = secrets(moving)
+    assert here == there
+    assert here not in before
 
 
 def test_the_secret_goes_with_the_move(moving: Yard) -> None:

@@ -9,11 +9,16 @@ from psycopg import sql
 from strangler.adapters.postgres.session.connection import Connection, scalar
 
 BYTES = 32
-READ = "SELECT secret FROM strangler.secret WHERE capability = %s"
-WRITE = """
-INSERT INTO strangler.secret (capability, secret) VALUES (%s, %s)
-ON CONFLICT (capability) DO UPDATE SET secret = excluded.secret
+# As in `strangler.place`, which only the ledger's database has.
+PLACE = """
+(SELECT c.system_identifier || '/' || d.oid FROM pg_control_system() c, pg_database d
+ WHERE d.datname = current_database())
 """
+READ = "SELECT secret FROM strangler.secret WHERE capability = %s AND place = PLACE".replace("PLACE", PLACE)
+WRITE = """
+INSERT INTO strangler.secret (capability, secret, place) VALUES (%s, %s, PLACE)
+ON CONFLICT (capability) DO UPDATE SET secret = excluded.secret, place = excluded.place
+""".replace("PLACE", PLACE)
 # Who has the moved tables on this side, and may not read the secret yet.
 READERS = """
 SELECT DISTINCT pg_get_userbyid(c.relowner)::text FROM strangler.side s, unnest(s.tables) t
@@ -23,7 +28,8 @@ WHERE s.capability = %s AND NOT has_table_privilege(c.relowner, 'strangler.secre
 
 
 def read(connection: Connection, capability: str) -> str | None:
-    """The secret as one side has it; None where there is none yet."""
+    """The secret as one side has it; None where there is none yet, or only that of a database of which this is a
+    copy."""
     if scalar(connection, "SELECT to_regclass('strangler.secret')") is None:
         return None
     found: str | None = scalar(connection, READ, capability)
