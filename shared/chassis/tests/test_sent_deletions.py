@@ -163,17 +163,15 @@ def test_a_command_deletes_as_a_request_does(moved: Club) -> None:
 def test_while_the_owner_is_away_nothing_is_lost(moved: Club) -> None:
     person = moved.person(100)
     moved.booked(person)
-    moved.end("service")
 
-    answer = moved.delete("/people/100")
+    with moved.without_service():
+        answer = moved.delete("/people/100")
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert moved.count("club_booking", "person_id = 100") == (1, 1)
     assert moved.count("club_card", "person_id = 100") == (1, 0)
     assert person in moved.people()
 
-    moved.serve("service")
-    moved.follow()
     assert moved.delete("/people/100").status_code == 204
     assert moved.count("club_booking", "person_id = 100") == (0, 0)
 
@@ -183,14 +181,12 @@ def test_the_gate_is_shut_while_a_side_cannot_take_part(moved: Club) -> None:
     moved.verify()
     assert moved.gate().found == "those of club_person are sent to the service"
 
-    moved.end("service")
-    gate = moved.gate()
+    with moved.without_service():
+        gate = moved.gate()
 
     assert not gate.open
     assert "club_booking.person_id would be the service's, and club_person the monolith's" in gate.found
     assert "the service cannot: http://127.0.0.1:1 does not answer" in gate.found
-    moved.serve("service")
-    moved.follow()
 
 
 def test_a_monolith_that_owns_them_again_deletes_in_the_ordinary_way(moved: Club) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import psycopg
 from library.programs import MIGRATE, WEB, Running, run
-from library.waiting import until
 from server_node import ServerNode
 from strangler import configuration
 from strangler.adapters import toml
@@ -56,11 +55,12 @@ routes = ["* /bookings/*"]
 tables = ["*"]
 """
 # The service has no people, so its foreign keys to them are numbers.
-LOOSE = """
+LOOSE = f"""
 DO $$ DECLARE k record; BEGIN
     FOR k IN SELECT conname, conrelid::regclass t FROM pg_constraint
-             WHERE contype = 'f' AND confrelid = 'club_person'::regclass AND conrelid::regclass::text = ANY (%s) LOOP
-        EXECUTE format('ALTER TABLE %%s DROP CONSTRAINT %%I', k.t, k.conname);
+             WHERE contype = 'f' AND confrelid = 'club_person'::regclass
+             AND conrelid::regclass::text = ANY ('{{{",".join(MOVED)}}}') LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', k.t, k.conname);
     END LOOP;
 END $$
 """
@@ -78,6 +78,7 @@ class Club:
         self.project = toml.load(file)
         self.monolith, self.service = (psycopg.connect(url, autocommit=True) for url in urls)
         self.web: dict[str, Running] = {}
+        self.is_away = False
         self.exits = ExitStack()
 
     def serve(self, side: str, **environment: str) -> None:
@@ -85,18 +86,24 @@ class Club:
         url = self.urls[side == "service"]
         command, log = WEB, self.folder / f"{side}.log"
         settings = {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "clubhouse", **environment}
-        process = self.exits.enter_context(Running(command, log, **settings))
-        process.get("/healthz")
-        self.web[side] = process
+        self.web[side] = self.exits.enter_context(Running(command, log, **settings))
 
-    def end(self, side: str) -> None:
-        self.web.pop(side).end()
+    @contextmanager
+    def without_service(self) -> Iterator[None]:
+        """The service is at no address that anybody knows, inside."""
+        self.is_away = True
+        self.follow()
+        try:
+            yield
+        finally:
+            self.is_away = False
+            self.follow()
 
     @contextmanager
     def working(self) -> Iterator[Parts]:
         addresses = {
-            name: f"http://127.0.0.1:{self.web[side].port}" if side in self.web else "http://127.0.0.1:1"
-            for name, side in (("monolith", "monolith"), ("desk", "service"))
+            "monolith": f"http://127.0.0.1:{self.web['monolith'].port}",
+            "desk": f"http://127.0.0.1:{1 if self.is_away else self.web['service'].port}",
         }
         databases = dict(zip(("monolith", "desk"), self.urls, strict=True))
         endpoints = Endpoints("http://gateway", "http://gateway", "", databases, addresses)
@@ -192,9 +199,6 @@ class Club:
         """How many rows there are at the monolith, and at the service; -1 where there is no table."""
         return _count(self.monolith, table, where), _count(self.service, table, where)
 
-    def eventually(self, holds: Callable[[], bool]) -> None:
-        until(holds, 60)
-
     def close(self) -> None:
         self.exits.close()
         self.monolith.close()
@@ -211,16 +215,19 @@ def _count(session: Any, table: str, where: str) -> int:
 def club(server: ServerNode, folder: Path) -> Iterator[Club]:
     """The club before its move, with a process on each side."""
     base = server.url.rpartition("/")[0]
-    for name in DATABASES:
-        with psycopg.connect(f"{base}/postgres", autocommit=True) as session:
-            session.execute(f"CREATE DATABASE {name}".encode())
-        run(MIGRATE, DATABASE_URL=f"{base}/{name}", DJANGO_SETTINGS_MODULE="clubhouse")
+    monolith, service = DATABASES
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as session:
+        session.execute(f"CREATE DATABASE {monolith}".encode())
+        run(MIGRATE, DATABASE_URL=f"{base}/{monolith}", DJANGO_SETTINGS_MODULE="clubhouse")
+        session.execute(f"CREATE DATABASE {service} TEMPLATE {monolith}".encode())
     made = Club((f"{base}/{DATABASES[0]}", f"{base}/{DATABASES[1]}"), folder)
-    made.service.execute(LOOSE.replace("%s)", f"'{{{','.join(MOVED)}}}')", 1).replace("%%", "%").encode())
+    made.service.execute(LOOSE.encode())
     made.monolith.execute("INSERT INTO club_person (id, name) VALUES (1, 'nobody')")
     try:
         made.serve("monolith")
         made.serve("service")
+        for process in made.web.values():
+            process.get("/healthz")
         yield made
     finally:
         made.close()
