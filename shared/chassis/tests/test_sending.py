@@ -15,8 +15,10 @@ from chassis.ownership.fence import FenceMiddleware
 from chassis.ownership.refusals import PutOffError
 from chassis.references import asking
 from chassis.testing.sides import Side
-from club.models import Booking, Card, Debt, Hour, Member, Person, Remark
+from club.models import NOBODY, Booking, Card, Debt, Hour, Member, Person, Remark
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection, transaction
+from django.db.models import CASCADE, SET, ProtectedError
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -97,6 +99,57 @@ def test_each_relation_is_told_with_what_its_model_says(desk: Side, peer: Peer, 
         "club_deposit person_id": ("RESTRICT", None, [["10"]]),
     }
     assert kinds(peer) == ["ask", "delete", "delete"]
+
+
+def protect_in_its_own_words(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    raise ProtectedError("No.", set(sub_objs))
+
+
+def give_to_nobody(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    collector.add_field_update(field, NOBODY, sub_objs)
+
+
+def do_nothing(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    """As its name says."""
+
+
+def cascade_in_its_own_way(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    CASCADE(collector, field, sub_objs, using)
+
+
+def count(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    collector.counts[field] += len(sub_objs)
+
+
+@pytest.mark.parametrize(
+    ("on_delete", "told"),
+    [
+        (protect_in_its_own_words, ("PROTECT", None)),
+        (give_to_nobody, ("SET", "1")),
+        (do_nothing, None),
+        (cascade_in_its_own_way, ("CASCADE", None)),
+        (SET(Person(pk=7)), ("SET", "7")),
+    ],
+)
+def test_a_project_s_own_on_delete_is_told_by_what_it_does(
+    desk: Side, peer: Peer, person: Person, monkeypatch: pytest.MonkeyPatch, on_delete: Any, told: Any
+) -> None:
+    monkeypatch.setattr(Remark._meta.get_field("person").remote_field, "on_delete", on_delete)
+
+    person.delete()
+
+    assert asked(peer).get("club_remark person_id", (None, None))[:2] == (told or (None, None))
+
+
+def test_an_on_delete_that_cannot_be_told_is_named(
+    desk: Side, peer: Peer, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Remark._meta.get_field("person").remote_field, "on_delete", count)
+
+    with pytest.raises(ImproperlyConfigured, match=r"club\.Remark\.person: its on_delete does something"):
+        person.delete()
+
+    assert Person.objects.exists()
 
 
 def test_a_child_in_a_table_of_its_own_is_told_by_its_parent_s_key(desk: Side, peer: Peer) -> None:

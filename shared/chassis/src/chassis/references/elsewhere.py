@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
-from django.db import connections
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Field, Model, Q, QuerySet, deletion
 
 from chassis.ownership import owners
@@ -185,15 +186,36 @@ def _action(field: Any) -> tuple[str, str | None] | None:
     if on_delete in named:
         return named[on_delete], None
     told = _Told()
-    on_delete(told, field, [field.model()], "default")
-    return told.action, None if told.value is None else _text(field, told.value)
+    try:
+        on_delete(told, field, [_some(field.model)], told.using)
+    except deletion.ProtectedError:
+        return PROTECT, None
+    except deletion.RestrictedError:
+        return RESTRICT, None
+    except AttributeError as error:
+        raise ImproperlyConfigured(
+            f"{field}: its on_delete does something that cannot be told to the side that owns the table; use one of "
+            "Django's, or DO_NOTHING"
+        ) from error
+    return told.action and (told.action, None if told.value is None else _text(field, told.value))
+
+
+def _some(model: type[Model]) -> Model:
+    """An object that can be hashed, as those that are found can be."""
+    options: Any = model._meta
+    found = model()
+    if len(getattr(options, "pk_fields", [options.pk])) == 1:
+        found.pk = 0
+    return found
 
 
 class _Told:
     """Stands in for a collector, to learn what a function for ``on_delete`` does."""
 
+    using = DEFAULT_DB_ALIAS
+
     def __init__(self) -> None:
-        self.action = CASCADE
+        self.action: Any = None
         self.value: Any = None
 
     def add_field_update(self, field: Field[Any, Any], value: Any, objs: Any) -> None:
