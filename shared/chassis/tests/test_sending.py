@@ -17,7 +17,7 @@ from chassis.references import asking
 from chassis.testing.sides import Side
 from club.models import NOBODY, Booking, Card, Debt, Hour, Member, Person, Remark
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import CASCADE, SET, ProtectedError
 from django.http import HttpResponse
 from django.test import RequestFactory
@@ -229,6 +229,18 @@ def test_a_row_that_comes_at_the_last_moment_puts_it_off(
         person.delete()
 
     assert Person.objects.filter(pk=10).exists()
+
+
+def test_another_row_that_points_nowhere_is_the_project_s_own_fault(desk: Side, peer: Peer, person: Person) -> None:
+    @transaction.atomic
+    def point_nowhere() -> None:
+        person.delete()
+        Card.objects.create(person_id=999)
+
+    with pytest.raises(IntegrityError, match="club_card"):
+        point_nowhere()
+
+    assert Person.objects.exists()
 
 
 def test_a_constraint_that_is_checked_at_once_makes_the_owner_go_first(desk: Side, peer: Peer, person: Person) -> None:

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import psycopg
 from django.apps import apps
 from django.db import Error, IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -35,7 +36,6 @@ from chassis.references.elsewhere import REFUSING, Elsewhere, Key, Link
 
 logger = logging.getLogger("chassis.references.sending")
 
-FOREIGN_KEY_VIOLATION = "23503"
 # Constraints from the copies of these tables that are checked at once, and not at COMMIT.
 AT_ONCE = """
 SELECT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND NOT condeferred
@@ -100,7 +100,7 @@ def settle(using: str) -> None:
         PutOffError: an owner has not done it in time.
     """
     connection = connections[using]
-    due = _due(connection)
+    due = [one for one in _sent(connection) if not one.done]
     # Such a transaction will not be committed, so nothing of it may be done elsewhere.
     if not due or (connection.connection is not None and refusals.is_spoiled(connection.connection)):
         return
@@ -115,15 +115,15 @@ def settle(using: str) -> None:
 
 def _commit(self: Any) -> None:
     """Stands in place of ``BaseDatabaseWrapper.commit``; see the note "before the commit"."""
-    due = _due(self)
-    if not due:
+    sent = _sent(self)
+    if not sent:
         _originals["commit"](self)
         return
     settle(self.alias)
     try:
         _originals["commit"](self)
     except IntegrityError as error:
-        if getattr(error.__cause__, "sqlstate", None) != FOREIGN_KEY_VIOLATION:
+        if not _is_by(error, {link.table.rpartition(".")[2] for one in sent for link in one.noted}):
             raise
         told = PutOffError("Rows that point at what is deleted here have just come. Nothing was deleted; try again.")
         raise refusals.put_off(told) from error
@@ -212,8 +212,14 @@ def _written(collector: Any) -> Iterator[type[Model]]:
             yield from {one.model} if isinstance(one, QuerySet) else {type(each) for each in one}
 
 
-def _due(connection: Any) -> list[Due]:
-    return [one for _, one, *_ in connection.run_on_commit if isinstance(one, Due) and not one.done]
+def _sent(connection: Any) -> list[Due]:
+    return [one for _, one, *_ in connection.run_on_commit if isinstance(one, Due)]
+
+
+def _is_by(error: IntegrityError, tables: set[str]) -> bool:
+    """Whether a constraint of one of these tables objects that what its rows point at is gone."""
+    cause = error.__cause__
+    return isinstance(cause, psycopg.errors.ForeignKeyViolation) and cause.diag.table_name in tables
 
 
 def _together(due: Iterable[Due]) -> asking.Noted:
