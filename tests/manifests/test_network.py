@@ -23,6 +23,9 @@ def everywhere() -> Iterator[Edge]:
         # Sides forward requests that the gateway cannot repeat to each other, and ask for rows that are on their way.
         yield "monolith", service, WEB
         yield service, "monolith", WEB
+        # Who deletes rows of the monolith sends deletions to the services.
+        yield "monolith-worker", service, WEB
+        yield "monolith-references", service, WEB
     # Published keys, calls to other services, a customer's address for a mail.
     for caller in ("products", "orders", "orders-worker"):
         yield caller, "gateway", GATEWAY
@@ -95,6 +98,8 @@ def test_a_further_service_reaches_what_the_others_do() -> None:
         ("gateway", "invoices", WEB),
         ("strangler", "invoices", WEB),
         ("monolith", "invoices", WEB),
+        ("monolith-worker", "invoices", WEB),
+        ("monolith-references", "invoices", WEB),
         ("invoices", "monolith", WEB),
         ("invoices", "gateway", GATEWAY),
         *((process, "postgres-invoices", DATABASE) for process in ("invoices", "invoices-relay", "invoices-worker")),

@@ -10,7 +10,15 @@ from chassis import environment as chassis
 SECRET_KEY = "a-key-for-tests-of-more-than-thirty-two-bytes"
 ALLOWED_HOSTS = ["library.example"]
 USE_TZ = True
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "rest_framework", "chassis", "library", "ties"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "rest_framework",
+    "chassis",
+    "library",
+    "ties",
+    "club",
+]
 MIDDLEWARE = ["chassis.servers.health.HealthMiddleware", "chassis.process.logs.RequestIdMiddleware"]
 ROOT_URLCONF = "project"
 urlpatterns: list[object] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from strangler.adapters import toml
 from strangler.domain.errors import ConfigurationError
-from strangler.domain.project import Database, Reference
+from strangler.domain.project import Database, Parent, Reference
 from strangler.domain.route import Route
 
 WHOLE = """
@@ -67,6 +67,11 @@ column = "thing_id"
 [[capabilities.things.references]]
 table = "auth_mark"
 column = "thing_id"
+deletes = false
+
+[[capabilities.things.parents]]
+table = "things_thing"
+column = "owner_id"
 deletes = false
 
 [stays]
@@ -129,6 +134,7 @@ def test_a_capability_is_read(tmp_path: Path) -> None:
     ]
     assert (capability.process, capability.database) == ("things", "things")
     assert capability.references == [Reference("bin", "thing_id"), Reference("auth_mark", "thing_id", deletes=False)]
+    assert capability.parents == [Parent("things_thing", "owner_id", deletes=False)]
 
 
 def test_a_reference_without_a_constraint_says_where_it_points(tmp_path: Path) -> None:
@@ -241,6 +247,7 @@ MISTAKES = [
         "write text",
     ),
     ('column = "thing_id"', "", "capabilities.things.references[0].column", "is missing", "give text"),
+    ('table = "things_thing"', 'table = "bin"', "capabilities.things.parents", "no table of", "name the moved table"),
     ('"old_*"', '"a.b.*"', "stays.sequences[0]", "not a sequence or pattern", "must match"),
     ('"auth_*"', '"a.b.*"', "stays.tables[1]", "not a table or pattern", "must match"),
     ('url = "amqp://broker"', 'url_env = "NO_URL"', "broker.url_env", "NO_URL is not set", "export NO_URL"),

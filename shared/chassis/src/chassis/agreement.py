@@ -20,6 +20,19 @@ CAPABILITY = "x-strangler-capability"
 FORWARDED = "x-strangler-forwarded"
 MAX_BODY = "x-strangler-max-body"
 
+# Deletions that one side sends to the other: where they are answered, the header with their signature, and for how many
+# seconds a signed body counts. The tool signs with the same secret when it asks a process whether it can do this.
+DELETIONS = "/.strangler/deletions"
+SIGNATURE = "x-strangler-signature"
+SEALED_SECONDS = 60.0
+MAY_SIGN = "SELECT coalesce(has_table_privilege(to_regclass('strangler.secret'), 'SELECT'), false)"
+# A copied database has the secret of the original, and must not ask the original's peers: so the place has to be right.
+SIGNED_WITH = """
+SELECT secret FROM strangler.secret WHERE capability = %s AND place =
+    (SELECT c.system_identifier || '/' || d.oid FROM pg_control_system() c, pg_database d
+     WHERE d.datname = current_database())
+"""
+
 # Sides: whether a database has any; all of them; and those whose events wait for the events of the former owner.
 HAS_SIDES = "SELECT to_regclass('strangler.side') IS NOT NULL"
 SIDES = """

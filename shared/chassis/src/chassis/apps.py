@@ -20,13 +20,17 @@ class ChassisConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Imports what registers itself, and begins to watch what the database refuses."""
+        """Imports what registers itself, and begins to watch what the database refuses, and what is deleted."""
         if find_spec("drf_spectacular"):
             from chassis.rest import openapi  # noqa: F401
-        from chassis.ownership import refusals
+        from chassis import agreement
+        from chassis.ownership import internal, refusals
+        from chassis.references import obeying, sending
         from chassis.servers import checks  # noqa: F401
 
         refusals.install()
+        sending.install()
+        internal.views[agreement.DELETIONS] = obeying.answer
 
         if apps.is_installed("django.contrib.admin"):
             _guard_the_admin()

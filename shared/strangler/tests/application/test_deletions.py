@@ -37,6 +37,16 @@ def labels() -> Capability:
 LABELLED = replace(CRATES, references=[Reference("label", "crate_id"), Reference("admin_log", "crate_id")])
 
 
+def deaf(parts: Parts) -> Parts:
+    """The same, with an application in the service that cannot be sent deletions."""
+    parts.replication.deafness = ["the service cannot: it is old"]
+    return parts
+
+
+def measured(parts: Parts, world: World) -> gates.Gate:
+    return next(gate for gate in gates.measure(parts, world.moves[NAME], READY) if gate.name == "deletions")
+
+
 def refusal(parts: Parts, world: World) -> RefusedError:
     with pytest.raises(RefusedError) as caught:
         gates.pass_all(parts, world.moves[NAME], READY, deadline=float("inf"))
@@ -47,10 +57,44 @@ def refusal(parts: Parts, world: World) -> RefusedError:
 def test_what_refers_to_the_monolith_s_rows_does_not_leave_before_them(owner: str | None) -> None:
     world = moving()
 
-    error = refusal(beside(world, CRATES, bays(), owner=owner), world)
+    error = refusal(deaf(beside(world, CRATES, bays(), owner=owner)), world)
 
-    assert error.message == "gate deletions: crate.bay_id would be the service's, and bays the monolith's"
-    assert error.remedy.startswith("move bays first, or set deletes = false")
+    told = "gate deletions: crate.bay_id would be the service's, and bays the monolith's; the service cannot: it is old"
+    assert error.message == told
+    assert "run the present chassis on both sides" in error.remedy
+    assert "or move bays first, or set deletes = false" in error.remedy
+
+
+@pytest.mark.parametrize("owner", [None, MONOLITH])
+def test_it_leaves_where_deletions_can_be_sent_after_it(owner: str | None) -> None:
+    world = moving()
+
+    gate = measured(beside(world, CRATES, bays(), owner=owner), world)
+
+    assert (gate.open, gate.found) == (True, "those of bays are sent to the service")
+
+
+def test_what_refers_to_rows_that_stay_leaves_only_where_deletions_can_be_sent_after_it() -> None:
+    world = moving()
+    parts = parts_of(world)
+    parts.replication.cascading = [("crate.person_id", "auth_user")]
+
+    assert measured(parts, world).found == "those of auth_user are sent to the service"
+    gate = measured(deaf(parts), world)
+
+    assert not gate.open
+    assert gate.found == (
+        "crate.person_id would be the service's, and auth_user the monolith's; the service cannot: it is old"
+    )
+    assert "move auth_user first" not in gate.remedy
+
+
+def test_it_comes_back_in_any_case() -> None:
+    world = moving(SERVICE)
+    parts = deaf(parts_of(world))
+    parts.replication.cascading = [("crate.person_id", "auth_user")]
+
+    assert measured(parts, world).open
 
 
 def test_what_is_referred_to_does_not_come_back_before_those_who_refer_to_it() -> None:
@@ -79,6 +123,4 @@ def test_every_other_order_is_open(crates: Capability, other: Capability, begins
     world = moving(begins)
     parts = beside(world, crates, other, owner=owner)
 
-    measured = {gate.name: gate for gate in gates.measure(parts, world.moves[NAME], READY)}
-
-    assert measured["deletions"].open
+    assert measured(deaf(parts), world).open

@@ -16,7 +16,11 @@ from test_killed import killed_at
 from yard import Yard, contents
 
 # Removes everything that newer versions have added, so that the schema is as that version installed it.
-OLDER = "ALTER TABLE strangler.side DROP COLUMN ledger; COMMENT ON SCHEMA strangler IS 'side=0 ledger=0 rights=0'"
+OLDER = """
+ALTER TABLE strangler.side DROP COLUMN ledger;
+DROP TABLE IF EXISTS strangler.secret;
+COMMENT ON SCHEMA strangler IS 'side=0 ledger=0 rights=0'
+"""
 OLDER_LEDGER = """
 DROP TABLE strangler.ledger;
 DROP FUNCTION strangler.place(), strangler.claim_ledger();

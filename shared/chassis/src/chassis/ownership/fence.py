@@ -22,11 +22,11 @@ from chassis import settings
 from chassis.agreement import CAPABILITY, FORWARDED, TO
 from chassis.database import isolation
 from chassis.database.absence import is_outage
-from chassis.ownership import forwarding, owners, refusals
+from chassis.ownership import forwarding, internal, owners, refusals
 from chassis.ownership.holding import Holding
 from chassis.ownership.outage import Outage
 from chassis.ownership.owners import SideState
-from chassis.ownership.refusals import Seen, SwallowedError
+from chassis.ownership.refusals import PutOffError, Seen, SwallowedError
 from chassis.ownership.seam import AwaitedRow
 from chassis.process import body, waiting
 from chassis.process.admission import SAFE_METHODS
@@ -73,7 +73,9 @@ class FenceMiddleware:
             return HttpResponse(status=503) if attempt.unfit else None
         if isolation.is_passing(exception):
             return _crossed(request)
-        return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.refused) else None
+        if isinstance(exception, PutOffError):
+            return _put_off()
+        return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.met) else None
 
     def reach(self, request: HttpRequest) -> HttpResponseBase:
         """The answer of the rest of the middleware and the view."""
@@ -81,6 +83,8 @@ class FenceMiddleware:
             return self.get_response(request)
 
     def _pass(self, request: HttpRequest) -> HttpResponseBase:
+        if (view := internal.views.get(request.path_info)) is not None:
+            return view(request)
         sides = owners.sides()
         if not settings.open_without_move() and _needs_a_move(request) and _is_unmoved(request, sides):
             return _unmoved()
@@ -123,11 +127,14 @@ class _Passage:
             self.request.resolver_match = fresh.resolver_match
             if attempt.unfit and not attempt.committed:
                 continue
-            if attempt.refused is None and attempt.awaited is None:
+            if not attempt.met and attempt.awaited is None:
                 return response
             if attempt.committed:
                 logger.error("fence_met_after_commit", extra={"capability": attempt.refused, "path": self.request.path})
-                return response if attempt.refused is None else _half_done()
+                return _half_done() if attempt.met else response
+            if attempt.put_off is not None and attempt.refused is None:
+                logger.warning("put_off", extra={"path": self.request.path, "reason": str(attempt.put_off)})
+                break
             if attempt.awaited is not None:
                 try:
                     with waiting.process.one("owners"):
@@ -140,8 +147,9 @@ class _Passage:
             elsewhere = self._met(attempt.refused or "")
             if elsewhere is not None:
                 return elsewhere
-        logger.error("fence_met_again_and_again", extra={"path": self.request.path})
-        return _later()
+        else:
+            logger.error("fence_met_again_and_again", extra={"path": self.request.path})
+        return _later() if attempt.put_off is None else _put_off()
 
     def _met(self, capability: str) -> HttpResponseBase | None:
         """After a rollback: a response that ends the passage, or None to run the request again here."""
@@ -198,8 +206,9 @@ class Attempt:
     """One run of a request in one transaction, and what became of it.
 
     ``refused`` is the capability whose fence it met, on any connection, also where the view swallowed the error.
-    ``awaited`` is a row that has not arrived yet. ``committed`` says that something of the run can no longer be undone.
-    ``unfit`` says that the view opens its transactions itself, and wants none around it.
+    ``put_off`` is what another side did not do in time. ``awaited`` is a row that has not arrived yet. ``committed``
+    says that something of the run can no longer be undone. ``unfit`` says that the view opens its transactions itself,
+    and wants none around it.
     """
 
     def __init__(self, denied: list[AwaitedRow]) -> None:
@@ -211,6 +220,15 @@ class Attempt:
     @property
     def refused(self) -> str | None:
         return self._seen.refused
+
+    @property
+    def put_off(self) -> PutOffError | None:
+        return self._seen.put_off
+
+    @property
+    def met(self) -> bool:
+        """Whether its answer does not count, because something stood in its way."""
+        return self.refused is not None or self.put_off is not None
 
     @property
     def committed(self) -> bool:
@@ -226,12 +244,13 @@ class Attempt:
                     for alias in aliases:
                         blocks.enter_context(transaction.atomic(using=alias))
                     response = get_response(request)
-                    if self.refused or self.awaited or self.unfit:
+                    if self.met or self.awaited or self.unfit:
                         for alias in aliases:
                             transaction.set_rollback(True, using=alias)
             except Exception:
-                # The fence was met at COMMIT, by a deferred trigger, or after it, by a callback.
-                if self.refused is None:
+                # The fence was met at COMMIT, by a deferred trigger, or after it, by a callback. Or the other side did
+                # not do before the COMMIT what it was asked for.
+                if not self.met:
                     raise
                 return _later()
         return response if not response.streaming else _watched_to_its_end(response)
@@ -338,6 +357,13 @@ def _unmoved() -> HttpResponseBase:
 def _crossed(request: HttpRequest) -> HttpResponseBase:
     logger.warning("transactions_crossed", extra={"path": request.path})
     response = JsonResponse({"detail": "Others were changing the same at the same time; try again."}, status=503)
+    response["Retry-After"] = "1"
+    return response
+
+
+def _put_off() -> HttpResponseBase:
+    detail = "Another part of the service has to do its part first, and has not done it in time; try again."
+    response = JsonResponse({"detail": detail}, status=503)
     response["Retry-After"] = "1"
     return response
 

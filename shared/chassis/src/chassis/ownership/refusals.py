@@ -21,7 +21,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
 from prometheus_client import Counter
 from psycopg.pq import PipelineStatus, TransactionStatus
 
@@ -49,15 +49,22 @@ class SwallowedError(psycopg.InternalError):
         self.capability = capability
 
 
+class PutOffError(OperationalError):
+    """What was asked for could not be done just now, because another side has to do a part of it. It may succeed when
+    it is tried again; nothing has been done here."""
+
+
 class Seen:
     """What the statements of one request, message or task have met, whatever its code made of the errors.
 
     ``refused`` is the capability whose fence it was. ``lost`` is the error by which Django's session went away.
-    ``committed`` says that something was written and can no longer be undone.
+    ``put_off`` is the error of something that another side did not do in time. ``committed`` says that something was
+    written and can no longer be undone.
     """
 
     def __init__(self, outer: Seen | None) -> None:
         self.refused: str | None = None
+        self.put_off: PutOffError | None = None
         self.lost: psycopg.Error | None = None
         self.committed = False
         self.outer = outer
@@ -70,6 +77,8 @@ class Seen:
                 raise SwallowedError(self.refused)
             if self.lost is not None:
                 raise self.lost
+            if self.put_off is not None:
+                raise self.put_off
 
 
 _watching: ContextVar[Seen | None] = ContextVar("chassis_refusals", default=None)
@@ -110,6 +119,21 @@ def install() -> None:
     """Watches every connection of this process from now on; a second call is no error."""
     psycopg.Connection.wait = _watched  # type: ignore[method-assign]
     psycopg.AsyncConnection.wait = _watched_async  # type: ignore[method-assign]
+
+
+def put_off(error: PutOffError, *, moved: str | None = None) -> PutOffError:
+    """Notes the error for those who watch, so that all of the transaction is rolled back; returns it, to be raised.
+
+    ``moved`` is the capability whose owner has changed meanwhile: a request is then run again.
+    """
+    _note(_watching.get(), put_off=error, refused=moved)
+    return error
+
+
+def is_spoiled(connection: Raw) -> bool:
+    """Whether a statement of the connection's transaction has met a fence, so that no commit of it will succeed."""
+    session = _sessions.get(connection)
+    return session is not None and session.refused is not None
 
 
 def _watched(self: psycopg.Connection[Any], gen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -231,9 +255,15 @@ def _spoils(seen: Seen | None, session: _Session) -> str | None:
 
 
 def _note(
-    seen: Seen | None, *, refused: str | None = None, lost: psycopg.Error | None = None, committed: bool = False
+    seen: Seen | None,
+    *,
+    refused: str | None = None,
+    lost: psycopg.Error | None = None,
+    put_off: PutOffError | None = None,
+    committed: bool = False,
 ) -> None:
     while seen is not None:
+        seen.put_off = seen.put_off or put_off
         seen.refused = seen.refused or refused
         seen.lost = seen.lost or lost
         seen.committed = seen.committed or committed

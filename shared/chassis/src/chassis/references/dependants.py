@@ -158,7 +158,7 @@ def _collect(
             _action(one.field)(collector, one.field, rows, connection.alias)
     for objects in generic:
         collector.collect(objects, fail_on_restricted=False)
-    _refuse_restricted(collector)
+    refuse_restricted(collector)
     _leave_alone(collector, lambda model: tables.of(model) in tables.left_alone)
     collector.delete()
 
@@ -197,7 +197,7 @@ def _generic(
                 yield place, str(key.column), field.bulk_related_objects([instance], connection.alias)
 
 
-def _refuse_restricted(collector: Collector) -> None:
+def refuse_restricted(collector: Collector) -> None:
     """Refuses where rows point there with RESTRICT and no cascade deletes them; the collector checks that only for
     existing rows."""
     held: Any = collector.restricted_objects

@@ -15,7 +15,7 @@ from prometheus_client import Counter
 
 from chassis import agreement
 from chassis.process import vitals
-from chassis.references import dependants
+from chassis.references import dependants, sending
 from chassis.references.orphans import BusyError, Orphan, ReturnedError
 
 logger = logging.getLogger("chassis.references.sweeping")
@@ -70,6 +70,8 @@ def _forget(cursor: Any, number: int, orphan: Orphan) -> Outcome:
     try:
         with transaction.atomic():
             dependants.forget(orphan)
+            # Rows of another side that point at a dependant go first, or the constraints here would object to it.
+            sending.settle(connection.alias)
             # An objection of a deferred constraint must be known here, not at the end.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except ReturnedError:

@@ -223,6 +223,8 @@ class FencedTask(Task):  # type: ignore[misc]
                 raise  # the task comes again
             except Exception as raised:  # noqa: BLE001  raised again below, unless it was a fence
                 error = raised
+        # What was put off has not been done, whatever the task made of the error.
+        error = error or seen.put_off
         refused = seen.refused or owners.refused_capability(error)
         if refused is not None and not (self.request.called_directly or self.request.is_eager):
             self._send_back(refused)

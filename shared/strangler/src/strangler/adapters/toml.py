@@ -19,6 +19,7 @@ from strangler.domain.project import (
     Database,
     Gateway,
     Loader,
+    Parent,
     Process,
     Project,
     Reference,
@@ -188,7 +189,15 @@ def _capability(
         sequences=[
             name.removeprefix("public.") for name in part.texts("sequences", [], matching=_TABLE, kind="sequence")
         ],
+        parents=[_parent(each) for each in part.sections("parents")],
     )
+    for parent in capability.parents:
+        if parent.table not in capability.tables:
+            raise part.error(
+                f"{parent.table} is no table of this capability",
+                key="parents",
+                remedy="name the moved table that has the foreign key, and its column",
+            )
     process = processes[capability.process]
     if not (process.http or process.address):
         raise part.error(
@@ -213,6 +222,13 @@ def _reference(part: Section) -> Reference:
     reference = Reference(table=table, column=column, deletes=deletes, to=to)
     part.close()
     return reference
+
+
+def _parent(part: Section) -> Parent:
+    table, column = part.text("table", matching=_TABLE).removeprefix("public."), part.text("column", matching=_COLUMN)
+    parent = Parent(table=table, column=column, deletes=part.boolean("deletes", default=True))
+    part.close()
+    return parent
 
 
 def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:

@@ -189,20 +189,35 @@ def _rows(parts: Parts) -> Gate:
 
 def _deletions(parts: Parts, move: Move) -> Gate:
     """A deletion in the monolith also deletes, or clears the references of, the rows that refer to the deleted row.
-    Where a service owns those rows, the fence would refuse this, and with it the whole deletion."""
+    Where a service owns those rows, the deletion is sent there, if the applications of both sides can do that;
+    otherwise the fence would refuse it, and with it the whole deletion."""
     owners = {each.capability: each.owner for each in parts.ledger.moves()} | {parts.name: other(move.owner)}
-    found: list[str] = []
-    first: list[str] = []
+    sent, shut, remedies = [], [], []
     for parent, child, reference in _referring(parts.project):
         apart = owners.get(parent, MONOLITH) == MONOLITH and owners.get(child) == SERVICE
-        if apart and parts.name in (parent, child):
-            found.append(f"{reference.table}.{reference.column} would be the service's, and {parent} the monolith's")
-            first.append(f"move {parent} first" if child == parts.name else f"reverse {child} first")
-    remedy = ", ".join(
-        [*dict.fromkeys(first), "or set deletes = false for the references if nothing is deleted meanwhile"]
-    )
-    told = "; ".join(found) or "reach what refers to them"
-    return Gate("deletions", not found, told, remedy, opens_by_itself=False)
+        if apart and child == parts.name:
+            sent.append((f"{reference.table}.{reference.column}", parent))
+        elif apart and parent == parts.name:
+            shut.append(_apart(f"{reference.table}.{reference.column}", parent))
+            remedies.append(f"reverse {child} first")
+    if move.owner == MONOLITH:
+        sent += parts.replication.cascades()
+    deaf = parts.replication.deaf() if sent else []
+    if deaf:
+        shut += [*(_apart(column, parent) for column, parent in sent), *deaf]
+        remedies.append("run the present chassis on both sides, so that deletions are sent to the service")
+        moving = [parent for _, parent in sent if parent in parts.project.capabilities]
+        remedies += [f"or move {parent} first" for parent in dict.fromkeys(moving)]
+    remedies.append("or set deletes = false for the references or parents if nothing is deleted meanwhile")
+    told = "; ".join(shut) or "reach what refers to them"
+    if sent and not shut:
+        parents = ", ".join(dict.fromkeys(parent for _, parent in sent))
+        told = f"those of {parents} are sent to the service"
+    return Gate("deletions", not shut, told, ", ".join(dict.fromkeys(remedies)), opens_by_itself=False)
+
+
+def _apart(column: str, parent: str) -> str:
+    return f"{column} would be the service's, and {parent} the monolith's"
 
 
 def _outward(parts: Parts, move: Move) -> Sequence[Gate]:

@@ -76,6 +76,17 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """A foreign key ``table.column`` of a moved table to a table that stays.
+
+    ``deletes`` says whether rows that it points at may be deleted while the service owns the table."""
+
+    table: str
+    column: str
+    deletes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Capability:
     """What moves as one: tables, routes, and the service that will own them; ``sequences`` are those of its sequences
     that no column names."""
@@ -87,6 +98,7 @@ class Capability:
     database: str
     references: Sequence[Reference] = ()
     sequences: Sequence[str] = ()
+    parents: Sequence[Parent] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,16 @@ class Inspection(Protocol):
         and ``swept``. Empty if nothing counts them."""
         ...
 
+    def cascades(self) -> list[tuple[str, str]]:
+        """The foreign keys of moved tables to tables that stay and of which rows may be deleted: ``table.column`` and
+        the parent; none once the monolith's tables are dropped."""
+        ...
+
+    def deaf(self) -> list[str]:
+        """Why the applications of the two sides cannot send such a deletion to the owner, and do its part; empty where
+        they can."""
+        ...
+
     def seams(self) -> list[str]:
         """The monolith's columns with a foreign key into the capability, as ``table.column``; none once its tables are
         dropped."""

@@ -33,6 +33,8 @@ class MemoryReplication(Replication):
         self.pointing: list[Finding] = []
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
+        self.cascading: list[tuple[str, str]] = []
+        self.deafness: list[str] = []
         self.differing: list[str] = []
         self.passed: list[str] = []
         self.queued: dict[str, int] = {}
@@ -67,6 +69,12 @@ class MemoryReplication(Replication):
 
     def install(self) -> None:
         self.calls.append("install")
+
+    def cascades(self) -> list[tuple[str, str]]:
+        return self.cascading
+
+    def deaf(self) -> list[str]:
+        return self.deafness
 
     def drift(self) -> list[str]:
         return self.drifted

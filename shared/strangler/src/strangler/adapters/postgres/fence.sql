@@ -46,4 +46,8 @@ BEGIN
     DELETE FROM strangler.deferred WHERE capability = which;
     DELETE FROM strangler.swept WHERE capability = which;
     DELETE FROM strangler.used WHERE capability = which;
+    -- An older version has not made this table.
+    IF to_regclass('strangler.secret') IS NOT NULL THEN
+        DELETE FROM strangler.secret WHERE capability = which;
+    END IF;
 END $$;

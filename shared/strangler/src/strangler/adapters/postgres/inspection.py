@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import psycopg
 
+from strangler.adapters import peers
 from strangler.adapters.postgres import addresses
 from strangler.adapters.postgres.copies import copying
 from strangler.adapters.postgres.ends import Ends
@@ -23,6 +24,7 @@ from strangler.adapters.postgres.preflight import (
 )
 from strangler.adapters.postgres.preflight.both import Both
 from strangler.adapters.postgres.preflight.looking import Look, found_by
+from strangler.adapters.postgres.schema import secret
 from strangler.adapters.postgres.schema.outbox import Outbox
 from strangler.adapters.postgres.session.connection import Connection, describe, scalar
 from strangler.adapters.postgres.streams import sentinels
@@ -214,6 +216,10 @@ class Inspection(Ends):
         if side == MONOLITH:
             look.at("foreign keys into the capability", lambda: preflight.seams(connection, self.capability, tables))
             look.at("references without a constraint", self._look_at_pointers)
+            look.at(
+                "deletions of what stays",
+                lambda: preflight.cascades(connection, self.project, self.capability, tables),
+            )
         look.at(
             f"what stands around the tables of the {side}",
             lambda: surroundings.fit(connection, tables, ours=self._ours()),
@@ -323,11 +329,31 @@ class Inspection(Ends):
         if "keys" not in self._looked_at:
             self._looked_at.add("keys")
             changed += self._queue_more()
+        if self._share_secret():
+            changed.append("both sides now have the same secret")
         return changed + [f"the {side} now knows the present sequences" for side in self._name_sequences()]
 
     def orphans(self) -> dict[str, int]:
         """The monolith's queue, and the sweep's own count."""
         return deletions.waiting(self.session(MONOLITH), self.capability.name)
+
+    def cascades(self) -> list[tuple[str, str]]:
+        """By the monolith's constraints; what the models say of a deletion is not in the database."""
+        if self.dropped():
+            return []
+        return [
+            (f"{key.table}.{key.column}", key.root)
+            for key in preflight.parents(self.session(MONOLITH), self.project, self.capability, self.tables(MONOLITH))
+        ]
+
+    def deaf(self) -> list[str]:
+        """Asks each process by the address at which it is asked in earnest, with the secret of the move."""
+        name = self.capability.name
+        return [
+            f"the {side} cannot: {reason}"
+            for side in (MONOLITH, SERVICE)
+            if (reason := peers.ask(self.urls[side], name, secret.read(self.session(side), name)))
+        ]
 
     def seams(self) -> list[str]:
         """By the monolith's constraints."""
@@ -378,6 +404,9 @@ class Inspection(Ends):
         """Writes the sequences that the configuration names into both sides' rows; returns the sides that had
         others."""
         return [side for side in (MONOLITH, SERVICE) if sequences.name_in_side(self.session(side), self.capability)]
+
+    def _share_secret(self) -> bool:
+        return secret.agree(self.capability.name, self.session(MONOLITH), self.session(SERVICE))
 
     def _expected(self, side: str, *, leaving: str | None, coming: str | None) -> standing.Expected:
         return standing.Expected(

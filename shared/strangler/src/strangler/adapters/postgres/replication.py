@@ -24,9 +24,10 @@ class PostgresReplication(Inspection, Replication):
     """The whole port: `Inspection` looks and notes, and this class has what moves rows."""
 
     def install(self) -> None:
-        """Makes the schema ``strangler``, and writes the sequences into both sides' rows."""
+        """Makes the schema ``strangler``, and writes what both sides have to know."""
         installing.install(self.session(SERVICE))
         self._name_sequences()
+        self._share_secret()
 
     def raise_fences(self, *, epoch: int, patience: Patience) -> None:
         """Row and triggers of each side in one transaction; the monolith's triggers also queue deletions that
@@ -47,6 +48,7 @@ class PostgresReplication(Inspection, Replication):
                 patience=patience,
             )
         self._name_sequences()
+        self._share_secret()
 
     def clear(self, *, epoch: int) -> None:
         """Removes slots too: a rerun takes a new slot and a new snapshot."""

@@ -90,6 +90,16 @@ CREATE TABLE IF NOT EXISTS strangler.deferred (
     PRIMARY KEY (capability, name)
 );
 
+-- The secret with which the two sides of a move sign what they ask each other. Both sides have the same; only the roles
+-- that own the moved tables may read it. It counts only at the place (server and database) where it was written: the
+-- applications of a copied database must not ask the peers of the original for anything.
+CREATE TABLE IF NOT EXISTS strangler.secret (
+    capability text PRIMARY KEY,
+    secret     text NOT NULL,
+    place      text NOT NULL
+);
+REVOKE ALL ON strangler.secret FROM PUBLIC;
+
 GRANT USAGE ON SCHEMA strangler TO PUBLIC;
 GRANT SELECT ON strangler.side, strangler.marker, strangler.swept TO PUBLIC;
 

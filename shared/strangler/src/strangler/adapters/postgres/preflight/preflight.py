@@ -13,7 +13,7 @@ from strangler.adapters.postgres.session.connection import Connection, describe,
 from strangler.adapters.postgres.session.dsn import without_secrets
 from strangler.adapters.postgres.streams.leading import lead
 from strangler.adapters.postgres.tables import acting, catalog
-from strangler.adapters.postgres.tables.catalog import Table
+from strangler.adapters.postgres.tables.catalog import ForeignKey, Table
 from strangler.domain.errors import ConfigurationError, PreflightError, StranglerError
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.project import Capability, Project
@@ -231,6 +231,51 @@ def seams(connection: Connection, capability: Capability, found: Sequence[Table]
             f"{key.table}.{key.column}",
             f"{key.table}.{key.column} → {key.parent}: loose from the first switch on",
             "run `manage.py sweep_references` beside the monolith: it cleans up behind deletions",
+        )
+
+
+def parents(
+    connection: Connection, project: Project, capability: Capability, found: Sequence[Table]
+) -> list[ForeignKey]:
+    """The foreign keys of moved tables to tables that stay, without those of whose parents nothing is deleted.
+
+    Tables of other capabilities are not among them: their own ``references`` say what refers to them.
+
+    Raises:
+        ConfigurationError: strangler.toml names a foreign key that is not there.
+    """
+    elsewhere = {table for each in project.capabilities.values() for table in each.tables}
+    out = catalog.references_out_of(connection, found)
+    for index, named in enumerate(capability.parents):
+        if not any(named.table == key.table and named.column in key.columns for key in out):
+            raise ConfigurationError(
+                f"{named.table}.{named.column} is no foreign key to a table that does not move with it",
+                place=f"strangler.toml: capabilities.{capability.name}.parents[{index}]",
+                remedy="name a foreign key that is there, or remove the entry",
+                id="reference-wrong",
+            )
+    quiet = {(named.table, named.column) for named in capability.parents if not named.deletes}
+    return [
+        key for key in out if key.root not in elsewhere and not quiet & {(key.table, column) for column in key.columns}
+    ]
+
+
+def cascades(
+    connection: Connection, project: Project, capability: Capability, found: Sequence[Table]
+) -> Iterator[Finding]:
+    """What happens to deletions of rows that stay and that moved rows point at: one finding per parent."""
+    reached: dict[str, list[str]] = {}
+    for key in parents(connection, project, capability, found):
+        reached.setdefault(key.root, []).append(f"{key.table}.{key.column}")
+    for parent, columns in reached.items():
+        yield Finding(
+            "cascade-from-outside",
+            Severity.WARNING,
+            parent,
+            f"deletions of {parent} reach {', '.join(columns)}: while the service owns them, Django sends such "
+            "deletions to it and waits; raw SQL does not",
+            "install the present chassis on both sides, for which the gate `deletions` asks; or write deletes = false "
+            f"under capabilities.{capability.name}.parents, if no such row is ever deleted",
         )
 
 

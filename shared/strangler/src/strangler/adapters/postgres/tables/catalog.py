@@ -133,7 +133,7 @@ CROSS JOIN LATERAL (
     JOIN pg_attribute ca ON ca.attrelid = k.conrelid AND ca.attnum = pair.child
     JOIN pg_attribute pa ON pa.attrelid = k.confrelid AND pa.attnum = pair.parent
 ) key (columns, parent_columns)
-WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY (%s::oid[]) ORDER BY 2, 5
+WHERE k.contype = 'f' AND k.conparentid = 0 AND k.{} = ANY (%s::oid[]) ORDER BY 2, 5
 """)
 
 
@@ -195,11 +195,20 @@ def _table(
 def references_into(connection: Connection, tables: Sequence[Table]) -> list[ForeignKey]:
     """Foreign keys that point into these tables from any other."""
     inside = {table.name for table in tables}
-    rows = connection.execute(FOREIGN_KEYS, ([table.oid for table in tables],)).fetchall()
+    return [key for key in _foreign_keys(connection, "confrelid", tables) if key.table not in inside]
+
+
+def references_out_of(connection: Connection, tables: Sequence[Table]) -> list[ForeignKey]:
+    """Foreign keys that these tables have to any other."""
+    inside = {table.name for table in tables}
+    return [key for key in _foreign_keys(connection, "conrelid", tables) if key.parent not in inside]
+
+
+def _foreign_keys(connection: Connection, end: str, tables: Sequence[Table]) -> list[ForeignKey]:
+    rows = connection.execute(FOREIGN_KEYS.format(end).encode(), ([table.oid for table in tables],)).fetchall()
     return [
         ForeignKey(name, table, parent, on_delete, tuple(columns), tuple(parent_columns), root)
         for name, table, parent, on_delete, columns, parent_columns, root in rows
-        if table not in inside
     ]
 
 

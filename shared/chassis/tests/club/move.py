@@ -1,0 +1,233 @@
+"""A real move of the club's bookings: two databases, the tool, and a process on each side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from library.programs import MIGRATE, WEB, Running, run
+from server_node import ServerNode
+from strangler import configuration
+from strangler.adapters import toml
+from strangler.application import gates
+from strangler.application.ending import complete
+from strangler.application.sides import Parts
+from strangler.application.start import Started, start
+from strangler.application.switch import switch
+from strangler.application.verify import verify
+from strangler.domain.project import Endpoints
+
+DATABASES = ("club_monolith", "club_service")
+MOVED = (
+    *("club_booking", "club_booking_guests", "club_hour", "club_remark", "club_review", "club_swipe", "club_debt"),
+    *("club_deposit", "club_label", "club_diary"),
+)
+FILE = f"""
+[project]
+name = "club"
+ledger = "monolith"
+monolith = "monolith"
+
+[databases.monolith]
+url = "postgresql:///club_monolith"
+
+[databases.desk]
+url = "postgresql:///club_service"
+
+[processes.monolith]
+address = "http://monolith"
+
+[processes.desk]
+address = "http://desk"
+
+[capabilities.desk]
+tables = [{", ".join(f'"{table}"' for table in MOVED)}]
+process = "desk"
+database = "desk"
+routes = ["* /bookings/*"]
+
+[stays]
+tables = ["*"]
+"""
+# The service has no people, so its foreign keys to them are numbers.
+LOOSE = f"""
+DO $$ DECLARE k record; BEGIN
+    FOR k IN SELECT conname, conrelid::regclass t FROM pg_constraint
+             WHERE contype = 'f' AND confrelid = 'club_person'::regclass
+             AND conrelid::regclass::text = ANY ('{{{",".join(MOVED)}}}') LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', k.t, k.conname);
+    END LOOP;
+END $$
+"""
+PURGE = (sys.executable, "-m", "django", "purge")
+
+
+class Club:
+    """``monolith`` and ``service`` are sessions in the two databases, committed at once."""
+
+    def __init__(self, urls: tuple[str, str], folder: Path) -> None:
+        self.folder = folder
+        self.urls = urls
+        file = folder / "strangler.toml"
+        file.write_text(FILE)
+        self.project = toml.load(file)
+        self.monolith, self.service = (psycopg.connect(url, autocommit=True) for url in urls)
+        self.web: dict[str, Running] = {}
+        self.is_away = False
+        self.exits = ExitStack()
+
+    def serve(self, side: str, **environment: str) -> None:
+        """Starts the web process of one side."""
+        url = self.urls[side == "service"]
+        command, log = WEB, self.folder / f"{side}.log"
+        settings = {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "clubhouse", **environment}
+        self.web[side] = self.exits.enter_context(Running(command, log, **settings))
+
+    @contextmanager
+    def without_service(self) -> Iterator[None]:
+        """The service is at no address that anybody knows, inside."""
+        self.is_away = True
+        self.follow()
+        try:
+            yield
+        finally:
+            self.is_away = False
+            self.follow()
+
+    @contextmanager
+    def working(self) -> Iterator[Parts]:
+        addresses = {
+            "monolith": f"http://127.0.0.1:{self.web['monolith'].port}",
+            "desk": f"http://127.0.0.1:{1 if self.is_away else self.web['service'].port}",
+        }
+        databases = dict(zip(("monolith", "desk"), self.urls, strict=True))
+        endpoints = Endpoints("http://gateway", "http://gateway", "", databases, addresses)
+        parts = configuration.parts_of(self.project, endpoints, "desk")
+        try:
+            yield parts
+        finally:
+            parts.close()
+
+    def start(self) -> Started:
+        with self.working() as parts:
+            return start(parts, progress=lambda *_: None, boundary=lambda _: None)
+
+    def verify(self) -> None:
+        with self.working() as parts:
+            verify(parts, repair=False, progress=lambda *_: None)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """No row comes from the service inside."""
+        row = self.monolith.execute(
+            "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid "
+            "AND d.datname = current_database()"
+        ).fetchone()
+        assert row is not None
+        self.monolith.execute(f"ALTER SUBSCRIPTION {row[0]} DISABLE".encode())
+        try:
+            yield
+        finally:
+            self.monolith.execute(f"ALTER SUBSCRIPTION {row[0]} ENABLE".encode())
+
+    def switch(self, verb: str = "switch") -> None:
+        with self.working() as parts:
+            self._route(parts)
+            switch(parts, verb, ready=lambda _: None, timeout=30, boundary=lambda _: None)
+
+    def gate(self) -> gates.Gate:
+        with self.working() as parts:
+            self._route(parts)
+            move = parts.ledger.move("desk")
+            assert move is not None
+            return next(gate for gate in gates.measure(parts, move, lambda _: None) if gate.name == "deletions")
+
+    def follow(self) -> None:
+        """Does what `strangler serve` does where a process has got another address."""
+        with self.working() as parts:
+            parts.replication.readdress()
+
+    def complete(self, *, drop: bool) -> None:
+        with self.working() as parts:
+            complete(parts, drop=drop, unused_for=0)
+
+    def catch_up(self, frm: str) -> None:
+        with self.working() as parts:
+            assert parts.replication.catch_up(frm, within=60)
+
+    @staticmethod
+    def _route(parts: Parts) -> None:
+        ledger: Any = parts.ledger
+        ledger.agent_seen("test", {"desk": 10**6})
+        ledger.connection.execute("UPDATE strangler.gateway SET seen_at = clock_timestamp() + interval '1 hour'")
+
+    def person(self, pk: int, name: str = "somebody") -> int:
+        self.monolith.execute(
+            "INSERT INTO club_person (id, name, badge) VALUES (%s, %s, %s)", (pk, name, f"badge {pk}")
+        )
+        self.monolith.execute("INSERT INTO club_card (person_id) VALUES (%s)", (pk,))
+        return pk
+
+    def at_owner(self, statement: str, *values: Any) -> Any:
+        """Writes as the owner of the bookings, and waits until that has arrived; returns the first value."""
+        row = self.service.execute(statement.encode(), values).fetchone()
+        self.catch_up("service")
+        return row[0] if row else None
+
+    def booked(self, pk: int, *, guest: int | None = None) -> int:
+        """A booking of this person with two hours."""
+        number: int = self.at_owner("INSERT INTO club_booking (person_id) VALUES (%s) RETURNING id", pk)
+        self.at_owner("INSERT INTO club_hour (booking_id) VALUES (%s), (%s) RETURNING id", number, number)
+        if guest is not None:
+            self.at_owner(
+                "INSERT INTO club_booking_guests (booking_id, person_id) VALUES (%s, %s) RETURNING id", number, guest
+            )
+        return number
+
+    def delete(self, path: str) -> httpx.Response:
+        return httpx.delete(f"http://127.0.0.1:{self.web['monolith'].port}{path}", timeout=60)
+
+    def people(self) -> set[int]:
+        return {row[0] for row in self.monolith.execute("SELECT id FROM club_person WHERE id > 1").fetchall()}
+
+    def count(self, table: str, where: str = "true") -> tuple[int, int]:
+        """How many rows there are at the monolith, and at the service; -1 where there is no table."""
+        return _count(self.monolith, table, where), _count(self.service, table, where)
+
+    def close(self) -> None:
+        self.exits.close()
+        self.monolith.close()
+        self.service.close()
+
+
+def _count(session: Any, table: str, where: str) -> int:
+    if session.execute("SELECT to_regclass(%s)", (table,)).fetchone()[0] is None:
+        return -1
+    return int(session.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()[0])
+
+
+@contextmanager
+def club(server: ServerNode, folder: Path) -> Iterator[Club]:
+    """The club before its move, with a process on each side."""
+    base = server.url.rpartition("/")[0]
+    monolith, service = DATABASES
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as session:
+        session.execute(f"CREATE DATABASE {monolith}".encode())
+        run(MIGRATE, DATABASE_URL=f"{base}/{monolith}", DJANGO_SETTINGS_MODULE="clubhouse")
+        session.execute(f"CREATE DATABASE {service} TEMPLATE {monolith}".encode())
+    made = Club((f"{base}/{DATABASES[0]}", f"{base}/{DATABASES[1]}"), folder)
+    made.service.execute(LOOSE.encode())
+    made.monolith.execute("INSERT INTO club_person (id, name) VALUES (1, 'nobody')")
+    try:
+        made.serve("monolith")
+        made.serve("service")
+        for process in made.web.values():
+            process.get("/healthz")
+        yield made
+    finally:
+        made.close()
