@@ -135,6 +135,19 @@ WRITES = {
         "class S(serializers.Serializer):\n    def create(self, data): return Book.objects.create()\n"
         "def act(r): S(data=r).save()"
     ),
+    "in a form that is saved later": (
+        "class F(ModelForm):\n    class Meta:\n        model = Book\n        fields = ()\n"
+        "def act(r):\n    book = F(r).save(commit=False)\n    book.save()"
+    ),
+    "behind a flag": "def act(r): other(True)\ndef other(flag):\n    if flag: Book.objects.create()",
+    "behind a flag that is not known": "def act(r): other(r)\ndef other(flag):\n    if flag: Book.objects.create()",
+    "behind a flag that may be given": (
+        "def act(r): other(**r)\ndef other(flag=False):\n    if flag: Book.objects.create()"
+    ),
+    "behind a flag that is changed": (
+        "def act(r): other(r, False)\ndef other(r, flag):\n    for x in r:\n"
+        "        if flag: Book.objects.create()\n        flag = True"
+    ),
     "after an early end elsewhere": "def act(r):\n    if r: return None\n    Book.objects.create()",
     "where another capability is open": "def act(r):\n    if is_open('visits'): Book.objects.create()",
 }
@@ -160,6 +173,12 @@ READS = {
     "behind the end": "def act(r):\n    return 1\n    Book.objects.create()",
     "another name": "def act(r):\n    book = Visit()\n    book.save()\n    book = Book()",
     "the name that it had": "def act(r):\n    book = Book()\n    book = Visit()\n    book.save()",
+    "a form that is not saved": (
+        "class F(ModelForm):\n    class Meta:\n        model = Book\n        fields = ()\n"
+        "def act(r): F(r).save(commit=False)"
+    ),
+    "behind a flag": "def act(r): other(False)\ndef other(flag):\n    if flag: Book.objects.create()",
+    "behind a flag by default": "def act(r): other()\ndef other(flag=False):\n    if flag: Book.objects.create()",
     "an overridden method": (
         "class B:\n    def a(self): Book.objects.create()\nclass D(B):\n    def a(self): pass\ndef act(r): D().a()"
     ),
@@ -319,6 +338,16 @@ def test_a_view_made_from_a_class_writes_what_its_frameworks_write(written, name
     view = getattr(written(VIEWS), name).as_view()
 
     assert tables(Reader(lambda table: True), view, method) == expected
+
+
+def test_a_view_of_one_model_writes_no_other(written):
+    module = written("class V(DeleteView): pass\nclass W(V): model = Visit")
+    reader = Reader(lambda table: True)
+    books = module.V.as_view(model=module.Book)
+
+    assert tables(reader, books, "POST") == {"library_book"}
+    assert tables(reader, module.W.as_view(), "POST") == {"library_visit"}
+    assert tables(reader, module.V.as_view(model=module.Visit), "POST") == {"library_visit"}
 
 
 def test_a_view_given_its_model_by_its_pattern_writes_it(written):

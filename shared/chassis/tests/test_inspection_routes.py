@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from chassis.inspection.routes import Route, RouteError
-from strangler.domain import route as tools
+from strangler.adapters import toml_routes
+from strangler.adapters.toml_section import Section
+from strangler.domain.errors import ConfigurationError
 
 ROUTES = [
     "GET,POST /api/invoices",
@@ -14,6 +18,8 @@ ROUTES = [
     "* /*",
     "POST /a.b+c(d)/é",
     "DELETE /",
+    "GET /caf%C3%A9/{id}",
+    "GET /a%3Ab",
 ]
 PATHS = [
     "/",
@@ -27,19 +33,23 @@ PATHS = [
     "/api/dunning",
     "/a.b+c(d)/é",
     "/aXb+c(d)/é",
+    "/café/7",
+    "/a:b",
 ]
 
 
 @pytest.mark.parametrize("text", ROUTES)
 def test_a_route_matches_what_the_tool_makes_of_it(text):
-    methods, _, path = text.partition(" ")
-    of_the_tool = tools.Route(frozenset() if methods == "*" else frozenset(methods.split(",")), path)
+    (of_the_tool,) = toml_routes.read(Section({"routes": [text]}, label="strangler.toml"), "routes")
 
     route = Route.parse(text)
 
     assert route.pattern == of_the_tool.pattern
     assert route.methods == of_the_tool.methods
     assert str(route) == str(of_the_tool)
+    assert [path for path in PATHS if route.matches(path)] == [
+        path for path in PATHS if re.fullmatch(of_the_tool.pattern, path, re.DOTALL)
+    ]
 
 
 def test_a_route_for_get_covers_head_as_the_tool_says():
@@ -47,8 +57,26 @@ def test_a_route_for_get_covers_head_as_the_tool_says():
     assert not Route.parse("POST /a").covers("HEAD", "/a")
 
 
-@pytest.mark.parametrize("text", ["/api", "GET api", "FETCH /api", "GET", "", "GET /a b", "get /a"])
-def test_what_is_no_route_is_refused(text):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/api",
+        "GET api",
+        "FETCH /api",
+        "GET",
+        "",
+        "GET /a b",
+        "get /a",
+        "GET /a/*/b",
+        "GET /{Id}",
+        "GET /a{",
+        "GET /%ff",
+    ],
+)
+def test_what_the_tool_refuses_as_no_route_is_refused(text):
+    with pytest.raises(ConfigurationError):
+        toml_routes.read(Section({"routes": [text]}, label="strangler.toml"), "routes")
+
     with pytest.raises(RouteError):
         Route.parse(text)
 

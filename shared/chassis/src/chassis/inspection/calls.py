@@ -78,6 +78,8 @@ def _method(frame: Frame, node: ast.Call, func: ast.Attribute, arguments: Argume
     if not bases:
         if name in orm.TELLING and frame.own:
             frame.reader.blind[frame.place(node)] = f"{ast.unparse(func)[:60]}()"
+        elif name in orm.TELLING:
+            frame.reader.blind_elsewhere.add(frame.place(node))
         _callbacks(frame, arguments, node)
         return ()
     return union(*(_named(frame, base, name, arguments, node) for base in bases))
@@ -221,7 +223,8 @@ def _callbacks(frame: Frame, arguments: Arguments, node: ast.Call) -> None:
 
 
 def _send(frame: Frame, signal: Signal, arguments: Arguments, node: ast.Call) -> Values:
-    given = Arguments((), tuple((name, values) for name, values in arguments.keywords if name != "sender"))
+    named = tuple((name, values) for name, values in arguments.keywords if name != "sender")
+    given = Arguments((), named, rest=True)
     # What hears of rows is looked at by itself, whoever writes them.
     for receiver, _ in () if isinstance(signal, ModelSignal) else receivers_of(signal):
         apply(frame, Known(receiver), given, node)
@@ -240,20 +243,31 @@ def _super(frame: Frame, arguments: Arguments) -> Values:
 
 def _arguments(frame: Frame, node: ast.Call) -> Arguments:
     positional: list[Values] = []
+    rest = False
     for argument in node.args:
+        if not isinstance(argument, ast.Starred):
+            positional.append(_argument(frame, argument))
+            continue
         values = frame.value(argument)
-        if isinstance(argument, ast.Starred):
-            several = next((value for value in values if isinstance(value, Several)), None)
-            positional += several.items if several else ()
-            if several is None:
-                break
-        else:
-            positional.append(values)
-    keywords = tuple((word.arg, frame.value(word.value)) for word in node.keywords if word.arg)
+        several = next((value for value in values if isinstance(value, Several)), None)
+        positional += several.items if several else ()
+        rest = several is None
+        if rest:
+            break
+    keywords = tuple((word.arg, _argument(frame, word.value)) for word in node.keywords if word.arg)
     for word in node.keywords:
         if word.arg is None:
             frame.value(word.value)
-    return Arguments(tuple(positional), keywords)
+            rest = True
+    return Arguments(tuple(positional), keywords, rest)
+
+
+def _argument(frame: Frame, node: ast.expr) -> Values:
+    """What is given; a flag only where it is written out, for elsewhere it may be the other as well."""
+    values = frame.value(node)
+    if isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id in frame.flags):
+        return values
+    return tuple(value for value in values if not (isinstance(value, Known) and isinstance(value.thing, bool)))
 
 
 def _is_formset(cls: type) -> bool:

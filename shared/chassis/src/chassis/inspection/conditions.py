@@ -14,17 +14,15 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def truth(frame: Frame, test: ast.expr) -> bool | None:
-    """What a condition is, where the request's method decides it."""
+    """What a condition is, where the request's method decides it, or a flag that the caller gives."""
     match test:
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             inner = truth(frame, operand)
             return None if inner is None else not inner
         case ast.BoolOp(op=op, values=parts):
-            found = [truth(frame, part) for part in parts]
-            decisive = isinstance(op, ast.Or)
-            if decisive in found:
-                return decisive
-            return None if None in found else not decisive
+            return _joined([truth(frame, part) for part in parts], decisive=isinstance(op, ast.Or))
+        case ast.Name(id=name):
+            return frame.flags.get(name)
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return _compared(frame, left, op, right)
         case ast.Attribute(value=ast.Name() as base, attr="POST" | "FILES"):
@@ -33,6 +31,12 @@ def truth(frame: Frame, test: ast.expr) -> bool | None:
             return False if values and safe else None
         case _:
             return None
+
+
+def _joined(found: list[bool | None], *, decisive: bool) -> bool | None:
+    if decisive in found:
+        return decisive
+    return None if None in found else not decisive
 
 
 def _compared(frame: Frame, left: ast.expr, op: ast.cmpop, right: ast.expr) -> bool | None:

@@ -27,7 +27,7 @@ def view(reader: Reader, callback: Any, method: str) -> Summary:
     try:
         cls = urls.class_of(callback)
         if cls is None:
-            return function(reader, callback, Arguments(((Request(method),),)))
+            return function(reader, callback, Arguments(((Request(method),),), rest=True))
         return _class(reader, callback, cls, method)
     finally:
         reader.method = None
@@ -63,7 +63,7 @@ def _class(reader: Reader, callback: Any, cls: type, method_name: str) -> Summar
     given = getattr(callback, "view_initkwargs", None) or getattr(callback, "initkwargs", None) or {}
     itself = Of(cls, tuple(sorted((name, Known(thing)) for name, thing in given.items()) if given else ()))
     name = urls.actions_of(callback).get(method_name) or ("get" if method_name == "HEAD" else "")
-    arguments = Arguments(((Request(method_name),),))
+    arguments = Arguments(((Request(method_name),),), rest=True)
     found = [method(reader, cls, each, arguments, own=True) for each in _AROUND]
     found += [_guard(reader, cls, attribute, names, given) for attribute, names in _GUARDS.items()]
     raw, holder = find(cls, name) if name else (None, None)
@@ -83,7 +83,7 @@ def _wrappers(callback: Any) -> Iterator[FunctionType]:
 
 def _guard(reader: Reader, cls: type, attribute: str, names: tuple[str, ...], given: dict[str, Any]) -> Summary:
     classes = given.get(attribute, getattr(cls, attribute, None)) or ()
-    arguments = Arguments(((Request(reader.method),),))
+    arguments = Arguments(((Request(reader.method),),), rest=True)
     known = [each for each in classes if isinstance(each, type)]
     return together(*(method(reader, each, name, arguments, own=True) for each in known for name in names))
 

@@ -18,6 +18,7 @@ from chassis.inspection.sources import FunctionNode
 from chassis.inspection.values import (
     NOWHERE,
     Guards,
+    Known,
     Local,
     Of,
     Request,
@@ -47,6 +48,7 @@ class Frame:
         self.own = sources.is_own(file)
         self.closure: dict[str, Any] = {}
         self.names: dict[str, Values] = {}
+        self.flags: dict[str, bool] = {}  # parameters that are True or False, and are not bound anew
         self.summary = Summary()
         self.guards: Guards = outer.guards if outer else NOWHERE
         self._branches = 0
@@ -69,6 +71,11 @@ class Frame:
         """Reads the function's body."""
         self.line = node.lineno
         self._bind_parameters(node.args, arguments, defaults)
+        if self.flags:
+            bound = {
+                each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            }
+            self.flags = {name: flag for name, flag in self.flags.items() if name not in bound}
         if isinstance(node, ast.Lambda):
             self.summary.returns = self.value(node.body)
         else:
@@ -122,7 +129,8 @@ class Frame:
             for owner in self.value(target.value):
                 if isinstance(owner, Of | Request):
                     stored = self.reader.stored
-                    key = (owner.cls if isinstance(owner, Of) else HttpRequest, target.attr)
+                    on = (owner.cls, owner.given) if isinstance(owner, Of) else (HttpRequest, ())
+                    key = (*on, target.attr)
                     stored[key] = union(stored.get(key, ()), values)
         elif isinstance(target, ast.Subscript):
             self.value(target.value)
@@ -138,11 +146,14 @@ class Frame:
             # A project's own class of requests says what its middleware has added.
             if parameter.annotation is not None and not says_something(values):
                 values = hints.meaning(self, parameter.annotation) or values
-            if not values and defaults.get(parameter.arg) is not None:
+            if not values and not arguments.rest and defaults.get(parameter.arg) is not None:
                 values = (as_value(defaults[parameter.arg]),)
             if not values and parameter.arg == "request":
                 values = (Request(self.reader.method),)
             self.names[parameter.arg] = values
+            match values:
+                case (Known(thing=bool() as flag),):
+                    self.flags[parameter.arg] = flag
         for rest in (parameters.vararg, parameters.kwarg):
             if rest is not None:
                 self.names[rest.arg] = ()

@@ -67,7 +67,7 @@ def _summary(project: Project, receiver: Callable[..., Any], model: type[Model] 
         known = (("sender", (Known(model),)), ("instance", (Of(model),)))
     elif account is not None:
         known = (("user", (Of(account, guessed=True),)),)
-    return entries.function(project.reader, receiver, Arguments((), known))
+    return entries.function(project.reader, receiver, Arguments((), known, rest=True))
 
 
 def _silent(project: Project, heard: dict[Any, list[tuple[str, type[Model] | None]]]) -> Iterator[Finding]:

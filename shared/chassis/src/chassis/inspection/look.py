@@ -118,6 +118,8 @@ def _unknown(reader: Reader) -> Iterator[str]:
         yield f"{place}: {text} of an object whose class is not known"
     if len(reader.blind) > _SHOWN:
         yield f"{len(reader.blind) - _SHOWN} more calls of save() and the like on objects whose class is not known"
+    why = "in installed packages, of an object whose class is not known"
+    yield from _several(reader.blind_elsewhere, "call of save() or the like", "calls of save() or the like", why)
     yield from _several(reader.dynamic, "call by a name", "calls by names", "made at run time")
     yield from _several(reader.unknown_sql, "SQL statement", "SQL statements", "made at run time")
     yield from _several(reader.unreadable, "function", "functions", "without a source")

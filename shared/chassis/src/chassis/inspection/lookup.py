@@ -131,11 +131,8 @@ def _of_instance(frame: Frame, value: Of, name: str) -> Values:
     for known, given in value.given:
         if known == name:
             return (as_value(given.thing),)
-    for base in value.cls.__mro__:
-        if (base, name) in frame.reader.stored:
-            stored = frame.reader.stored[base, name]
-            if stored:
-                return stored
+    if stored := frame.reader.stored.get((value.cls, value.given, name)):
+        return stored
     raw, owner = find(value.cls, name)
     if is_model(value.cls):
         related = orm.attribute(value.cls, name, raw)
@@ -204,7 +201,7 @@ def _of_request(frame: Frame, value: Request, name: str) -> Values:
     model = user_model() if name == "user" else None
     if model is not None:
         return (Of(model, under=value.under, guessed=True),)
-    return frame.reader.stored.get((HttpRequest, name), ())
+    return frame.reader.stored.get((HttpRequest, (), name), ())
 
 
 def _above(value: Above, name: str) -> Values:

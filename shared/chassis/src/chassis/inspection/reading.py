@@ -67,11 +67,12 @@ class Arguments:
 
     positional: tuple[Values, ...] = ()
     keywords: tuple[tuple[str, Values], ...] = ()
+    rest: bool = False  # whether there may be others, of which nothing is known
 
     def after(self, value: Value | None) -> Arguments:
         """The same behind ``self``."""
         first: Values = () if value is None else (value,)
-        return Arguments((first, *self.positional), self.keywords)
+        return Arguments((first, *self.positional), self.keywords, self.rest)
 
     def first(self) -> Values:
         """The first one, however it is given."""
@@ -82,7 +83,7 @@ class Arguments:
         yield from (values for _, values in self.keywords)
 
 
-NO_ARGUMENTS = Arguments()
+NO_ARGUMENTS = Arguments(rest=True)
 _Key = tuple[Any, ...]
 
 
@@ -95,8 +96,10 @@ class Reader:
     def __init__(self, wanted: Callable[[str], bool]) -> None:
         self.wanted = wanted
         self.method: str | None = None
-        self.stored: dict[tuple[type, str], Values] = {}
+        # By what an attribute was set on, without where: a view of another model is another view.
+        self.stored: dict[tuple[type, object, str], Values] = {}
         self.blind: dict[str, str] = {}  # writes on objects of unknown classes, by place
+        self.blind_elsewhere: set[str] = set()  # the same in installed packages
         self.unreadable: set[str] = set()
         self.dynamic: set[str] = set()
         self.unknown_sql: set[str] = set()

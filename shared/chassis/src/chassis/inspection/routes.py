@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Set
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 VARIABLE = re.compile(r"\{[a-z_]+\}")
+_ROUTE = re.compile(r"(?P<methods>\*|[A-Z]+(?:,[A-Z]+)*) (?P<path>/\S*)")
+_PATH = re.compile(r"(?:[^{}*]|\{[a-z_]+\})*\*?")
 
 
 class RouteError(Exception):
@@ -28,12 +31,16 @@ class Route:
     @classmethod
     def parse(cls, text: str) -> Route:
         """The route that the text writes. Raises RouteError."""
-        names, _, path = text.partition(" ")
-        methods = frozenset() if names == "*" else frozenset(names.split(","))
-        if not path.startswith("/") or " " in path:
-            raise RouteError(f"{text!r} has no path that begins with /")
+        match = _ROUTE.fullmatch(text)
+        if match is None or _PATH.fullmatch(match["path"]) is None:
+            raise RouteError(f"{text!r} is not a route")
+        methods = frozenset() if match["methods"] == "*" else frozenset(match["methods"].split(","))
         if unknown := sorted(methods - set(METHODS)):
             raise RouteError(f"{text!r} has a method that is none: {', '.join(unknown)}")
+        try:
+            path = unquote_to_bytes(match["path"]).decode()
+        except UnicodeDecodeError as error:
+            raise RouteError(f"the escapes of {text!r} are no UTF-8") from error
         return cls(methods, path)
 
     @property

@@ -20,9 +20,9 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 CHECKED = re.compile(r"#\s*strangler-check:\s*(?P<reason>\S.*)")
 
 _STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
-_INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")} | {
-    Path(folder).resolve() for folder in (*site.getsitepackages(), str(Path(str(django.__file__)).parent))
-}
+_PACKAGES = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+_PACKAGES |= {Path(folder).resolve() for folder in site.getsitepackages()}
+_INSTALLED = {*_PACKAGES, Path(str(django.__file__)).resolve().parent}
 
 
 @cache
@@ -109,7 +109,7 @@ _CHASSIS = Path(__file__).resolve().parent.parent
 def shown(file: str) -> str:
     """The file as it is named to people: from the working directory where it is below it."""
     path = _resolved(file)
-    for folder in (Path.cwd(), *_INSTALLED):
+    for folder in (Path.cwd(), *_PACKAGES):
         if path.is_relative_to(folder):
             return str(path.relative_to(folder))
     return str(path)

@@ -26,7 +26,7 @@ _KNOWN = {
     "django.contrib.redirects.middleware.RedirectFallbackMiddleware": "reads redirects",
     "django.contrib.sites.middleware.CurrentSiteMiddleware": "reads the site",
 }
-_REQUEST = Arguments(((Request(),),))
+_REQUEST = Arguments(((Request(),),), rest=True)
 _HOOKS = ("__call__", "process_request", "process_view", "process_response", "process_exception")
 _WITHOUT_DATABASE = ("chassis.", "django_prometheus.", "django.middleware.", "whitenoise.")
 
