@@ -56,7 +56,7 @@ class CustomersApi(generics.GenericAPIView):
         return selectors.orders_of(user_id=self.request.user.pk)
 
 
-# Each view places or cancels in a transaction of its own, and waits for other services outside of any transaction.
+# strangler-check: it places in one transaction, and waits for other services outside of any transaction
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class OrdersApi(CustomersApi, generics.ListCreateAPIView):
     """The caller's orders, newest first."""
@@ -102,6 +102,7 @@ class OrderApi(CustomersApi, generics.RetrieveAPIView):
     """One of the caller's orders."""
 
 
+# strangler-check: it cancels in one transaction, and waits for other services before it
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class CancellationApi(CustomersApi):
     """Cancel an order that has not been shipped; stock and money go back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +26,18 @@ def test_the_fence_stands_outside_everything_that_may_touch_the_database():
         "chassis.rest.answers.AnswersMiddleware",
         "chassis.process.admission.AdmissionMiddleware",
     ]
+
+
+def test_nothing_writes_a_moved_table_from_the_wrong_place(capsys):
+    """Each of its notes has been looked at: a new one is looked at, too, before it is written here."""
+    call_command("strangler_check", "--json", config=ROOT.parent / "strangler.toml")
+
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert {(one["id"], one["severity"]) for one in found} == {
+        ("cascade-from-outside", "note"),
+        ("command-writes", "note"),
+        ("non-atomic-view", "note"),
+    }
 
 
 @pytest.mark.django_db

@@ -25,7 +25,7 @@ class ServicesOnly(tokens.ServiceTokenAuthentication):
     audience = "users"
 
 
-# Hashes a password before the one transaction that writes: see chassis.identity.hashing, "hash outside".
+# strangler-check: a password is hashed before the one transaction, see chassis.identity.hashing, "hash outside"
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class RegistrationApi(generics.CreateAPIView):
     """Open an account."""
@@ -83,7 +83,7 @@ class InternalUserApi(generics.RetrieveAPIView):
     queryset = User.objects.all()
 
 
-# Hashes a password before the one transaction that writes: see chassis.identity.hashing, "hash outside".
+# strangler-check: a password is hashed before the one transaction, see chassis.identity.hashing, "hash outside"
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class TokenApi(APIView):
     """Exchange email and password for a pair of tokens."""

@@ -76,6 +76,8 @@ def _given(node: ast.AST, places: dict[str, set[int]], constants: dict[str, ast.
         for one in node.body:
             if isinstance(one, ast.Assign) and "id" in map(ast.unparse, one.targets):
                 yield one.value
+    if isinstance(node, ast.Assign) and "id" in map(ast.unparse, node.targets) and isinstance(node.value, ast.IfExp):
+        yield from (node.value.body, node.value.orelse)
     if not isinstance(node, ast.Call):
         return
     yield from (keyword.value for keyword in node.keywords if keyword.arg == "id")

@@ -47,6 +47,7 @@ class Command(BaseCommand):
         parser.add_argument("--staff-email", default=settings.JOURNEY_STAFF_EMAIL)
         parser.add_argument("--staff-password", default=settings.JOURNEY_PASSWORD)
 
+    # strangler-check: it fills an empty shop, before anything is moved
     def handle(self, *args: Any, **options: Any) -> None:
         # When it runs beside the migrations, it must not mistake tables that do not exist yet for tables that have
         # moved.

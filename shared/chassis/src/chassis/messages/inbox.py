@@ -157,6 +157,11 @@ def handled_types(capability: str) -> Collection[str]:
     return {type for owner, type in _handlers if owner == capability}
 
 
+def handlers() -> Collection[Handler]:
+    """All handlers, of whichever capability."""
+    return list(_handlers.values())
+
+
 def model_of(capability: str) -> type[InboxRow]:
     """The capability's inbox, as ``CHASSIS_INBOXES`` names it.
 

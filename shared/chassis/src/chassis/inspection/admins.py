@@ -1,0 +1,146 @@
+"""What the admin writes: models that move, and models that stay whose admin writes others."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+
+from chassis.inspection import entries, sources
+from chassis.inspection.configuration import Capability
+from chassis.inspection.findings import Finding
+from chassis.inspection.lookup import find
+from chassis.inspection.project import Project, finding, groups
+from chassis.inspection.reading import NO_ARGUMENTS, Arguments
+from chassis.inspection.values import Request, Rows
+from chassis.ownership.admin import OwnedAdmin
+
+_PERMISSIONS = ("has_add_permission", "has_change_permission", "has_delete_permission")
+_WRITING = ("save_model", "save_related", "save_formset", "delete_model", "delete_queryset", "response_change")
+_CHANGES = {"add", "change", "delete"}
+
+
+def findings(project: Project) -> Iterator[Finding]:
+    """All admins of all sites; nothing where the admin is not installed."""
+    if not apps.is_installed("django.contrib.admin"):
+        return
+    from django.contrib.admin.sites import all_sites
+
+    for site in all_sites:
+        for model, admin in sorted(site._registry.items(), key=lambda pair: pair[0]._meta.label):
+            project.count("admins")
+            yield from _of_model(project, model, admin)
+            yield from _inlines(project, model, admin)
+            yield from _actions(project, model, admin)
+            yield from _methods(project, model, admin)
+
+
+def _of_model(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
+    capability = project.capability_of(model._meta.concrete_model)
+    if capability is None or _is_read_only(project, type(admin)):
+        return
+    yield from _unaware(project, type(admin), model, capability.name)
+
+
+def _unaware(project: Project, cls: Any, model: Any, name: str) -> Iterator[Finding]:
+    label = model._meta.label
+    written = sources.is_own(sources.file_of(cls))
+    place = next(
+        (sources.place(one) for one in (cls, model) if sources.is_own(sources.file_of(one))), f"admin: {label}"
+    )
+    if not issubclass(cls, OwnedAdmin):
+        yield Finding(
+            "admin-writes", "error", place,
+            f"{cls.__name__ if written else 'The admin'} writes {label}, which moves with {name}, and does not know "
+            f"who owns it: once {name} is owned elsewhere, every save and delete in the admin is refused.",
+            f'mix chassis.ownership.admin.OwnedAdmin into it, first, with capability = "{name}"',
+        )  # fmt: skip
+    elif getattr(cls, "capability", None) != name:
+        yield Finding(
+            "admin-writes", "error", place,
+            f"{cls.__name__} asks who owns {getattr(cls, 'capability', None)!r}, but {label} moves with {name}: it is "
+            "writable or read-only at the wrong time.",
+            f'write capability = "{name}"',
+        )  # fmt: skip
+
+
+def _inlines(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
+    """Inlines of another capability's models, or of models that stay: those of the same one follow the parent."""
+    parent = project.capability_of(model._meta.concrete_model)
+    for inline in getattr(admin, "inlines", ()):
+        inlined: Any = getattr(inline, "model", None)
+        if not isinstance(inline, type) or inlined is None:
+            continue
+        inner = project.capability_of(inlined._meta.concrete_model)
+        if inner is not None and inner is not parent and not _is_read_only(project, inline):
+            yield from _unaware(project, inline, inlined, inner.name)
+
+
+def _actions(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
+    parent = project.capability_of(model._meta.concrete_model)
+    for name, action in _named_actions(admin):
+        project.count("admin actions")
+        guards = set(getattr(action, "allowed_permissions", ()))
+        safe = parent is not None and isinstance(admin, OwnedAdmin) and bool(guards & _CHANGES)
+        arguments = Arguments(((), (Request("POST"),), (Rows(model),)))
+        if hasattr(type(admin), name):
+            arguments = Arguments(arguments.positional[1:])
+            summary = entries.method(project.reader, type(admin), name, arguments)
+        else:
+            summary = entries.function(project.reader, action, arguments)
+
+        def inside(capability: Capability, safe: bool = safe) -> bool:
+            return safe and capability is parent
+
+        for group in groups(project, summary, inside=inside):
+            told = (
+                f"The action {name} of {type(admin).__name__} writes {group.done}, whoever owns "
+                f"{group.capability.name}."
+            )
+            cure = (
+                'give it @admin.action(permissions=["change"]): an OwnedAdmin offers it only where the model is owned'
+                if parent is group.capability
+                else f'ask owners.is_open("{group.capability.name}") before it, or send a message to the owner'
+            )
+            yield finding("admin-writes", "error", group, entry=action, message=told, remedy=cure)
+
+
+def _named_actions(admin: Any) -> Iterator[tuple[str, Any]]:
+    for action in getattr(admin, "actions", None) or ():
+        if callable(action):
+            yield getattr(action, "__name__", "action"), action
+        elif (found := getattr(type(admin), action, None)) is not None:
+            yield action, found
+    for name, action in admin.admin_site.actions:
+        if name != "delete_selected":
+            yield name, action
+
+
+def _methods(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
+    """What the project's own methods of an admin write beside its model."""
+    parent = project.capability_of(model._meta.concrete_model)
+    for name in _WRITING:
+        summary = entries.method(project.reader, type(admin), name, NO_ARGUMENTS, own=True)
+        for group in groups(project, summary, inside=lambda capability: capability is parent):
+            told = (
+                f"{type(admin).__name__}.{name} writes {group.done}, whoever owns {group.capability.name}: once that "
+                "is another side, saving in the admin is refused."
+            )
+            cure = f'ask owners.is_open("{group.capability.name}") before it, or send a message to the owner'
+            yield finding("admin-writes", "error", group, entry=type(admin), message=told, remedy=cure)
+
+
+def _is_read_only(project: Project, cls: type) -> bool:
+    """Whether each of the three permissions is refused to all."""
+    return all(_refuses(project, cls, name) for name in _PERMISSIONS)
+
+
+def _refuses(project: Project, cls: type, name: str) -> bool:
+    raw, _ = find(cls, name)
+    node = sources.node(raw) if hasattr(raw, "__code__") else None
+    if node is None or isinstance(node, ast.Lambda):
+        return False
+    returns = [each for each in ast.walk(node) if isinstance(each, ast.Return)]
+    return bool(returns) and all(isinstance(one.value, ast.Constant) and not one.value.value for one in returns)

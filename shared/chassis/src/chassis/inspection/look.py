@@ -1,0 +1,133 @@
+"""Looks at everything, in one go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence, Set
+from pathlib import Path
+
+from django.conf import settings
+from django.urls import get_resolver
+
+from chassis.inspection import admins, background, configuration, hearers, relations, surroundings, urls, views
+from chassis.inspection.configuration import Capability, Configuration, ConfigurationError
+from chassis.inspection.findings import Finding, Report
+from chassis.inspection.project import Project, models
+from chassis.inspection.reading import Reader
+
+_LOOKS: Sequence[Callable[[Project], Iterator[Finding]]] = (
+    surroundings.databases,
+    surroundings.middleware,
+    surroundings.around,
+    views.findings,
+    admins.findings,
+    background.commands,
+    background.tasks,
+    background.handlers,
+    background.log,
+    hearers.findings,
+    relations.findings,
+)
+_SHOWN = 20
+
+
+def look(names: Sequence[str] = (), path: Path | None = None) -> Report:
+    """What is found for the capabilities of these names; without names, for all whose models this project has.
+
+    Raises ConfigurationError where nothing can be looked at.
+    """
+    known = configuration.load(path)
+    _need_database()
+    chosen, strangers = _present(known, names)
+    reader = Reader(lambda table: any(each.holds(table) for each in chosen))
+    project = Project(known, chosen, reader)
+    project.not_looked_at += strangers
+    project.addresses = _addresses(project)
+    project.count("capabilities", len(chosen))
+    project.count("models", len(models()))
+    report = Report()
+    for each in _LOOKS:
+        report.add(_found(each, project))
+    project.count("functions", reader.functions)
+    report.looked_at = dict(sorted(project.looked_at.items()))
+    report.not_looked_at = [*project.not_looked_at, *_unknown(reader)]
+    return report
+
+
+def _found(each: Callable[[Project], Iterator[Finding]], project: Project) -> Iterator[Finding]:
+    """What one look finds. Where it meets code that it cannot read, that is a finding too, for it may hide others."""
+    try:
+        yield from each(project)
+    except Exception as error:
+        if os.environ.get("STRANGLER_DEBUG"):
+            raise
+        yield Finding(
+            "cannot-look", "error", each.__module__,
+            f"this part of the look ended with {type(error).__name__}: {error}. What it has not seen may be wrong.",
+            "run it with STRANGLER_DEBUG=1 and report the traceback, with the code that it names",
+        )  # fmt: skip
+
+
+def _need_database() -> None:
+    engine = settings.DATABASES.get("default", {}).get("ENGINE", "")
+    if not engine or engine == "django.db.backends.dummy":
+        raise ConfigurationError(
+            "settings.DATABASES", "the project has no default database", "run this in a project that has the tables"
+        )
+
+
+def _present(known: Configuration, names: Sequence[str]) -> tuple[list[Capability], list[str]]:
+    """The capabilities to look at. One that is named must have models here; others without any are left out."""
+    here = {configuration.plain(model._meta.db_table) for model in models()}
+    found, strangers = [], []
+    for capability in known.chosen(names):
+        missing = sorted(capability.tables - here)
+        if len(missing) < len(capability.tables):
+            found.append(capability)
+            strangers += [f"{capability.name}: no model has the table {table}" for table in missing]
+        elif names:
+            raise ConfigurationError(
+                f"{known.path.name}, [capabilities.{capability.name}] tables",
+                "no model of this project has one of them",
+                "run this in the monolith, or in the capability's service",
+            )
+        else:
+            strangers.append(f"{capability.name}: this project has none of its models")
+    if not found:
+        raise ConfigurationError(
+            known.path.name, "no model of this project has a table that moves", "run this in the monolith"
+        )
+    return found, strangers
+
+
+def _addresses(project: Project) -> list[urls.Address]:
+    try:
+        get_resolver().url_patterns  # noqa: B018
+        return list(urls.addresses(project.not_looked_at))
+    except Exception as error:
+        raise ConfigurationError(
+            f"settings.ROOT_URLCONF ({settings.ROOT_URLCONF})",
+            f"cannot be imported: {type(error).__name__}: {error}",
+            "run `manage.py check`, and mend what it says",
+        ) from error
+
+
+def _unknown(reader: Reader) -> Iterator[str]:
+    """What reading the source could not tell."""
+    for place, text in sorted(reader.blind.items())[:_SHOWN]:
+        yield f"{place}: {text} of an object whose class is not known"
+    if len(reader.blind) > _SHOWN:
+        yield f"{len(reader.blind) - _SHOWN} more calls of save() and the like on objects whose class is not known"
+    why = "in installed packages, of an object whose class is not known"
+    yield from _several(reader.blind_elsewhere, "call of save() or the like", "calls of save() or the like", why)
+    yield from _several(reader.dynamic, "call by a name", "calls by names", "made at run time")
+    yield from _several(reader.unknown_sql, "SQL statement", "SQL statements", "made at run time")
+    yield from _several(reader.unreadable, "function", "functions", "without a source")
+    if reader.cut:
+        yield f"calls that lie too deep: {reader.cut}"
+
+
+def _several(places: Set[str], one: str, many: str, why: str) -> Iterator[str]:
+    if places:
+        number = f"{len(places)} {one if len(places) == 1 else many} {why}"
+        yield f"{number}: {', '.join(sorted(places)[:5])}" + (", …" if len(places) > 5 else "")

@@ -1,0 +1,160 @@
+"""The running project, as all who look at it share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db.models import Model
+
+from chassis.inspection import sources
+from chassis.inspection.configuration import Capability, Configuration
+from chassis.inspection.findings import Confidence, Finding, Severity
+from chassis.inspection.reading import Reader, Summary, Write
+from chassis.inspection.urls import Address
+
+
+@dataclass(slots=True)
+class Project:
+    """What moves, and what the project consists of."""
+
+    configuration: Configuration
+    capabilities: Sequence[Capability]
+    reader: Reader
+    addresses: Sequence[Address] = ()
+    looked_at: dict[str, int] = field(default_factory=dict)
+    not_looked_at: list[str] = field(default_factory=list)
+
+    def capability_of(self, model: type[Model]) -> Capability | None:
+        """The capability, of those that are looked at, that the model's own table moves with."""
+        return self.holder(model._meta.db_table)
+
+    def holder(self, table: str) -> Capability | None:
+        """The capability, of those that are looked at, that the table moves with."""
+        return next((each for each in self.capabilities if each.holds(table)), None)
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Notes that so many of them were looked at."""
+        self.looked_at[what] = self.looked_at.get(what, 0) + number
+
+
+def models() -> list[type[Model]]:
+    """All models with a table of their own, also those that Django has made for relations."""
+    return [
+        model
+        for model in apps.get_models(include_auto_created=True)
+        if not model._meta.proxy and not model._meta.swapped
+    ]
+
+
+def moved(project: Project) -> Iterator[tuple[type[Model], Capability]]:
+    """The models whose tables move, with their capability."""
+    for model in models():
+        if (capability := project.capability_of(model)) is not None:
+            yield model, capability
+
+
+def own_apps() -> list[AppConfig]:
+    """The apps that the project has not installed from elsewhere."""
+    return [config for config in apps.get_app_configs() if sources.is_own(_file(config))]
+
+
+def _file(config: AppConfig) -> str:
+    return str(getattr(config.module, "__file__", None) or config.path + "/__init__.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """A write that concerns a capability, with the way to it."""
+
+    capability: Capability
+    write: Write
+    via: tuple[str, ...]
+    reason: str | None = None  # what a person has written beside it
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The writes of a capability's tables in one function, which are told together."""
+
+    capability: Capability
+    concerns: tuple[Concern, ...]
+    whole: bool = False  # all that is done by one entry, in several functions
+
+    def place(self, entry: Any) -> str:
+        """Where the first of them is; where ``entry`` is written, if they are all that it does or not its own."""
+        first = min(self.concerns, key=lambda concern: concern.write.line)
+        return sources.place(entry) if self.whole else first.write.place or sources.place(entry)
+
+    @property
+    def done(self) -> str:
+        """What is written, and how, after a word such as *writes*."""
+        tables = list(dict.fromkeys(concern.write.table for concern in self.concerns))
+        ways = list(dict.fromkeys(concern.write.how for concern in self.concerns))
+        places = list(dict.fromkeys(concern.write.place for concern in self.concerns if concern.write.place))
+        if self.whole and places:
+            return f"{listed(tables)} by {listed(ways)} (at {listed(places)})"
+        return f"{listed(tables)} by {listed(ways)}{_way(self.concerns[0])}"
+
+    @property
+    def reason(self) -> str | None:
+        """Why that is no fault, where a person has written it."""
+        return self.concerns[0].reason
+
+    @property
+    def confidence(self) -> Confidence:
+        """Whether one of the writes is what it looks like."""
+        return "certain" if any(concern.write.sure for concern in self.concerns) else "likely"
+
+
+def concerns(project: Project, summary: Summary, *, inside: Callable[[Capability], bool]) -> Iterator[Concern]:
+    """The writes of tables that move, but those of capabilities for which the code may write (``inside``)."""
+    for write, via in summary.writes.items():
+        capability = project.holder(write.table)
+        if capability is not None and not _is_under(write, capability) and not inside(capability):
+            reason = sources.reason(write.file, write.line, write.around) if write.file else None
+            yield Concern(capability, write, via, reason)
+
+
+def together(found: Iterable[Concern]) -> list[Group]:
+    """The writes by the function that they stand in."""
+    groups: dict[tuple[str, str, int, str | None], list[Concern]] = {}
+    for one in found:
+        groups.setdefault((one.capability.name, one.write.file, one.write.around, one.reason), []).append(one)
+    return [Group(members[0].capability, tuple(members)) for members in groups.values()]
+
+
+def groups(project: Project, summary: Summary, *, inside: Callable[[Capability], bool]) -> list[Group]:
+    """The same as `concerns`, for an entry as a whole: by capability, and apart what has been explained."""
+    found: dict[tuple[str, str | None], list[Concern]] = {}
+    for one in concerns(project, summary, inside=inside):
+        found.setdefault((one.capability.name, one.reason), []).append(one)
+    return [Group(members[0].capability, tuple(members), whole=True) for members in found.values()]
+
+
+def finding(id: str, severity: Severity, group: Group, *, entry: Any, message: str, remedy: str) -> Finding:
+    """A finding about writes; what a person has looked at and explained is no more than a note."""
+    reason = group.reason or (sources.reason(*sources.line_of(entry)) if group.whole else None)
+    if reason is not None:
+        severity, message, remedy = "note", f"{message} It was looked at: {reason}.", "nothing to do"
+    return Finding(id, severity, group.place(entry), message, remedy, group.confidence)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The names in a row; those beyond ``most`` are counted."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _is_under(write: Write, capability: Capability) -> bool:
+    return bool(write.under & {capability.name, "*"})
+
+
+def _way(concern: Concern) -> str:
+    """How the write is reached, where it is not written in the entry itself."""
+    names = list(dict.fromkeys(name for name in concern.via if name))
+    shown = names if len(names) <= 4 else [*names[:2], "…", *names[-2:]]
+    return f" ({' → '.join(shown)})" if len(names) > 1 else ""

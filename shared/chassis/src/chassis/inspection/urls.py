@@ -1,0 +1,188 @@
+"""The project's URL patterns, each with the view behind it and with paths that it answers."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve
+from django.urls.resolvers import LocalePrefixPattern, RoutePattern
+from django.utils.regex_helper import normalize
+
+from chassis.inspection.routes import METHODS
+
+# What a variable of a path may be filled with; the first that the project's own patterns take is used.
+SAMPLES = (
+    *("7", "sample", "0b36b1c5-2f0c-4d4e-9c0f-0a4bd7c1a001", "2024", "07", "en", "a/b", "a-b", "a_b", "A", "abcdef"),
+    *("json", "a@b.example", "a1" * 20, "a1" * 16, "a1" * 32, "2024-01-07"),
+)
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_VARIABLE = re.compile(r"<(?:[^<>:]+:)?[^<>]+>")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A URL pattern: the view, the template of its paths with ``{}`` for variables, and one path that leads there.
+
+    Without a ``sample`` no path is known that leads there.
+    """
+
+    view: Any
+    template: str
+    sample: str | None
+    name: str
+    of_admin: bool = False
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """The methods that the view answers, as far as it says so."""
+        return methods_of(self.view)
+
+    @property
+    def path(self) -> str:
+        """A path of its template, whether it leads there or not."""
+        return self.sample if self.sample is not None else self.template.replace("{}", SAMPLES[0])
+
+    @property
+    def shown(self) -> str:
+        """The path as people read it."""
+        return self.template.replace("{}", "{…}")
+
+
+def addresses(unknown: list[str]) -> Iterator[Address]:
+    """All of the project's; what cannot be understood is named in ``unknown``.
+
+    Raises whatever the project's own modules raise when they are imported.
+    """
+    yield from _walk(get_resolver().url_patterns, "/", [""], "", unknown, of_admin=False)
+
+
+def class_of(view: Any) -> type | None:
+    """The class of a view that was made from one."""
+    cls = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    return cls if isinstance(cls, type) else None
+
+
+def actions_of(view: Any) -> dict[str, str]:
+    """By method, the name of the method of the view's class that answers it."""
+    cls = class_of(view)
+    actions = getattr(view, "actions", None)
+    if cls is None:
+        return {}
+    if isinstance(actions, dict):
+        return {method.upper(): name for method, name in actions.items()}
+    names = [name.lower() for name in getattr(cls, "http_method_names", [])]
+    return {name.upper(): name for name in names if hasattr(cls, name) and name not in ("options", "trace")}
+
+
+def methods_of(view: Any) -> Sequence[str]:
+    """The methods that a view answers, as far as it says so."""
+    if class_of(view) is not None:
+        own = actions_of(view)
+        found = [method for method in METHODS if method in own or (method == "HEAD" and "GET" in own)]
+        return [*found, "OPTIONS"] if "OPTIONS" not in found else found
+    for layer in _chain(view):
+        names = getattr(layer, "__code__", None) and layer.__code__.co_freevars
+        if names and "request_method_list" in names:
+            listed = layer.__closure__[names.index("request_method_list")].cell_contents
+            return [method for method in METHODS if method in listed]
+    return METHODS
+
+
+def named(view: Any) -> Any:
+    """What stands for the view in messages: its class, or the innermost function."""
+    if (cls := class_of(view)) is not None:
+        return getattr(cls, "func", cls)
+    return list(_chain(view))[-1]
+
+
+def _chain(view: Any) -> Iterable[Any]:
+    for _ in range(20):
+        yield view
+        view = view.func if isinstance(view, functools.partial) else getattr(view, "__wrapped__", None)
+        if view is None:
+            return
+
+
+def _walk(
+    patterns: Sequence[Any], template: str, starts: Sequence[str], space: str, unknown: list[str], *, of_admin: bool
+) -> Iterator[Address]:
+    for pattern in patterns:
+        try:
+            pieces = _pieces(pattern.pattern)
+        except (ValueError, NotImplementedError, AttributeError) as error:
+            unknown.append(f"the URL pattern {pattern.pattern}: {error}")
+            continue
+        for piece in pieces:
+            path = template + piece
+            if isinstance(pattern, URLResolver):
+                name = f"{space}{pattern.namespace}:" if pattern.namespace else space
+                inside = of_admin or pattern.app_name == "admin"
+                yield from _walk(pattern.url_patterns, path, starts, name, unknown, of_admin=inside)
+            elif isinstance(pattern, URLPattern):
+                sample = _sample(path, pattern.callback)
+                if sample is None and not of_admin:
+                    unknown.append(f"the URL pattern {path}: no path is known that leads to it")
+                yield Address(pattern.callback, path, sample, f"{space}{pattern.name or ''}", of_admin)
+
+
+def _pieces(pattern: Any) -> Sequence[str]:
+    if isinstance(pattern, LocalePrefixPattern):
+        return [pattern.language_prefix]
+    if isinstance(pattern, RoutePattern):
+        return [_VARIABLE.sub("{}", str(pattern))]
+    found = []
+    for text, names in normalize(pattern.regex.pattern):
+        found.append(text % dict.fromkeys(names, "{}") if names else text.replace("%%", "%"))
+    return list(dict.fromkeys(found))
+
+
+def _sample(template: str, view: Any) -> str | None:
+    """A path of the template that leads to the view."""
+    count = template.count("{}")
+    for filling in SAMPLES:
+        path = template.replace("{}", filling)
+        if _leads(path, view):
+            return path
+    if 1 < count <= 4:
+        for first in SAMPLES[:6]:
+            for second in SAMPLES:
+                head, _, tail = template.partition("{}")
+                path = head + first + tail.replace("{}", second)
+                if _leads(path, view):
+                    return path
+    return None
+
+
+def _leads(path: str, view: Any) -> bool:
+    try:
+        return resolve(path).func is view
+    except Resolver404:
+        return False
+
+
+def samples_of(route_path: str) -> Iterator[str]:
+    """Paths that a route of strangler.toml covers."""
+    stem = route_path.removesuffix("*")
+    for filling in SAMPLES:
+        path = re.sub(r"\{[a-z_]+\}", filling, stem)
+        yield path
+        if route_path.endswith("*"):
+            yield path + filling
+            yield path.rstrip("/")
+
+
+def view_at(path: str) -> Any:
+    """The view that a path leads to, or None."""
+    try:
+        return resolve(path).func
+    except Resolver404:
+        return None
+
+
+def is_safe(method: str) -> bool:
+    """Whether requests with this method change nothing by HTTP's own rules."""
+    return method in _SAFE

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from chassis.ownership.owners import is_open
+from django.contrib.auth.decorators import login_required
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.generic import DetailView
+
+from inspected.billing import services
+from inspected.billing.models import Invoice
+from inspected.lending.models import Loan, Reader
+from inspected.lending.signals import returned
+
+
+@login_required
+def give_back(request: HttpRequest, pk: int) -> HttpResponse:
+    loan = get_object_or_404(Loan, pk=pk)
+    if request.method == "POST":
+        loan.over = True
+        loan.save()
+        returned.send(sender=Loan, loan=loan)
+        for invoice in loan.invoices.filter(paid=False):
+            services.remind(invoice=invoice)
+    return HttpResponse()
+
+
+def look(request: HttpRequest, pk: int) -> HttpResponse:
+    """A GET that writes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.execute("UPDATE billing_invoice SET paid = true WHERE id = %s", [pk])  # -> staying-view-writes
+        cursor.execute("UPDATE lending_loan SET over = true")
+    return HttpResponse()
+
+
+def lend(request: HttpRequest) -> HttpResponse:
+    """Asks who owns invoices, and writes none where that is not this side."""
+    loan = Loan.objects.create(reader=Reader.objects.first())
+    if not is_open("billing"):
+        return HttpResponse(status=202)
+    services.open_invoice(loan_id=loan.pk, reader_id=loan.reader_id)
+    return HttpResponse()
+
+
+def known(request: HttpRequest) -> HttpResponse:
+    # strangler-check: the job that calls it ends before the move
+    Invoice.objects.filter(paid=True).delete()  # -> staying-view-writes
+    return HttpResponse()
+
+
+class LoanPage(DetailView):
+    """Reads invoices, and writes a reader."""
+
+    model = Loan
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        loan = self.get_object()
+        paid = {"update": loan.invoices.filter(paid=True).count()}
+        paid.update(save=1)
+        loan.reader.save()
+        services.count(number=1)
+        return HttpResponse()

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from rest_framework.routers import SimpleRouter
+
+from inspected.billing import views as billing
+from inspected.lending import views as lending
+
+router = SimpleRouter(trailing_slash=False)
+router.register("invoices", billing.Invoices)
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include(router.urls)),
+    path("api/invoices/<int:pk>/replace", billing.ReplaceInvoice.as_view()),
+    path("api/invoices/<int:pk>/seen", billing.Reading.as_view()),
+    path("api/invoices/<int:pk>/split", billing.split),
+    path("api/invoices/<int:pk>/mail", billing.mail),
+    path("api/dunning/", billing.DunningList.as_view()),
+    path("api/dunning/<path:rest>", billing.Dunning.as_view()),
+    path("api/state", billing.State.as_view()),
+    path("loans/<int:pk>/back", lending.give_back),
+    re_path(r"^loans/(?P<pk>\d+)/look$", lending.look),
+    path("loans/<int:pk>", lending.LoanPage.as_view()),
+    path("loans", lending.lend),
+    path("known", lending.known),
+]
