@@ -1,14 +1,16 @@
 """What happens to a request that meets the fence: held, sent to the new owner, or run again.
 
-Note "one transaction": a request is only repeated or sent on when nothing of it has been committed. So each runs in one
-transaction. When a statement in it met a fence, that transaction is rolled back, whatever the view returned.
+Note "one transaction": a request is only repeated or sent on when nothing of it has been committed. So a request to a
+route of a capability that is here runs in one transaction. When a statement in it met a fence, that transaction is
+rolled back, whatever the view returned. Requests to all other routes have the transactions that the project gives them,
+and are repeated if nothing of them was committed.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -69,11 +71,11 @@ class FenceMiddleware:
         outage: Outage = request.META[OUTAGE]
         outage.note(exception)
         if attempt is not None and _wants_its_own_transaction(exception):
-            attempt.unfit = _learn(request)
+            attempt.unfit = _learn(request, attempt)
             return HttpResponse(status=503) if attempt.unfit else None
         if isolation.is_passing(exception):
             return _crossed(request)
-        return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.refused) else None
+        return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.is_void) else None
 
     def reach(self, request: HttpRequest) -> HttpResponseBase:
         """The answer of the rest of the middleware and the view."""
@@ -117,7 +119,7 @@ class _Passage:
             if elsewhere is not None:
                 return elsewhere
         for _ in range(RUNS):
-            attempt = Attempt(self.denied)
+            attempt = Attempt(self.denied, _aliases(self.request) if own else ())
             fresh = self.body.again(self.request)
             response = attempt.run(self.middleware.reach, fresh)
             self.request.resolver_match = fresh.resolver_match
@@ -195,14 +197,15 @@ class _Passage:
 
 
 class Attempt:
-    """One run of a request in one transaction, and what became of it.
+    """One run of a request, and what became of it. On each of ``aliases`` it is one transaction.
 
     ``refused`` is the capability whose fence it met, on any connection, also where the view swallowed the error.
     ``awaited`` is a row that has not arrived yet. ``committed`` says that something of the run can no longer be undone.
     ``unfit`` says that the view opens its transactions itself, and wants none around it.
     """
 
-    def __init__(self, denied: list[AwaitedRow]) -> None:
+    def __init__(self, denied: list[AwaitedRow], aliases: Sequence[str]) -> None:
+        self.aliases = aliases
         self.awaited: AwaitedRow | None = None
         self.unfit = False
         self._denied = denied
@@ -216,18 +219,22 @@ class Attempt:
     def committed(self) -> bool:
         return self._seen.committed
 
+    @property
+    def is_void(self) -> bool:
+        """Whether its answer is thrown away."""
+        return self.refused is not None or self.awaited is not None or self.unfit
+
     def run(self, get_response: Callable[[HttpRequest], HttpResponseBase], request: WSGIRequest) -> HttpResponseBase:
         """Runs the rest of the middleware and the view."""
         request.fence_attempt = self  # type: ignore[attr-defined]
-        aliases = _aliases(request)
         with refusals.watching(self._seen):
             try:
                 with ExitStack() as blocks:
-                    for alias in aliases:
+                    for alias in self.aliases:
                         blocks.enter_context(transaction.atomic(using=alias))
                     response = get_response(request)
-                    if self.refused or self.awaited or self.unfit:
-                        for alias in aliases:
+                    if self.is_void:
+                        for alias in self.aliases:
                             transaction.set_rollback(True, using=alias)
             except Exception:
                 # The fence was met at COMMIT, by a deferred trigger, or after it, by a callback.
@@ -245,8 +252,8 @@ _durable: set[Any] = set()  # views that have opened a durable block, which must
 
 
 def _aliases(request: HttpRequest) -> list[str]:
-    """The aliases on which the request has one transaction: the default one, and those for which the project wants
-    it."""
+    """The aliases on which a request to a capability's route has one transaction: the default one, and those for which
+    the project wants it."""
     view = _view(request)
     own: frozenset[str] = getattr(view, "_non_atomic_requests", frozenset())
     wanted = {alias for alias in connections if connections.settings[alias].get("ATOMIC_REQUESTS")}
@@ -259,9 +266,9 @@ def _wants_its_own_transaction(exception: Exception) -> bool:
     return isinstance(exception, RuntimeError) and "durable atomic block" in str(exception)
 
 
-def _learn(request: HttpRequest) -> bool:
-    """Whether the block was refused because of the transaction that stands around every request in a move."""
-    if connections.settings[DEFAULT_DB_ALIAS].get("ATOMIC_REQUESTS") or DEFAULT_DB_ALIAS not in _aliases(request):
+def _learn(request: HttpRequest, attempt: Attempt) -> bool:
+    """Whether the block was refused because of the transaction that stands around the request in a move."""
+    if connections.settings[DEFAULT_DB_ALIAS].get("ATOMIC_REQUESTS") or DEFAULT_DB_ALIAS not in attempt.aliases:
         return False
     _durable.add(_view(request))
     return True
