@@ -39,6 +39,11 @@ class SideState:
         """Whether a write may begin now."""
         return self.open and not self.pausing
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is decided that the other side owns the capability."""
+        return not self.open and self.bounce_to is not None
+
     def concerns(self, method: str, path: str) -> bool:
         """Whether a request with this method and path belongs to the capability."""
         return any(

@@ -46,4 +46,7 @@ BEGIN
     DELETE FROM strangler.deferred WHERE capability = which;
     DELETE FROM strangler.swept WHERE capability = which;
     DELETE FROM strangler.used WHERE capability = which;
+    IF to_regclass('strangler.stray') IS NOT NULL THEN  -- an older version has not made it
+        DELETE FROM strangler.stray WHERE capability = which;
+    END IF;
 END $$;
