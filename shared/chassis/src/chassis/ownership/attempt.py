@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from django.core.handlers.wsgi import WSGIRequest
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -16,6 +15,7 @@ from django.urls import Resolver404, resolve
 from chassis.ownership import answers, refusals
 from chassis.ownership.refusals import Seen, SwallowedError
 from chassis.ownership.seam import AwaitedRow
+from chassis.process.body import Received
 
 logger = logging.getLogger("chassis.ownership.fence")
 
@@ -48,9 +48,9 @@ class Attempt:
         """Whether its answer is thrown away."""
         return self.refused is not None or self.awaited is not None or self.unfit
 
-    def run(self, get_response: Callable[[HttpRequest], HttpResponseBase], request: WSGIRequest) -> HttpResponseBase:
+    def run(self, get_response: Callable[[HttpRequest], HttpResponseBase], request: Received) -> HttpResponseBase:
         """Runs the rest of the middleware and the view."""
-        request.fence_attempt = self  # type: ignore[attr-defined]
+        request.fence_attempt = self  # type: ignore[union-attr]
         with refusals.watching(self._seen):
             try:
                 with ExitStack() as blocks:
@@ -109,9 +109,9 @@ def _view(request: HttpRequest) -> Any:
 def _watched_to_its_end(response: HttpResponseBase) -> HttpResponseBase:
     """A streamed body is made after the transaction, so it cannot be sent on: it breaks off where its making met a
     fence."""
-    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse) and not response.is_async:
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
         parts: Any = response.streaming_content
-        response.streaming_content = _unbroken(iter(parts))
+        response.streaming_content = _unbroken_async(aiter(parts)) if response.is_async else _unbroken(iter(parts))
     return response
 
 
@@ -120,9 +120,24 @@ def _unbroken(parts: Iterator[Any]) -> Iterator[Any]:
     while True:
         with refusals.watching(seen):
             part = next(parts, None)
-        if seen.refused is not None:
-            logger.error("fence_met_in_streamed_body", extra={"capability": seen.refused})
-            raise SwallowedError(seen.refused)
+        _break_off(seen)
         if part is None:
             return
         yield part
+
+
+async def _unbroken_async(parts: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    seen = Seen(None)
+    while True:
+        with refusals.watching(seen):
+            part = await anext(parts, None)
+        _break_off(seen)
+        if part is None:
+            return
+        yield part
+
+
+def _break_off(seen: Seen) -> None:
+    if seen.refused is not None:
+        logger.error("fence_met_in_streamed_body", extra={"capability": seen.refused})
+        raise SwallowedError(seen.refused)

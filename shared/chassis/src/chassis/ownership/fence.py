@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from django.core.handlers.wsgi import WSGIRequest
+from django.core.handlers.asgi import ASGIRequest
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -21,7 +21,7 @@ from chassis import settings
 from chassis.agreement import CAPABILITY, FORWARDED, TO
 from chassis.database import isolation
 from chassis.database.absence import is_outage
-from chassis.ownership import answers, forwarding, owners, strays
+from chassis.ownership import answers, asynchronous, forwarding, owners, strays
 from chassis.ownership.attempt import Attempt, aliases_of, learn, wants_its_own_transaction
 from chassis.ownership.holding import Holding
 from chassis.ownership.outage import Outage
@@ -29,7 +29,7 @@ from chassis.ownership.owners import SideState
 from chassis.ownership.seam import AwaitedRow
 from chassis.process import body, waiting
 from chassis.process.admission import SAFE_METHODS
-from chassis.process.body import Body
+from chassis.process.body import Body, Received
 from chassis.process.waiting import Full
 
 logger = logging.getLogger("chassis.ownership.fence")
@@ -51,6 +51,8 @@ class FenceMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answers the request here, or sends it to the side that can; answers 503 while the database is away."""
+        if isinstance(request, ASGIRequest):
+            asynchronous.tell()
         outage = request.META[OUTAGE] = Outage()
         try:
             response = self._pass(request)
@@ -84,7 +86,7 @@ class FenceMiddleware:
         sides = owners.sides()
         if not settings.open_without_move() and _needs_a_move(request) and _is_unmoved(request, sides):
             return answers.unmoved()
-        if not sides or not isinstance(request, WSGIRequest):
+        if not sides or not body.is_received(request):
             return self.reach(request)
         try:
             passage = _Passage(self, request, body.of(request), sides)
@@ -97,7 +99,7 @@ class _Passage:
     """One request's way through the fence."""
 
     def __init__(
-        self, middleware: FenceMiddleware, request: WSGIRequest, body: Body, sides: Mapping[str, SideState]
+        self, middleware: FenceMiddleware, request: Received, body: Body, sides: Mapping[str, SideState]
     ) -> None:
         self.middleware = middleware
         self.request = request

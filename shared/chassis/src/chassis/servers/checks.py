@@ -14,6 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chassis import settings
 from chassis.messages import broker, inbox
+from chassis.ownership import asynchronous
+
+FENCE = "chassis.ownership.fence.FenceMiddleware"
 
 
 @register("chassis")
@@ -22,6 +25,12 @@ def messages(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMes
     if not settings.consumes() and not settings.inboxes():
         return []
     return [*_inboxes(), *_days(), *_confirms(), *_production(), *_handlers()]
+
+
+@register("chassis")
+def asynchronous_views(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """What the fence cannot do for asynchronous views, and under the project's ASGI server."""
+    return list(asynchronous.look()) if FENCE in django_settings.MIDDLEWARE else []
 
 
 @register("chassis")
