@@ -28,10 +28,12 @@ SHOP_WORDS = re.compile(
     r"\b(shops?|users|users_\w+|products?|orders|basket|household|checkout|customers?|cart)\b", re.IGNORECASE
 )
 
-PIN = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url")
+PIN = ("--universal", "--generate-hashes", "--no-header", "--no-emit-index-url")
 PIN += ("--no-annotate", "--quiet")
 # The data set declares these for reading files that this project reads without them.
 NOT_NEEDED = ("--no-emit-package", "pandas", "--no-emit-package", "numpy")
+# All that the chassis can do, which the shop uses.
+EVERYTHING = ("--extra", "all")
 PINNED = {
     "requirements/uv.txt": ["requirements/uv.in"],
     "requirements/all.txt": [
@@ -40,15 +42,41 @@ PINNED = {
         "shared/strangler/pyproject.toml",
         "--extra",
         "local",
+        *EVERYTHING,
         *NOT_NEEDED,
     ],
     "requirements/build.txt": ["requirements/build.in"],
     "shared/strangler/requirements.txt": ["shared/strangler/pyproject.toml"],
-    "monolith/requirements.txt": ["monolith/requirements.in", "shared/chassis/pyproject.toml", *NOT_NEEDED],
-    "services/users/requirements.txt": ["services/users/requirements.in", "shared/chassis/pyproject.toml"],
-    "services/products/requirements.txt": ["services/products/requirements.in", "shared/chassis/pyproject.toml"],
-    "services/orders/requirements.txt": ["services/orders/requirements.in", "shared/chassis/pyproject.toml"],
+    "monolith/requirements.txt": [
+        "monolith/requirements.in",
+        "shared/chassis/pyproject.toml",
+        *EVERYTHING,
+        *NOT_NEEDED,
+    ],
+    "services/users/requirements.txt": ["services/users/requirements.in", "shared/chassis/pyproject.toml", *EVERYTHING],
+    "services/products/requirements.txt": [
+        "services/products/requirements.in",
+        "shared/chassis/pyproject.toml",
+        *EVERYTHING,
+    ],
+    **{
+        f"tests/versions/requirements/{name}.txt": [
+            f"tests/versions/requirements/{name}.in",
+            "shared/chassis/pyproject.toml",
+        ]
+        for name in ("4.2", "5.2", "5.2-packages", "6.0")
+    },
+    "services/orders/requirements.txt": [
+        "services/orders/requirements.in",
+        "shared/chassis/pyproject.toml",
+        *EVERYTHING,
+    ],
 }
+
+
+# The oldest Python that a file is for.
+PYTHON = "3.11"
+PYTHONS = {"tests/versions/requirements/6.0.txt": "3.12"}
 
 
 def run(*command: str, where: str = ".") -> bool:
@@ -119,7 +147,19 @@ def write_openapi() -> bool:
 def lock() -> bool:
     """Pins all requirement files with hashes and without addresses."""
     return all(
-        run("uv", "pip", "compile", *PIN, *source, "--upgrade", "-o", target) for target, source in PINNED.items()
+        run(
+            "uv",
+            "pip",
+            "compile",
+            *PIN,
+            "--python-version",
+            PYTHONS.get(target, PYTHON),
+            *source,
+            "--upgrade",
+            "-o",
+            target,
+        )
+        for target, source in PINNED.items()
     )
 
 

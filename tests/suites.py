@@ -52,13 +52,15 @@ SUITES: Mapping[str, Suite] = {
     "contract": Suite(".", ("tests/contract",)),
     "manifests": Suite(".", ("tests/manifests",)),
     "copies": Suite(".", ("tests/copies",)),
+    "versions": Suite(".", ("tests/versions",), database=True),
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
     "compose": Suite(".", ("tests/compose",)),
 }
 # The suites that take longest come first, so that both lanes end at about the same time.
 EVERYDAY = (
-    "protocol", "chassis", "strangler", "contract", "monolith", "orders", "products", "users", "manifests", "copies",
+    "protocol", "chassis", "strangler", "contract", "versions", "monolith", "orders", "products", "users", "manifests",
+    "copies",
 )  # fmt: skip
 SOAK = ("soak", "exhaustive")
 LANES = 2

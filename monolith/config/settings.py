@@ -70,7 +70,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": environment.database(application="monolith")}
+DATABASES = {"default": environment.database(application="monolith", atomic_requests=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "users.User"

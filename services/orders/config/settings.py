@@ -65,7 +65,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": environment.database(application="orders")}
+DATABASES = {"default": environment.database(application="orders", atomic_requests=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Customers have no accounts here: this service knows of them only what their tokens say. Django's own accounts are for

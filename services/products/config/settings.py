@@ -46,7 +46,7 @@ ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False
 
-DATABASES = {"default": environment.database(application="products")}
+DATABASES = {"default": environment.database(application="products", atomic_requests=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHASSIS_ACCOUNTS = "remote"

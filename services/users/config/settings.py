@@ -67,7 +67,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": environment.database(application="users")}
+DATABASES = {"default": environment.database(application="users", atomic_requests=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Hasher and rounds are the monolith's: so a login on either side changes nothing but last_login.

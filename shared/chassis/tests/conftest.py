@@ -11,6 +11,7 @@ from chassis.ownership.holding import Holding
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
+from django.db import connection, connections
 from library import lending
 from library.handlers import moment
 from library.lending import plan
@@ -115,6 +116,13 @@ def side(db, monkeypatch: pytest.MonkeyPatch) -> Iterator[Side]:
     side = Side("http://127.0.0.1:1")
     yield side
     side.remove()
+
+
+@pytest.fixture
+def no_atomic_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views have the transactions that they open themselves, as Django has it."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", False)
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ ROOT_URLCONF = "project"
 urlpatterns: list[object] = []
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 if "DATABASE_URL" in os.environ:
-    DATABASES = {"default": chassis.database(application="chassis-tests")}
+    DATABASES = {"default": chassis.database(application="chassis-tests", atomic_requests=True)}
     # Another way to the same database, as projects have them for reports or long work.
     DATABASES["second"] = DATABASES["default"] | {"ATOMIC_REQUESTS": False, "TEST": {"MIRROR": "default"}}
 

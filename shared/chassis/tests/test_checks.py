@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from celery import Celery
-from chassis.servers import checks
+from chassis.servers import checks, surroundings
 
 
 @pytest.fixture
@@ -81,6 +81,6 @@ def test_a_project_without_messages_needs_no_broker(settings):
 
 @pytest.mark.parametrize(("installed", "ids"), [(None, []), (object(), ["chassis.W006"])])
 def test_a_driver_whose_refusals_are_not_seen_is_named(monkeypatch, installed, ids):
-    monkeypatch.setattr(checks, "find_spec", lambda name: installed)
+    monkeypatch.setattr(surroundings, "find_spec", lambda name: installed)
 
-    assert [message.id for message in checks.drivers(None)] == ids
+    assert [message.id for message in surroundings.drivers(None)] == ids

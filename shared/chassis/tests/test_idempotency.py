@@ -184,11 +184,20 @@ def test_nothing_is_kept_of_a_failure_where_another_opened_the_transaction(
     assert not Answer.objects.exists()
 
 
-def test_a_view_without_a_transaction_is_a_fault_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("then", "status", "kept"), [(None, 201, 1), ("conflict", 409, 0), (503, 503, 0)])
+def test_a_view_without_a_transaction_gets_one(
+    monkeypatch: pytest.MonkeyPatch, then: Any, status: int, kept: int
+) -> None:
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
 
-    assert send().status_code == 500
-    with pytest.raises(RuntimeError, match="ATOMIC_REQUESTS"):
+    answers = [send({"note": "hello", "then": then}) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert (Visit.objects.count(), Answer.objects.count()) == (kept, kept)
+
+
+def test_a_claim_without_a_transaction_is_a_fault_that_is_named() -> None:
+    with pytest.raises(RuntimeError, match=r"transaction\.atomic"):
         idempotency.claim(Answer, caller="account:7", key="k1", digest="d")
 
 

@@ -121,12 +121,6 @@ def test_a_view_that_has_committed_elsewhere_is_neither_sent_on_nor_run_again(si
     assert written() == (1, 0)
 
 
-@pytest.fixture
-def no_atomic_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", False)
-    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
-
-
 @pytest.mark.usefixtures("no_atomic_requests")
 @pytest.mark.parametrize("way", ["by_the_orm", "by_copy"])
 def test_a_view_with_a_durable_block_works_in_a_move_as_before_it(side, ask, way):

@@ -45,6 +45,10 @@ EVENTS_HELD = "SELECT capability FROM strangler.side side WHERE (to_jsonb(side) 
 HAS_NOTE_USE = "SELECT to_regprocedure('strangler.note_use(text)') IS NOT NULL"
 NOTE_USE = "SELECT strangler.note_use(%s)"
 
+# The note that a request wrote, from a route that stays, what the other side owns: capability, method, route, how many.
+HAS_NOTE_STRAY = "SELECT to_regprocedure('strangler.note_use(text,text,text,bigint)') IS NOT NULL"
+NOTE_STRAY = "SELECT strangler.note_use(%s, %s, %s, %s)"
+
 # Orphans: queued deletions. The first `start` gives the rights; until then nothing is queued.
 HAS_ORPHANS = "SELECT to_regclass('strangler.orphan') IS NOT NULL"
 MAY_SWEEP = "SELECT has_table_privilege('strangler.orphan', 'UPDATE') OR EXISTS (SELECT FROM strangler.orphan)"

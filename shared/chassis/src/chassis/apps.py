@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from django.apps import AppConfig, apps
 from django.utils.module_loading import autodiscover_modules
+
+from chassis.extras import has
 
 
 class ChassisConfig(AppConfig):
@@ -21,12 +21,15 @@ class ChassisConfig(AppConfig):
 
     def ready(self) -> None:
         """Imports what registers itself, and begins to watch what the database refuses, and what is deleted."""
-        if find_spec("drf_spectacular"):
+        if has("drf_spectacular", "rest_framework"):
             from chassis.rest import openapi  # noqa: F401
         from chassis import agreement
         from chassis.ownership import internal, refusals
         from chassis.references import obeying, sending
-        from chassis.servers import checks  # noqa: F401
+        from chassis.servers import surroundings
+
+        if has(*surroundings.MESSAGING):
+            from chassis.servers import checks  # noqa: F401
 
         refusals.install()
         sending.install()

@@ -80,10 +80,12 @@ def rate(name: str, *, default: str) -> str:
     return value
 
 
-def database(*, application: str) -> dict[str, Any]:
+def database(*, application: str, atomic_requests: bool = False) -> dict[str, Any]:
     """The database of ``DATABASE_URL``; ``application`` is what ``pg_stat_activity`` shows.
 
-    Every request of an HTTP process runs in one transaction. Connections are kept and are tried
+    ``atomic_requests`` is Django's ``ATOMIC_REQUESTS``: whether each view runs in one transaction. It changes what a
+    project keeps of a request that fails, so it is as Django has it unless the project asks. Connections are kept and
+    are tried
     before a request uses them, so that a server that was restarted costs no request. A server that has vanished
     silently is noticed after 15 seconds, also by requests that wait for its answer: that is before the gateway gives
     the request up. Transactions are READ COMMITTED, whatever the server's default is.
@@ -102,7 +104,7 @@ def database(*, application: str) -> dict[str, Any]:
         "tcp_user_timeout": 15_000,
     }
     settings["CONN_HEALTH_CHECKS"] = True
-    settings["ATOMIC_REQUESTS"] = True
+    settings["ATOMIC_REQUESTS"] = atomic_requests
     settings["OPTIONS"] = defaults | settings.get("OPTIONS", {})
     return settings
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import models
-from django.db.models.functions import Now
+
+from chassis.columns import EMPTY, NOW, ZERO
 
 
 class MessageRow(models.Model):
@@ -19,9 +20,9 @@ class MessageRow(models.Model):
     destination: models.TextField[str, str] = models.TextField(default="", blank=True)
     lane: models.SmallIntegerField[int, int] = models.SmallIntegerField()
     body: models.BinaryField[bytes, bytes] = models.BinaryField()
-    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(db_default=Now())
-    attempts: models.IntegerField[int, int] = models.IntegerField(default=0, db_default=0)
-    error: models.TextField[str, str] = models.TextField(default="", db_default="", blank=True)
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(**NOW)
+    attempts: models.IntegerField[int, int] = models.IntegerField(**ZERO)
+    error: models.TextField[str, str] = models.TextField(blank=True, **EMPTY)
     retry_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -22,3 +22,10 @@ def end_the_session() -> None:
     with another_session(autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s)", [pid])
         until(lambda: not other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone())
+
+
+def sessions() -> int:
+    """How many sessions the database has."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])

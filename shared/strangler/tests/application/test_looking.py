@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from strangler.domain.errors import ConfigurationError
 from strangler.domain.move import Deviation
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
+from strangler.ports.examination import Stray
 from strangler.ports.side import LostError
 from strangler.testing import World
 
@@ -29,6 +31,7 @@ class Found:
     wal: list[tuple[str, str]] = field(default_factory=list)
     behind: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    strayed: list[Stray] = field(default_factory=list)
     known: set[str] | None = None
 
     def leavings(self, known: set[str]) -> list[tuple[str, str]]:
@@ -43,6 +46,9 @@ class Found:
 
     def unplaced(self) -> list[str]:
         return self.lost
+
+    def strays(self, capability: str) -> list[Stray]:
+        return self.strayed
 
     def close(self) -> None: ...
 
@@ -271,3 +277,14 @@ def test_doctor_does_not_miss_what_an_end_has_taken_away() -> None:
 
     parts.replication.drop_old()
     assert findings(parts) == []
+
+
+def test_doctor_names_the_route_of_a_write_that_can_never_succeed() -> None:
+    _, parts = in_state(State.MOVING, SERVICE)
+    stray = Stray("monolith", "GET", "/visits/<int:pk>", 12, datetime(2026, 3, 4, 5, 6, tzinfo=UTC))
+
+    [finding] = examine([parts], Found(strayed=[stray]))
+
+    assert (finding.id, finding.place) == ("write-from-a-staying-route", NAME)
+    for told in ("GET /visits/<int:pk> wrote a table of", "12 times", "2026-03-04 05:06 UTC"):
+        assert told in finding.message

@@ -2,3 +2,7 @@
 
 Public: `client.Client`, `circuit.Circuit`.
 """
+
+from chassis.extras import need
+
+need("calls", "httpx", "stamina")

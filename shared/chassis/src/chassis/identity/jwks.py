@@ -13,12 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-import httpx
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from rest_framework.exceptions import APIException
-
+from chassis.extras import missing
 from chassis.identity import keys
 from chassis.process.logs import Complaint
+
+try:
+    import httpx
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from rest_framework.exceptions import APIException
+except ImportError as error:
+    raise missing("identity", error) from error
 
 logger = logging.getLogger("chassis.identity.jwks")
 

@@ -22,24 +22,29 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpRequest
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 
 from chassis import settings
+from chassis.extras import missing
 from chassis.identity import jwks as published
 from chassis.identity import keys
 from chassis.identity.keys import ALGORITHM, KeyRing
 from chassis.identity.principals import Principal, ServicePrincipal
 from chassis.ownership.seam import await_row
+
+try:
+    import jwt
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from rest_framework.authentication import BaseAuthentication, get_authorization_header
+    from rest_framework.exceptions import AuthenticationFailed
+    from rest_framework.permissions import BasePermission
+    from rest_framework.request import Request
+except ImportError as error:
+    raise missing("identity", error) from error
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=14)

@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from kombu.connection import Connection
+from chassis.extras import missing
+
+try:
+    from kombu.connection import Connection
+except ImportError as error:
+    raise missing("messages", error) from error
+
 
 EXCHANGE = "events"
 DELIVERY_LIMIT = 20

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from amqp.basic_message import Message as AmqpMessage  # type: ignore[import-untyped]
-from amqp.exceptions import MessageNacked  # type: ignore[import-untyped]
-from kombu.messaging import Producer
-
 from chassis import settings
+from chassis.extras import missing
 from chassis.messages import broker
 from chassis.messages.broker import BrokerLostError
 from chassis.messages.events import CONTENT_TYPE, MalformedError, Message
+
+try:
+    from amqp.basic_message import Message as AmqpMessage  # type: ignore[import-untyped]
+    from amqp.exceptions import MessageNacked  # type: ignore[import-untyped]
+    from kombu.messaging import Producer
+except ImportError as error:
+    raise missing("messages", error) from error
 
 ERROR, TRIES, TYPE, KEY, FAILED_AT = "x-error", "x-tries", "x-type", "x-key", "x-failed-at"
 OWN = (ERROR, TRIES, TYPE, KEY, FAILED_AT)

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from amqp.basic_message import Message as AmqpMessage  # type: ignore[import-untyped]
-from kombu.messaging import Producer
-
+from chassis.extras import missing
 from chassis.messages import broker, declarations
 from chassis.messages.broker import BrokerLostError, losing
 from chassis.messages.events import CONTENT_TYPE
+
+try:
+    from amqp.basic_message import Message as AmqpMessage  # type: ignore[import-untyped]
+    from kombu.messaging import Producer
+except ImportError as error:
+    raise missing("messages", error) from error
 
 WINDOW_MESSAGES = 500  # the most messages that may be on their way without a confirm
 CONFIRM_SECONDS = 30.0  # without any progress, after which the connection counts as lost

@@ -1,42 +1,43 @@
 """What happens to a request that meets the fence: held, sent to the new owner, or run again.
 
-Note "one transaction": a request is only repeated or sent on when nothing of it has been committed. So each runs in one
-transaction. When a statement in it met a fence, that transaction is rolled back, whatever the view returned.
+Note "one transaction": a request is only repeated or sent on when nothing of it has been committed. So a request to a
+route of a capability that is here runs in one transaction. When a statement in it met a fence, that transaction is
+rolled back, whatever the view returned. Requests to all other routes have the transactions that the project gives them,
+and are repeated if nothing of them was committed.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Callable, Mapping
 
-from django.core.handlers.wsgi import WSGIRequest
-from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
-from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.db import Error
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, resolve
 
 from chassis import settings
 from chassis.agreement import CAPABILITY, FORWARDED, TO
 from chassis.database import isolation
 from chassis.database.absence import is_outage
-from chassis.ownership import forwarding, internal, owners, refusals
+from chassis.ownership import answers, asynchronous, forwarding, internal, owners, strays
+from chassis.ownership.attempt import Attempt, aliases_of, learn, wants_its_own_transaction
 from chassis.ownership.holding import Holding
 from chassis.ownership.outage import Outage
 from chassis.ownership.owners import SideState
-from chassis.ownership.refusals import PutOffError, Seen, SwallowedError
+from chassis.ownership.refusals import PutOffError
 from chassis.ownership.seam import AwaitedRow
 from chassis.process import body, waiting
 from chassis.process.admission import SAFE_METHODS
-from chassis.process.body import Body
+from chassis.process.body import Body, Received
 from chassis.process.waiting import Full
 
 logger = logging.getLogger("chassis.ownership.fence")
 
 OUTAGE = "chassis.ownership.outage"  # in each request's environment, which its copies share
 RUNS = 4  # a request that meets fences more often is a fault: moves cannot explain it
+SURE_RUNS = 2  # in which a request meets a fence that stood before it, until no run can succeed
 
 
 class FenceMiddleware:
@@ -51,12 +52,14 @@ class FenceMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answers the request here, or sends it to the side that can; answers 503 while the database is away."""
+        if isinstance(request, ASGIRequest):
+            asynchronous.tell()
         outage = request.META[OUTAGE] = Outage()
         try:
             response = self._pass(request)
         except Error as error:
             if isolation.is_passing(error):
-                return _crossed(request)
+                return answers.crossed(request)
             if not is_outage(error):
                 raise
             return outage.answer(request)
@@ -68,14 +71,14 @@ class FenceMiddleware:
         attempt = getattr(request, "fence_attempt", None)
         outage: Outage = request.META[OUTAGE]
         outage.note(exception)
-        if attempt is not None and _wants_its_own_transaction(exception):
-            attempt.unfit = _learn(request)
+        if attempt is not None and wants_its_own_transaction(exception):
+            attempt.unfit = learn(request, attempt)
             return HttpResponse(status=503) if attempt.unfit else None
         if isolation.is_passing(exception):
-            return _crossed(request)
+            return answers.crossed(request)
         if isinstance(exception, PutOffError):
-            return _put_off()
-        return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.met) else None
+            return answers.put_off()
+        return HttpResponse(status=503) if outage.met or (attempt is not None and attempt.is_void) else None
 
     def reach(self, request: HttpRequest) -> HttpResponseBase:
         """The answer of the rest of the middleware and the view."""
@@ -87,8 +90,8 @@ class FenceMiddleware:
             return view(request)
         sides = owners.sides()
         if not settings.open_without_move() and _needs_a_move(request) and _is_unmoved(request, sides):
-            return _unmoved()
-        if not sides or not isinstance(request, WSGIRequest):
+            return answers.unmoved()
+        if not sides or not body.is_received(request):
             return self.reach(request)
         try:
             passage = _Passage(self, request, body.of(request), sides)
@@ -101,13 +104,15 @@ class _Passage:
     """One request's way through the fence."""
 
     def __init__(
-        self, middleware: FenceMiddleware, request: WSGIRequest, body: Body, sides: Mapping[str, SideState]
+        self, middleware: FenceMiddleware, request: Received, body: Body, sides: Mapping[str, SideState]
     ) -> None:
         self.middleware = middleware
         self.request = request
         self.body = body
         self.method = request.method or "GET"
         path = request.path_info
+        self.sides = sides  # as they were before the present run
+        self.strayed = 0
         self.own = next((s for s in sides.values() if s.concerns(self.method, path)), None)
         self.deadline = time.monotonic() + settings.hold_seconds()
         self.denied: list[AwaitedRow] = []
@@ -121,39 +126,66 @@ class _Passage:
             if elsewhere is not None:
                 return elsewhere
         for _ in range(RUNS):
-            attempt = Attempt(self.denied)
+            attempt = Attempt(self.denied, aliases_of(self.request) if own else ())
             fresh = self.body.again(self.request)
             response = attempt.run(self.middleware.reach, fresh)
             self.request.resolver_match = fresh.resolver_match
-            if attempt.unfit and not attempt.committed:
-                continue
-            if not attempt.met and attempt.awaited is None:
-                return response
-            if attempt.committed:
-                logger.error("fence_met_after_commit", extra={"capability": attempt.refused, "path": self.request.path})
-                return _half_done() if attempt.met else response
-            if attempt.put_off is not None and attempt.refused is None:
-                logger.warning("put_off", extra={"path": self.request.path, "reason": str(attempt.put_off)})
-                break
-            if attempt.awaited is not None:
-                try:
-                    with waiting.process.one("owners"):
-                        arrived = attempt.awaited.arrive()
-                except Full:
-                    return _later()
-                if not arrived:
-                    self.denied.append(attempt.awaited)
-                continue
-            elsewhere = self._met(attempt.refused or "")
-            if elsewhere is not None:
-                return elsewhere
-        else:
-            logger.error("fence_met_again_and_again", extra={"path": self.request.path})
-        return _later() if attempt.put_off is None else _put_off()
+            answer = self._after(attempt, fresh, response)
+            if answer is not None:
+                return answer
+        if attempt.put_off is not None:
+            return answers.put_off()
+        logger.error("fence_met_again_and_again", extra={"path": self.request.path})
+        return answers.later()
+
+    def _after(self, attempt: Attempt, fresh: HttpRequest, response: HttpResponseBase) -> HttpResponseBase | None:
+        """After a run: the response that ends the passage, or None to run the request again here."""
+        if attempt.unfit and not attempt.committed:
+            return None
+        if not attempt.met and attempt.awaited is None:
+            return response
+        if attempt.refused is not None and self._can_never_be(attempt, attempt.refused):
+            strays.tell(attempt.refused, fresh)
+            return answers.never(in_part=attempt.committed)
+        if attempt.committed:
+            logger.error("fence_met_after_commit", extra={"capability": attempt.refused, "path": self.request.path})
+            return answers.half_done() if attempt.met else response
+        if attempt.put_off is not None and attempt.refused is None:
+            logger.warning("put_off", extra={"path": self.request.path, "reason": str(attempt.put_off)})
+            return answers.put_off()
+        return self._met(attempt.refused or "") if attempt.awaited is None else self._await(attempt.awaited)
+
+    def _await(self, awaited: AwaitedRow) -> HttpResponseBase | None:
+        """Waits for a row that is on its way, and then as `_after`."""
+        try:
+            with waiting.process.one("owners"):
+                if not awaited.arrive():
+                    self.denied.append(awaited)
+        except Full:
+            return answers.later()
+        return None
+
+    def _can_never_be(self, attempt: Attempt, capability: str) -> bool:
+        """Whether the run wrote what another side owns, although that side was the owner before it, and has no such
+        route.
+
+        A view may decide by what its process knew of the owner, which may be older than what the middleware knows. So
+        it takes two such runs, unless the first cannot be repeated.
+        """
+        before, self.sides = self.sides, owners.sides()
+        then, now = before.get(capability), self.sides.get(capability)
+        if attempt.awaited is not None or attempt.put_off is not None:
+            return False
+        if self.own is not None and self.own.capability == capability:
+            return False
+        if then is None or now is None or then.epoch != now.epoch or not (then.is_elsewhere and now.is_elsewhere):
+            return False
+        self.strayed += 1
+        return attempt.committed or self.strayed >= SURE_RUNS
 
     def _met(self, capability: str) -> HttpResponseBase | None:
         """After a rollback: a response that ends the passage, or None to run the request again here."""
-        state = owners.sides().get(capability)
+        state = self.sides.get(capability)
         if state is None:
             return None
         if self.own is not None and self.own.capability == capability:
@@ -163,7 +195,7 @@ class _Passage:
         try:
             self.middleware.holding.wait(capability, _decided, deadline=self.deadline)
         except (Full, TimeoutError):
-            return _later()
+            return answers.later()
         return None
 
     def _hold_own(self, state: SideState) -> HttpResponseBase | None:
@@ -176,7 +208,7 @@ class _Passage:
                 seen = owners.sides().get(state.capability)
             except Full:
                 if bounced:
-                    return _later()
+                    return answers.later()
                 seen = state
             if seen is None or seen.open:
                 return None
@@ -188,12 +220,12 @@ class _Passage:
         owners.note_use(state.capability)
         if again or self.body.length > settings.bounce_limit() or not forwarding.has_address(self.request):
             if FORWARDED in self.request.headers or self.body.lost:
-                return _later()
+                return answers.later()
             try:
                 with waiting.process.one("peers"):
                     return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
             except Full:
-                return _later()
+                return answers.later()
         response = HttpResponse(status=307)
         response["Location"] = forwarding.own_address(self.request)
         # The gateway finds the way by these two headers, whatever it makes of the path.
@@ -202,130 +234,8 @@ class _Passage:
         return response
 
 
-class Attempt:
-    """One run of a request in one transaction, and what became of it.
-
-    ``refused`` is the capability whose fence it met, on any connection, also where the view swallowed the error.
-    ``put_off`` is what another side did not do in time. ``awaited`` is a row that has not arrived yet. ``committed``
-    says that something of the run can no longer be undone. ``unfit`` says that the view opens its transactions itself,
-    and wants none around it.
-    """
-
-    def __init__(self, denied: list[AwaitedRow]) -> None:
-        self.awaited: AwaitedRow | None = None
-        self.unfit = False
-        self._denied = denied
-        self._seen = Seen(None)
-
-    @property
-    def refused(self) -> str | None:
-        return self._seen.refused
-
-    @property
-    def put_off(self) -> PutOffError | None:
-        return self._seen.put_off
-
-    @property
-    def met(self) -> bool:
-        """Whether its answer does not count, because something stood in its way."""
-        return self.refused is not None or self.put_off is not None
-
-    @property
-    def committed(self) -> bool:
-        return self._seen.committed
-
-    def run(self, get_response: Callable[[HttpRequest], HttpResponseBase], request: WSGIRequest) -> HttpResponseBase:
-        """Runs the rest of the middleware and the view."""
-        request.fence_attempt = self  # type: ignore[attr-defined]
-        aliases = _aliases(request)
-        with refusals.watching(self._seen):
-            try:
-                with ExitStack() as blocks:
-                    for alias in aliases:
-                        blocks.enter_context(transaction.atomic(using=alias))
-                    response = get_response(request)
-                    if self.met or self.awaited or self.unfit:
-                        for alias in aliases:
-                            transaction.set_rollback(True, using=alias)
-            except Exception:
-                # The fence was met at COMMIT, by a deferred trigger, or after it, by a callback. Or the other side did
-                # not do before the COMMIT what it was asked for.
-                if not self.met:
-                    raise
-                return _later()
-        return response if not response.streaming else _watched_to_its_end(response)
-
-    def denied(self, awaited: AwaitedRow) -> bool:
-        """Whether the owner has said that there is no such row."""
-        return any(known.model is awaited.model and known.pk == awaited.pk for known in self._denied)
-
-
-_durable: set[Any] = set()  # views that have opened a durable block, which must be the outermost
-
-
-def _aliases(request: HttpRequest) -> list[str]:
-    """The aliases on which the request has one transaction: the default one, and those for which the project wants
-    it."""
-    view = _view(request)
-    own: frozenset[str] = getattr(view, "_non_atomic_requests", frozenset())
-    wanted = {alias for alias in connections if connections.settings[alias].get("ATOMIC_REQUESTS")}
-    if view not in _durable:
-        wanted.add(DEFAULT_DB_ALIAS)
-    return sorted(wanted - set(own))
-
-
-def _wants_its_own_transaction(exception: Exception) -> bool:
-    return isinstance(exception, RuntimeError) and "durable atomic block" in str(exception)
-
-
-def _learn(request: HttpRequest) -> bool:
-    """Whether the block was refused because of the transaction that stands around every request in a move."""
-    if connections.settings[DEFAULT_DB_ALIAS].get("ATOMIC_REQUESTS") or DEFAULT_DB_ALIAS not in _aliases(request):
-        return False
-    _durable.add(_view(request))
-    return True
-
-
-def _view(request: HttpRequest) -> Any:
-    try:
-        return resolve(request.path_info).func
-    except Resolver404:
-        return None
-
-
-def _watched_to_its_end(response: HttpResponseBase) -> HttpResponseBase:
-    """A streamed body is made after the transaction, so it cannot be sent on: it breaks off where its making met a
-    fence."""
-    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse) and not response.is_async:
-        parts: Any = response.streaming_content
-        response.streaming_content = _unbroken(iter(parts))
-    return response
-
-
-def _unbroken(parts: Iterator[Any]) -> Iterator[Any]:
-    seen = Seen(None)
-    while True:
-        with refusals.watching(seen):
-            part = next(parts, None)
-        if seen.refused is not None:
-            logger.error("fence_met_in_streamed_body", extra={"capability": seen.refused})
-            raise SwallowedError(seen.refused)
-        if part is None:
-            return
-        yield part
-
-
 def _decided(state: SideState | None) -> bool:
     return state is None or state.writable or state.bounce_to is not None
-
-
-def _half_done() -> HttpResponseBase:
-    # Without Retry-After: a client that simply asks again would repeat what has been done.
-    detail = (
-        "This part of the service is changing hands, and only a part of the request was done: look before you try "
-        "again, or send the same Idempotency-Key."
-    )
-    return JsonResponse({"detail": detail}, status=503)
 
 
 def _needs_a_move(request: HttpRequest) -> bool:
@@ -344,31 +254,3 @@ def _is_unmoved(request: HttpRequest, sides: Mapping[str, SideState]) -> bool:
     if any(state.concerns(request.method or "GET", request.path_info) for state in sides.values()):
         return False
     return not settings.capabilities() <= sides.keys()
-
-
-def _unmoved() -> HttpResponseBase:
-    """Refuses the write: a row that is written before a capability has moved here is one that no move will find."""
-    detail = "This has not been moved to this service yet: it takes no writes. The monolith has what you ask for."
-    response = JsonResponse({"detail": detail}, status=503)
-    response["Retry-After"] = "1"
-    return response
-
-
-def _crossed(request: HttpRequest) -> HttpResponseBase:
-    logger.warning("transactions_crossed", extra={"path": request.path})
-    response = JsonResponse({"detail": "Others were changing the same at the same time; try again."}, status=503)
-    response["Retry-After"] = "1"
-    return response
-
-
-def _put_off() -> HttpResponseBase:
-    detail = "Another part of the service has to do its part first, and has not done it in time; try again."
-    response = JsonResponse({"detail": detail}, status=503)
-    response["Retry-After"] = "1"
-    return response
-
-
-def _later() -> HttpResponseBase:
-    response = JsonResponse({"detail": "This part of the service is changing hands; try again."}, status=503)
-    response["Retry-After"] = "1"
-    return response

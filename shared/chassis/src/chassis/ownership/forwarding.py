@@ -9,19 +9,20 @@ did.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from http.cookies import Morsel
 from urllib.parse import urlsplit
 
-from django.core.handlers.wsgi import WSGIRequest
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from chassis.agreement import FORWARDED, TO
 from chassis.process import admission
-from chassis.process.body import Body
+from chassis.process.body import Body, Received
 
 # The header by which the gateway tells how many milliseconds it allows for an answer; missing where it has no limit.
 ALLOWED = "x-envoy-expected-rq-timeout-ms"
@@ -50,7 +51,7 @@ class _Cookie(Morsel):  # type: ignore[type-arg]
         return self._line
 
 
-def own_address(request: WSGIRequest) -> str:
+def own_address(request: Received) -> str:
     """The address that the client asked for, as the gateway saw it."""
     # Several proxies may have made a list of it. With a list in it, the gateway would not accept the whole as an
     # address.
@@ -60,29 +61,37 @@ def own_address(request: WSGIRequest) -> str:
     return f"{scheme}://{_host(request)}{raw_path(request)}"
 
 
-def has_address(request: WSGIRequest) -> bool:
+def has_address(request: Received) -> bool:
     """Whether the gateway would follow that address to the same host: a client may name something that is no host."""
     host = _HOST.fullmatch(_host(request))
     return host is not None and int(host["port"] or 0) < 1 << 16
 
 
-def _host(request: WSGIRequest) -> str:
+def _host(request: Received) -> str:
     # HTTP/1.0 does not demand that a client name the host.
     return request.META.get("HTTP_HOST") or f"{request.META['SERVER_NAME']}:{request.META['SERVER_PORT']}"
 
 
-def raw_path(request: WSGIRequest) -> str:
+def raw_path(request: Received) -> str:
     """Path and query as they came over the wire, where the server gives them; see the note "as it came".
 
     Bytes that no address may have, which some servers let in, are written as escapes.
     """
-    raw = _AUTHORITY.sub("", str(request.environ.get("RAW_URI") or ""), count=1)
+    raw = _AUTHORITY.sub("", _told(request), count=1)
     if not raw.startswith("/"):
         raw = request.get_full_path()
     return _NO_ADDRESS.sub(lambda found: f"%{ord(found[0]):02X}", raw)
 
 
-def forward(request: WSGIRequest, body: Body, *, to: str, peer_url: str) -> HttpResponseBase:
+def _told(request: Received) -> str:
+    """The request's target as the server has read it, or nothing."""
+    if not isinstance(request, ASGIRequest):
+        return str(request.environ.get("RAW_URI") or "")
+    raw, query = request.scope.get("raw_path") or b"", request.scope.get("query_string") or b""
+    return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1") if raw else ""
+
+
+def forward(request: Received, body: Body, *, to: str, peer_url: str) -> HttpResponseBase:
     """The other side's answer to this request, or 502 when it gives none."""
     # Never a retry: the other side may have acted on a request whose answer was lost.
     connection = _connection(peer_url)
@@ -90,7 +99,7 @@ def forward(request: WSGIRequest, body: Body, *, to: str, peer_url: str) -> Http
         with admission.aside():
             _send(connection, request, body, to=to)
             answer = connection.getresponse()
-            response = _passed_on(answer)
+            response = _passed_on(answer, asynchronous=isinstance(request, ASGIRequest))
     except (OSError, HTTPException) as error:
         connection.close()
         return JsonResponse({"detail": f"The other side did not answer: {type(error).__name__}."}, status=502)
@@ -105,7 +114,7 @@ def _connection(peer_url: str) -> HTTPConnection:
     return kind(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
 
 
-def _send(connection: HTTPConnection, request: WSGIRequest, body: Body, *, to: str) -> None:
+def _send(connection: HTTPConnection, request: Received, body: Body, *, to: str) -> None:
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
     headers |= {"Host": _host(request), TO.title(): to, FORWARDED.title(): "1"}  # as Django spells received ones
     if body.length or "Content-Length" in headers:
@@ -123,18 +132,26 @@ def _send(connection: HTTPConnection, request: WSGIRequest, body: Body, *, to: s
             connection.send(piece)
 
 
-def _allowed(request: WSGIRequest) -> float:
+def _allowed(request: Received) -> float:
     text = request.headers.get(ALLOWED, "")
     return min(int(text) / 1000, SILENCE_SECONDS) if text.isdecimal() and int(text) else SILENCE_SECONDS
 
 
-def _passed_on(answer: HTTPResponse) -> HttpResponseBase:
+def _passed_on(answer: HTTPResponse, *, asynchronous: bool) -> HttpResponseBase:
     """Passes small answers on whole, others as they come."""
     length = answer.headers.get("content-length", "")
     if (length.isdecimal() and int(length) <= WHOLE_BYTES) or answer.status in (204, 304):
         with closing(answer):
             return HttpResponse(answer.read(), status=answer.status)
-    return StreamingHttpResponse(_pieces(answer), status=answer.status)
+    pieces = _pieces(answer)
+    # Under ASGI Django would collect what comes piece by piece before it sends the first.
+    return StreamingHttpResponse(_as_they_come(pieces) if asynchronous else pieces, status=answer.status)
+
+
+async def _as_they_come(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    take = sync_to_async(lambda: next(pieces, b""))
+    while piece := await take():
+        yield piece
 
 
 def _pieces(answer: HTTPResponse) -> Iterator[bytes]:

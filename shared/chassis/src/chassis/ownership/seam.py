@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import urllib3
 from django.db.models import Model
 from django.http import HttpRequest
-from rest_framework.exceptions import APIException
 
-from chassis import settings
+from chassis import extras, settings
 from chassis.ownership import owners
 from chassis.ownership.owners import SideState
 from chassis.process import admission
+
+if TYPE_CHECKING or extras.has("rest_framework"):
+    from rest_framework.exceptions import APIException
+else:
+    APIException = Exception  # the middleware answers for it in any case
 
 M = TypeVar("M", bound=Model)
 
@@ -31,7 +35,7 @@ class RowOnItsWay(APIException):
     default_code = "on_its_way"
 
     def __init__(self, awaited: AwaitedRow) -> None:
-        super().__init__()
+        super().__init__(self.default_detail)
         self.awaited = awaited
 
 

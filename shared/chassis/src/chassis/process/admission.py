@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from django.core.handlers.wsgi import WSGIRequest
 from django.db import connection
 from django.http import FileResponse, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
@@ -115,7 +114,7 @@ class AdmissionMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
-            if isinstance(request, WSGIRequest):
+            if body.is_received(request):
                 body.of(request)
         except body.RefusedBody as refused:
             return refused.answer

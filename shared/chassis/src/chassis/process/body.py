@@ -8,9 +8,10 @@ threads (see `chassis.process.patience`).
 from __future__ import annotations
 
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO, Any, TypeGuard, TypeVar
 
 from django.conf import settings as django_settings
+from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import LimitedStream, WSGIRequest
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
@@ -21,6 +22,8 @@ from chassis.process.patience import Crowded, Slow
 
 PIECE_BYTES = 1 << 16
 TOLD = agreement.environ_key(agreement.MAX_BODY)
+Received = WSGIRequest | ASGIRequest  # what a server has made of what came over the wire
+R = TypeVar("R", bound=Received)
 KEPT = "chassis.process.body"  # in each request's environment, which its copies share
 # Attributes that a first run may have set on a request. All others came with it, or were set before the fence.
 TRACES = ("_body", "_post", "_files", "_post_parse_error", "resolver_match")
@@ -45,7 +48,7 @@ class Body:
         RefusedBody: it is too large, comes too slowly, or ends in the middle.
     """
 
-    def __init__(self, request: WSGIRequest) -> None:
+    def __init__(self, request: Received) -> None:
         held = vars(request).get("_body")
         self.lost = held is None and bool(getattr(request, "_read_started", False))
         self._file = SpooledTemporaryFile(max_size=django_settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115
@@ -53,7 +56,7 @@ class Body:
             if held is not None:
                 self._file.write(held)
             elif not self.lost:
-                self._receive(request.environ)
+                self._receive(request)
         except BaseException:
             self.close()
             raise
@@ -68,29 +71,32 @@ class Body:
         """Gives its file up; a second call is no error."""
         self._file.close()
 
-    def give_to(self, request: WSGIRequest) -> None:
+    def give_to(self, request: Received) -> None:
         """Lets the request read the body as if it came just now, also where it came in chunks."""
         if self.lost:
             return
-        environ: dict[str, Any] = request.environ
+        environ: dict[str, Any] = request.META
         chunked = environ.pop("HTTP_TRANSFER_ENCODING", None)
         if self.length or chunked:
             environ["CONTENT_LENGTH"] = str(self.length)
         if chunked:
             vars(request).pop("headers", None)
         # Django closes the stream that it has read, so it gets a stream of its own.
-        environ["wsgi.input"] = vars(request)["_stream"] = LimitedStream(self.open(), self.length)  # type: ignore[arg-type]
+        stream = vars(request)["_stream"] = LimitedStream(self.open(), self.length)  # type: ignore[arg-type]
+        if isinstance(request, WSGIRequest):
+            environ["wsgi.input"] = stream
         vars(request)["_read_started"] = False
 
-    def again(self, request: WSGIRequest) -> WSGIRequest:
+    def again(self, request: R) -> R:
         """The request as it came, without what an earlier run has set on it.
 
         It is not made from its environ again: Django has decoded the path there, and would decode it twice.
         """
-        fresh: WSGIRequest = WSGIRequest.__new__(type(request))
+        fresh: R = type(request).__new__(type(request))
         vars(fresh).update(vars(request))
-        environ = dict(request.environ)
-        vars(fresh).update(environ=environ, META=environ)
+        fresh.META = dict(request.META)
+        if isinstance(fresh, WSGIRequest):
+            fresh.environ = fresh.META
         if "COOKIES" in vars(fresh):
             vars(fresh)["COOKIES"] = dict(request.COOKIES)
         if not self.lost:
@@ -100,11 +106,15 @@ class Body:
         self.give_to(fresh)
         return fresh
 
-    def _receive(self, environ: dict[str, Any]) -> None:
-        source, declared = environ["wsgi.input"], _declared(environ)
-        limit = _limit(environ)
+    def _receive(self, request: Received) -> None:
+        source, declared = vars(request)["_stream"], _declared(request.META)
+        limit = _limit(request.META)
         if (declared or 0) > limit:
             raise _too_large(limit)
+        if isinstance(request, WSGIRequest):
+            source = request.environ["wsgi.input"]
+        else:
+            declared = None  # an ASGI server ends the request of a client who leaves, and tells where a body ends
         try:
             self._take(source, declared, limit)
         finally:
@@ -122,15 +132,20 @@ class Body:
             raise RefusedBody(400, "The body ended before its length.")
 
 
-def of(request: WSGIRequest) -> Body:
+def is_received(request: HttpRequest) -> TypeGuard[Received]:
+    """Whether it came by a server, and can be repeated."""
+    return isinstance(request, Received)
+
+
+def of(request: Received) -> Body:
     """The request's body, received now unless that was done before; the request reads it from its start.
 
     Raises RefusedBody.
     """
-    kept = request.environ.get(KEPT)
+    kept = request.META.get(KEPT)
     if isinstance(kept, Body):
         return kept
-    body = request.environ[KEPT] = Body(request)
+    body = request.META[KEPT] = Body(request)
     body.give_to(request)
     return body
 

@@ -26,6 +26,7 @@ from rest_framework import views
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.response import Response
 
+from chassis.process.details import detail, filled
 from chassis.rest.doorstep import UNREADABLE
 from chassis.rest.errors import TooLarge
 
@@ -35,23 +36,6 @@ logger = logging.getLogger("chassis.rest.answers")
 UNSTORABLE = frozenset({"22001", "22003", "22007", "22008", "22009", "22015", "22021", "22P02", "22P03", "22P05"})
 TOO_LONG_FOR_INDEX = "54000"
 REFUSED = "A value is out of range, or holds characters that cannot be stored."
-
-
-def detail(status: int, text: str = "") -> JsonResponse:
-    """An answer with that status; its text is the status's own name unless one is given."""
-    return JsonResponse({"detail": text or f"{HTTPStatus(status).phrase}."}, status=status)
-
-
-def filled(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """The same response, with a body that names the error where it had none."""
-    if response.status_code < 400 or request.method == "HEAD" or not isinstance(response, HttpResponse):
-        return response
-    if not response.content:
-        said = detail(response.status_code)
-        response.content = said.content
-        response["Content-Type"] = said["Content-Type"]
-        response["Content-Length"] = str(len(said.content))
-    return response
 
 
 def is_unstorable(error: BaseException | None) -> bool:

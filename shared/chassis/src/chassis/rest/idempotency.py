@@ -131,7 +131,7 @@ def claim(model: type[IdempotencyRow], *, caller: str, key: str, digest: str) ->
         RuntimeError: outside a transaction.
     """
     if not connection.in_atomic_block:
-        raise RuntimeError("idempotency.claim belongs into the transaction of the write: ATOMIC_REQUESTS, or atomic()")
+        raise RuntimeError("idempotency.claim belongs into the transaction of the write: use transaction.atomic()")
     table = connection.ops.quote_name(model._meta.db_table)
     with _limited_wait(), connection.cursor() as cursor:
         cursor.execute(CLAIM.format(table=table), (caller, key, digest))
@@ -175,7 +175,7 @@ class AnsweredMeanwhile(Conflict):
 
 
 class Idempotent:
-    """Mixin, left of a REST framework view that runs in one transaction.
+    """Mixin, left of a REST framework view. The view runs in one transaction, which is opened here unless one is open.
 
     Without a key the request is refused with 400, or taken as it is where ``idempotency_required`` is False.
     """
@@ -186,6 +186,13 @@ class Idempotent:
     # Further statuses in the OpenAPI document; see chassis.rest.openapi.
     refusals: ClassVar[Mapping[str, tuple[int, ...]]] = {"POST": (409, 422)}
     _claimed: tuple[str, str] | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The claim, the writes and the answer are committed together."""
+        if connection.in_atomic_block or request.method not in self.idempotent_methods:
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
+        with transaction.atomic():
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Claims the key, after all checks of whether the caller may ask at all."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from celery import current_app  # type: ignore[import-untyped]
 from django.apps import AppConfig
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
 from chassis import settings
@@ -22,22 +21,6 @@ def messages(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMes
     if not settings.consumes() and not settings.inboxes():
         return []
     return [*_inboxes(), *_days(), *_confirms(), *_production(), *_handlers()]
-
-
-@register("chassis")
-def drivers(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Refusals are seen where psycopg 3 waits for the server, so no other driver will do."""
-    found: list[CheckMessage] = []
-    if find_spec("psycopg2"):
-        found.append(
-            Warning(
-                "psycopg2 is installed beside psycopg: a fence that is met on a connection of its is not seen, and a "
-                "request that swallows the error is answered as if it were done",
-                hint="make connections with psycopg (version 3), and uninstall psycopg2",
-                id="chassis.W006",
-            )
-        )
-    return found
 
 
 def _inboxes() -> Iterator[CheckMessage]:

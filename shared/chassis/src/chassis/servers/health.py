@@ -14,8 +14,9 @@ keeps the work for the broker while it is away.
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
@@ -23,13 +24,12 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from django_prometheus.exports import ExportToDjangoView  # type: ignore[import-untyped]
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
-from chassis import agreement
-from chassis.messages import declarations
-from chassis.process import vitals
+from chassis import agreement, extras
+from chassis.process import details, vitals
 from chassis.process.logs import Complaint
-from chassis.rest import answers
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +85,17 @@ def readiness() -> tuple[int, dict[str, Any]]:
     if problem := database_problem():
         return 503, {"status": "unready", "reason": problem}
     # A queue that cannot be declared is no reason to stop the others.
-    if refused := declarations.refused():
+    if refused := _refused():
         return 200, {"status": "ready", "refused": refused}
     return 200, {"status": "ready"}
+
+
+def _refused() -> Mapping[str, str]:
+    if not extras.has("kombu"):
+        return {}
+    from chassis.messages import declarations
+
+    return declarations.refused()
 
 
 def _look(using: str) -> tuple[str, str]:
@@ -142,8 +150,11 @@ def _told(request: HttpRequest, status: int, content: dict[str, Any]) -> HttpRes
 @transaction.non_atomic_requests
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus's text format; the sum of all workers where they share ``PROMETHEUS_MULTIPROC_DIR``."""
-    answer: HttpResponse = ExportToDjangoView(request)
-    return answer
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
 VIEWS = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
@@ -157,4 +168,4 @@ class HealthMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         view = VIEWS.get(request.path_info)
-        return answers.filled(request, view(request)) if view else self.get_response(request)
+        return details.filled(request, view(request)) if view else self.get_response(request)

@@ -11,11 +11,10 @@ from datetime import timedelta
 
 from django.db import Error, connection
 
-from chassis import settings
+from chassis import extras, settings
 from chassis.messages import archive
 from chassis.process import vitals
 from chassis.process.logs import Complaint
-from chassis.rest import idempotency
 from chassis.sagas import saga
 
 logger = logging.getLogger("chassis.servers.timers")
@@ -83,6 +82,10 @@ class Timers:
 def tidy() -> None:
     """Forgets handled messages and stored answers that are older than they have to be kept."""
     archive.forget_handled()
+    if not extras.has("rest_framework"):
+        return
+    from chassis.rest import idempotency
+
     idempotency.purge(timedelta(days=settings.idempotency_days()))
 
 

@@ -12,19 +12,24 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from celery import Task, bootsteps  # type: ignore[import-untyped]
-from celery.exceptions import Ignore, ImproperlyConfigured, Reject, Retry, TaskPredicate  # type: ignore[import-untyped]
-from celery.worker import state  # type: ignore[import-untyped]
-from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
 from django.core.checks import ERROR, run_checks
 from prometheus_client import Counter
 
 from chassis import settings
+from chassis.extras import missing
 from chassis.ownership import owners
 from chassis.ownership.watch import Watch, backoff
 from chassis.process import vitals
 from chassis.process.logs import Complaint
 from chassis.process.vitals import Pulse
+
+try:
+    from celery import Task, bootsteps  # type: ignore[import-untyped]
+    from celery.exceptions import Ignore, ImproperlyConfigured, Reject, Retry, TaskPredicate  # type: ignore[import-untyped]
+    from celery.worker import state  # type: ignore[import-untyped]
+    from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
+except ImportError as error:
+    raise missing("messages", error) from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

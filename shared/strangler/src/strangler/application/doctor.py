@@ -12,7 +12,7 @@ from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.move import Move, other
 from strangler.domain.phase import RETIRED, State
-from strangler.ports.examination import Examination
+from strangler.ports.examination import Examination, Stray
 
 HELD_SECONDS = 60.0
 LEFT = "no move knows it: see whose it is (a copied database has what the first one had), and remove it by hand"
@@ -39,6 +39,7 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
         known.add(parts.name)
         findings += _owners(parts)
         findings += _events(parts, move)
+        findings += [_stray(parts.name, stray) for stray in examination.strays(parts.name)]
         findings += [Finding("standing", parts.name, str(one), one.remedy) for one in standing.look(parts, move)]
         if passed := move.facts.get(standing.PASSED_OVER):
             findings.append(Finding("unproven", parts.name, passed, f"run `strangler verify {parts.name} --repair`"))
@@ -81,6 +82,17 @@ def _events(parts: Parts, move: Move) -> list[Finding]:
     former = other(move.owner)
     message = f"the {move.owner}'s are held, for the outbox of the {former} is not empty ({since:.0f} s)"
     return [Finding("events", parts.name, message, f"see that the relay of the {former} runs, and what it reports")]
+
+
+def _stray(capability: str, stray: Stray) -> Finding:
+    return Finding(
+        "write-from-a-staying-route",
+        capability,
+        f"{stray.method} {stray.route} wrote a table of {capability} in the database {stray.place}, where the other "
+        f"side owned it: answered with 501, {stray.times} times, "
+        f"last at {stray.seen_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "let the view ask the owner instead of writing there, or give its route to the capability",
+    )
 
 
 def _copy(parts: Parts, move: Move) -> list[Finding]:

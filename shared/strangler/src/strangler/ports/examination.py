@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """Requests of one method and route, which wrote in ``place`` what the other side owned there."""
+
+    place: str
+    method: str
+    route: str
+    times: int
+    seen_at: datetime
 
 
 class Examination(Protocol):
@@ -32,6 +45,11 @@ class Examination(Protocol):
     def unplaced(self) -> list[str]:
         """The monolith's tables and sequences that the configuration names neither among those that move nor among
         those that stay."""
+        ...
+
+    def strays(self, capability: str) -> list[Stray]:
+        """The requests that were noted because they wrote the capability, from a route that is not its own, where the
+        other side owned it; the last first, and none that is older than a week."""
         ...
 
     def close(self) -> None:

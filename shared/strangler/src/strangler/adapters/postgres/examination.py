@@ -12,7 +12,7 @@ from strangler.adapters.postgres.session.connection import Connection, connect, 
 from strangler.adapters.postgres.tables import catalog, sequences
 from strangler.domain import names
 from strangler.domain.project import MONOLITH, Project
-from strangler.ports.examination import Examination
+from strangler.ports.examination import Examination, Stray
 
 RETAINED_BYTES = 1024**3
 # What it is, and either its name or the capability for which its trigger was made.
@@ -30,6 +30,10 @@ UNION ALL SELECT 'trigger ' || tgname || ' on ' || regexp_replace(tgrelid::regcl
       AND c.relnamespace IS DISTINCT FROM to_regnamespace('strangler')
 """
 SIDES = "SELECT capability FROM strangler.side"
+STRAYS = """
+SELECT method, route, times, seen_at FROM strangler.stray
+WHERE capability = %s AND seen_at > clock_timestamp() - interval '7 days' ORDER BY seen_at DESC
+"""
 SEQUENCES = """
 SELECT place, relation::text, attribute, strangler.reached(sequence), seqincrement > 0, seqmin, seqmax
 FROM strangler.sequences(%s) JOIN pg_sequence ON seqrelid = sequence WHERE whole AND NOT seqcycle
@@ -110,6 +114,16 @@ class PostgresExamination(Examination):
             if furthest > reached if rising else furthest < reached:
                 found.append(f"{place} stands at {reached} and the table at {furthest}")
         return found
+
+    def strays(self, capability: str) -> list[Stray]:
+        """The applications' middleware notes them in ``strangler.stray``."""
+        found = []
+        for place, connection in self._sessions.items():
+            # An older version of the tool has not made the table.
+            if scalar(connection, "SELECT to_regclass('strangler.stray')") is not None:
+                rows = connection.execute(STRAYS, (capability,)).fetchall()
+                found += [Stray(place, *row) for row in rows]
+        return sorted(found, key=lambda stray: stray.seen_at, reverse=True)
 
     def unplaced(self) -> list[str]:
         """By the catalogue, held against ``strangler.toml``."""

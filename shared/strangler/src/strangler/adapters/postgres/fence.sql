@@ -46,8 +46,11 @@ BEGIN
     DELETE FROM strangler.deferred WHERE capability = which;
     DELETE FROM strangler.swept WHERE capability = which;
     DELETE FROM strangler.used WHERE capability = which;
-    -- An older version has not made this table.
+    -- An older version has not made these tables.
     IF to_regclass('strangler.secret') IS NOT NULL THEN
         DELETE FROM strangler.secret WHERE capability = which;
+    END IF;
+    IF to_regclass('strangler.stray') IS NOT NULL THEN
+        DELETE FROM strangler.stray WHERE capability = which;
     END IF;
 END $$;

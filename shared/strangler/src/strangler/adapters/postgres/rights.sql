@@ -15,4 +15,4 @@ END $$;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA strangler FROM PUBLIC;
 
 -- The functions that applications call; each of them reads the side's row, whatever its arguments are.
-GRANT EXECUTE ON FUNCTION strangler.note_use(text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION strangler.note_use(text), strangler.note_use(text, text, text, bigint) TO PUBLIC;

@@ -81,6 +81,17 @@ CREATE TABLE IF NOT EXISTS strangler.used (
     used_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Requests that wrote the capability here although the other side owns it, from routes that are not the capability's.
+-- No such request can succeed. `doctor` names the routes.
+CREATE TABLE IF NOT EXISTS strangler.stray (
+    capability text NOT NULL,
+    method     text NOT NULL,
+    route      text NOT NULL,
+    times      bigint NOT NULL,
+    seen_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (capability, method, route)
+);
+
 -- Indexes and constraints that were removed for the first copy; kept here until they are back.
 CREATE TABLE IF NOT EXISTS strangler.deferred (
     capability text NOT NULL,
@@ -150,6 +161,41 @@ BEGIN
         UPDATE strangler.used SET used_at = clock_timestamp() WHERE capability = which;
     ELSIF NOT EXISTS (SELECT FROM strangler.used u WHERE u.capability = which) THEN
         INSERT INTO strangler.used (capability) VALUES (which) ON CONFLICT DO NOTHING;
+    END IF;
+EXCEPTION WHEN lock_not_available THEN
+    NULL;
+END $$;
+
+-- Notes such a request. The same holds of who may call it. A capability has a hundred notes at most: a new one takes the
+-- place of one that is a week old, or is left out. It has the name of the function above, because an older version of
+-- the tool refuses to work where all may execute a function of another name.
+CREATE OR REPLACE FUNCTION strangler.note_use(which text, verb text, path text, more bigint) RETURNS void
+LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    called CONSTANT text := left(verb, 16);
+    way    CONSTANT text := left(path, 300);
+    added  CONSTANT bigint := greatest(1, least(more, 1000000));
+BEGIN
+    IF NOT EXISTS (SELECT FROM strangler.side s
+                   WHERE s.capability = which AND NOT s.open AND s.bounce_to IS NOT NULL) THEN
+        RETURN;
+    END IF;
+    PERFORM FROM strangler.stray s WHERE s.capability = which AND s.method = called AND s.route = way
+        FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE strangler.stray s SET times = least(s.times, 1000000000000) + added, seen_at = clock_timestamp()
+        WHERE s.capability = which AND s.method = called AND s.route = way;
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM strangler.stray s WHERE s.capability = which AND s.method = called AND s.route = way) THEN
+        RETURN;
+    END IF;
+    DELETE FROM strangler.stray WHERE ctid = ANY (ARRAY(
+        SELECT s.ctid FROM strangler.stray s
+        WHERE s.capability = which AND s.seen_at < clock_timestamp() - interval '7 days' FOR UPDATE SKIP LOCKED));
+    IF (SELECT count(*) FROM strangler.stray s WHERE s.capability = which) < 100 THEN
+        INSERT INTO strangler.stray (capability, method, route, times) VALUES (which, called, way, added)
+        ON CONFLICT DO NOTHING;
     END IF;
 EXCEPTION WHEN lock_not_available THEN
     NULL;
