@@ -19,6 +19,7 @@ WRITE = """
 INSERT INTO strangler.secret (capability, secret, place) VALUES (%s, %s, PLACE)
 ON CONFLICT (capability) DO UPDATE SET secret = excluded.secret, place = excluded.place
 """.replace("PLACE", PLACE)
+LEDGER = "SELECT to_jsonb(s) ->> 'ledger' FROM strangler.side s WHERE capability = %s"
 # Who has the moved tables on this side, and may not read the secret yet.
 READERS = """
 SELECT DISTINCT pg_get_userbyid(c.relowner)::text FROM strangler.side s, unnest(s.tables) t
@@ -41,10 +42,11 @@ def agree(capability: str, monolith: Connection, service: Connection) -> bool:
     changed.
 
     Does nothing while one of them has no place for it, because an older version of the tool has installed it, or no
-    side of this capability.
+    side of this capability, or that of another ledger.
     """
     sides = (monolith, service)
-    if not all(_has_place(connection, capability) for connection in sides):
+    ledgers = [_ledger(connection, capability) for connection in sides]
+    if None in ledgers or ledgers[0] != ledgers[1]:
         return False
     changed = False
     wanted = read(monolith, capability) or secrets.token_hex(BYTES)
@@ -58,7 +60,9 @@ def agree(capability: str, monolith: Connection, service: Connection) -> bool:
     return changed
 
 
-def _has_place(connection: Connection, capability: str) -> bool:
+def _ledger(connection: Connection, capability: str) -> str | None:
+    """The id of the ledger that has made the side's row; None where a secret has no place."""
     if scalar(connection, "SELECT to_regclass('strangler.secret')") is None:
-        return False
-    return scalar(connection, "SELECT 1 FROM strangler.side WHERE capability = %s", capability) is not None
+        return None
+    found: str | None = scalar(connection, LEDGER, capability)
+    return found
