@@ -7,6 +7,11 @@ from importlib.util import find_spec
 from django.apps import AppConfig, apps
 from django.utils.module_loading import autodiscover_modules
 
+from chassis.process import samples
+
+# Here, for models and middleware of any app open files of samples as they are imported.
+samples.guard()
+
 
 class ChassisConfig(AppConfig):
     """Brings the management commands, the outbox and the checks; finds each app's ``handlers``.

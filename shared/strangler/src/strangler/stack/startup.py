@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from strangler.domain.errors import StackError
@@ -52,7 +52,9 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
             supervisor.watch()
         finally:
             present.phase = state.STOPPING
-            state.write(project, present)
+            # On a full disk the processes are stopped all the same.
+            with suppress(OSError):
+                state.write(project, present)
             supervisor.stop(progress.line)
             state.state_file(project).unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from strangler.domain.project import Endpoints, Project
 from strangler.stack.identity import Identity, is_alive
 
 FOLDERS = ("log", "run", "secrets")
+SHORT_BYTES = 256 * 1024**2
 STARTING, READY, STOPPING = "starting", "ready", "stopping"
 
 _NOT_UP = "the stack is not up"
@@ -139,6 +141,18 @@ def restarts(project: Project) -> dict[str, int]:
     """The supervised processes that have died, and how many times each was started again."""
     state = read(project)
     return {name: each.restarts for name, each in state.processes.items() if each.restarts} if state else {}
+
+
+def short_of_space(project: Project) -> str | None:
+    """What is wrong if the disk of a local stack is nearly full; None without a stack."""
+    if read(project) is None:
+        return None
+    free = shutil.disk_usage(project.state).free
+    if free >= SHORT_BYTES:
+        return None
+    return (
+        f"the disk of {project.state} has {free // 1024**2} MiB left: databases, broker and logs stop when it is full"
+    )
 
 
 def keep_private(project: Project) -> None:
