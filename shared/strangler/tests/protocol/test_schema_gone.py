@@ -40,7 +40,7 @@ def test_a_service_whose_tables_are_gone_too(moving: Yard) -> None:
 
 def test_the_remedy_for_a_sequence_behind_is_the_statement_that_mends_it(moving: Yard) -> None:
     with moving.monolith() as connection:
-        connection.execute(b"INSERT INTO ticket (id, number, crate) SELECT 900, 6, id FROM \"Crate\" LIMIT 1")
+        connection.execute(b'INSERT INTO ticket (id, number, crate) SELECT 900, 6, id FROM "Crate" LIMIT 1')
         (finding,) = [finding for finding in moving.doctor() if finding.id == "sequence"]
         where, _, statement = finding.hint.partition(": ")
 

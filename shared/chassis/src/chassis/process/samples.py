@@ -34,7 +34,8 @@ def guard() -> None:
         return
     from prometheus_client import values
 
-    values.MmapedDict = _guarded(values.MmapedDict)  # type: ignore[misc]
+    whole: Any = values
+    whole.MmapedDict = _guarded(whole.MmapedDict)
     for path in Path(os.environ[VARIABLE]).glob(f"*_{os.getpid()}.db"):
         with suppress(OSError), path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, max(FIRST_BYTES, path.stat().st_size))
@@ -43,6 +44,9 @@ def guard() -> None:
 def _guarded(plain: Any) -> Any:
     class Allocated(plain):  # type: ignore[misc]
         """The same dictionary, whose file has all its blocks, or is in memory."""
+
+        _f: Any
+        _m: Any
 
         def __init__(self, filename: str, read_mode: bool = False) -> None:
             if read_mode or _has_blocks(filename):

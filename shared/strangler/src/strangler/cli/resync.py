@@ -7,6 +7,7 @@ import click
 from strangler import configuration
 from strangler.application.resync import resync
 from strangler.cli.console import Meter, as_json, told
+from strangler.cli.names import CapabilityName
 
 EPILOG = """\b
 Example:
@@ -17,7 +18,7 @@ Can be killed and run again. The owner goes on as before; the copy is verified a
 
 
 @click.command(epilog=EPILOG)
-@click.argument("capability")
+@click.argument("capability", type=CapabilityName())
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
 def command(*, capability: str, json_wanted: bool) -> None:
     """Makes streams of CAPABILITY anew whose slot, publication or subscription is gone."""

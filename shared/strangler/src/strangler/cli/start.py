@@ -7,6 +7,7 @@ import click
 from strangler import configuration
 from strangler.application.start import start
 from strangler.cli.console import Meter, as_json, told
+from strangler.cli.names import CapabilityName
 
 EPILOG = """\b
 Examples:
@@ -18,7 +19,7 @@ Can be killed and run again: it begins anew, with an emptied copy. Nothing chang
 
 
 @click.command(epilog=EPILOG)
-@click.argument("capability")
+@click.argument("capability", type=CapabilityName())
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
 def command(*, capability: str, json_wanted: bool) -> None:
     """Copies CAPABILITY's tables to the service's database and streams them both ways."""

@@ -7,6 +7,7 @@ import click
 from strangler import configuration
 from strangler.application.verify import verify
 from strangler.cli.console import Meter, as_json, told
+from strangler.cli.names import CapabilityName
 
 SHOWN = 50
 
@@ -20,7 +21,7 @@ Exit code 1 when something differs still.
 
 
 @click.command(epilog=EPILOG)
-@click.argument("capability")
+@click.argument("capability", type=CapabilityName())
 @click.option("--repair", is_flag=True, help="Make differing rows of the copy what the owner's are.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
 @click.pass_context

@@ -103,13 +103,13 @@ class Programs:
             command=command,
             directory=process.directory,
             log=self._log(name),
-            environment=self._environment(process, metrics),
+            environment={"PROMETHEUS_MULTIPROC_DIR": str(metrics), **self.environment(process)},
         )
 
-    def _environment(self, process: Process, metrics: Path) -> dict[str, str]:
+    def environment(self, process: Process) -> dict[str, str]:
+        """What the process gets beside the environment of who starts it, but for the folder of its samples."""
         environment = {
             **self._shared,
-            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "PYTHONUNBUFFERED": "1",
             # The programs of this installation come first, whether or not it has been activated.
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",

@@ -14,6 +14,7 @@ from functools import partial
 from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
 from strangler.stack import broker, gateway, identity, ports, retirement, secrets, state, teardown
+from strangler.stack.environments import programs
 from strangler.stack.postgres import Server
 from strangler.stack.processes import AGENT, Programs
 from strangler.stack.program import Program
@@ -117,7 +118,6 @@ class _Startup:
         self._progress = progress
         self._ports = _assign_ports(project)
         self._awaited: list[Program] = []
-        self._applications: dict[str, str] = {}
 
     def bring_up(self, data: str | None) -> None:
         self._databases()
@@ -148,6 +148,7 @@ class _Startup:
             **{name: each.url for name, each in self._project.databases.items() if each.url},
             **{server.name: server.dsn for server in servers},
         }
+        applications = {}
         for server in servers:
             program = server.program()
             with self._progress.step(f"PostgreSQL for {server.name}"):
@@ -156,7 +157,8 @@ class _Startup:
                 self._supervisor.await_ready(program, DATABASE_SECONDS)
                 server.create_database()
                 role = secrets.text(self._project.state / "secrets", "application-role")
-                self._applications[server.name] = server.give_to_application(role)
+                applications[server.name] = server.give_to_application(role)
+        self._state.applications = applications
 
     def _broker(self) -> None:
         """Starts the broker; only the processes need it, and its start may take seconds."""
@@ -181,23 +183,7 @@ class _Startup:
             self._progress.line("broker: ready")
 
     def _programs(self) -> Programs:
-        folder = self._project.state / "secrets"
-        return Programs(
-            self._project,
-            ports=self._ports,
-            dsns={**self._state.databases, **self._applications},
-            shared={
-                "BROKER_URL": self._state.broker,
-                "GATEWAY_URL": self._project.gateway.address or f"http://{ports.LOOPBACK}:{self._ports['gateway']}",
-            },
-            secrets={
-                "": secrets.environment(
-                    {name: kind for name, kind in self._project.secrets.items() if name not in self._project.holders},
-                    folder,
-                ),
-                **{name: secrets.environment_of(self._project, name, folder) for name in self._project.databases},
-            },
-        )
+        return programs(self._project, self._state, self._ports)
 
     def _migrate(self, programs: Programs, processes: list[Process]) -> None:
         for process in processes:

@@ -51,6 +51,8 @@ class State:
     broker: str = ""
     metrics: str = ""
     databases: Mapping[str, str] = field(default_factory=dict)
+    # By database, the address for applications, where it differs from the tool's.
+    applications: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
     processes: dict[str, Running] = field(default_factory=dict)
 
@@ -120,6 +122,15 @@ def _endpoints(project: Project, state: State | None) -> Endpoints:
             if process.address or process.http
         },
     )
+
+
+def live(project: Project) -> State:
+    """The notes of the stack that is up.
+
+    Raises:
+        StackError: none is, or its addresses are not known yet.
+    """
+    return _live(project, [])
 
 
 def environment_report(project: Project) -> dict[str, Any]:
@@ -199,10 +210,18 @@ def _live(project: Project, unknown: list[str]) -> State:
     state = read(project)
     if state is None or not state.is_alive():
         raise _not_up(project, unknown)
+    if state.phase == STOPPING and state.has_supervisor():
+        raise StackError("the stack is being stopped", place=str(project.state), remedy="wait, then run `strangler up`")
     embedded = [name for name, each in project.databases.items() if each.embedded]
     web = [name for name, each in project.processes.items() if each.http and not each.address]
     missing = [name for name in embedded if name not in state.databases]
     missing += [name for name in web if name not in state.addresses]
+    if missing and state.phase == STARTING and state.has_supervisor():
+        raise StackError(
+            "the stack is still starting",
+            place=str(project.state),
+            remedy="wait until `strangler up` says it is up",
+        )
     if missing:
         raise StackError(
             f"the running stack knows nothing of {', '.join(missing)}",

@@ -110,7 +110,7 @@ class PostgresExamination(Examination):
             )
             furthest = scalar(connection, query)
             if furthest > reached if rising else furthest < reached:
-                told = f"{place} stands at {reached} and the table at {furthest}: inserts will get numbers that rows have"
+                told = f"{place} stands at {reached} and the table at {furthest}: inserts get numbers that rows have"
                 statement = sql.SQL("SELECT setval({}, {})").format(sequence, furthest)
                 found.append((told, f"run in the {owner}'s database: {statement.as_string(connection)}"))
         return found
