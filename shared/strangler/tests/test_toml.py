@@ -172,7 +172,13 @@ def test_a_missing_file_is_told_with_where_it_was_looked_for(tmp_path: Path) -> 
 MISTAKES = [
     ("[project]", "[project", "strangler.toml", "is not TOML", "mend"),
     ("[traffic]", "[trafic]", "trafic", "is not a known key", "did you mean traffic?"),
-    ("[traffic]", "[colours]", "colours", "is not a known key", "known here: broker, capabilities"),
+    (
+        "[traffic]",
+        "[colours]",
+        "colours",
+        "is not a known key",
+        "known here: broker, capabilities, databases, gateway, loader, processes, project, secrets, stays, traffic",
+    ),
     ('state = "run', 'stat = "run', "project.stat", "is not a known key", "did you mean state?"),
     ('name = "depot"', "name = 7", "project.name", "must be text, not a number", "write text"),
     ('name = "depot"', 'name = "De pot"', "project.name", "'De pot' is not a name", "must match"),

@@ -27,7 +27,7 @@ def test_it_is_refused_while_there_is_a_way_back() -> None:
     world = moving(SERVICE)
     parts = parts_of(world)
 
-    with pytest.raises(RefusedError, match="its move is moving") as caught:
+    with pytest.raises(RefusedError, match="its move has been started already") as caught:
         retire([parts], lambda: pytest.fail("it was stopped"))
 
     assert caught.value.place == NAME

@@ -61,7 +61,7 @@ def test_nothing_moves_after_the_end(moving: Yard) -> None:
     completed(moving)
 
     for act in (lambda: moving.switch("reverse"), moving.start, lambda: cancelled(moving)):
-        with pytest.raises(RefusedError, match="while the move is completed"):
+        with pytest.raises(RefusedError, match="the move is completed"):
             act()
 
 

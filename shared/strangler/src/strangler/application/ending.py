@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strangler.application.recovery import recover
+from strangler.application.recovery import recover, require_nobody_at_work
 from strangler.application.sides import Parts, swap
 from strangler.domain.errors import RefusedError
 from strangler.domain.move import Move
@@ -20,6 +20,7 @@ def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS)
             routes have been asked for within the last ``unused_for`` seconds.
     """
     move = parts.ledger.move(parts.name)
+    require_nobody_at_work(parts, move)
     require(parts.name, move.state if move else None, State.COMPLETED, verb="complete")
     assert move is not None
     if move.owner != SERVICE:
@@ -82,6 +83,7 @@ def cancellable(parts: Parts) -> Move:
         RefusedError: when the monolith does not own the capability, or has deletions to clean up after.
     """
     move = parts.ledger.move(parts.name)
+    require_nobody_at_work(parts, move)
     require(parts.name, move.state if move else None, State.CANCELLING, verb="cancel")
     assert move is not None
     if move.owner != MONOLITH:

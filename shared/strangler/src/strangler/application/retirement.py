@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from strangler.application import identity
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
-from strangler.domain.phase import RETIRED, State
+from strangler.domain.phase import RETIRED, TOLD, State
 from strangler.domain.project import Project
 
 
@@ -40,7 +40,7 @@ def retirable(all_parts: Sequence[Parts], elsewhere: Elsewhere = NOWHERE) -> Non
         move = parts.ledger.move(parts.name)
         if move is None or move.state is not State.COMPLETED:
             raise RefusedError(
-                "has not left the monolith" if move is None else f"its move is {move.state.value}",
+                "has not left the monolith" if move is None else f"its move {TOLD[move.state]}",
                 place=parts.name,
                 remedy=f"complete every capability first; see `strangler status {parts.name}`",
             )
