@@ -43,4 +43,5 @@ def command(*, process: str, arguments: Sequence[str]) -> None:
         stream.flush()
     os.chdir(chosen.directory)
     # In place of this process, so that signals, terminal and exit code are those of manage.py.
-    os.execvpe("python", ["python", "manage.py", *arguments], environment)  # noqa: S606
+    python = str(chosen.python or "python")
+    os.execvpe(python, [python, "manage.py", *arguments], environment)  # noqa: S606

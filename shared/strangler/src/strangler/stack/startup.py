@@ -13,7 +13,7 @@ from functools import partial
 
 from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
-from strangler.stack import broker, gateway, identity, ports, retirement, secrets, state, teardown
+from strangler.stack import broker, fitness, gateway, identity, ports, retirement, secrets, state, teardown
 from strangler.stack.environments import programs
 from strangler.stack.postgres import Server
 from strangler.stack.processes import AGENT, Programs
@@ -36,6 +36,7 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
     ``data`` says with what to fill the databases, unless they have been filled before. If something fails
     on the way or later, nothing is left running.
     """
+    fitness.require_startable(project, retirement.retired(project.state))
     state.keep_private(project)
     with only_one(project):
         leavings = identity.remnants(project.state)
@@ -140,7 +141,9 @@ class _Startup:
     def _databases(self) -> None:
         password = secrets.text(self._project.state / "secrets", "postgres")
         servers = [
-            Server(name, self._project.state, self._ports[f"postgres-{name}"], password)
+            Server(
+                name, self._project.state, self._ports[f"postgres-{name}"], password, programs=self._project.postgres
+            )
             for name, database in self._project.databases.items()
             if database.embedded
         ]
@@ -148,7 +151,7 @@ class _Startup:
             **{name: each.url for name, each in self._project.databases.items() if each.url},
             **{server.name: server.dsn for server in servers},
         }
-        applications = {}
+        applications = {name: each.app_url for name, each in self._project.databases.items() if each.app_url}
         for server in servers:
             program = server.program()
             with self._progress.step(f"PostgreSQL for {server.name}"):
