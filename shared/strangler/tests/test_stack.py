@@ -119,6 +119,13 @@ def test_the_database_is_fit_for_moves_and_heard_on_loopback_only(whole: Depot) 
         psycopg.connect(dsn.replace("postgres:", "postgres:not"))
 
 
+def test_a_second_up_with_other_data_is_refused(whole: Depot) -> None:
+    refused = whole.run("up", "--detach", "--data", "sample")
+
+    assert refused.returncode == 2
+    assert "hold the journey data already" in refused.stderr
+
+
 def test_a_second_up_says_so_and_changes_nothing(whole: Depot) -> None:
     before = whole.env()
 

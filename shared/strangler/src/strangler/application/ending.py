@@ -8,6 +8,7 @@ from strangler.domain.errors import RefusedError
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
+from strangler.domain.words import counted
 
 UNUSED_SECONDS = 600.0
 
@@ -101,7 +102,7 @@ def cancellable(parts: Parts) -> Move:
     left = orphans.get("waiting", 0) + orphans.get("failing", 0)
     if left:
         raise RefusedError(
-            f"{left} deletions that came by the stream wait for their clean-up",
+            f"{counted(left, 'deletion')} that came by the stream {'waits' if left == 1 else 'wait'} for a clean-up",
             place=parts.name,
             remedy="see that the sweep runs, and strangler.orphan for its errors",
         )

@@ -11,6 +11,7 @@ from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError
 from strangler.domain.phase import RETIRED, TOLD, State
 from strangler.domain.project import Project
+from strangler.domain.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def retirable(all_parts: Sequence[Parts], elsewhere: Elsewhere = NOWHERE) -> Non
             )
         if waiting := parts.monolith.backlog():
             raise RefusedError(
-                f"{waiting} events wait in the monolith's outbox",
+                f"{counted(waiting, 'event')} {'waits' if waiting == 1 else 'wait'} in the monolith's outbox",
                 place=parts.name,
                 remedy="see that its relay runs; they are lost to those who wait for them when it stops",
             )

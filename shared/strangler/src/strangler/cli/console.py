@@ -37,8 +37,8 @@ class Meter:
         self._told = now
         rate = done / max(now - self._began, 1e-9)
         known = now - self._began >= ESTIMATED_AFTER_SECONDS and done >= expected * ESTIMATED_AFTER_SHARE
-        left = f", about {max(expected - done, 0) / rate:,.0f} s left" if known and rate > 0 and expected else ""
-        total = f" of about {expected:,}" if expected else ""
+        left = f", about {(expected - done) / rate:,.0f} s left" if known and rate > 0 and expected > done else ""
+        total = f" of about {expected:,}" if expected > done else ""
         start, end = ("\r\x1b[K", "") if self._terminal else ("", "\n")
         click.echo(f"{start}{self.what}: {done:,}{total} rows, {rate:,.0f}/s{left}{end}", err=True, nl=False)
 

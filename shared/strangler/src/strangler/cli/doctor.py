@@ -10,6 +10,7 @@ import click
 from strangler import configuration
 from strangler.adapters.postgres.examination import PostgresExamination
 from strangler.application.doctor import examine
+from strangler.domain.words import counted
 from strangler.stack import state
 
 EPILOG = """\b
@@ -41,6 +42,6 @@ def command(context: click.Context, *, json_wanted: bool) -> None:
     else:
         for finding in findings:
             click.echo(f"{finding.id}: {finding.place}: {finding.message}\n  → {finding.hint}")
-        click.echo(f"{len(findings)} findings" if findings else "nothing found")
+        click.echo(counted(len(findings), "finding") if findings else "nothing found")
     if findings:
         context.exit(1)

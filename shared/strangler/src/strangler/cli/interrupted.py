@@ -9,6 +9,7 @@ import psycopg
 
 from strangler import configuration
 from strangler.domain.errors import StranglerError
+from strangler.domain.phase import State
 
 EXIT_CODE = 130  # as a shell says it of a program that SIGINT has ended
 # {capability} may be missing where the command line had none.
@@ -49,5 +50,5 @@ def _state(capability: str) -> str | None:
         return None
     if move is None:
         return f"{capability}: not started; the monolith owns it"
-    step = f", step {move.step}" if move.step else ""
-    return f"{capability}: {move.state.value}{step}; the {move.owner} owns it, epoch {move.epoch}"
+    busy = f"{move.state.value}; " if move.state is not State.MOVING else ""
+    return f"{capability}: {busy}the {move.owner} owns it, epoch {move.epoch}"

@@ -80,6 +80,7 @@ class Verbs(click.Group):
         except StranglerError as error:
             _end(ctx, error)
         except click.Abort:
+            click.echo(err=True)
             _end(ctx, RefusedError("nothing was done", remedy="run it again when you are ready"))
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise

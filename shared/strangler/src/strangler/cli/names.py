@@ -57,4 +57,4 @@ class ProcessName(_Name):
 
     def of(self, project: Project) -> Iterable[str]:
         """In the file's order."""
-        return [name for name, process in project.processes.items() if process.command]
+        return [name for name, process in project.processes.items() if process.directory]

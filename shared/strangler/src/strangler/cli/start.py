@@ -8,6 +8,7 @@ from strangler import configuration
 from strangler.application.start import start
 from strangler.cli.console import Meter, as_json, told
 from strangler.cli.names import CapabilityName
+from strangler.domain.words import counted
 
 EPILOG = """\b
 Examples:
@@ -31,7 +32,7 @@ def command(*, capability: str, json_wanted: bool) -> None:
     for warning in started.warnings:
         say(f"note: {warning}")
     say(
-        f"{capability}: {started.rows:,} rows copied at {started.copy_rows_per_s:,.0f}/s, both streams run "
+        f"{capability}: {counted(started.rows, 'row')} copied at {started.copy_rows_per_s:,.0f}/s, both streams run "
         f"({started.seconds:.1f} s). Next: strangler verify {capability}"
     )
     if json_wanted:

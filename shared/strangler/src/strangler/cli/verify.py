@@ -8,6 +8,7 @@ from strangler import configuration
 from strangler.application.verify import verify
 from strangler.cli.console import Meter, as_json, told
 from strangler.cli.names import CapabilityName
+from strangler.domain.words import counted
 
 SHOWN = 50
 
@@ -39,8 +40,8 @@ def command(context: click.Context, *, capability: str, repair: bool, json_wante
         say(f"  and {named - SHOWN:,} more")
     mended = f", {found.repaired:,} repaired" if repair else ""
     say(
-        f"{capability}: {found.verified_rows:,} rows compared at {found.verify_rows_per_s:,.0f}/s, "
-        f"{found.differing:,} differ{mended} ({found.seconds:.1f} s)"
+        f"{capability}: {counted(found.verified_rows, 'row')} compared at {found.verify_rows_per_s:,.0f}/s, "
+        f"{found.differing:,} {'differs' if found.differing == 1 else 'differ'}{mended} ({found.seconds:.1f} s)"
     )
     if json_wanted:
         click.echo(as_json(found, verb="verify"))

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
+from strangler.domain.words import counted
 from strangler.stack import broker, fitness, gateway, identity, ports, retirement, secrets, state, teardown
 from strangler.stack.environments import programs
 from strangler.stack.postgres import Server
@@ -41,7 +43,9 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
     with only_one(project):
         leavings = identity.remnants(project.state)
         if leavings:
-            progress.line(f"stopping {len(leavings)} processes of a stack whose supervisor was killed")
+            progress.line(
+                f"stopping {counted(len(leavings), 'process', 'processes')} of a stack whose supervisor was killed"
+            )
             clear(project, progress.line)
         present = _new_state()
         state.write(project, present)
@@ -59,6 +63,27 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
                 state.write(project, present)
             supervisor.stop(progress.line)
             state.state_file(project).unlink(missing_ok=True)
+
+
+def require_data(project: Project, wanted: str | None) -> str | None:
+    """What the databases were filled with; None if they have not been filled.
+
+    Raises:
+        StackError: that is something else than what is wanted.
+    """
+    memory = _memory(project)
+    loaded: str | None = json.loads(memory.read_text())["data"] if memory.exists() else None
+    if loaded and wanted not in (None, "none", loaded):
+        raise StackError(
+            f"the databases hold the {loaded} data already",
+            place=str(memory),
+            remedy="run `strangler down --wipe` first, which removes them",
+        )
+    return loaded
+
+
+def _memory(project: Project) -> Path:
+    return project.state / "data.json"
 
 
 def stop_supervisor(project: Project, report: Emit) -> None:
@@ -195,21 +220,14 @@ class _Startup:
                     self._supervisor.run(programs.migrating(process), MIGRATE_SECONDS)
 
     def _load(self, programs: Programs, data: str | None) -> None:
-        memory = self._project.state / "data.json"
-        loaded = json.loads(memory.read_text())["data"] if memory.exists() else None
-        if loaded and data not in (None, "none", loaded):
-            raise StackError(
-                f"the databases hold the {loaded} data already",
-                place=str(memory),
-                remedy="run `strangler down --wipe` first, which removes them",
-            )
+        loaded = require_data(self._project, data)
         wanted = data or "journey"
         if loaded or wanted == "none" or self._project.loader is None:
             return
         with self._progress.step(f"{wanted} data"):
             program = programs.loading(sample=wanted == "sample")
             self._supervisor.run(program, LOAD_SECONDS, echo=self._progress.line)
-        state.write_private(memory, json.dumps({"data": wanted, "at": time.time()}))
+        state.write_private(_memory(self._project), json.dumps({"data": wanted, "at": time.time()}))
 
     def _processes(self, programs: Programs, processes: list[Process]) -> None:
         self._await_broker()

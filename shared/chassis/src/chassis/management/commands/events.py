@@ -61,7 +61,9 @@ class Command(RefusingCommand):
             raise CommandError(f"the broker does not answer: {error}") from error
 
     def _list(self, options: dict[str, Any]) -> None:
-        self._tell(archive.entries(options["source"], _choice(options), limit=options["limit"]), options["json"])
+        found = archive.entries(options["source"], _choice(options), limit=options["limit"])
+        shown = self._tell(found, options["json"])
+        self.stderr.write(f"{shown} {'message' if shown == 1 else 'messages'}")
 
     def _show(self, options: dict[str, Any]) -> None:
         try:
@@ -106,16 +108,20 @@ class Command(RefusingCommand):
         if options["yes"] and not options["dry_run"]:
             return True
         chosen = archive.entries(options["source"], choice)
-        self._tell(islice(chosen, SHOWN), options["json"])
-        self.stderr.write(f"{'more' if next(chosen, None) else 'these'} would be {fate}")
+        shown = self._tell(islice(chosen, SHOWN), options["json"])
+        what = "nothing" if not shown else "more" if next(chosen, None) else "these"
+        self.stderr.write(f"{what} would be {fate}")
         if not options["dry_run"]:
             raise refusal("nothing was done: add --yes to do it")
         return False
 
-    def _tell(self, entries: Iterable[Entry], as_json: bool) -> None:
-        for entry in entries:
+    def _tell(self, entries: Iterable[Entry], as_json: bool) -> int:
+        """A line each; returns how many."""
+        shown = 0
+        for shown, entry in enumerate(entries, start=1):  # noqa: B007  the last number is returned
             fields = _fields(entry)
             self.stdout.write(json.dumps(fields, ensure_ascii=False) if as_json else _line(fields))
+        return shown
 
 
 def _require_known(options: dict[str, Any]) -> None:
