@@ -121,6 +121,7 @@ WORDS = {
     **{verb: [verb, "shelf"] for verb in ("start", "verify", "switch", "reverse", "resync", "complete", "cancel")},
     "secrets": ["secrets", "--to", "{folder}/secrets"],
     "render": ["render", "k8s", "--kind", "ingress", "--host", "h.example"],
+    "manage": ["manage", "web", "check"],
     "rehearse": ["rehearse", "--clients", "1"],
 }
 # These commands need no address for what they make or stop.

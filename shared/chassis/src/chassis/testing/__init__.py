@@ -2,6 +2,6 @@
 requests.
 
 It knows all of the chassis, and nothing else knows it. Only `sides` needs the tool (`pip install ./shared/strangler`,
-from the same checkout).
+from the same clone).
 Public: `sides.Side`, `sessions.another_session`, `pump.Pump`, `clock.let_deadlines_pass`, `hostile.objections`.
 """

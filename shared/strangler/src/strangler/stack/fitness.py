@@ -105,7 +105,7 @@ def _flaw_of_interpreter(process: Process) -> StackError | None:
         return _missing(
             f"the environment of {process.python} has no {RUNTIME}",
             place,
-            f"install it from a checkout of the kit: {process.python} -m pip install ./shared/{RUNTIME}",
+            f"install it from a clone of the kit: {process.python} -m pip install ./shared/{RUNTIME}",
         )
     return None
 
