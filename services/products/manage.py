@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 
-from django.core.management import execute_from_command_line
+from chassis.management.refusing import run
 
 if __name__ == "__main__":
     # The first process of a container ignores a signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    execute_from_command_line(sys.argv)
+    run(sys.argv)

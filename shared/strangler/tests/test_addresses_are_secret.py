@@ -96,6 +96,7 @@ url_env = "BROKER"
 [databases.old]
 url_env = "OLD"
 replication_url_env = "INSIDE"
+app_url_env = "APP"
 [databases.new]
 url = "postgresql://new/new"
 [processes.web]
@@ -121,6 +122,7 @@ WORDS = {
     **{verb: [verb, "shelf"] for verb in ("start", "verify", "switch", "reverse", "resync", "complete", "cancel")},
     "secrets": ["secrets", "--to", "{folder}/secrets"],
     "render": ["render", "k8s", "--kind", "ingress", "--host", "h.example"],
+    "manage": ["manage", "web", "check"],
     "rehearse": ["rehearse", "--clients", "1"],
 }
 # These commands need no address for what they make or stop.
@@ -235,6 +237,7 @@ def test_each_verb_refuses_a_broken_address_by_its_place(tmp_path: Path, verb: s
     [
         ("OLD", BROKEN_DATABASES[0], "databases.old.url_env"),
         ("INSIDE", BROKEN_DATABASES[3], "databases.old.replication_url_env"),
+        ("APP", BROKEN_DATABASES[3], "databases.old.app_url_env"),
         ("BROKER", BROKEN_BROKERS[3], "broker.url_env"),
         ("WEB", BROKEN_WEBS[1], "processes.web.address_env"),
         ("GATEWAY", BROKEN_WEBS[3], "gateway.address_env"),

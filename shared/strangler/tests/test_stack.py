@@ -82,6 +82,21 @@ def test_processes_get_their_environment(whole: Depot) -> None:
     assert Path(environment["PROMETHEUS_MULTIPROC_DIR"]).is_dir()
 
 
+def test_manage_runs_manage_py_with_the_environment_of_its_process(whole: Depot) -> None:
+    whole.program("manage", "import os, sys; print(os.getcwd(), os.environ['DATABASE_URL'], sys.argv[1:]); sys.exit(7)")
+
+    done = whole.run("manage", "worker", "shell", "--help", "-c", "x y")
+    web = whole.run("manage", "web", "check")
+    printed = json.loads(whole.run("env", "--for", "web", "--json").stdout)
+
+    assert done.returncode == 1
+    assert "DATABASE_URL" in done.stderr  # the worker has none
+    given = web_answer(whole)["environment"]
+    assert (web.returncode, web.stdout) == (7, f"{whole.folder / 'app'} {given['DATABASE_URL']} ['check']\n")
+    assert printed.items() <= given.items()
+    assert {"DATABASE_URL", "BROKER_URL", "SECRET_KEY", "TOKEN_KEY_FILE", "PORT"} <= set(printed)
+
+
 def test_the_database_is_fit_for_moves_and_heard_on_loopback_only(whole: Depot) -> None:
     wanted = {
         "wal_level": "logical",
@@ -102,6 +117,13 @@ def test_the_database_is_fit_for_moves_and_heard_on_loopback_only(whole: Depot) 
     assert {name: value and value[0] for name, value in shown.items()} == wanted
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(dsn.replace("postgres:", "postgres:not"))
+
+
+def test_a_second_up_with_other_data_is_refused(whole: Depot) -> None:
+    refused = whole.run("up", "--detach", "--data", "sample")
+
+    assert refused.returncode == 2
+    assert "hold the journey data already" in refused.stderr
 
 
 def test_a_second_up_says_so_and_changes_nothing(whole: Depot) -> None:

@@ -100,7 +100,7 @@ def test_a_program_that_is_not_there_is_named(depot: Depot) -> None:
     done = depot.run("up", "--detach")
 
     assert done.returncode == 2
-    assert "worker: cannot be started" in done.stderr
+    assert "processes.worker.command: there is no program no-such-program" in done.stderr
     assert not depot.survivors()
 
 

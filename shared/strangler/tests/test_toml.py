@@ -175,10 +175,36 @@ def test_a_missing_file_is_told_with_where_it_was_looked_for(tmp_path: Path) -> 
 
 
 # The old text, the text in its place, and the place, message and remedy that follow.
+def test_an_interpreter_is_the_projects_or_a_processs_own_and_stays_the_link_that_it_is(tmp_path: Path) -> None:
+    text = WHOLE.replace('name = "depot"', 'name = "depot"\npython = "env/bin/python"\npostgres = "/opt/pg/bin"')
+    both = text.replace('directory = "app"', 'directory = "app"\npython = "other/bin/python"')
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    (tmp_path / "env" / "bin" / "python").symlink_to("/usr/bin/env")
+
+    of_project, own = toml.load(written(tmp_path, text)), toml.load(written(tmp_path, both))
+
+    assert of_project.processes["web"].python == tmp_path / "env" / "bin" / "python"
+    assert own.processes["web"].python == tmp_path / "other" / "bin" / "python"
+    assert of_project.postgres == Path("/opt/pg/bin")
+
+
 MISTAKES = [
+    (
+        "embedded = true",
+        'embedded = true\napp_url = "postgresql://app@h/old"',
+        "databases.old.app_url",
+        "the database has no url",
+        "remove it",
+    ),
     ("[project]", "[project", "strangler.toml", "is not TOML", "mend"),
     ("[traffic]", "[trafic]", "trafic", "is not a known key", "did you mean traffic?"),
-    ("[traffic]", "[colours]", "colours", "is not a known key", "known here: broker, capabilities"),
+    (
+        "[traffic]",
+        "[colours]",
+        "colours",
+        "is not a known key",
+        "known here: broker, capabilities, databases, gateway, loader, processes, project, secrets, stays, traffic",
+    ),
     ('state = "run', 'stat = "run', "project.stat", "is not a known key", "did you mean state?"),
     ('name = "depot"', "name = 7", "project.name", "must be text, not a number", "write text"),
     ('name = "depot"', 'name = "De pot"', "project.name", "'De pot' is not a name", "must match"),

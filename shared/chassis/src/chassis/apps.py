@@ -6,6 +6,10 @@ from django.apps import AppConfig, apps
 from django.utils.module_loading import autodiscover_modules
 
 from chassis.extras import has
+from chassis.process import samples
+
+# Here, for models and middleware of any app open files of samples as they are imported.
+samples.guard()
 
 
 class ChassisConfig(AppConfig):

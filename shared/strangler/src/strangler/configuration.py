@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 from collections.abc import Iterator
@@ -39,10 +40,12 @@ def capability(project: Project, name: str) -> Capability:
     """
     found = project.capabilities.get(name)
     if found is None:
+        near = difflib.get_close_matches(name, project.capabilities, n=1)
+        known = ", ".join(sorted(project.capabilities)) or "none is in the file"
         raise ConfigurationError(
             f"there is no capability {name}",
             place=str(project.path),
-            remedy=f"name one of: {', '.join(sorted(project.capabilities))}",
+            remedy=f"did you mean {near[0]}? There are: {known}" if near else f"name one of: {known}",
         )
     return found
 

@@ -150,7 +150,7 @@ def test_deletions_that_wait_are_not_forgotten(queued: dict[str, int], left: int
     parts = parts_of(moving())
     parts.replication.queued.update(queued, swept=9)
 
-    with pytest.raises(RefusedError, match=f"{left} deletions that came by the stream wait"):
+    with pytest.raises(RefusedError, match=f"{left} deletions? that came by the stream waits?"):
         cancel(parts)
 
     assert parts.replication.calls == []
@@ -164,7 +164,7 @@ def test_what_is_not_under_way_is_not_cancelled(state: State | None) -> None:
     else:
         world.moves[NAME] = replace(world.moves[NAME], state=state)
 
-    with pytest.raises(RefusedError, match="cannot cancel while the move is"):
+    with pytest.raises(RefusedError, match="cannot cancel: the move "):
         cancel(parts_of(world))
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from moves import NAME, READY, moving, parts_of, run_switch
+from moves import NAME, READY, Coordinator, moving, parts_of, run_switch
 from strangler.application import gates
 from strangler.application.switch import plan
 from strangler.domain.errors import RefusedError
@@ -53,7 +53,7 @@ SHUT: dict[str, tuple[Callable[[World, Parts], None], str]] = {
     "forward stream not ready": (stream("forward", ready=False), "runs"),
     "reverse stream": (stream("reverse", active=False), "does not run"),
     "forward errors": (stream("forward", errors=2), "2 apply errors since the last verify"),
-    "reverse errors": (stream("reverse", errors=1), "1 apply errors since the last verify"),
+    "reverse errors": (stream("reverse", errors=1), "1 apply error since the last verify"),
     "lag in bytes": (stream("forward", lag_bytes=2**30), "1,073,741,824 bytes"),
     "lag in seconds": (stream("forward", lag_seconds=2.5), "2.500 s behind"),
     "verify never": (lambda world, parts: world.moves.update({NAME: replace(world.moves[NAME], facts={})}), "never"),
@@ -217,10 +217,24 @@ def test_a_move_in_another_state_is_not_switched(state: State | None) -> None:
         world.moves[NAME] = replace(world.moves[NAME], state=state)
     before = dict(world.moves)
 
-    with pytest.raises(RefusedError, match="cannot switch while the move is"):
+    with pytest.raises(RefusedError, match="cannot switch: the move "):
         run_switch(parts_of(world), "switch")
 
     assert world.moves == before
+
+
+@pytest.mark.parametrize("state", [State.SWITCHING, State.SETTLING])
+def test_who_comes_second_is_told_of_the_command_at_work_and_not_of_an_interrupted_one(state: State) -> None:
+    world = moving()
+    first = Coordinator(world, lambda parts: run_switch(parts, "switch"))
+    while world.moves[NAME].state is not state:
+        assert not first.run(1)
+
+    with pytest.raises(RefusedError, match="another command is at work"):
+        plan(parts_of(world), "switch", READY)
+    first.die()
+    with pytest.raises(RefusedError, match="was interrupted in a switch"):
+        plan(parts_of(world), "switch", READY)
 
 
 def test_a_shut_gate_changes_nothing() -> None:

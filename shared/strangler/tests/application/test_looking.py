@@ -41,8 +41,8 @@ class Found:
     def retained(self) -> list[tuple[str, str]]:
         return self.wal
 
-    def sequences_behind(self, capability: str, owner: str) -> list[str]:
-        return [f"{each} of the {owner}" for each in self.behind]
+    def sequences_behind(self, capability: str, owner: str) -> list[tuple[str, str]]:
+        return [(f"{each} of the {owner}", "SELECT setval") for each in self.behind]
 
     def unplaced(self) -> list[str]:
         return self.lost

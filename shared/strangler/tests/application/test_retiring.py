@@ -27,7 +27,7 @@ def test_it_is_refused_while_there_is_a_way_back() -> None:
     world = moving(SERVICE)
     parts = parts_of(world)
 
-    with pytest.raises(RefusedError, match="its move is moving") as caught:
+    with pytest.raises(RefusedError, match="its move has been started already") as caught:
         retire([parts], lambda: pytest.fail("it was stopped"))
 
     assert caught.value.place == NAME
@@ -84,7 +84,7 @@ def test_it_is_refused_until_the_monolith_has_told_all_its_events() -> None:
     complete(parts, drop=False)
     world.databases[MONOLITH].outbox = [1]
 
-    with pytest.raises(RefusedError, match="1 events wait in the monolith's outbox"):
+    with pytest.raises(RefusedError, match="1 event waits in the monolith's outbox"):
         retire([parts], lambda: pytest.fail("it was stopped"))
 
     world.databases[MONOLITH].outbox = []

@@ -128,7 +128,7 @@ def test_a_difference_is_told_before_anything_is_made() -> None:
 def test_a_move_that_goes_on_is_not_started_again() -> None:
     world = moving()
 
-    with pytest.raises(RefusedError, match="cannot start while the move is moving"):
+    with pytest.raises(RefusedError, match="cannot start: the move has been started already"):
         run_start(parts_of(world))
 
     at_rest(world)

@@ -98,7 +98,7 @@ def test_a_ledger_that_was_put_back_elsewhere_does_nothing_to_a_side_until_it_is
         for act in ACTS:
             with pytest.raises(StranglerError) as caught:
                 act(copy)
-            if "owns it" not in caught.value.message and "while the move is" not in caught.value.message:
+            if "owns it" not in caught.value.message and ": the move " not in caught.value.message:
                 assert "this ledger was made in another database" in caught.value.message, act
             assert caught.value.remedy
         assert state(moving) == before
@@ -113,7 +113,7 @@ def test_a_ledger_that_was_put_back_elsewhere_does_nothing_to_a_side_until_it_is
         for act in ACTS:
             with pytest.raises(StranglerError) as caught:
                 act(copy)
-            if "owns it" not in caught.value.message and "while the move is" not in caught.value.message:
+            if "owns it" not in caught.value.message and ": the move " not in caught.value.message:
                 assert "the row of crates is that of the ledger" in caught.value.message, act
         assert state(moving) == before
         with pytest.raises(RefusedError) as refusal:

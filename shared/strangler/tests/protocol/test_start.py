@@ -13,7 +13,6 @@ from servers import eventually
 from strangler.application import start as starting
 from strangler.application.start import start
 from strangler.domain.errors import MoveError, RefusedError
-from strangler.domain.phase import State
 from strangler.domain.project import Reference
 from strangler.ports.replication import Patience
 from strangler.ports.side import StaleError
@@ -213,7 +212,7 @@ def test_a_move_is_started_once(moving: Yard) -> None:
     with pytest.raises(RefusedError) as caught:
         moving.start()
 
-    assert caught.value.message == f"cannot start while the move is {State.MOVING}"
+    assert caught.value.message == "cannot start: the move has been started already, and both streams run"
     assert "{" not in caught.value.remedy
 
 

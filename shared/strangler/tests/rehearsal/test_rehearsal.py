@@ -16,10 +16,11 @@ from strangler.domain.move import SideRow
 from strangler.rehearsal.adapters.crew import Assignment
 from strangler.rehearsal.adapters.crews import Crews
 from strangler.rehearsal.adapters.rows import PostgresRows
+from strangler.rehearsal.journal import Failure, Records
 from strangler.rehearsal.ports import Ran
 from strangler.rehearsal.proof import owner_of
 from strangler.rehearsal.rehearsal import Aim, Stage, rehearse
-from strangler.rehearsal.report import Evidence, details, problems, report, table
+from strangler.rehearsal.report import Evidence, details, grouped, problems, report, table
 from strangler.rehearsal.script import ScriptStep
 
 HERE = Path(__file__).parent
@@ -176,6 +177,27 @@ def test_a_service_that_loses_doubles_and_fails_is_found_out(play: Play, service
     assert 0 < content["lost"] <= 4
     assert 0 < content["doubled"] <= 4
     assert json.loads(json.dumps(details(evidence)))["lost"][0]["found"] == []
+
+
+def test_traffic_that_can_prove_nothing_is_told_before_anything_is_moved(play: Play, service: Service) -> None:
+    service.faults = ["hang up"] * 10_000
+    verbs = SpokenVerbs()
+
+    evidence = play(verbs=verbs)
+
+    assert "requests failed:" in problems(evidence)[0]
+    assert "× POST /notes" in problems(evidence)[0]
+    assert [ran for ran in verbs.ran if not ran.startswith("verify")] == []
+
+
+def test_failures_that_look_the_same_are_one_line() -> None:
+    failures = [
+        Failure("c", f"GET /notes/{number}?x={number}", f"answered 503: {{'id': {number}}}", 1) for number in range(7)
+    ]
+
+    told = grouped(Records((), (*failures, Failure("c", "POST /notes", "timed out", 2))))
+
+    assert told == ["7 × GET /notes/{}: answered 503: {'id': 0}", "1 × POST /notes: timed out"]
 
 
 def test_a_switch_that_no_request_met_proves_nothing(play: Play) -> None:

@@ -57,7 +57,7 @@ def test_damage_is_done_and_taken_back(connection: Connection) -> None:
     with rows.spoiling():
         assert rows.double("note", {"title": "a"})
         assert rows.drop("note", {"title": "b"})
-        assert not rows.corrupt("note", {"title": "c"}, "stars")
+        assert not rows.corrupt("note", {"title": "c"}, "missing")
         assert rows.corrupt("note", {"title": "c"}, "body")
         spoilt = connection.execute(held).fetchall()
 
@@ -73,3 +73,35 @@ def test_damage_that_the_database_forbids_is_not_done(connection: Connection) ->
     with rows.spoiling():
         assert not rows.double("shelf", {"label": "a1"})
         assert rows.drop("shelf", {"label": "a1"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("varchar(1)", "'x'"),
+        ("smallint", "32767"),
+        ("numeric(3, 2)", "9.99"),
+        ("numeric(3, 2)", "0"),
+        ("double precision", "NULL"),
+        ("boolean", "true"),
+        ("date", "'2024-02-29'"),
+        ("timestamptz", "'2024-02-29 12:00+00'"),
+        ("timestamp", "NULL"),
+        ("time", "'23:30'"),
+        ("interval", "'1 hour'"),
+        ("uuid", "gen_random_uuid()"),
+        ("jsonb", "'{}'"),
+    ],
+)
+def test_a_value_of_any_of_these_types_is_changed(connection: Connection, kind: str, value: str) -> None:
+    connection.execute("DROP TABLE IF EXISTS public.kinds")
+    connection.execute(f"CREATE TABLE public.kinds (id int PRIMARY KEY, it {kind})".encode())
+    connection.execute(f"INSERT INTO public.kinds VALUES (1, {value})".encode())
+    rows = PostgresRows(connection)
+    before = connection.execute("SELECT it::text FROM public.kinds").fetchone()
+
+    with rows.spoiling():
+        assert rows.corrupt("kinds", {"id": "1"}, "it")
+        assert connection.execute("SELECT it::text FROM public.kinds").fetchone() != before
+
+    assert connection.execute("SELECT it::text FROM public.kinds").fetchone() == before

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from strangler.domain.errors import ConfigurationError
-from strangler.rehearsal.script import ScriptStep, default, parse
+from strangler.domain.errors import ConfigurationError, RefusedError
+from strangler.rehearsal.script import ScriptStep, default, parse, require_possible
 
 
 def test_a_script_is_a_step_a_line() -> None:
@@ -53,3 +53,24 @@ def test_by_default_every_capability_moves_and_the_first_goes_back_and_out_again
         "verify books",
         "switch books",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "present", "told"),
+    [
+        ("switch notes", {}, "notes would be not started by then"),
+        ("start notes", {"notes": "service"}, "notes would be the service's by then"),
+        ("start notes\nswitch notes\nswitch notes", {}, "step `switch notes`: notes would be the service's by then"),
+        ("start notes\nswitch notes\ncomplete notes\nreverse notes", {}, "notes would be completed by then"),
+        ("start notes\nretire", {"notes": "not started"}, "notes would not be completed by then"),
+    ],
+)
+def test_a_script_that_would_stop_at_a_step_is_refused_before(text: str, present: dict[str, str], told: str) -> None:
+    with pytest.raises(RefusedError, match=told):
+        require_possible(parse(text, place="x", capabilities=["notes"]), present)
+
+
+def test_a_script_goes_on_from_where_the_moves_are() -> None:
+    text = "verify notes\nreverse notes\ntraffic 5\nswitch notes\ncomplete notes\ncomplete notes --drop\nretire"
+
+    require_possible(parse(text, place="x", capabilities=["notes"]), {"notes": "service"})

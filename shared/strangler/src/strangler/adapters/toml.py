@@ -77,9 +77,10 @@ def _document(path: Path) -> Mapping[str, object]:
 
 def _project(root: Section, path: Path, addresses: Addresses) -> Project:
     head = root.section("project")
+    python = _path(head, "python", path.parent)
     databases = {name: _database(name, part, addresses) for name, part in root.named_sections("databases").items()}
     processes = {
-        name: _process(name, part, path.parent, databases, addresses)
+        name: _process(name, part, path.parent, databases, addresses, python=python)
         for name, part in root.named_sections("processes").items()
     }
     ledger = head.one_of("ledger", databases)
@@ -101,6 +102,7 @@ def _project(root: Section, path: Path, addresses: Addresses) -> Project:
         loader=_loader(root, processes),
         **_traffic(root, path.parent),
         **_broker(root, addresses),
+        postgres=_path(head, "postgres", path.parent),
     )
     head.close()
     return project
@@ -124,9 +126,16 @@ def _database(name: str, part: Section, addresses: Addresses) -> Database:
         embedded=embedded and url is None,
         url=url,
         replication_url=addresses.database(part, "replication_url", required=url is not None),
+        app_url=addresses.database(part, "app_url", required=False),
         outbox=_outbox(part),
         variable=part.optional_text("url_env"),
     )
+    if database.app_url and not database.url:
+        raise part.error(
+            "is for a server that runs elsewhere, and the database has no url",
+            key="app_url",
+            remedy="remove it: the local stack makes a role for applications itself; or give the url, too",
+        )
     part.close()
     return database
 
@@ -140,7 +149,21 @@ def _outbox(part: Section) -> str | None:
     return table.removeprefix("public.")
 
 
-def _process(name: str, part: Section, base: Path, databases: Mapping[str, Database], addresses: Addresses) -> Process:
+def _path(part: Section, key: str, base: Path) -> Path | None:
+    """A path as it is written, for a link to an interpreter is how an environment is known."""
+    written = part.optional_text(key)
+    return base / Path(written).expanduser() if written else None
+
+
+def _process(
+    name: str,
+    part: Section,
+    base: Path,
+    databases: Mapping[str, Database],
+    addresses: Addresses,
+    *,
+    python: Path | None,
+) -> Process:
     if name in RESERVED_NAMES or name.startswith("postgres-"):
         raise part.error("is a name that the local stack uses itself", remedy="choose another name")
     directory, command = part.optional_text("directory"), part.texts("command", [])
@@ -157,6 +180,7 @@ def _process(name: str, part: Section, base: Path, databases: Mapping[str, Datab
         name=name,
         directory=base / directory if directory else None,
         command=() if address else command,
+        python=_path(part, "python", base) or python,
         database=part.one_of("database", databases, required=False),
         migrate=part.texts("migrate", []),
         http=part.boolean("http", default=False),

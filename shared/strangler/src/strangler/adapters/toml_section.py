@@ -27,6 +27,11 @@ class Section:
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
+    def __contains__(self, key: str) -> bool:
+        """Whether the file has the key; it is one that may be there."""
+        self._asked.add(key)
+        return key in self._values
+
     def error(self, message: str, *, key: str = "", remedy: str) -> ConfigurationError:
         where = ".".join(part for part in (self._path, key) if part)
         return ConfigurationError(message, place=f"{self._label}: {where}", remedy=remedy)

@@ -49,8 +49,8 @@ def examine(all_parts: Sequence[Parts], examination: Examination) -> list[Findin
             # Rows that a policy hides have no highest number, and asking for it fails.
             if not any(finding.id == "filtered" for finding in copy):
                 findings += [
-                    Finding("sequence", parts.name, one, "the next switch sets it; before, do not write there by hand")
-                    for one in examination.sequences_behind(parts.name, move.owner)
+                    Finding("sequence", parts.name, one, remedy)
+                    for one, remedy in examination.sequences_behind(parts.name, move.owner)
                 ]
     for place, name in examination.leavings(known):
         findings.append(Finding("leaving", place, name, LEFT))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from strangler.application.recovery import recover
+from strangler.application.recovery import recover, require_nobody_at_work
 from strangler.application.sides import Parts, swap
 from strangler.domain.errors import RefusedError, changing
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
+from strangler.domain.words import counted
 
 UNUSED_SECONDS = 600.0
 
@@ -22,6 +23,7 @@ def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS)
             routes have been asked for within the last ``unused_for`` seconds.
     """
     move = parts.ledger.move(parts.name)
+    require_nobody_at_work(parts, move)
     require(parts.name, move.state if move else None, State.COMPLETED, verb="complete")
     assert move is not None
     if move.owner != SERVICE:
@@ -86,6 +88,7 @@ def cancellable(parts: Parts) -> Move:
         RefusedError: when the monolith does not own the capability, or has deletions to clean up after.
     """
     move = parts.ledger.move(parts.name)
+    require_nobody_at_work(parts, move)
     require(parts.name, move.state if move else None, State.CANCELLING, verb="cancel")
     assert move is not None
     if move.owner != MONOLITH:
@@ -103,7 +106,7 @@ def cancellable(parts: Parts) -> Move:
     left = orphans.get("waiting", 0) + orphans.get("failing", 0)
     if left:
         raise RefusedError(
-            f"{left} deletions that came by the stream wait for their clean-up",
+            f"{counted(left, 'deletion')} that came by the stream {'waits' if left == 1 else 'wait'} for a clean-up",
             place=parts.name,
             remedy="see that the sweep runs, and strangler.orphan for its errors",
         )

@@ -14,6 +14,7 @@ from strangler.domain.findings import Finding, Severity
 from strangler.domain.move import Move, other
 from strangler.domain.names import direction_from
 from strangler.domain.project import MONOLITH, SERVICE, Project, Reference
+from strangler.domain.words import counted
 from strangler.steps.flip_routes import AGENT_SECONDS
 
 LAG_BYTES = 16 * 1024 * 1024
@@ -129,7 +130,7 @@ def _streams(parts: Parts, move: Move) -> list[Gate]:
             Gate(
                 f"{stream.direction} errors",
                 fresh <= 0,
-                f"{max(fresh, 0)} apply errors since the last verify",
+                f"{counted(max(fresh, 0), 'apply error')} since the last verify",
                 f"run `strangler verify {parts.name}`",
                 opens_by_itself=True,
             )

@@ -6,7 +6,7 @@ from strangler.application import identity
 from strangler.application.sides import Parts
 from strangler.domain.errors import MoveError, RefusedError
 from strangler.domain.move import Move, other
-from strangler.domain.phase import NEXT, State
+from strangler.domain.phase import INTERRUPTED, NEXT, State, busy
 from strangler.steps import unwinding
 from strangler.steps.release_events import release
 from strangler.steps.step import Boundary
@@ -37,6 +37,19 @@ def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
     if move.state in {State.MOVING, State.COMPLETED}:
         return (_reconcile(parts, move) if move.state is State.MOVING else None) or _release_events(parts, move)
     return None
+
+
+def require_nobody_at_work(parts: Parts, move: Move | None) -> None:
+    """Tells a switch that another command is doing from one that was interrupted; the caller holds no lock.
+
+    Raises:
+        RefusedError: another command is at work.
+    """
+    if move is None or move.state not in INTERRUPTED:
+        return
+    # The right ends with this session, and the caller refuses the interrupted move at once.
+    if not parts.ledger.try_lock(parts.name):
+        raise busy(parts.name)
 
 
 def require_copy(parts: Parts, *, verb: str) -> Move:

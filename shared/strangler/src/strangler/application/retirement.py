@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from strangler.application import identity
 from strangler.application.sides import Parts
 from strangler.domain.errors import RefusedError, changing
-from strangler.domain.phase import RETIRED, State
+from strangler.domain.phase import RETIRED, TOLD, State
 from strangler.domain.project import Project
+from strangler.domain.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,13 @@ def retirable(all_parts: Sequence[Parts], elsewhere: Elsewhere = NOWHERE) -> Non
         move = parts.ledger.move(parts.name)
         if move is None or move.state is not State.COMPLETED:
             raise RefusedError(
-                "has not left the monolith" if move is None else f"its move is {move.state.value}",
+                "has not left the monolith" if move is None else f"its move {TOLD[move.state]}",
                 place=parts.name,
                 remedy=f"complete every capability first; see `strangler status {parts.name}`",
             )
         if waiting := parts.monolith.backlog():
             raise RefusedError(
-                f"{waiting} events wait in the monolith's outbox",
+                f"{counted(waiting, 'event')} {'waits' if waiting == 1 else 'wait'} in the monolith's outbox",
                 place=parts.name,
                 remedy="see that its relay runs; they are lost to those who wait for them when it stops",
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from strangler.application import gates as gating
 from strangler.application import standing
-from strangler.application.recovery import recover
+from strangler.application.recovery import recover, require_nobody_at_work
 from strangler.application.sides import Parts
 from strangler.domain.errors import MoveError, RefusedError, changing
 from strangler.domain.move import Move
@@ -69,6 +69,7 @@ def plan(parts: Parts, verb: str, ready: gating.Ready) -> tuple[Move, list[gatin
         RefusedError: when the move is not in a state to be switched, or the side owns it already.
     """
     move = parts.ledger.move(parts.name)
+    require_nobody_at_work(parts, move)
     require(parts.name, move.state if move else None, State.SWITCHING, verb=verb)
     assert move is not None
     if move.owner == TOWARDS[verb]:

@@ -7,6 +7,7 @@ import click
 from strangler import configuration
 from strangler.application.ending import cancel, cancellable
 from strangler.cli.console import as_json, confirm, told
+from strangler.cli.names import CapabilityName
 
 EPILOG = """\b
 Example:
@@ -17,7 +18,7 @@ Leaves nothing behind; `strangler doctor` proves it.
 
 
 @click.command(epilog=EPILOG)
-@click.argument("capability")
+@click.argument("capability", type=CapabilityName())
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
 def command(*, capability: str, yes: bool, json_wanted: bool) -> None:

@@ -8,6 +8,7 @@ from strangler import configuration
 from strangler.application.ending import completable, complete
 from strangler.cli.console import as_json, confirm, told
 from strangler.cli.durations import Duration
+from strangler.cli.names import CapabilityName
 
 EPILOG = """\b
 Examples:
@@ -18,7 +19,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("capability")
+@click.argument("capability", type=CapabilityName())
 @click.option("--drop", is_flag=True, help="Also end the stream to the monolith and drop its old tables.")
 @click.option(
     "--unused-for",

@@ -14,6 +14,10 @@ import click
 from strangler.domain.errors import RefusedError
 from strangler.domain.findings import Finding, Severity, commands
 
+# Before that the rate is that of the first rows, which come with connections and cold caches.
+ESTIMATED_AFTER_SECONDS = 3.0
+ESTIMATED_AFTER_SHARE = 0.05
+
 
 class Meter:
     """Rows, rate and time left: on a terminal one line that is overwritten, elsewhere one line every two seconds."""
@@ -26,14 +30,16 @@ class Meter:
         self._terminal = sys.stderr.isatty()
 
     def __call__(self, done: int, expected: int) -> None:
-        """Shows how far it has come; the rows expected are the planner's estimate."""
+        """Shows how far it has come; the rows expected are the planner's estimate. The time left is shown as soon as
+        enough has been done to tell it."""
         now = time.monotonic()
         if self.silent or now - self._told < (0.2 if self._terminal else 2.0):
             return
         self._told = now
         rate = done / max(now - self._began, 1e-9)
-        left = f", {max(expected - done, 0) / rate:,.0f} s left" if rate > 0 and expected else ""
-        total = f" of about {expected:,}" if expected else ""
+        known = now - self._began >= ESTIMATED_AFTER_SECONDS and done >= expected * ESTIMATED_AFTER_SHARE
+        left = f", about {(expected - done) / rate:,.0f} s left" if known and rate > 0 and expected > done else ""
+        total = f" of about {expected:,}" if expected > done else ""
         start, end = ("\r\x1b[K", "") if self._terminal else ("", "\n")
         click.echo(f"{start}{self.what}: {done:,}{total} rows, {rate:,.0f}/s{left}{end}", err=True, nl=False)
 

@@ -9,6 +9,7 @@ from strangler.adapters.postgres.examination import PostgresExamination
 from strangler.application.doctor import examine
 from strangler.cli.console import as_json
 from strangler.domain.findings import Finding, Severity, commands
+from strangler.domain.words import counted
 from strangler.stack import state
 
 EPILOG = """\b
@@ -41,6 +42,6 @@ def command(context: click.Context, *, json_wanted: bool) -> None:
     else:
         for finding in findings:
             click.echo(f"{finding.id}: {finding.place}: {finding.message}\n  → {finding.hint}")
-        click.echo(f"{len(findings)} findings" if findings else "nothing found")
+        click.echo(counted(len(findings), "finding") if findings else "nothing found")
     if findings:
         context.exit(1)

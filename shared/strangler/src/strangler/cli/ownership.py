@@ -9,7 +9,9 @@ from strangler.application.gates import Gate, shut_gates
 from strangler.application.sides import Parts
 from strangler.application.switch import STEPS, TOWARDS, Switched, plan, switch
 from strangler.cli.console import as_json, confirm, told
+from strangler.cli.display import mark
 from strangler.cli.durations import Duration
+from strangler.cli.names import CapabilityName
 from strangler.domain.findings import commands
 from strangler.domain.project import SERVICE
 from strangler.stack import state
@@ -28,7 +30,7 @@ def make(verb: str, text: str) -> click.Command:
     """The click command of one direction."""
 
     @click.command(epilog=EPILOG.format(verb=verb), help=text)
-    @click.argument("capability")
+    @click.argument("capability", type=CapabilityName())
     @click.option("--dry-run", is_flag=True, help="Show gates and steps; change nothing.")
     @click.option(
         "--timeout",
@@ -63,7 +65,7 @@ def make(verb: str, text: str) -> click.Command:
 
 
 def _line(gate: Gate) -> str:
-    return f"  {'✓' if gate.open else '✗'} {gate.name}: {gate.found}"
+    return f"  {mark(gate.open)} {gate.name}: {gate.found}"
 
 
 def _show_plan(parts: Parts, verb: str, gates: list[Gate], *, json_wanted: bool) -> None:

@@ -14,20 +14,24 @@ from typing import Any
 
 import click
 
+from strangler import configuration
 from strangler.adapters import toml
 from strangler.cli.console import as_json
+from strangler.cli.display import mark
 from strangler.cli.narrator import Narrator
-from strangler.domain.errors import ConfigurationError
+from strangler.domain.errors import ConfigurationError, StackError
 from strangler.domain.findings import Finding, Severity
+from strangler.domain.phase import State
 from strangler.domain.project import Project
 from strangler.rehearsal import report, script
+from strangler.rehearsal.adapters import staging
 from strangler.rehearsal.adapters.stack import RehearsalStack
 from strangler.rehearsal.adapters.staging import Size, staged
 from strangler.rehearsal.rehearsal import Aim, rehearse
-from strangler.stack import startup
+from strangler.stack import startup, state
 
 WRITERS = 8
-SHOWN = 10  # problems that are printed; the others are in the details
+SHOWN = 5  # of each sort of problem are printed; the others are in the details
 
 EPILOG = """\b
 Examples:
@@ -90,17 +94,21 @@ def command(**options: Any) -> None:
     os.umask(0o077)
     chosen = Options(**options)
     project = toml.load()
-    evidence = _rehearse(project, chosen, _steps(project, chosen))
+    steps = _steps(project, chosen)
+    staging.require_scenario(project)
+    script.require_possible(steps, _present(project))
+    evidence = _rehearse(project, chosen, steps)
     content = report.report(evidence)
     path = chosen.report or project.state / "demo" / "report.json"
     details = report.details(evidence)
     _write(path, content)
     _write(path.with_name("details.json"), details)
+    # The report comes last, where it is seen.
+    _print_problems(details, report.grouped(evidence.records), path)
     if chosen.json:
         click.echo(as_json(content, ready=content["ok"], findings=_findings(details)))
     else:
         click.echo(report.table(content))
-    _print_problems(details, path)
     sys.exit(0 if content["ok"] else 1)
 
 
@@ -125,6 +133,23 @@ def _steps(project: Project, chosen: Options) -> list[script.ScriptStep]:
     return script.parse(text, place=str(path), capabilities=project.capabilities)
 
 
+def _present(project: Project) -> dict[str, str]:
+    """How far each capability is; of a stack that the rehearsal will bring up itself, none has been started."""
+    present = dict.fromkeys(project.capabilities, script.NOT_STARTED)
+    try:
+        endpoints = state.endpoints(project)
+    except StackError:
+        return present
+    ledger = configuration.ledger(project, endpoints)
+    try:
+        for move in ledger.moves():
+            if move.capability in present and move.state is not State.STARTING:
+                present[move.capability] = script.COMPLETED if move.state is State.COMPLETED else move.owner
+    finally:
+        ledger.close()
+    return present
+
+
 def _rehearse(project: Project, chosen: Options, steps: list[script.ScriptStep]) -> report.Evidence:
     began = time.monotonic()
     folder = (chosen.report or project.state / "demo" / "report.json").parent
@@ -141,14 +166,23 @@ def _rehearse(project: Project, chosen: Options, steps: list[script.ScriptStep])
         return evidence
 
 
-def _print_problems(details: dict[str, Any], path: Path) -> None:
+def _print_problems(details: dict[str, Any], failures: list[str], path: Path) -> None:
     for problem in details["problems"][:SHOWN]:
-        click.echo(f"  ✗ {problem}", err=True)
-    for failure in details["failed"][:SHOWN]:
-        click.echo(f"  failed: {failure['request']}: {failure['detail']}", err=True)
+        click.echo(f"  {mark(False)} {problem}", err=True)
+    for failure in failures[:SHOWN]:
+        click.echo(f"  failed: {failure}", err=True)
     for fault in ("lost", "doubled"):
         for finding in details[fault][:SHOWN]:
             click.echo(f"  {fault}: {finding['row']}: expected {finding['expected']}", err=True)
+    more = {
+        "problems": len(details["problems"]),
+        "kinds of failures": len(failures),
+        "lost": len(details["lost"]),
+        "doubled": len(details["doubled"]),
+    }
+    left = [f"{count - SHOWN} more {what}" for what, count in more.items() if count > SHOWN]
+    if left:
+        click.echo(f"  and {', '.join(left)}: {path.with_name('details.json')}", err=True)
     click.echo(f"report: {path}", err=True)
 
 

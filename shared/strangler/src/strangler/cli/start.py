@@ -8,6 +8,8 @@ from strangler import configuration
 from strangler.application.start import start
 from strangler.cli.console import Meter, as_json, show_findings, told
 from strangler.cli.durations import Duration
+from strangler.cli.names import CapabilityName
+from strangler.domain.words import counted
 from strangler.ports.replication import Patience
 
 EPILOG = """\b
@@ -20,7 +22,7 @@ Can be killed and run again: it begins anew, with an emptied copy. Nothing chang
 
 
 @click.command(epilog=EPILOG)
-@click.argument("capability")
+@click.argument("capability", type=CapabilityName())
 @click.option(
     "--timeout",
     type=Duration(),
@@ -39,7 +41,7 @@ def command(*, capability: str, timeout: float, json_wanted: bool) -> None:
         meter.end()
     show_findings(started.findings, say)
     say(
-        f"{capability}: {started.rows:,} rows copied at {started.copy_rows_per_s:,.0f}/s, both streams run "
+        f"{capability}: {counted(started.rows, 'row')} copied at {started.copy_rows_per_s:,.0f}/s, both streams run "
         f"({started.seconds:.1f} s). Next: strangler verify {capability}"
     )
     if json_wanted:

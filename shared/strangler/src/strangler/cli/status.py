@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -12,40 +13,70 @@ import click
 from strangler import configuration
 from strangler.application.sides import Parts
 from strangler.application.status import Status, status
+from strangler.cli.display import Screen, warn
+from strangler.cli.names import CapabilityName
 from strangler.domain.findings import Finding, Severity
+from strangler.domain.project import Project
+from strangler.domain.words import counted
 from strangler.stack import state
 
 EPILOG = """\b
 Examples:
   strangler status
-  strangler status --watch
+  strangler status CAPABILITY
+  strangler status --watch                 # until Ctrl-C
   strangler status --json
 """
+WATCH_SECONDS = 1.0
 
 
 @click.command(epilog=EPILOG)
+@click.argument("capabilities", nargs=-1, metavar="[CAPABILITY]...", type=CapabilityName())
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
 @click.option("--watch", is_flag=True, help="Show it again every second.")
-def command(*, json_wanted: bool, watch: bool) -> None:
-    """Shows each capability's phase, owner, streams, last verify, and what can be done next."""
+def command(*, capabilities: tuple[str, ...], json_wanted: bool, watch: bool) -> None:
+    """Shows each capability's phase, owner, streams, last verify, and what can be done next.
+
+    Only of the capabilities that are named, if any are.
+    """
     project = configuration.project()
+    names = [configuration.capability(project, name).name for name in dict.fromkeys(capabilities)]
     endpoints = state.endpoints(project)
-    all_parts = [configuration.parts_of(project, endpoints, name) for name in project.capabilities]
+    all_parts = [configuration.parts_of(project, endpoints, name) for name in names or project.capabilities]
     try:
-        while True:
-            found = [status(parts) for parts in all_parts]
-            restarts = state.restarts(project)
-            if json_wanted:
-                click.echo(json.dumps(_document(found, restarts)))
-            else:
-                if watch:
-                    click.clear()
-                _show(found, restarts)
-            if not watch:
-                return
-            time.sleep(1)
+        if watch:
+            _watch(lambda: _page(project, all_parts, json_wanted=json_wanted))
+        else:
+            click.echo(_page(project, all_parts, json_wanted=json_wanted))
     finally:
         _close(all_parts)
+
+
+def _watch(page: Callable[[], str]) -> None:
+    """Until Ctrl-C, which is how it is meant to end."""
+    screen = Screen()
+    try:
+        first = page()
+        screen.clear()
+        screen.show(first)
+        while True:
+            time.sleep(WATCH_SECONDS)
+            screen.show(page())
+    except KeyboardInterrupt:
+        screen.leave()
+
+
+def _page(project: Project, all_parts: list[Parts], *, json_wanted: bool) -> str:
+    found = [status(parts) for parts in all_parts]
+    restarts = state.restarts(project)
+    if json_wanted:
+        return json.dumps(_document(found, restarts))
+    return "\n".join([*_lines(found, restarts), *_space(project)])
+
+
+def _space(project: Project) -> list[str]:
+    short = state.short_of_space(project)
+    return [warn(f"PROBLEM: {short}")] if short else []
 
 
 def _close(all_parts: list[Parts]) -> None:
@@ -68,33 +99,42 @@ def _document(found: list[Status], restarts: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _show(found: list[Status], restarts: dict[str, int]) -> None:
+def _lines(found: list[Status], restarts: dict[str, int]) -> Iterator[str]:
     for one in found:
-        step = f", step {one.step}" if one.step else ""
-        click.echo(f"{one.capability}: {one.phase}{step}; owner {one.owner}, epoch {one.epoch}")
-        for stream in one.streams:
-            if stream["exists"]:
-                click.echo(
-                    f"  {stream['direction']} stream {'runs' if stream['active'] else 'STOPPED'}, "
-                    f"{stream['lag_bytes'] or 0:,} bytes and {stream['lag_seconds'] or 0:.3f} s behind, "
-                    f"{stream['errors']} errors"
-                )
-        if one.verified:
-            click.echo(
-                f"  verified {one.verified['verified_at'][:19]}: {one.verified['verified_rows']:,} rows, "
-                f"{one.verified['differing']} differ"
-            )
-        if one.orphans:
-            click.echo("  deletions: " + ", ".join(f"{count} {what}" for what, count in one.orphans.items()))
-        if one.events:
-            waiting = ", ".join(f"{count} in the {side}" for side, count in one.events.get("backlog", {}).items())
-            held = f"those of the {one.owner} are HELD until the other outbox is empty; " if one.events["held"] else ""
-            click.echo(f"  events: {held}waiting {waiting}")
-        agents = ", ".join(f"{agent} at {epoch}" for agent, epoch in one.gateway.items()) or "no agent seen"
-        click.echo(f"  routes: {len(one.routes)} to the {one.owner}; gateway: {agents}")
-        for problem in one.problems:
-            click.echo(f"  PROBLEM: {problem}")
-        if one.next:
-            click.echo(f"  next: {', '.join(f'strangler {verb} {one.capability}' for verb in one.next)}")
+        yield from _capability(one)
     for name, count in restarts.items():
-        click.echo(f"process {name}: started again {count} times")
+        yield f"process {name}: started again {counted(count, 'time')}"
+
+
+def _capability(one: Status) -> Iterator[str]:
+    step = f", step {one.step}" if one.step else ""
+    yield f"{one.capability}: {one.phase}{step}; owner {one.owner}, epoch {one.epoch}"
+    for stream in one.streams:
+        if stream["exists"]:
+            runs = "runs" if stream["active"] else warn("STOPPED")
+            yield (
+                f"  {stream['direction']} stream {runs}, {counted(stream['lag_bytes'] or 0, 'byte')} and "
+                f"{stream['lag_seconds'] or 0:.3f} s behind, {counted(stream['errors'], 'error')}"
+            )
+    if one.verified:
+        rows, differing = one.verified["verified_rows"], one.verified["differing"]
+        differ = f"{differing} differ" if differing != 1 else "1 differs"
+        yield f"  verified {one.verified['verified_at'][:19]}: {counted(rows, 'row')}, {differ}"
+    if one.orphans:
+        yield "  deletions: " + ", ".join(f"{count} {what}" for what, count in one.orphans.items())
+    if one.events:
+        waiting = ", ".join(f"{count} in the {side}" for side, count in one.events.get("backlog", {}).items())
+        held = f"those of the {one.owner} are HELD until the other outbox is empty; " if one.events["held"] else ""
+        yield f"  events: {held}waiting {waiting}"
+    agents = ", ".join(f"{agent} at {epoch}" for agent, epoch in one.gateway.items()) or "no agent seen"
+    yield f"  routes: {len(one.routes)} to the {one.owner}; gateway: {agents}"
+    for problem in one.problems:
+        yield f"  {warn('PROBLEM')}: {problem}"
+    if one.next:
+        yield f"  next: {', '.join(_command(verb, one.capability) for verb in one.next)}"
+
+
+def _command(verb: str, capability: str) -> str:
+    """The words to type; a verb may have an option."""
+    name, *options = verb.split()
+    return " ".join(["strangler", name, capability, *options])

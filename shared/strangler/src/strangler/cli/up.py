@@ -36,6 +36,7 @@ def command(*, detach: bool, data: str | None) -> None:
     """
     project = toml.load()
     if _is_up(project):
+        startup.require_data(project, data)
         return
     state.keep_private(project)
     if not detach:

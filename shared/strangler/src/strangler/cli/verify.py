@@ -7,7 +7,9 @@ import click
 from strangler import configuration
 from strangler.application.verify import verify
 from strangler.cli.console import Meter, as_json, told
+from strangler.cli.names import CapabilityName
 from strangler.domain.findings import Finding, Severity
+from strangler.domain.words import counted
 
 SHOWN = 50
 
@@ -21,7 +23,7 @@ Exit code 1 when something differs still.
 
 
 @click.command(epilog=EPILOG)
-@click.argument("capability")
+@click.argument("capability", type=CapabilityName())
 @click.option("--repair", is_flag=True, help="Make differing rows of the copy what the owner's are.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
 @click.pass_context
@@ -39,8 +41,8 @@ def command(context: click.Context, *, capability: str, repair: bool, json_wante
         say(f"  and {named - SHOWN:,} more")
     mended = f", {found.repaired:,} repaired" if repair else ""
     say(
-        f"{capability}: {found.verified_rows:,} rows compared at {found.verify_rows_per_s:,.0f}/s, "
-        f"{found.differing:,} differ{mended} ({found.seconds:.1f} s)"
+        f"{capability}: {counted(found.verified_rows, 'row')} compared at {found.verify_rows_per_s:,.0f}/s, "
+        f"{found.differing:,} {'differs' if found.differing == 1 else 'differ'}{mended} ({found.seconds:.1f} s)"
     )
     if json_wanted:
         repair_it, go_on = f"strangler verify {capability} --repair", f"strangler switch {capability} --dry-run"

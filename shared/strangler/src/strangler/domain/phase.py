@@ -42,16 +42,35 @@ def require(capability: str, present: State | None, wanted: State, *, verb: str)
     if wanted in FOLLOWS[present]:
         return
     raise RefusedError(
-        f"cannot {verb} while the move is {present.value if present else 'not started'}",
+        f"cannot {verb}: the move {TOLD[present]}",
         place=capability,
         remedy=NEXT[present].format(capability=capability),
     )
 
 
+def busy(capability: str) -> RefusedError:
+    """Somebody else has the right to act on the move."""
+    return RefusedError(
+        "another command is at work on this move",
+        place=capability,
+        remedy=f"wait for it; `strangler status {capability}` shows what it does",
+        id="another-command",
+    )
+
+
+TOLD: dict[State | None, str] = {
+    None: "has not been started",
+    State.STARTING: "is being started, or its start was interrupted",
+    State.MOVING: "has been started already, and both streams run",
+    State.SWITCHING: "was interrupted in a switch",
+    State.SETTLING: "was interrupted in a switch, when the new owner was in the ledger already",
+    State.COMPLETED: "is completed",
+    State.CANCELLING: "is being cancelled",
+}
 NEXT: dict[State | None, str] = {
     None: "run `strangler start {capability}`",
     State.STARTING: "run `strangler start {capability}` again: it begins anew",
-    State.MOVING: "run `strangler status` for what can be done",
+    State.MOVING: "`strangler status {capability}` shows what can be done now",
     State.SWITCHING: "wait: an interrupted switch is unwound by `strangler serve` within seconds",
     State.SETTLING: "wait: an interrupted switch is finished by `strangler serve` within seconds",
     State.COMPLETED: "the way back has ended; nothing more moves",

@@ -21,6 +21,7 @@ class Database:
     It is either ``embedded`` (the local stack starts a server for it), or reached by ``url``;
     ``replication_url`` is the address under which the *other database server* reaches it,
     if that differs. ``outbox`` names the table in which its applications leave events for a relay.
+    ``app_url`` is the address for applications, by a role that may do less than the tool's.
     ``variable`` names the environment variable that holds the address, where the file leaves it to the environment.
     """
 
@@ -28,6 +29,7 @@ class Database:
     embedded: bool = False
     url: str | None = None
     replication_url: str | None = None
+    app_url: str | None = None
     outbox: str | None = None
     variable: str | None = None
 
@@ -38,12 +40,14 @@ class Process:
 
     With a ``command`` the local stack runs it in ``directory``. With only an ``address`` it runs
     elsewhere and is only spoken to. ``http`` processes get a free ``PORT`` and are ready when
-    ``GET health`` answers 200.
+    ``GET health`` answers 200. ``python`` is the interpreter of an environment whose programs come first; without one
+    these are the tool's own.
     """
 
     name: str
     directory: Path | None = None
     command: Sequence[str] = ()
+    python: Path | None = None
     database: str | None = None
     migrate: Sequence[str] = ()
     http: bool = False
@@ -153,6 +157,8 @@ class Project:
     broker_url: str | None = None
     broker_variable: str | None = None
     staying_sequences: Sequence[str] = ()
+    # The folder of an installed PostgreSQL's programs, for the databases that the local stack runs.
+    postgres: Path | None = None
 
     @property
     def largest_body(self) -> int:

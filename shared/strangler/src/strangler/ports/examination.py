@@ -34,8 +34,8 @@ class Examination(Protocol):
         """Place of each of the tool's slots that has no reader or that keeps more than a gibibyte, and a sentence."""
         ...
 
-    def sequences_behind(self, capability: str, owner: str) -> list[str]:
-        """One sentence per sequence of the side ``owner`` that is behind the rows that it numbers.
+    def sequences_behind(self, capability: str, owner: str) -> list[tuple[str, str]]:
+        """Each sequence of the side ``owner`` that is behind the rows that it numbers, and what to do about it.
 
         Raises:
             RefusedError: a policy would hide some of these rows from the tool.

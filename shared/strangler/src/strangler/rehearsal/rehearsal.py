@@ -10,14 +10,18 @@ from pathlib import Path
 from strangler.domain.errors import StranglerError
 from strangler.domain.project import MONOLITH
 from strangler.rehearsal import journal
-from strangler.rehearsal.conduct import Conductor
+from strangler.rehearsal.conduct import Conductor, RehearsalError
 from strangler.rehearsal.history import gather
 from strangler.rehearsal.ports import Bounces, Damage, Sides, Traffic, Verbs
 from strangler.rehearsal.proof import DRAIN_SECONDS, Drain, owners, prove, spoil
-from strangler.rehearsal.report import Evidence
+from strangler.rehearsal.report import Evidence, grouped
 from strangler.rehearsal.script import ScriptStep
+from strangler.rehearsal.selftest import SelfTest, self_test
 
 LEAD_IN_REQUESTS = 200  # requests before the first step
+PLACE = "before the first step"
+TRIES, BETWEEN_TRIES_REQUESTS = 3, 50
+SHOWN = 5  # kinds of failures in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def rehearse(
     A step that fails ends the script, but not the rehearsal: the writes until then are checked.
     """
     conductor = Conductor(stage.traffic, stage.verbs, stage.bounces, say, stage.writers)
-    problems = _play(conductor, steps, aim)
+    problems = _play(conductor, steps, aim, lambda: _presume(stage, conductor.pass_requests))
     moving = _moving(steps)
     say("drain")
     drain = Drain(conductor.verify, within=stage.drained_within)
@@ -92,12 +96,56 @@ def rehearse(
     )
 
 
-def _play(conductor: Conductor, steps: Sequence[ScriptStep], aim: Aim) -> list[str]:
+def _presume(stage: Stage, pass_requests: Callable[[int], None]) -> None:
+    """Looks, before anything is moved, whether this traffic can prove anything.
+
+    Raises:
+        RehearsalError: most of the first requests failed, none of them wrote, or the checker could not see damage.
+    """
+    totals = stage.traffic.totals()
+    records = journal.read(*stage.journals)
+    if totals.failed * 2 > totals.requests:
+        reasons = "".join(f"\n    {each}" for each in grouped(records)[:SHOWN])
+        raise RehearsalError(
+            f"{totals.failed} of the first {totals.requests} requests failed:{reasons}",
+            place=PLACE,
+            remedy="mend the scenario, or what it talks to: nothing was moved",
+        )
+    if not any(attempt.writes for attempt in records.attempts):
+        raise RehearsalError(
+            f"none of the first {totals.requests} requests wrote anything",
+            place=PLACE,
+            remedy="let the scenario's clients write early, and name their `writes`: nothing was moved",
+        )
+    # A row that a client deletes at this moment is in the way of a try, and not of the next one.
+    for left in reversed(range(TRIES)):
+        tested = _tested(stage)
+        # With so few rows it may yet pass at the end.
+        if tested.passed or all("are needed" in each for each in tested.obstacles):
+            return
+        if left:
+            pass_requests(BETWEEN_TRIES_REQUESTS)
+    raise RehearsalError(
+        f"the checker would not see damage: {tested}",
+        place=PLACE,
+        remedy="write a table whose key is not unique, with values beside the key: nothing was moved",
+    )
+
+
+def _tested(stage: Stage) -> SelfTest:
+    histories = gather(journal.read(*stage.journals).attempts)
+    owned, _ = owners(stage.capabilities, stage.sides)
+    rows = {at.capability: stage.rows(at.capability, owned.get(at.capability, MONOLITH)) for at in histories}
+    return self_test(histories, rows, under_traffic=True)
+
+
+def _play(conductor: Conductor, steps: Sequence[ScriptStep], aim: Aim, presume: Callable[[], None]) -> list[str]:
     began = time.monotonic()
     problems = []
     try:
         conductor.say("lead-in")
         conductor.pass_requests(LEAD_IN_REQUESTS)
+        presume()
         conductor.conduct(steps)
         conductor.say("lead-out")
         conductor.traffic.wait(

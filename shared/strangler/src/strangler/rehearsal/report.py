@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from strangler.domain.words import counted
 from strangler.rehearsal.checker import Fault, Finding
 from strangler.rehearsal.conduct import Change
 from strangler.rehearsal.journal import Attempt, Outcome, Records
 from strangler.rehearsal.pauses import acknowledgements, all_served, longest_gap_ms, longest_gap_within_ms
 from strangler.rehearsal.selftest import SelfTest
 
+EXCERPT = 120  # characters of a failure's detail
+_IDENTIFIER = re.compile(r"\b(?:[0-9a-f]{8}-[0-9a-f-]{27}|\d+)\b")
 LISTED_ENTRIES = 200  # entries of a list in the details
 COLUMNS = {
     "tries": "tries",
@@ -61,9 +65,9 @@ def problems(evidence: Evidence) -> list[str]:
     reasons = list(evidence.problems)
     faults = _faults(evidence.findings)
     if evidence.records.failures:
-        reasons.append(f"{len(evidence.records.failures)} requests failed")
-    reasons += [f"{count} writes {fault}" for fault, count in faults.items() if count]
-    reasons += [f"{name}: {count} rows differ" for name, count in evidence.differing.items() if count]
+        reasons.append(f"{counted(len(evidence.records.failures), 'request')} failed")
+    reasons += [f"{counted(count, 'write')} {fault}" for fault, count in faults.items() if count]
+    reasons += [f"{name}: {counted(count, 'differing row')}" for name, count in evidence.differing.items() if count]
     reasons += [
         f"{change.verb} {change.capability} proved nothing: no request met the fence"
         for change in evidence.changes
@@ -73,8 +77,7 @@ def problems(evidence: Evidence) -> list[str]:
     if evidence.moving and writes < evidence.wanted_writes:
         reasons.append(f"proved too little: {writes} of {evidence.wanted_writes} writes to what moved")
     if not evidence.self_test.passed:
-        seen = "; ".join(evidence.self_test.missed) or "no table with three rows to spoil"
-        reasons.append(f"the checker's self-test failed: {seen}")
+        reasons.append(f"the checker's self-test failed: {evidence.self_test}")
     return reasons
 
 
@@ -107,6 +110,18 @@ def details(evidence: Evidence) -> dict[str, Any]:
         "attempts": [change.attempts for change in evidence.changes],
         "self_test": asdict(evidence.self_test),
     }
+
+
+def grouped(records: Records) -> list[str]:
+    """The failures that look the same in one line each, the most frequent first: how many, of what, and the first
+    detail."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for failure in records.failures:
+        path = _IDENTIFIER.sub("{}", failure.request.partition("?")[0])
+        reason = " ".join(failure.detail.split())[:EXCERPT]
+        groups.setdefault((path, _IDENTIFIER.sub("{}", reason)), []).append(reason)
+    ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return [f"{len(reasons):,} × {path}: {reasons[0]}" for (path, _), reasons in ranked]
 
 
 def table(content: Mapping[str, Any]) -> str:

@@ -10,13 +10,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from strangler.domain.errors import ConfigurationError
+from strangler.domain.errors import ConfigurationError, RefusedError
+from strangler.domain.project import MONOLITH, SERVICE
 
 TRAFFIC = "traffic"
 CHANGES_OWNER = frozenset({"switch", "reverse"})
+NOT_STARTED, COMPLETED = "not started", "completed"
+TOLD = {
+    NOT_STARTED: "not started",
+    MONOLITH: "started, and the monolith's",
+    SERVICE: "the service's",
+    COMPLETED: "completed",
+}
 OF_ALL = frozenset({"retire"})  # verbs without a capability
 VERBS = frozenset({"start", "verify", "complete", "cancel"}) | CHANGES_OWNER | OF_ALL
 
@@ -61,6 +69,54 @@ def parse(text: str, *, place: str, capabilities: Collection[str]) -> list[Scrip
     if not steps:
         raise ConfigurationError("the script is empty", place=place, remedy="write a step a line: `start NAME`")
     return steps
+
+
+# What a verb needs and what it makes, of: not started, the monolith's, the service's, completed.
+BEGUN = frozenset({MONOLITH, SERVICE, COMPLETED})
+NEEDS: Mapping[str, frozenset[str]] = {
+    "start": frozenset({NOT_STARTED}),
+    "verify": BEGUN,
+    "switch": frozenset({MONOLITH}),
+    "reverse": frozenset({SERVICE}),
+    "complete": frozenset({SERVICE, COMPLETED}),
+    "cancel": frozenset({MONOLITH}),
+}
+MAKES = {
+    "start": MONOLITH,
+    "switch": SERVICE,
+    "reverse": MONOLITH,
+    "complete": COMPLETED,
+    "cancel": NOT_STARTED,
+}
+
+
+def require_possible(steps: Sequence[ScriptStep], present: Mapping[str, str]) -> None:
+    """Refuses a script that would stop at a step.
+
+    ``present`` says of each capability where it begins: not started, at the monolith, at the service, or completed.
+
+    Raises:
+        RefusedError: naming the step, and what is in its way.
+    """
+    states = dict(present)
+    for step in steps:
+        if step.verb in OF_ALL:
+            left = sorted(name for name, state in states.items() if state != COMPLETED)
+            if left:
+                raise _impossible(step, f"{', '.join(left)} would not be completed by then")
+        if step.verb in NEEDS:
+            state = states.get(step.capability, NOT_STARTED)
+            if state not in NEEDS[step.verb]:
+                raise _impossible(step, f"{step.capability} would be {TOLD[state]} by then")
+            states[step.capability] = MAKES.get(step.verb, state)
+
+
+def _impossible(step: ScriptStep, why: str) -> RefusedError:
+    return RefusedError(
+        why,
+        place=f"the script's step `{step}`",
+        remedy="change the script, or bring the moves to where it begins: see `strangler status`; nothing was started",
+    )
 
 
 def _step(words: Sequence[str], *, place: str, capabilities: Collection[str]) -> ScriptStep:

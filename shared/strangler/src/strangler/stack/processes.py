@@ -12,7 +12,6 @@ from pathlib import Path
 
 import urllib3
 
-from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
 from strangler.stack.ports import LOOPBACK
 from strangler.stack.program import Program, Tier
@@ -90,12 +89,6 @@ class Programs:
 
     def _once(self, process: Process, name: str, command: Sequence[str]) -> Program:
         assert process.directory is not None
-        if not process.directory.is_dir():
-            raise StackError(
-                f"there is no folder {process.directory}",
-                place=f"processes.{process.name}.directory",
-                remedy="correct it in strangler.toml",
-            )
         metrics = self._metrics_folder(process)
         metrics.mkdir(parents=True, exist_ok=True)
         return Program(
@@ -103,16 +96,15 @@ class Programs:
             command=command,
             directory=process.directory,
             log=self._log(name),
-            environment=self._environment(process, metrics),
+            environment={"PROMETHEUS_MULTIPROC_DIR": str(metrics), **self.environment(process)},
         )
 
-    def _environment(self, process: Process, metrics: Path) -> dict[str, str]:
+    def environment(self, process: Process) -> dict[str, str]:
+        """What the process gets beside the environment of who starts it, but for the folder of its samples."""
         environment = {
             **self._shared,
-            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "PYTHONUNBUFFERED": "1",
-            # The programs of this installation come first, whether or not it has been activated.
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+            "PATH": search_path(process),
         }
         environment |= self._secrets.get(process.database or "", {})
         if process.database:
@@ -126,6 +118,18 @@ class Programs:
 
     def _log(self, name: str) -> Path:
         return self._project.state / "log" / f"{name}.log"
+
+
+def search_path(process: Process) -> str:
+    """Where its programs are found: first in its environment, or else in the tool's own, activated or not.
+
+    A process with an environment of its own gets nothing from the tool's: a program that it lacks is to be missed.
+    """
+    own = Path(sys.executable).parent
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    if process.python is None:
+        return os.pathsep.join([str(own), *folders])
+    return os.pathsep.join([str(process.python.parent), *(each for each in folders if Path(each) != own)])
 
 
 def is_healthy(address: str, path: str) -> bool:

@@ -8,12 +8,15 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
-from strangler.stack import broker, gateway, identity, ports, retirement, secrets, state, teardown
+from strangler.domain.words import counted
+from strangler.stack import broker, fitness, gateway, identity, ports, retirement, secrets, state, teardown
+from strangler.stack.environments import programs
 from strangler.stack.postgres import Server
 from strangler.stack.processes import AGENT, Programs
 from strangler.stack.program import Program
@@ -35,11 +38,14 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
     ``data`` says with what to fill the databases, unless they have been filled before. If something fails
     on the way or later, nothing is left running.
     """
+    fitness.require_startable(project, retirement.retired(project.state))
     state.keep_private(project)
     with only_one(project):
         leavings = identity.remnants(project.state)
         if leavings:
-            progress.line(f"stopping {len(leavings)} processes of a stack whose supervisor was killed")
+            progress.line(
+                f"stopping {counted(len(leavings), 'process', 'processes')} of a stack whose supervisor was killed"
+            )
             clear(project, progress.line)
         present = _new_state()
         state.write(project, present)
@@ -52,9 +58,32 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
             supervisor.watch()
         finally:
             present.phase = state.STOPPING
-            state.write(project, present)
+            # On a full disk the processes are stopped all the same.
+            with suppress(OSError):
+                state.write(project, present)
             supervisor.stop(progress.line)
             state.state_file(project).unlink(missing_ok=True)
+
+
+def require_data(project: Project, wanted: str | None) -> str | None:
+    """What the databases were filled with; None if they have not been filled.
+
+    Raises:
+        StackError: that is something else than what is wanted.
+    """
+    memory = _memory(project)
+    loaded: str | None = json.loads(memory.read_text())["data"] if memory.exists() else None
+    if loaded and wanted not in (None, "none", loaded):
+        raise StackError(
+            f"the databases hold the {loaded} data already",
+            place=str(memory),
+            remedy="run `strangler down --wipe` first, which removes them",
+        )
+    return loaded
+
+
+def _memory(project: Project) -> Path:
+    return project.state / "data.json"
 
 
 def stop_supervisor(project: Project, report: Emit) -> None:
@@ -115,7 +144,6 @@ class _Startup:
         self._progress = progress
         self._ports = _assign_ports(project)
         self._awaited: list[Program] = []
-        self._applications: dict[str, str] = {}
 
     def bring_up(self, data: str | None) -> None:
         self._databases()
@@ -138,7 +166,9 @@ class _Startup:
     def _databases(self) -> None:
         password = secrets.text(self._project.state / "secrets", "postgres")
         servers = [
-            Server(name, self._project.state, self._ports[f"postgres-{name}"], password)
+            Server(
+                name, self._project.state, self._ports[f"postgres-{name}"], password, programs=self._project.postgres
+            )
             for name, database in self._project.databases.items()
             if database.embedded
         ]
@@ -146,6 +176,7 @@ class _Startup:
             **{name: each.url for name, each in self._project.databases.items() if each.url},
             **{server.name: server.dsn for server in servers},
         }
+        applications = {name: each.app_url for name, each in self._project.databases.items() if each.app_url}
         for server in servers:
             program = server.program()
             with self._progress.step(f"PostgreSQL for {server.name}"):
@@ -154,7 +185,8 @@ class _Startup:
                 self._supervisor.await_ready(program, DATABASE_SECONDS)
                 server.create_database()
                 role = secrets.text(self._project.state / "secrets", "application-role")
-                self._applications[server.name] = server.give_to_application(role)
+                applications[server.name] = server.give_to_application(role)
+        self._state.applications = applications
 
     def _broker(self) -> None:
         """Starts the broker; only the processes need it, and its start may take seconds."""
@@ -179,23 +211,7 @@ class _Startup:
             self._progress.line("broker: ready")
 
     def _programs(self) -> Programs:
-        folder = self._project.state / "secrets"
-        return Programs(
-            self._project,
-            ports=self._ports,
-            dsns={**self._state.databases, **self._applications},
-            shared={
-                "BROKER_URL": self._state.broker,
-                "GATEWAY_URL": self._project.gateway.address or f"http://{ports.LOOPBACK}:{self._ports['gateway']}",
-            },
-            secrets={
-                "": secrets.environment(
-                    {name: kind for name, kind in self._project.secrets.items() if name not in self._project.holders},
-                    folder,
-                ),
-                **{name: secrets.environment_of(self._project, name, folder) for name in self._project.databases},
-            },
-        )
+        return programs(self._project, self._state, self._ports)
 
     def _migrate(self, programs: Programs, processes: list[Process]) -> None:
         for process in processes:
@@ -204,21 +220,14 @@ class _Startup:
                     self._supervisor.run(programs.migrating(process), MIGRATE_SECONDS)
 
     def _load(self, programs: Programs, data: str | None) -> None:
-        memory = self._project.state / "data.json"
-        loaded = json.loads(memory.read_text())["data"] if memory.exists() else None
-        if loaded and data not in (None, "none", loaded):
-            raise StackError(
-                f"the databases hold the {loaded} data already",
-                place=str(memory),
-                remedy="run `strangler down --wipe` first, which removes them",
-            )
+        loaded = require_data(self._project, data)
         wanted = data or "journey"
         if loaded or wanted == "none" or self._project.loader is None:
             return
         with self._progress.step(f"{wanted} data"):
             program = programs.loading(sample=wanted == "sample")
             self._supervisor.run(program, LOAD_SECONDS, echo=self._progress.line)
-        state.write_private(memory, json.dumps({"data": wanted, "at": time.time()}))
+        state.write_private(_memory(self._project), json.dumps({"data": wanted, "at": time.time()}))
 
     def _processes(self, programs: Programs, processes: list[Process]) -> None:
         self._await_broker()

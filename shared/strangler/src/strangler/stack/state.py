@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from strangler.domain.project import Endpoints, Project
 from strangler.stack.identity import Identity, is_alive
 
 FOLDERS = ("log", "run", "secrets")
+SHORT_BYTES = 256 * 1024**2
 STARTING, READY, STOPPING = "starting", "ready", "stopping"
 
 _NOT_UP = "the stack is not up"
@@ -49,6 +51,8 @@ class State:
     broker: str = ""
     metrics: str = ""
     databases: Mapping[str, str] = field(default_factory=dict)
+    # By database, the address for applications, where it differs from the tool's.
+    applications: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
     processes: dict[str, Running] = field(default_factory=dict)
 
@@ -120,6 +124,15 @@ def _endpoints(project: Project, state: State | None) -> Endpoints:
     )
 
 
+def live(project: Project) -> State:
+    """The notes of the stack that is up.
+
+    Raises:
+        StackError: none is, or its addresses are not known yet.
+    """
+    return _live(project, [])
+
+
 def environment_report(project: Project) -> dict[str, Any]:
     """What ``strangler env --json`` prints."""
     found = endpoints(project)
@@ -139,6 +152,18 @@ def restarts(project: Project) -> dict[str, int]:
     """The supervised processes that have died, and how many times each was started again."""
     state = read(project)
     return {name: each.restarts for name, each in state.processes.items() if each.restarts} if state else {}
+
+
+def short_of_space(project: Project) -> str | None:
+    """What is wrong if the disk of a local stack is nearly full; None without a stack."""
+    if read(project) is None:
+        return None
+    free = shutil.disk_usage(project.state).free
+    if free >= SHORT_BYTES:
+        return None
+    return (
+        f"the disk of {project.state} has {free // 1024**2} MiB left: databases, broker and logs stop when it is full"
+    )
 
 
 def keep_private(project: Project) -> None:
@@ -185,10 +210,18 @@ def _live(project: Project, unknown: list[str]) -> State:
     state = read(project)
     if state is None or not state.is_alive():
         raise _not_up(project, unknown)
+    if state.phase == STOPPING and state.has_supervisor():
+        raise StackError("the stack is being stopped", place=str(project.state), remedy="wait, then run `strangler up`")
     embedded = [name for name, each in project.databases.items() if each.embedded]
     web = [name for name, each in project.processes.items() if each.http and not each.address]
     missing = [name for name in embedded if name not in state.databases]
     missing += [name for name in web if name not in state.addresses]
+    if missing and state.phase == STARTING and state.has_supervisor():
+        raise StackError(
+            "the stack is still starting",
+            place=str(project.state),
+            remedy="wait until `strangler up` says it is up",
+        )
     if missing:
         raise StackError(
             f"the running stack knows nothing of {', '.join(missing)}",

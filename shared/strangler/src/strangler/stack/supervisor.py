@@ -2,6 +2,9 @@
 
 The supervisor sees a death by the process's pidfd, and a wish to stop by the signal's wake-up socket: it
 sleeps in one ``select`` until there is something to do.
+
+Note "a full disk": once the stack is up, nothing that the supervisor writes is worth its life. Its log loses a line,
+and the state is written again every second until it is whole.
 """
 
 from __future__ import annotations
@@ -14,10 +17,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
 
 from strangler.domain.errors import StackError
 from strangler.stack import identity, retirement, teardown
@@ -28,6 +31,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 HEALTHY_AFTER_SECONDS = 10.0
 LONGEST_DELAY_SECONDS = 5.0
 READY_POLL_SECONDS = 0.02
+NOTE_SECONDS = 1.0
 
 
 class StoppedError(StackError):
@@ -59,8 +63,9 @@ class Supervisor:
         self._watching = False
         self._stop_asked = False
         self._retire_asked = False
+        self._noted = True
         self._selector = selectors.DefaultSelector()
-        self._log: TextIO = (folder / "log" / "supervisor.log").open("a", buffering=1)
+        self._log = os.open(folder / "log" / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._listen_for_signals()
 
     def start(self, program: Program) -> None:
@@ -106,8 +111,12 @@ class Supervisor:
         self._watching = True
         self._event("ready", processes=len(self._children))
         while not self._stop_asked:
-            due = [child.due for child in self._children.values() if child.due is not None]
-            self._turn(max(0.0, min(due) - time.monotonic()) if due else None)
+            waits = [child.due - time.monotonic() for child in self._children.values() if child.due is not None]
+            if not self._noted:
+                waits.append(NOTE_SECONDS)
+            self._turn(max(0.0, min(waits)) if waits else None)
+            if not self._noted:
+                self._note()
 
     def stop(self, report: Callable[[str], None]) -> None:
         """Stops everything, the youngest tier first."""
@@ -174,7 +183,24 @@ class Supervisor:
             stop_signal=program.stop_signal,
             stop_seconds=program.stop_seconds,
         )
-        self._write(self._state)
+        self._note()
+
+    def _note(self) -> None:
+        """Writes the state; see the note "a full disk".
+
+        Raises:
+            OSError: it cannot be written, and the stack is not up yet.
+        """
+        try:
+            self._write(self._state)
+        except OSError as error:
+            if not self._watching:
+                raise
+            if self._noted:
+                self._event("state_not_written", reason=str(error))
+            self._noted = False
+        else:
+            self._noted = True
 
     def _bury(self, child: Child, descriptor: int) -> None:
         # While the leader of a session is not reaped, its number belongs to no other session.
@@ -205,7 +231,7 @@ class Supervisor:
     def _forget(self, child: Child) -> None:
         del self._children[child.program.name]
         self._state.processes.pop(child.program.name, None)
-        self._write(self._state)
+        self._note()
         self._event("retired", name=child.program.name)
 
     def _plan_restart(self, child: Child) -> None:
@@ -246,7 +272,8 @@ class Supervisor:
 
     def _event(self, event: str, **fields: object) -> None:
         record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **fields}
-        self._log.write(json.dumps(record) + "\n")
+        with suppress(OSError):
+            os.write(self._log, json.dumps(record).encode() + b"\n")
 
 
 def _echo(log: Path, offset: int, echo: Callable[[str], None]) -> int:

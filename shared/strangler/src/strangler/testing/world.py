@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from strangler.domain.errors import RefusedError
 from strangler.domain.move import Identity, Move, SideRow, other
-from strangler.domain.phase import State
+from strangler.domain.phase import State, busy
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import BlockedError, LostError
 
@@ -206,7 +205,7 @@ class World:
     def refuse_second(self, capability: str, client: Client) -> None:
         """Raises RefusedError when another client has the lock."""
         if not self.lock(capability, client):
-            raise RefusedError("another command is at work on this move", place=capability, remedy="wait for it")
+            raise busy(capability)
 
     def is_at(self, capability: str, state: State, epoch: int) -> bool:
         """Whether the ledger has the move there."""

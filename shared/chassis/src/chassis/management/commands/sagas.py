@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.utils import timezone
 
+from chassis.management.refusing import RefusingCommand, count, refusal
 from chassis.sagas import saga
 from chassis.sagas.saga import SagaError, State
 from chassis.sagas.steps import UNDECIDED
@@ -18,7 +19,7 @@ COLUMNS = ("id", "kind", "key", "state", "step", "attempts", "deadline", "update
 STORED = (*COLUMNS, "reason", "error", "created_at", "trail", "data")
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     """Lists, shows and pushes; only a push changes something."""
 
     help = "Lists sagas, shows one, or pushes one that waits for a person."
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         listing.add_argument("--all", action="store_true", help="also those that are done or failed")
         listing.add_argument("--kind", help="only of this kind")
         listing.add_argument("--key", help="only those that decide this key")
-        listing.add_argument("--limit", type=int, default=100)
+        listing.add_argument("--limit", type=count, default=100)
         show = verbs.add_parser("show", help="all that is known of one")
         show.add_argument("id")
         push = verbs.add_parser("push", help="ask again for what it waits for, or go on undoing")
@@ -54,7 +55,7 @@ class Command(BaseCommand):
             return
         for row in rows:
             self.stdout.write("  ".join("-" if row[name] in (None, "") else str(row[name]) for name in COLUMNS))
-        self.stderr.write(f"{len(rows)} sagas")
+        self.stderr.write(f"{len(rows)} {'saga' if len(rows) == 1 else 'sagas'}")
 
     def _show(self, options: dict[str, Any]) -> None:
         row = _fields(_find(options["id"]), STORED)
@@ -70,13 +71,13 @@ class Command(BaseCommand):
         if not (options["dry_run"] or options["yes"]):
             verb = "give up and undo" if options["compensate"] or row.reason else f"ask again for {row.step} of"
             if input(f"{verb} {row}, which is {row.state}? [y/N] ").strip().lower() != "y":
-                raise CommandError("nothing was done")
+                raise refusal("nothing was done")
         try:
             with transaction.atomic():
                 turn = saga.push(row.pk, compensate=options["compensate"])
                 transaction.set_rollback(options["dry_run"])
         except SagaError as error:
-            raise CommandError(str(error)) from error
+            raise refusal(str(error)) from error
         outcome = {"dry_run": options["dry_run"], **_fields(turn, STORED)}
         if options["json"]:
             self._print_json(outcome)
@@ -107,7 +108,7 @@ def _find(saga_id: str) -> Any:
     try:
         return saga.find(saga_id)
     except SagaError as error:
-        raise CommandError(str(error)) from error
+        raise refusal(str(error)) from error
 
 
 def _fields(row: Any, names: tuple[str, ...]) -> dict[str, Any]:

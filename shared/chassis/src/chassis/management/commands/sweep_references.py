@@ -5,16 +5,18 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from chassis.management.refusing import RefusingCommand, refusal
 from chassis.references import sweeping
 from chassis.references.sweeper import Sweeper
 from chassis.servers import health, probes
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     """Sweeps once, or until SIGTERM or SIGINT."""
 
+    lasting = True
     help = "Applies on_delete to rows whose parent was deleted by the side that owns it."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,6 +32,9 @@ class Command(BaseCommand):
         sweeper = Sweeper()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sweeper.stop())
-        probes.serve_if_asked()
+        try:
+            probes.serve_if_asked()
+        except (OSError, OverflowError) as error:
+            raise refusal(f"METRICS_PORT: nothing can be served there: {error}") from error
         health.await_database(sweeper.stopping)
         sweeper.run()

@@ -35,7 +35,7 @@ SELECT method, route, times, seen_at FROM strangler.stray
 WHERE capability = %s AND seen_at > clock_timestamp() - interval '7 days' ORDER BY seen_at DESC
 """
 SEQUENCES = """
-SELECT place, relation::text, attribute, strangler.reached(sequence), seqincrement > 0, seqmin, seqmax
+SELECT place, relation::text, attribute, strangler.reached(sequence), seqincrement > 0, seqmin, seqmax, sequence::text
 FROM strangler.sequences(%s) JOIN pg_sequence ON seqrelid = sequence WHERE whole AND NOT seqcycle
 """
 FURTHEST = "SELECT coalesce({most}({column}), {reached}) FROM {table} WHERE {column} BETWEEN {low} AND {high}"
@@ -95,13 +95,15 @@ class PostgresExamination(Examination):
                     found.append((place, f"slot {name} {reader} and keeps {kept or 0:,} bytes of WAL"))
         return found
 
-    def sequences_behind(self, capability: str, owner: str) -> list[str]:
-        """Asks for the furthest row of each column that is numbered."""
+    def sequences_behind(self, capability: str, owner: str) -> list[tuple[str, str]]:
+        """Asks for the furthest row of each column that is numbered; of nobody where the tool's schema is gone."""
         name = self.project.ledger if owner == MONOLITH else self.project.capabilities[capability].database
         connection = self._sessions[name]
+        if scalar(connection, "SELECT to_regprocedure('strangler.sequences(text)')") is None:
+            return []
         found = []
         rows = connection.execute(SEQUENCES, (capability,)).fetchall()
-        for place, relation, column, reached, rising, low, high in rows:
+        for place, relation, column, reached, rising, low, high, sequence in rows:
             query = sql.SQL(FURTHEST).format(
                 most=sql.SQL("max" if rising else "min"),
                 column=sql.Identifier(column),
@@ -112,7 +114,9 @@ class PostgresExamination(Examination):
             )
             furthest = scalar(connection, query)
             if furthest > reached if rising else furthest < reached:
-                found.append(f"{place} stands at {reached} and the table at {furthest}")
+                told = f"{place} stands at {reached} and the table at {furthest}: inserts get numbers that rows have"
+                statement = sql.SQL("SELECT setval({}, {})").format(sequence, furthest)
+                found.append((told, f"run in the {owner}'s database: {statement.as_string(connection)}"))
         return found
 
     def strays(self, capability: str) -> list[Stray]:

@@ -15,7 +15,21 @@ from strangler.domain.errors import ConfigurationError
 from strangler.rehearsal.ports import Damage, Found, Text
 
 BATCH_ROWS = 5000
-SPOILT = "spoilt"
+# By type, a value that is another one than the column's, whatever that is. {column} stands for the column.
+_LATER = "coalesce({column}, 'epoch') + interval '1 day'"
+_MORE = "CASE WHEN {column} > 0 THEN {column} - 1 ELSE coalesce({column}, 0) + 1 END"
+_TEXT = ("'spoilt'", "CASE WHEN {column} = 'x' THEN 'y' ELSE 'x' END")
+SPOILT: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("text", "character varying", "character", "citext"), _TEXT),
+    **dict.fromkeys(("smallint", "integer", "bigint", "numeric", "real", "double precision"), (_MORE,)),
+    **dict.fromkeys(("date", "timestamp without time zone", "timestamp with time zone"), (_LATER,)),
+    "time without time zone": ("coalesce({column}, '00:00') + interval '1 hour'",),
+    "interval": ("coalesce({column}, '0') + interval '1 day'",),
+    "boolean": ("{column} IS NOT TRUE",),
+    "uuid": ("gen_random_uuid()",),
+    "json": ("""'"spoilt"'""",),
+    "jsonb": ("""'"spoilt"'""",),
+}
 SPOILING = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException)
 
 
@@ -45,11 +59,17 @@ class PostgresRows(Damage):
             yield
 
     def corrupt(self, table: str, key: Mapping[str, Text], column: str) -> bool:
-        """Writes one word over any value."""
-        if self._types(table).get(column) not in ("text", "character varying"):
-            return False
-        query = sql.SQL("UPDATE {} SET {} = %s WHERE {}").format(_name(table), sql.Identifier(column), _matches(key))
-        return self._spoil(query, [SPOILT, *key.values()])
+        """Writes another value of the column's type, where one is known for it."""
+        for value in SPOILT.get(self._types(table).get(column, ""), ()):
+            query = sql.SQL("UPDATE {} SET {} = {} WHERE {}").format(
+                _name(table),
+                sql.Identifier(column),
+                sql.SQL(value).format(column=sql.Identifier(column)),
+                _matches(key),
+            )
+            if self._spoil(query, list(key.values())):
+                return True
+        return False
 
     def drop(self, table: str, key: Mapping[str, Text]) -> bool:
         """A constraint may not allow it."""
@@ -57,7 +77,7 @@ class PostgresRows(Damage):
         return self._spoil(query, list(key.values()))
 
     def double(self, table: str, key: Mapping[str, Text]) -> bool:
-        """A fresh key is known only for keys of integers and UUIDs."""
+        """A fresh key is known only for keys of integers, UUIDs and texts."""
         fresh = self._fresh_key(table)
         if fresh is None:
             return False
@@ -133,7 +153,9 @@ class PostgresRows(Damage):
             (_name(table).as_string(self._connection),),
         ).fetchall()
         greatest = sql.SQL("(SELECT max({}) + 1 FROM {})")
-        fresh = {"uuid": lambda _: "gen_random_uuid()"} | dict.fromkeys(
+        fresh = {"uuid": lambda _: "gen_random_uuid()"}
+        fresh |= dict.fromkeys(("text", "character varying"), lambda _: "left(md5(random()::text), 8)")
+        fresh |= dict.fromkeys(
             ("smallint", "integer", "bigint"),
             lambda column: greatest.format(sql.Identifier(column), _name(table)).as_string(self._connection),
         )

@@ -85,7 +85,12 @@ class DatabaseSides(Sides):
         return rows
 
 
-def _assignments(project: Project, gateway: str, size: Size, folder: Path) -> list[Assignment]:
+def require_scenario(project: Project) -> str:
+    """The name of the project's scenario, which can be imported.
+
+    Raises:
+        ConfigurationError: none is named, or it cannot be imported.
+    """
     if project.scenario is None:
         raise ConfigurationError(
             "no scenario is named",
@@ -93,6 +98,11 @@ def _assignments(project: Project, gateway: str, size: Size, folder: Path) -> li
             remedy='write [traffic] scenario = "package.module:Class"',
         )
     load_scenario(project.path.parent, project.scenario)
+    return project.scenario
+
+
+def _assignments(project: Project, gateway: str, size: Size, folder: Path) -> list[Assignment]:
+    scenario = require_scenario(project)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("journal-*.jsonl"):
         stale.unlink()
@@ -100,7 +110,7 @@ def _assignments(project: Project, gateway: str, size: Size, folder: Path) -> li
     return [
         Assignment(
             root=str(project.path.parent),
-            scenario=project.scenario,
+            scenario=scenario,
             run=run,
             gateway=gateway,
             journal=str(folder / f"journal-{process}.jsonl"),

@@ -143,9 +143,9 @@ def triggers(expected: Expected, *, opened: bool, leaf: bool) -> list[Trigger]:
 
 
 def look(connection: Connection, expected: Expected) -> list[Deviation]:
-    """Everything on one side that differs from its row; nothing if no move has begun."""
+    """Everything on one side that differs from its row, and that alone if the row is gone. A move has begun."""
     if scalar(connection, PRESENT) is None:
-        return []
+        return [_rowless(expected, "the schema strangler is gone, and with it the fences")]
     values = {
         "capability": expected.capability,
         "fencing": list(names.FENCING),
@@ -156,9 +156,18 @@ def look(connection: Connection, expected: Expected) -> list[Deviation]:
     assert row is not None
     found: dict[str, Any] = json.loads(row[0])
     if found["row"] is None:
-        return []
+        return [_rowless(expected, f"strangler.side has no row of {expected.capability}, so nothing is fenced by it")]
     besides = [Deviation(expected.side, what, remedy, unproven=False) for what, remedy in rights.besides(connection)]
     return [*_functions(expected, found), *besides, *_tables(expected, found), *_channels(expected, found)]
+
+
+def _rowless(expected: Expected, what: str) -> Deviation:
+    return Deviation(
+        expected.side,
+        f"{what}: nothing here says who owns {expected.capability}",
+        f"while the monolith owns it: `strangler cancel {expected.capability}`, empty the service's tables, and start "
+        "anew; while the service owns it: put the schema strangler of that database back from a backup",
+    )
 
 
 def _channels(expected: Expected, found: Mapping[str, Any]) -> Iterator[Deviation]:

@@ -19,9 +19,9 @@ from strangler.adapters.postgres.schema import installing, owners, swapping
 from strangler.adapters.postgres.schema.leases import Leases
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar
 from strangler.domain import names
-from strangler.domain.errors import RefusedError, StackError
+from strangler.domain.errors import StackError
 from strangler.domain.move import Identity, Move
-from strangler.domain.phase import State
+from strangler.domain.phase import State, busy
 from strangler.ports.ledger import Ledger
 from strangler.ports.side import LostError, StaleError
 
@@ -111,12 +111,7 @@ class PostgresLedger(Ledger):
         deadline = time.monotonic() + LOCK_SECONDS
         while not self.try_lock(capability):
             if time.monotonic() >= deadline:
-                raise RefusedError(
-                    "another command is at work on this move",
-                    place=capability,
-                    remedy="wait for it; `strangler status` shows what it does",
-                    id="another-command",
-                )
+                raise busy(capability)
             time.sleep(0.01)
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(self.connection, over), daemon=True)

@@ -1,0 +1,72 @@
+"""The environment of each process of the local stack, as it is started and as a person may use it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+
+from strangler.domain.errors import ConfigurationError, StackError
+from strangler.domain.project import Process, Project
+from strangler.stack import ports, secrets, state
+from strangler.stack.processes import Programs
+from strangler.stack.state import State
+
+
+def programs(project: Project, present: State, assigned: Mapping[str, int]) -> Programs:
+    """The project's programs in the stack that ``present`` describes; secrets that are missing are made."""
+    folder = project.state / "secrets"
+    gateway = project.gateway.address or f"http://{ports.LOOPBACK}:{assigned['gateway']}"
+    return Programs(
+        project,
+        ports=assigned,
+        dsns={**present.databases, **present.applications},
+        shared={"BROKER_URL": present.broker, "GATEWAY_URL": gateway},
+        secrets={
+            "": secrets.environment(
+                {name: kind for name, kind in project.secrets.items() if name not in project.holders}, folder
+            ),
+            **{name: secrets.environment_of(project, name, folder) for name in project.databases},
+        },
+    )
+
+
+def process_of(project: Project, name: str) -> Process:
+    """A process that the local stack runs, or would run.
+
+    Raises:
+        ConfigurationError: there is none of that name, or it runs elsewhere.
+    """
+    found = project.processes.get(name)
+    ours = [each for each, process in project.processes.items() if process.command]
+    if found is None:
+        near = difflib.get_close_matches(name, project.processes, n=1)
+        raise ConfigurationError(
+            f"there is no process {name}",
+            place=str(project.path),
+            remedy=f"did you mean {near[0]}?" if near else f"name one of: {', '.join(ours) or 'none has a command'}",
+        )
+    if not found.command or found.directory is None:
+        raise ConfigurationError(
+            f"the process {name} runs elsewhere, and only there its environment is known",
+            place=str(project.path),
+            remedy=f"log in where it runs; here are: {', '.join(ours) or 'none'}",
+        )
+    return found
+
+
+def environment_of(project: Project, process: Process) -> dict[str, str]:
+    """What the running stack gives the process.
+
+    Raises:
+        StackError: the stack is not up.
+    """
+    present = state.live(project)
+    memory = project.state / "ports.json"
+    try:
+        assigned: dict[str, int] = json.loads(memory.read_text())
+    except OSError as error:
+        raise StackError(
+            f"cannot be read: {error.strerror}", place=str(memory), remedy="run `strangler down` and `strangler up`"
+        ) from error
+    return programs(project, present, assigned).environment(process)
