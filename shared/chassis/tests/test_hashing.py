@@ -32,6 +32,12 @@ def waiting() -> float:
     return REGISTRY.get_sample_value("chassis_hashing_waiting") or 0.0
 
 
+def quiet() -> float:
+    """How many wait once those of an earlier test have gone: none."""
+    eventually(lambda: waiting() == 0.0)
+    return 0.0
+
+
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Admission:
     """A process in which one request works at a time."""
@@ -89,7 +95,7 @@ def read() -> threading.Event:
 
 def begin(places: Hashing, count: int, came: list[object] | None = None) -> list[Login]:
     """So many logins, each when the one before it hashes or waits."""
-    before, logins = waiting(), []
+    before, logins = quiet(), []
     for number in range(count):
         logins.append(Login(places, came))
         if number:
@@ -170,7 +176,7 @@ def test_a_place_is_free_again_after_an_error(work):
 @pytest.mark.django_db(transaction=True)
 def test_of_those_in_a_transaction_one_waits(monkeypatch):
     monkeypatch.setattr(admission, "_process", Admission(4))
-    places, before = Hashing(1, queue=8), waiting()
+    places, before = Hashing(1, queue=8), quiet()
     first = Login(places, atomic=True)
     assert first.hashing.wait(DEADLINE)
     second = Login(places, atomic=True)
@@ -233,7 +239,7 @@ class Client(Login):
 
 def queue(places: Hashing, names: list[str], came: list[object] | None = None) -> list[Client]:
     """One after the other, the first of whom hashes and the others wait."""
-    before, logins = waiting(), []
+    before, logins = quiet(), []
     for number, name in enumerate(names):
         logins.append(Client(places, name, came))
         if number:

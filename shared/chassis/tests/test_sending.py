@@ -323,7 +323,6 @@ class TestTheRequest:
         peer.status = 500
 
         def view(request: Any) -> HttpResponse:
-            Card.objects.create(person=person)
             with suppress(PutOffError):
                 Person.objects.all().delete()
             return HttpResponse(status=204)
@@ -332,7 +331,22 @@ class TestTheRequest:
 
         assert (answer.status_code, answer["Retry-After"]) == (503, "1")
         assert Person.objects.exists()
-        assert not Card.objects.exists()
+
+    def test_is_half_done_if_it_had_committed_something_before(self, desk: Side, peer: Peer, person: Person) -> None:
+        peer.status = 500
+
+        def view(request: Any) -> HttpResponse:
+            Card.objects.create(person=person)
+            with suppress(PutOffError):
+                Person.objects.all().delete()
+            return HttpResponse(status=204)
+
+        answer = FenceMiddleware(view)(RequestFactory().delete("/people/10"))
+
+        assert answer.status_code == 503
+        assert "Retry-After" not in answer
+        assert Person.objects.exists()
+        assert Card.objects.exists()
 
     def test_is_run_again_when_the_owner_has_changed(
         self, desk: Side, peer: Peer, person: Person, monkeypatch: pytest.MonkeyPatch

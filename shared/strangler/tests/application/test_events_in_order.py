@@ -235,7 +235,10 @@ class Nothing:
     def retained(self) -> list[tuple[str, str]]:
         return []
 
-    def sequences_behind(self, capability: str, owner: str) -> list[str]:
+    def sequences_behind(self, capability: str, owner: str) -> list[tuple[str, str]]:
+        return []
+
+    def strays(self, capability: str) -> list[object]:
         return []
 
     def unplaced(self) -> list[str]:

@@ -32,7 +32,7 @@ PAGE = Path(__file__).resolve().parents[4] / "docs" / "reference" / "json.schema
 SCHEMA: dict[str, Any] = json.loads(PAGE.read_text())
 ENDPOINTS = Endpoints("http://gate", "http://admin", "amqp://broker", {"yard": "a"}, {"office": "http://office"})
 POINTING = Finding("foreign-key-out", Severity.ERROR, "there", "a key to nothing", "run `strangler start parents`")
-NO_JSON = {"up", "down", "secrets", "serve", "agent", "render"}
+NO_JSON = {"manage", "up", "down", "secrets", "serve", "agent", "render"}
 
 
 class Nothing:
@@ -46,11 +46,14 @@ class Nothing:
     def retained(self) -> list[tuple[str, str]]:
         return [("yard", "a slot has no reader")]
 
-    def sequences_behind(self, capability: str, owner: str) -> list[str]:
+    def sequences_behind(self, capability: str, owner: str) -> list[tuple[str, str]]:
         return []
 
     def unplaced(self) -> list[str]:
         return ["stray"]
+
+    def strays(self, capability: str) -> list[object]:
+        return []
 
     def close(self) -> None: ...
 
@@ -192,6 +195,8 @@ def test_a_rehearsal(yard: Yard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         ["a verb failed"] if failing else [], 0,
     )  # fmt: skip
     monkeypatch.setattr(rehearse, "_rehearse", lambda *_: evidence)
+    monkeypatch.setattr(rehearse, "_present", lambda _: {})
+    monkeypatch.setattr(rehearse.staging, "require_scenario", lambda _: "scenario")
 
     told = yard.run("rehearse", "--report", str(tmp_path / "report.json"), code=int(failing), shape="rehearse")
 
