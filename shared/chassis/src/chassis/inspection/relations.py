@@ -62,18 +62,12 @@ def _cascade(project: Project, parent: Any, field: Any, action: str, capability:
     elsewhere = project.configuration.owner(parent._meta.db_table)
     place = sources.place(field.model) if not field.model._meta.auto_created else label
     told = f"Deletions of {parent._meta.label} reach {capability.name} by {label} ({action}){more}"
-    if elsewhere is not None:
-        return Finding(
-            "cascade-from-outside", "note", place,
-            f"{told}. {parent._meta.label} moves with {elsewhere.name}: the gate `deletions` keeps {capability.name} "
-            f"from leaving before it.",
-            f"move {elsewhere.name} first, or say deletes = false if no row of it is deleted meanwhile",
-        )  # fmt: skip
     if delegates():
+        until = f" until {elsewhere.name} moves, too" if elsewhere else ""
         return Finding(
             "cascade-from-outside", "note", place,
-            f"{told}. Deletions of {parent._meta.label} are sent to the owner of {capability.name}.",
-            "nothing to do",
+            f"{told}. Deletions of {parent._meta.label} are sent to the owner of {capability.name}{until}.",
+            f"move {elsewhere.name} first, and nothing has to be sent" if elsewhere else "nothing to do",
         )  # fmt: skip
     return Finding(
         "cascade-from-outside", "error", place,
