@@ -8,12 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 from chassis.ownership.holding import Holding
-from chassis.process import admission
+from chassis.process import admission, waiting
 from django.db import connection, connections
 from library.asgi import Asgi
 from library.models import Book, Visit
@@ -45,6 +45,12 @@ def peer() -> Iterator[Peer]:
 def side(side: Side, peer: Peer) -> Side:
     side.execute("UPDATE strangler.side SET peer_url = %s", peer.url)
     return side
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_left_waiting() -> Iterator[None]:
+    yield
+    until(lambda: not any(waiting.process.count(kind) for kind in get_args(waiting.Kind)))
 
 
 @pytest.fixture

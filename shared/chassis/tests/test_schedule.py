@@ -129,7 +129,7 @@ def test_only_the_owners_beat_publishes_before_a_move_in_it_and_after_it(beats, 
     there = There(server.url)
     there._session.execute("DELETE FROM strangler.side")
     monolith, service = (each.process.pid for each in beats())
-    until(lambda: {tick.origin for tick in nobodys.take(0.2)} == {monolith, service}, 60)  # both are at work
+    until(lambda: {tick.origin for tick in nobodys.take(1.0)} == {monolith, service}, 60)  # both are at work
 
     tasks.take(0.5)
     assert_once_a_period(tasks.take(3), monolith, 3)  # the service knows of no move
@@ -156,7 +156,7 @@ def test_what_is_due_in_a_pause_is_published_once_by_the_next_owner(beats, queue
     there = There(server.url)
     there.say(opened=False, bounce_to="monolith")
     monolith, service = (each.process.pid for each in beats())
-    until(lambda: {tick.origin for tick in nobodys.take(0.2)} == {monolith, service}, 60)
+    until(lambda: {tick.origin for tick in nobodys.take(1.0)} == {monolith, service}, 60)
 
     side.fence()
     there.say(opened=False, bounce_to=None)

@@ -9,10 +9,13 @@ the process gives its place away meanwhile.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
 from django.http import FileResponse, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
@@ -128,13 +131,40 @@ def _streamed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseB
     deny. A file has an end, so it counts only where its reader is slow."""
     if not response.streaming or isinstance(response, FileResponse):
         return response
-    if waiting.process.begin("answers"):
-        response._resource_closers.append(waiting.process.end)  # type: ignore[attr-defined]
+    if (end := _begin_answer(request, response)) is not None:
+        response._resource_closers.append(end)  # type: ignore[attr-defined]
     elif request.method in SAFE_METHODS:
         response.close()
         response = JsonResponse({"detail": "Too many long answers are on their way; try again."}, status=503)
         response["Retry-After"] = "1"
     return response
+
+
+def _begin_answer(request: HttpRequest, response: Any) -> Callable[[], None] | None:
+    if not isinstance(request, ASGIRequest):
+        return waiting.process.end if waiting.process.begin("answers") else None
+    # Under ASGI nobody closes an answer that breaks off, or whose client has left before it begins.
+    end = waiting.process.begin_anywhere("answers")
+    if end is not None:
+        parts = response.streaming_content
+        response.streaming_content = _async_until(parts, end) if response.is_async else _until(parts, end)
+        weakref.finalize(response, end)
+    return end
+
+
+def _until(parts: Iterable[Any], end: Callable[[], None]) -> Iterator[Any]:
+    try:
+        yield from parts
+    finally:
+        end()
+
+
+async def _async_until(parts: AsyncIterable[Any], end: Callable[[], None]) -> AsyncIterator[Any]:
+    try:
+        async for part in parts:
+            yield part
+    finally:
+        end()
 
 
 def aside() -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -50,13 +50,24 @@ class Waiting:
         """Whether this thread may wait; `end` says that it no longer waits."""
         if self._kind is not None:
             return True
-        with self._lock:
-            if self._counts[kind] >= settings.hold_limit() or self._counts.total() >= settings.wait_limit():
-                refused().labels(kind).inc()
-                return False
-            self._counts[kind] += 1
+        if not self._count(kind):
+            return False
         self._mine.kind = kind
         return True
+
+    def begin_anywhere(self, kind: Kind) -> Callable[[], None] | None:
+        """As `begin`, for a wait that may end in another thread: returns what ends it, or None where it may not be."""
+        if not self._count(kind):
+            return None
+        ended = threading.Event()
+
+        def end() -> None:
+            with self._lock:
+                if not ended.is_set():
+                    ended.set()
+                    self._counts[kind] -= 1
+
+        return end
 
     def end(self) -> None:
         """The thread no longer waits; no error where it did not wait."""
@@ -65,6 +76,14 @@ class Waiting:
             self._mine.kind = None
             with self._lock:
                 self._counts[kind] -= 1
+
+    def _count(self, kind: Kind) -> bool:
+        with self._lock:
+            if self._counts[kind] >= settings.hold_limit() or self._counts.total() >= settings.wait_limit():
+                refused().labels(kind).inc()
+                return False
+            self._counts[kind] += 1
+            return True
 
     @contextmanager
     def one(self, kind: Kind) -> Iterator[None]:
