@@ -87,7 +87,7 @@ def test_manage_runs_manage_py_with_the_environment_of_its_process(whole: Depot)
 
     done = whole.run("manage", "worker", "shell", "--help", "-c", "x y")
     web = whole.run("manage", "web", "check")
-    printed = json.loads(whole.run("env", "--for", "web", "--json").stdout)
+    printed = json.loads(whole.run("env", "--for", "web", "--json").stdout)["variables"]
 
     assert done.returncode == 1
     assert "DATABASE_URL" in done.stderr  # the worker has none

@@ -144,13 +144,13 @@ def test_a_side_of_an_older_version_holds_nothing(telling: Yard) -> None:
 
 @pytest.mark.parametrize("table", ["yard_nothing", "yard_setting"])
 def test_an_outbox_that_is_none_is_told_before_anything_is_changed(ground: Yard, table: str) -> None:
-    with pytest.raises(
-        ConfigurationError, match=f"no table {table} with a column capability in the database"
-    ) as caught:
+    with pytest.raises(PreflightError, match=f"no table {table} with a column capability in the database") as caught:
         with_outboxes(ground, table).start()
 
-    assert caught.value.place == "strangler.toml: databases.yard.outbox"
-    assert caught.value.remedy == "run its migrations, or correct the name"
+    assert [(one.id, one.place, one.remedy) for one in caught.value.findings] == [
+        ("outbox-missing", f"strangler.toml: databases.{name}.outbox", "run its migrations, or correct the name")
+        for name in ("yard", "depot")
+    ]
 
 
 def test_an_outbox_that_is_named_in_the_middle_of_a_move_is_looked_for_before_the_switch(moving: Yard) -> None:

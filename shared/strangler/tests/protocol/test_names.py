@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from psycopg import sql
-from strangler.domain.errors import ConfigurationError
+from strangler.domain.errors import PreflightError
 from test_verifying import spoil
 from yard import Yard
 
@@ -119,7 +119,7 @@ def test_a_name_that_two_tables_have(ground: Yard) -> None:
             connection.execute('CREATE TABLE "bays.yard_one" (id int PRIMARY KEY)')
             connection.execute("CREATE TABLE bays.yard_one (id int PRIMARY KEY)")
 
-    with pytest.raises(ConfigurationError, match=r'bays.yard_one is the name of .*public\."bays\.yard_one"'):
+    with pytest.raises(PreflightError, match=r'bays.yard_one is the name of .*public\."bays\.yard_one"'):
         ground.with_tables("bays.yard_one").start()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 
 import psycopg
 
@@ -54,7 +55,11 @@ class Inspection(Ends):
     def drift(self) -> list[str]:
         """While rows are copied, the copy lacks unique keys and exclusions; they are compared when they are back."""
         here, there = self.tables(MONOLITH), self.tables(SERVICE)
-        both = self._rules(here, there)
+        return self._drift(here, there, self._rules(here, there))
+
+    def _drift(
+        self, here: Sequence[Table], there: Sequence[Table], both: tuple[rules.Database, rules.Database]
+    ) -> list[str]:
         whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
         return catalog.differences(here, there) + comparing.differences(*both, uniques=whole)
 
@@ -232,7 +237,12 @@ class Inspection(Ends):
 
     def _look_at_both(self, look: Look, here: Sequence[Table], there: Sequence[Table]) -> None:
         both = self._both(here, there)
-        look.at("whether the tables are equal on both sides", self._look_at_drift)
+        # Reading the rules takes longest, so they are read once.
+        compared = cache(lambda: self._rules(here, there))
+        look.at(
+            "whether the tables are equal on both sides",
+            lambda: self._look_at_drift(self._drift(here, there, compared())),
+        )
         look.at("sequences", self._look_at_sequences)
         look.at(
             "what the tables point to, numbers that each database gives out, and triggers",
@@ -240,14 +250,13 @@ class Inspection(Ends):
         )
         look.at(
             "sorting, encoding, triggers on one side",
-            lambda: comparing.notes(*self._rules(here, there), place=describe(self.dsns[SERVICE])),
+            lambda: comparing.notes(*compared(), place=describe(self.dsns[SERVICE])),
         )
         look.at("extensions", lambda: differing.extensions(both))
         look.at("indexes", lambda: differing.indexes(both))
         look.at("settings for applications", lambda: differing.settings(both))
 
-    def _look_at_drift(self) -> Iterator[StranglerError]:
-        drift = self.drift()
+    def _look_at_drift(self, drift: Sequence[str]) -> Iterator[StranglerError]:
         # A policy on one side alone is drift and a filter. First comes the error that the tool would not see every row.
         hidden = self.filters() if drift else []
         if hidden:
