@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
 
 import click
 
 from strangler import configuration
 from strangler.application.sides import Parts
 from strangler.application.status import Status, status
+from strangler.cli.console import as_json
 from strangler.cli.display import Screen, warn
 from strangler.cli.names import CapabilityName
 from strangler.domain.findings import Finding, Severity
@@ -70,7 +69,7 @@ def _page(project: Project, all_parts: list[Parts], *, json_wanted: bool) -> str
     found = [status(parts) for parts in all_parts]
     restarts = state.restarts(project)
     if json_wanted:
-        return json.dumps(_document(found, restarts))
+        return _json(found, restarts)
     return "\n".join([*_lines(found, restarts), *_space(project)])
 
 
@@ -84,19 +83,18 @@ def _close(all_parts: list[Parts]) -> None:
         parts.close()
 
 
-def _document(found: list[Status], restarts: dict[str, int]) -> dict[str, Any]:
+def _json(found: list[Status], restarts: dict[str, int]) -> str:
     problems = [
         Finding("problem", Severity.ERROR, one.capability, problem, "run `strangler doctor`")
         for one in found
         for problem in one.problems
     ]
-    return {
-        "capabilities": {one.capability: asdict(one) for one in found},
-        "restarts": restarts,
-        "ready": not problems,
-        "findings": [one.as_dict() for one in problems],
-        "next": [f"strangler {verb} {one.capability}" for one in found for verb in one.next],
-    }
+    return as_json(
+        {"capabilities": {one.capability: asdict(one) for one in found}, "restarts": restarts},
+        ready=not problems,
+        findings=problems,
+        next=[f"strangler {verb} {one.capability}" for one in found for verb in one.next],
+    )
 
 
 def _lines(found: list[Status], restarts: dict[str, int]) -> Iterator[str]:

@@ -17,8 +17,8 @@ from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.project import MONOLITH
 
-# Tables whose rows each database numbers for itself, and the columns that say what a row means. They are known by
-# these columns: a project may have named its tables otherwise.
+# What each database numbers for itself, and the columns that say what a row means; the tables are known by Django's
+# names for them.
 MEANINGS = {
     "a content type": ("app_label", "model"),
     "a permission": ("codename",),

@@ -25,8 +25,8 @@ SAMPLE_KEYS = 1_000
 # Foreign keys out of these tables. A constraint that is not enforced decides nothing; the columns of a key of several
 # columns come in the order of the key.
 OUT = catalog.with_names("""
-SELECT k.conname, k.conrelid::int8, NAME_OF(child, cn), k.confrelid::int8, NAME_OF(root, rn), key.columns,
-       key.parent_columns, key.plain, k.confrelid::regclass::text,
+SELECT k.conname, NAME_OF(child, cn), NAME_OF(root, rn), k.confrelid::regclass::text, key.columns,
+       key.parent_columns, key.plain,
        EXISTS (SELECT FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid AND s.subenabled
                JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
                WHERE r.srrelid IN (SELECT relid FROM pg_partition_tree(root.oid) UNION ALL SELECT root.oid))
@@ -47,7 +47,7 @@ CROSS JOIN LATERAL (
 WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY (%(tables)s::oid[])
   AND NOT coalesce(pg_partition_root(k.confrelid), k.confrelid) = ANY (%(tables)s::oid[])
   AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
-ORDER BY 3, 6
+ORDER BY 2, 5
 """)
 
 
@@ -61,7 +61,6 @@ class Key:
     """
 
     name: str
-    relation: int
     table: str
     parent: str
     parent_sql: str
@@ -79,8 +78,8 @@ def keys(connection: Connection, tables: Sequence[Table]) -> list[Key]:
     """The foreign keys from these tables to others."""
     rows = connection.execute(OUT, {"tables": [table.oid for table in tables]}).fetchall()
     return [
-        Key(name, relation, table, parent, spelled, tuple(columns), tuple(parent_columns), plain, fed)
-        for name, relation, table, _, parent, columns, parent_columns, plain, spelled, fed in rows
+        Key(name, table, parent, spelled, tuple(columns), tuple(parent_columns), plain, fed)
+        for name, table, parent, spelled, columns, parent_columns, plain, fed in rows
     ]
 
 
