@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from chassis.ownership.holding import Holding
 from django.contrib.auth.signals import user_login_failed
-from django.db import connection, connections
+from django.db import connection
 from django.http import HttpResponse
-from django.test import Client
 from library import gate
+from library.asking import asking
 from library.gate import FAILED, TRIES
 from library.models import Book, Visit
 from library.side import Side
@@ -44,17 +44,9 @@ def middleware(settings: Any, holding: Holding) -> Iterator[None]:
 
 @pytest.fixture
 def ask() -> Iterator[Ask]:
-    """Asks in a thread of its own."""
-    client = Client(headers={"host": "library.example"}, raise_request_exception=False)
-
-    def send(path: str, method: str = "POST") -> HttpResponse:
-        try:
-            return client.generic(method, path, b"{}", content_type="application/json")
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as thread:
-        yield lambda *arguments: thread.submit(send, *arguments).result(60)
+    """Asks, and waits for the answer."""
+    with asking() as begin:
+        yield lambda *arguments: begin(*arguments).result(60)
 
 
 def written() -> tuple[int, int]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from chassis.ownership import owners, strays
 from chassis.ownership.holding import Holding
-from django.db import DatabaseError, connection, connections
-from django.http import HttpResponse
-from django.test import Client
+from django.db import DatabaseError, connection
+from library.asking import Ask, asking
 from library.models import Book, Visit
 from library.side import Side
 from library.urls import moment
@@ -23,7 +21,6 @@ pytestmark = [
     pytest.mark.usefixtures("no_atomic_requests"),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="DATABASE_URL names no PostgreSQL"),
 ]
-Ask = Callable[..., "Future[HttpResponse]"]
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +32,8 @@ def middleware(settings: Any, holding: Holding, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def ask() -> Iterator[Ask]:
-    """Asks in a thread of its own."""
-    client = Client(headers={"host": "library.example"}, raise_request_exception=False)
-
-    def send(path: str, method: str = "POST") -> HttpResponse:
-        try:
-            return client.generic(method, path, b"{}", content_type="application/json")
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as thread:
-        yield lambda *arguments: thread.submit(send, *arguments)
+    with asking() as ask:
+        yield ask
 
 
 def noted() -> list[tuple[str, str, str, int]]:

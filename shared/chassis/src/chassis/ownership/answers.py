@@ -12,17 +12,12 @@ logger = logging.getLogger("chassis.ownership.fence")
 
 def later() -> HttpResponseBase:
     """Nothing was done, and the next try may succeed."""
-    response = JsonResponse({"detail": "This part of the service is changing hands; try again."}, status=503)
-    response["Retry-After"] = "1"
-    return response
+    return _try_again("This part of the service is changing hands; try again.")
 
 
 def put_off() -> HttpResponseBase:
     """Nothing was done, for another side has not done its part in time."""
-    detail = "Another part of the service has to do its part first, and has not done it in time; try again."
-    response = JsonResponse({"detail": detail}, status=503)
-    response["Retry-After"] = "1"
-    return response
+    return _try_again("Another part of the service has to do its part first, and has not done it in time; try again.")
 
 
 def half_done() -> HttpResponseBase:
@@ -50,15 +45,18 @@ def never(*, in_part: bool) -> HttpResponseBase:
 
 def unmoved() -> HttpResponseBase:
     """Refuses the write: a row that is written before a capability has moved here is one that no move will find."""
-    detail = "This has not been moved to this service yet: it takes no writes. The monolith has what you ask for."
-    response = JsonResponse({"detail": detail}, status=503)
-    response["Retry-After"] = "1"
-    return response
+    return _try_again(
+        "This has not been moved to this service yet: it takes no writes. The monolith has what you ask for."
+    )
 
 
 def crossed(request: HttpRequest) -> HttpResponseBase:
     """The database has ended the transaction because of other transactions."""
     logger.warning("transactions_crossed", extra={"path": request.path})
-    response = JsonResponse({"detail": "Others were changing the same at the same time; try again."}, status=503)
+    return _try_again("Others were changing the same at the same time; try again.")
+
+
+def _try_again(detail: str) -> HttpResponseBase:
+    response = JsonResponse({"detail": detail}, status=503)
     response["Retry-After"] = "1"
     return response
