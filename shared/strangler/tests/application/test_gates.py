@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from strangler.domain.project import MONOLITH, SERVICE
 from strangler.testing import World
 
 Parts = Any
+LONG_ENOUGH_SECONDS = 60
 ASKEW = Deviation(SERVICE, "a table was swapped", "put it back")
 
 
@@ -96,9 +98,9 @@ def test_all_gates_are_open_for_a_move_in_good_health() -> None:
 
     assert all(gate.open for gate in measured)
     assert [gate.name for gate in measured] == [
-        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "verify", "columns", "rows",
-        "fences", "surroundings", "sequences", "deletions", "outward", "vacuum (monolith)", "transactions (monolith)",
-        "vacuum (service)", "transactions (service)", "depot ready", "gateway", "events",
+        "verify", "columns", "rows", "fences", "surroundings", "sequences", "deletions", "outward", "gateway",
+        "forward stream", "forward errors", "lag", "reverse stream", "reverse errors", "vacuum (monolith)",
+        "transactions (monolith)", "vacuum (service)", "transactions (service)", "depot ready", "events",
     ]  # fmt: skip
 
 
@@ -132,21 +134,81 @@ def test_errors_that_the_last_verify_has_seen_do_not_count() -> None:
     gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
 
 
+def busy_until(times: int, parts: Parts, then: Callable[[], object] = lambda: None) -> gates.Ready:
+    """A transaction is in the way until readiness has been asked so many times; ``then`` happens together with its
+    end."""
+    parts.monolith.busy.append(Busy(2.0))
+    left = iter(range(times - 1, -1, -1))
+
+    def ready(_: str) -> None:
+        if next(left, None) == 0:
+            parts.monolith.busy.clear()
+            then()
+
+    return ready
+
+
 def test_what_passes_by_itself_is_waited_for() -> None:
     world = moving()
     parts = parts_of(world)
-    parts.monolith.busy.append(Busy(2.0))
-    asked = 0
 
-    def ready(_: str) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 2:
+    measured = gates.pass_all(
+        parts, world.moves[NAME], busy_until(3, parts), deadline=time.monotonic() + LONG_ENOUGH_SECONDS
+    )
+
+    assert all(gate.open for gate in measured)
+
+
+def test_what_does_not_open_by_itself_is_measured_before_and_after_a_wait_and_not_all_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = moving()
+    parts = parts_of(world)
+    asked: list[str] = []
+    for question in ("outward", "cascades", "obstacles", "drift", "filters", "streams"):
+        answer = getattr(parts.replication, question)
+        monkeypatch.setattr(
+            parts.replication, question, lambda question=question, answer=answer: [asked.append(question), answer()][1]
+        )
+
+    gates.pass_all(parts, world.moves[NAME], busy_until(3, parts), deadline=time.monotonic() + LONG_ENOUGH_SECONDS)
+
+    assert Counter(asked) == dict.fromkeys(("outward", "cascades", "obstacles", "drift", "filters"), 2) | {"streams": 5}
+
+
+def test_what_has_shut_for_good_during_a_wait_is_seen_at_its_end() -> None:
+    world = moving()
+    parts = parts_of(world)
+    ready = busy_until(3, parts, then=lambda: parts.replication.pointing.append(OUTWARD))
+
+    with pytest.raises(RefusedError, match="gate outward"):
+        gates.pass_all(parts, world.moves[NAME], ready, deadline=time.monotonic() + LONG_ENOUGH_SECONDS)
+
+
+def test_what_has_shut_again_while_all_was_measured_is_waited_for_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = moving()
+    parts = parts_of(world)
+    rounds = 0
+
+    def outward() -> list[Finding]:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 2:
+            parts.monolith.busy.append(Busy(2.0))
+        return []
+
+    monkeypatch.setattr(parts.replication, "outward", outward)
+    first, then = busy_until(2, parts), iter(range(10))
+
+    def ready(process: str) -> None:
+        first(process)
+        if rounds == 2 and next(then) == 2:
             parts.monolith.busy.clear()
 
-    gates.pass_all(parts, world.moves[NAME], ready, deadline=time.monotonic() + 60)
+    measured = gates.pass_all(parts, world.moves[NAME], ready, deadline=time.monotonic() + LONG_ENOUGH_SECONDS)
 
-    assert asked == 3
+    assert all(gate.open for gate in measured)
+    assert rounds == 3
 
 
 def test_what_does_not_pass_by_itself_is_not_waited_for() -> None:
@@ -169,6 +231,19 @@ def test_what_somebody_has_to_do_something_about_is_not_waited_for() -> None:
     assert [gate.name for gate in measured if not gate.opens_by_itself] == [
         "verify", "columns", "rows", "fences", "surroundings", "sequences", "deletions", "outward", "gateway",
     ]  # fmt: skip
+    assert all(gate.opens_by_itself for gate in gates._passing(parts_of(world), world.moves[NAME], READY))
+
+
+def test_a_switch_measures_its_gates_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = moving()
+    parts = parts_of(world)
+    asked: list[str] = []
+    monkeypatch.setattr(parts.replication, "outward", lambda: [asked.append("outward"), []][1])
+    parts.replication.deviating.append(replace(ASKEW, mendable=True, unproven=False))
+
+    run_switch(parts, "switch")
+
+    assert asked == ["outward"]
 
 
 def test_what_a_switch_to_the_service_forbids_does_not_shut_the_way_back() -> None:
@@ -188,7 +263,7 @@ def test_gates_that_are_shut_are_findings_of_the_error() -> None:
     with pytest.raises(RefusedError) as caught:
         gates.pass_all(parts, world.moves[NAME], READY, deadline=0)
 
-    assert [one.id for one in caught.value.findings] == ["gate-stream", "gate-outward"]
+    assert [one.id for one in caught.value.findings] == ["gate-outward", "gate-stream"]
     assert all(one.remedy for one in caught.value.findings)
 
 

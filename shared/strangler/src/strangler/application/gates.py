@@ -23,6 +23,7 @@ VERIFY_HOURS = 24
 REMEDY_AGENT = "run `strangler serve`, which is part of `strangler up`, or `strangler agent` beside the gateway"
 FILTERED = "take the policy or rule off the table for the time of the move, or give the rights back, and verify again"
 TRANSACTION_SECONDS = 1.0
+PAUSE_SECONDS = 0.05
 
 Ready = Callable[[str], str | None]
 """Asks a side's web process whether it is ready; returns the reason if it is not."""
@@ -76,9 +77,8 @@ class ShutError(RefusedError):
 
 
 def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
-    """All gates of a switch away from ``move.owner``, each measured now."""
+    """All gates of a switch away from ``move.owner``, each measured now; last come those that open by themselves."""
     return [
-        *_streams(parts, move),
         _verified(move),
         _columns(parts),
         _rows(parts),
@@ -87,9 +87,17 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         _sequences(parts, move),
         _deletions(parts, move),
         *_outward(parts, move),
+        _agents(parts),
+        *_passing(parts, move, ready),
+    ]
+
+
+def _passing(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
+    """The gates that open by themselves; all are cheap to measure."""
+    return [
+        *_streams(parts, move),
         *_tables(parts),
         _service_ready(parts, move, ready),
-        _agents(parts),
         *_events(parts, move),
     ]
 
@@ -97,6 +105,9 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
 def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list[Gate]:
     """Measures until every gate is open, or a gate is shut that does not open by itself, or ``deadline``
     (``time.monotonic``) has come.
+
+    While it waits it measures only the gates that open by themselves. When these are open it measures all of them
+    again, so those that it returns were measured after the wait.
 
     Raises:
         RefusedError: naming the gates that stayed shut.
@@ -108,7 +119,8 @@ def pass_all(parts: Parts, move: Move, ready: Ready, *, deadline: float) -> list
             return gates
         if not all(gate.opens_by_itself for gate in shut) or time.monotonic() >= deadline:
             raise ShutError(gates, place=f"{parts.name} stays with the {move.owner}")
-        time.sleep(0.05)
+        while time.monotonic() < deadline and not all(gate.open for gate in _passing(parts, move, ready)):
+            time.sleep(PAUSE_SECONDS)
 
 
 def _streams(parts: Parts, move: Move) -> list[Gate]:

@@ -68,13 +68,18 @@ def plan(parts: Parts, verb: str, ready: gating.Ready) -> tuple[Move, list[gatin
     Raises:
         RefusedError: when the move is not in a state to be switched, or the side owns it already.
     """
+    move = _switchable(parts, verb)
+    return move, gating.measure(parts, move, ready)
+
+
+def _switchable(parts: Parts, verb: str) -> Move:
     move = parts.ledger.move(parts.name)
     require_nobody_at_work(parts, move)
     require(parts.name, move.state if move else None, State.SWITCHING, verb=verb)
     assert move is not None
     if move.owner == TOWARDS[verb]:
         raise RefusedError(f"the {move.owner} owns it already", place=parts.name, remedy="nothing is to be done")
-    return move, gating.measure(parts, move, ready)
+    return move
 
 
 def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boundary: Boundary) -> Switched:
@@ -87,14 +92,14 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
     started = time.monotonic()
     with parts.ledger.coordinating(parts.name):
         recover(parts)
-        move, _ = plan(parts, verb, ready)
+        move = _switchable(parts, verb)
         doubtful = standing.doubt(parts, move)
         # The schema of an older version of the tool may lack something.
         parts.ledger.install()
         parts.replication.install()
         if doubtful:
             standing.put_right(parts, move)
-            move, _ = plan(parts, verb, ready)
+            move = _switchable(parts, verb)  # it may have lost its proof
         gating.pass_all(parts, move, ready, deadline=started + timeout)
         run_switch = Switch(
             capability=parts.name,
