@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from club.move import PURGE, Club, club
 from library.programs import run
+from library.waiting import until
 from server_node import ServerNode
 
 pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="DATABASE_URL names no PostgreSQL")
@@ -174,6 +177,56 @@ def test_while_the_owner_is_away_nothing_is_lost(moved: Club) -> None:
 
     assert moved.delete("/people/100").status_code == 204
     assert moved.count("club_booking", "person_id = 100") == (0, 0)
+
+
+@pytest.mark.parametrize("cut", [Club.kill_monolith, Club.end_sessions], ids=["the process", "its session"])
+def test_what_is_cut_between_the_owner_s_answer_and_the_commit_can_be_done_again(
+    moved: Club, cut: Callable[[Club], None]
+) -> None:
+    """The owner has done its part, and the copy does not show it yet: nothing can be committed before it does."""
+    person = moved.person(105)
+    moved.booked(person)
+    moved.at_owner("INSERT INTO club_remark (person_id) VALUES (%s) RETURNING id", person)
+
+    with ThreadPoolExecutor(1) as client, moved.standing_still():
+        asked = client.submit(moved.delete, "/people/105")
+        until(lambda: moved.awaits("club_booking"))
+        assert moved.count("club_booking", "person_id = 105") == (1, 0)
+        cut(moved)
+        until(lambda: not moved.is_in_transaction())
+    answer = None if asked.exception() else asked.result()
+    moved.catch_up("service")
+
+    assert answer is None or answer.status_code == 503, answer.text
+    assert person in moved.people()
+    assert moved.count("club_card", "person_id = 105") == (1, 0)
+    assert moved.count("club_booking", "person_id = 105") == (0, 0)
+    assert moved.count("club_remark", "person_id = 105") == (0, 0)
+    moved.verify()
+
+    moved.web["monolith"].await_status("/healthz", 200)
+    moved.booked(person)
+    assert moved.delete("/people/105").status_code == 204
+    assert person not in moved.people()
+    assert moved.count("club_card", "person_id = 105") == (0, 0)
+    assert moved.count("club_booking", "person_id = 105") == (0, 0)
+
+
+def test_a_commit_that_a_killed_process_has_sent_is_done(moved: Club) -> None:
+    person = moved.person(106)
+    moved.booked(person)
+
+    with moved.slow_commit() as is_committing, ThreadPoolExecutor(1) as client:
+        asked = client.submit(moved.delete, "/people/106")
+        until(is_committing)
+        moved.kill_monolith()
+        assert isinstance(asked.exception(), httpx.TransportError)
+    until(lambda: not moved.is_in_transaction())
+
+    assert person not in moved.people()
+    assert moved.count("club_booking", "person_id = 106") == (0, 0)
+    moved.web["monolith"].await_status("/healthz", 200)
+    assert moved.delete("/people/106").status_code == 404
 
 
 def test_the_gate_is_shut_while_a_side_cannot_take_part(moved: Club) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,13 @@ DO $$ DECLARE k record; BEGIN
     END LOOP;
 END $$
 """
+SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER slow AFTER DELETE ON club_person DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION slow();
+"""
+THE_MONOLITH_S = "datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
 PURGE = (sys.executable, "-m", "django", "purge")
 
 
@@ -134,6 +143,42 @@ class Club:
             yield
         finally:
             self.monolith.execute(f"ALTER SUBSCRIPTION {row[0]} ENABLE".encode())
+
+    def kill_monolith(self) -> None:
+        """Kills the process that serves the monolith's requests; gunicorn starts another one."""
+        pid = self.web["monolith"].process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+    def end_sessions(self) -> None:
+        """Ends what the monolith's process has open in its database, as a server does that is stopped."""
+        self.monolith.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE xact_start IS NOT NULL "
+            f"AND {THE_MONOLITH_S}".encode()
+        )
+
+    def awaits(self, table: str) -> bool:
+        """Whether the monolith looks into the copy of the table, until the stream has taken rows away."""
+        return self._shown(f"state LIKE 'idle%' AND query LIKE '%\"{table}\"%LIMIT 1'")
+
+    def is_in_transaction(self) -> bool:
+        """Whether the monolith's process has a transaction open, or its server still does what it left behind."""
+        return self._shown("xact_start IS NOT NULL")
+
+    @contextmanager
+    def slow_commit(self) -> Iterator[Callable[[], bool]]:
+        """A COMMIT that deletes a person takes until the end; inside it can be asked whether there is one."""
+        self.monolith.execute(SLOW.encode())
+        self.monolith.execute("SELECT pg_advisory_lock(1)")
+        try:
+            yield lambda: self._shown("query = 'COMMIT' AND wait_event = 'advisory'")
+        finally:
+            self.monolith.execute("SELECT pg_advisory_unlock(1)")
+            self.monolith.execute("DROP FUNCTION slow() CASCADE")
+
+    def _shown(self, where: str) -> bool:
+        found = self.monolith.execute(f"SELECT 1 FROM pg_stat_activity WHERE {THE_MONOLITH_S} AND {where}".encode())
+        return found.fetchone() is not None
 
     def switch(self, verb: str = "switch") -> None:
         with self.working() as parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import ProtectedError, RestrictedError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import path
 
 from club.models import Person
@@ -12,7 +13,7 @@ from club.models import Person
 
 def person(request: HttpRequest, pk: int) -> HttpResponse:
     try:
-        Person.objects.get(pk=pk).delete()
+        get_object_or_404(Person, pk=pk).delete()
     except (ProtectedError, RestrictedError) as error:
         return HttpResponse(type(error).__name__, status=409)
     return HttpResponse(status=204)
