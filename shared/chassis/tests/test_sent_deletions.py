@@ -229,6 +229,30 @@ def test_a_commit_that_a_killed_process_has_sent_is_done(moved: Club) -> None:
     assert moved.delete("/people/106").status_code == 404
 
 
+def test_people_come_back_before_their_bookings(moved: Club) -> None:
+    with moved.people_move():
+        moved.switch(capability="people")
+        moved.people_service.execute("INSERT INTO club_person (id, name) VALUES (107, 'by id'), (108, 'by name')")
+        for person in (107, 108):
+            moved.booked(person)
+        moved.verify("people")
+        with moved.without_service():
+            gate = moved.gate("people")
+        assert not gate.open
+        assert "club_booking.person_id would be the service's, and people the monolith's" in gate.found
+        assert "or reverse desk first" in gate.remedy
+        assert moved.gate("people").found == "those of people are sent to the service"
+
+        # On a path of no capability; from then on the process may know for a second only who owned the people before.
+        assert moved.delete("/people/named/nobody").status_code == 501
+        moved.switch("reverse", capability="people")
+        answers = [moved.delete("/people/named/by name"), moved.delete("/people/107")]
+
+        assert [answer.status_code for answer in answers] == [204, 204], [answer.text for answer in answers]
+        assert moved.people().isdisjoint({107, 108})
+        assert moved.count("club_booking", "person_id IN (107, 108)") == (0, 0)
+
+
 def test_the_gate_is_shut_while_a_side_cannot_take_part(moved: Club) -> None:
     moved.switch("reverse")
     moved.verify()

@@ -17,14 +17,14 @@ from server_node import ServerNode
 from strangler import configuration
 from strangler.adapters import toml
 from strangler.application import gates
-from strangler.application.ending import complete
+from strangler.application.ending import cancel, complete
 from strangler.application.sides import Parts
 from strangler.application.start import Started, start
 from strangler.application.switch import switch
 from strangler.application.verify import verify
 from strangler.domain.project import Endpoints
 
-DATABASES = ("club_monolith", "club_service")
+DATABASES = ("club_monolith", "club_service", "club_people")
 MOVED = (
     *("club_booking", "club_booking_guests", "club_hour", "club_remark", "club_review", "club_swipe", "club_debt"),
     *("club_deposit", "club_label", "club_diary"),
@@ -56,6 +56,26 @@ routes = ["* /bookings/*"]
 [stays]
 tables = ["*"]
 """
+# What bookings point at can move, too.
+PEOPLE = """
+[databases.people]
+url = "postgresql:///club_people"
+
+[processes.people]
+address = "http://people"
+
+[capabilities.people]
+tables = ["club_person", "club_member", "club_card"]
+process = "people"
+database = "people"
+routes = ["DELETE /people/{pk}"]
+""" + "".join(
+    f'[[capabilities.people.references]]\ntable = "club_{table}"\ncolumn = "{column}"\n'
+    for table, column in (
+        *((name, "person_id") for name in ("booking", "booking_guests", "remark", "review", "debt", "deposit")),
+        ("swipe", "badge_id"),
+    )
+)
 # The service has no people, so its foreign keys to them are numbers.
 LOOSE = f"""
 DO $$ DECLARE k record; BEGIN
@@ -79,23 +99,41 @@ PURGE = (sys.executable, "-m", "django", "purge")
 class Club:
     """``monolith`` and ``service`` are sessions in the two databases, committed at once."""
 
-    def __init__(self, urls: tuple[str, str], folder: Path) -> None:
+    def __init__(self, urls: tuple[str, str, str], folder: Path) -> None:
         self.folder = folder
         self.urls = urls
         file = folder / "strangler.toml"
         file.write_text(FILE)
         self.project = toml.load(file)
-        self.monolith, self.service = (psycopg.connect(url, autocommit=True) for url in urls)
+        self.monolith, self.service, self.people_service = (psycopg.connect(url, autocommit=True) for url in urls)
         self.web: dict[str, Running] = {}
         self.is_away = False
         self.exits = ExitStack()
 
     def serve(self, side: str, **environment: str) -> None:
         """Starts the web process of one side."""
-        url = self.urls[side == "service"]
+        url = self.urls[("monolith", "service", "people").index(side)]
         command, log = WEB, self.folder / f"{side}.log"
         settings = {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "clubhouse", **environment}
         self.web[side] = self.exits.enter_context(Running(command, log, **settings))
+
+    @contextmanager
+    def people_move(self) -> Iterator[None]:
+        """The people are a capability, too, inside; their service has begun."""
+        before = self.project
+        file = self.folder / "both.toml"
+        file.write_text(FILE + PEOPLE)
+        self.project = toml.load(file)
+        self.people_service.execute("TRUNCATE club_person, club_member, club_card CASCADE")
+        self.serve("people")
+        try:
+            self.start("people")
+            self.verify("people")
+            yield
+            with self.working("people") as parts:
+                cancel(parts)
+        finally:
+            self.project = before
 
     @contextmanager
     def without_service(self) -> Iterator[None]:
@@ -109,25 +147,27 @@ class Club:
             self.follow()
 
     @contextmanager
-    def working(self) -> Iterator[Parts]:
+    def working(self, capability: str = "desk") -> Iterator[Parts]:
         addresses = {
             "monolith": f"http://127.0.0.1:{self.web['monolith'].port}",
             "desk": f"http://127.0.0.1:{1 if self.is_away else self.web['service'].port}",
         }
-        databases = dict(zip(("monolith", "desk"), self.urls, strict=True))
+        if "people" in self.web:
+            addresses["people"] = f"http://127.0.0.1:{self.web['people'].port}"
+        databases = dict(zip(("monolith", "desk", "people"), self.urls, strict=True))
         endpoints = Endpoints("http://gateway", "http://gateway", "", databases, addresses)
-        parts = configuration.parts_of(self.project, endpoints, "desk")
+        parts = configuration.parts_of(self.project, endpoints, capability)
         try:
             yield parts
         finally:
             parts.close()
 
-    def start(self) -> Started:
-        with self.working() as parts:
+    def start(self, capability: str = "desk") -> Started:
+        with self.working(capability) as parts:
             return start(parts, progress=lambda *_: None, boundary=lambda _: None)
 
-    def verify(self) -> None:
-        with self.working() as parts:
+    def verify(self, capability: str = "desk") -> None:
+        with self.working(capability) as parts:
             verify(parts, repair=False, progress=lambda *_: None)
 
     @contextmanager
@@ -180,15 +220,15 @@ class Club:
         found = self.monolith.execute(f"SELECT 1 FROM pg_stat_activity WHERE {THE_MONOLITH_S} AND {where}".encode())
         return found.fetchone() is not None
 
-    def switch(self, verb: str = "switch") -> None:
-        with self.working() as parts:
+    def switch(self, verb: str = "switch", capability: str = "desk") -> None:
+        with self.working(capability) as parts:
             self._route(parts)
             switch(parts, verb, ready=lambda _: None, timeout=30, boundary=lambda _: None)
 
-    def gate(self) -> gates.Gate:
-        with self.working() as parts:
+    def gate(self, capability: str = "desk") -> gates.Gate:
+        with self.working(capability) as parts:
             self._route(parts)
-            move = parts.ledger.move("desk")
+            move = parts.ledger.move(capability)
             assert move is not None
             return next(gate for gate in gates.measure(parts, move, lambda _: None) if gate.name == "deletions")
 
@@ -208,7 +248,7 @@ class Club:
     @staticmethod
     def _route(parts: Parts) -> None:
         ledger: Any = parts.ledger
-        ledger.agent_seen("test", {"desk": 10**6})
+        ledger.agent_seen("test", {"desk": 10**6, "people": 10**6})
         ledger.connection.execute("UPDATE strangler.gateway SET seen_at = clock_timestamp() + interval '1 hour'")
 
     def person(self, pk: int, name: str = "somebody") -> int:
@@ -246,8 +286,8 @@ class Club:
 
     def close(self) -> None:
         self.exits.close()
-        self.monolith.close()
-        self.service.close()
+        for session in (self.monolith, self.service, self.people_service):
+            session.close()
 
 
 def _count(session: Any, table: str, where: str) -> int:
@@ -260,12 +300,13 @@ def _count(session: Any, table: str, where: str) -> int:
 def club(server: ServerNode, folder: Path) -> Iterator[Club]:
     """The club before its move, with a process on each side."""
     base = server.url.rpartition("/")[0]
-    monolith, service = DATABASES
+    monolith, *others = DATABASES
     with psycopg.connect(f"{base}/postgres", autocommit=True) as session:
         session.execute(f"CREATE DATABASE {monolith}".encode())
         run(MIGRATE, DATABASE_URL=f"{base}/{monolith}", DJANGO_SETTINGS_MODULE="clubhouse")
-        session.execute(f"CREATE DATABASE {service} TEMPLATE {monolith}".encode())
-    made = Club((f"{base}/{DATABASES[0]}", f"{base}/{DATABASES[1]}"), folder)
+        for other in others:
+            session.execute(f"CREATE DATABASE {other} TEMPLATE {monolith}".encode())
+    made = Club((f"{base}/{DATABASES[0]}", f"{base}/{DATABASES[1]}", f"{base}/{DATABASES[2]}"), folder)
     made.service.execute(LOOSE.encode())
     made.monolith.execute("INSERT INTO club_person (id, name) VALUES (1, 'nobody')")
     try:

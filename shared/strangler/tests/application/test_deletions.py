@@ -37,9 +37,9 @@ def labels() -> Capability:
 LABELLED = replace(CRATES, references=[Reference("label", "crate_id"), Reference("admin_log", "crate_id")])
 
 
-def deaf(parts: Parts) -> Parts:
-    """The same, with an application in the service that cannot be sent deletions."""
-    parts.replication.deafness = ["the service cannot: it is old"]
+def deaf(parts: Parts, *capabilities: str) -> Parts:
+    """The same, with an application in the service of these, or of crates, that cannot be sent deletions."""
+    parts.replication.deafness = {name: ["the service cannot: it is old"] for name in capabilities or [NAME]}
     return parts
 
 
@@ -100,10 +100,22 @@ def test_it_comes_back_in_any_case() -> None:
 def test_what_is_referred_to_does_not_come_back_before_those_who_refer_to_it() -> None:
     world = moving(SERVICE)
 
-    error = refusal(beside(world, LABELLED, labels(), owner=SERVICE), world)
+    error = refusal(deaf(beside(world, LABELLED, labels(), owner=SERVICE), "labels"), world)
 
-    assert error.message == "gate deletions: label.crate_id would be the service's, and crates the monolith's"
-    assert error.remedy.startswith("reverse labels first")
+    assert error.message == (
+        "gate deletions: label.crate_id would be the service's, and crates the monolith's; "
+        "the service cannot: it is old"
+    )
+    assert "or reverse labels first, or set deletes = false" in error.remedy
+
+
+def test_it_comes_back_before_them_where_deletions_can_be_sent_after_them() -> None:
+    """Whether its own service could be sent deletions does not matter: that will own nothing."""
+    world = moving(SERVICE)
+
+    gate = measured(deaf(beside(world, LABELLED, labels(), owner=SERVICE), NAME), world)
+
+    assert (gate.open, gate.found) == (True, "those of crates are sent to the service")
 
 
 @pytest.mark.parametrize(
@@ -123,4 +135,4 @@ def test_every_other_order_is_open(crates: Capability, other: Capability, begins
     world = moving(begins)
     parts = beside(world, crates, other, owner=owner)
 
-    assert measured(deaf(parts), world).open
+    assert measured(deaf(parts, NAME, other.name), world).open

@@ -52,7 +52,7 @@ def test_a_start_says_which_deletions_will_be_sent(ground: Yard) -> None:
     ]
     with ground.working() as parts:
         assert cascades(parts) == [("ticket.setting", "yard_setting")]
-        assert [each.partition(":")[0] for each in parts.replication.deaf()] == [
+        assert [each.partition(":")[0] for each in parts.replication.deaf(parts.name)] == [
             "the monolith cannot",
             "the service cannot",
         ]

@@ -205,32 +205,32 @@ def _deletions(parts: Parts, move: Move) -> Gate:
     Where a service owns those rows, the deletion is sent there, if the applications of both sides can do that;
     otherwise the fence would refuse it, and with it the whole deletion."""
     owners = {each.capability: each.owner for each in parts.ledger.moves()} | {parts.name: other(move.owner)}
-    sent, shut, remedies = [], [], []
+    sent: dict[str, list[tuple[str, str]]] = {}
     for parent, child, reference in _referring(parts.project):
         apart = owners.get(parent, MONOLITH) == MONOLITH and owners.get(child) == SERVICE
-        if apart and child == parts.name:
-            sent.append((f"{reference.table}.{reference.column}", parent))
-        elif apart and parent == parts.name:
-            shut.append(_apart(f"{reference.table}.{reference.column}", parent))
-            remedies.append(f"reverse {child} first")
-    if move.owner == MONOLITH:
-        sent += parts.replication.cascades()
-    deaf = parts.replication.deaf() if sent else []
-    if deaf:
-        shut += [*(_apart(column, parent) for column, parent in sent), *deaf]
-        remedies.append("run the present chassis on both sides, so that deletions are sent to the service")
-        moving = [parent for _, parent in sent if parent in parts.project.capabilities]
-        remedies += [f"or move {parent} first" for parent in dict.fromkeys(moving)]
+        if apart and parts.name in (parent, child):
+            sent.setdefault(child, []).append((f"{reference.table}.{reference.column}", parent))
+    if move.owner == MONOLITH and (stays := parts.replication.cascades()):
+        sent.setdefault(parts.name, []).extend(stays)
+    shut, remedies = [], ["run the present chassis on both sides, so that deletions are sent to the service"]
+    for child, pairs in sent.items():
+        if deaf := parts.replication.deaf(child):
+            shut += [f"{column} would be the service's, and {parent} the monolith's" for column, parent in pairs]
+            shut += deaf
+            remedies += _orders(parts, child, pairs)
     remedies.append("or set deletes = false for the references or parents if nothing is deleted meanwhile")
     told = "; ".join(shut) or "reach what refers to them"
     if sent and not shut:
-        parents = ", ".join(dict.fromkeys(parent for _, parent in sent))
+        parents = ", ".join(dict.fromkeys(parent for pairs in sent.values() for _, parent in pairs))
         told = f"those of {parents} are sent to the service"
     return Gate("deletions", not shut, told, ", ".join(dict.fromkeys(remedies)), opens_by_itself=False)
 
 
-def _apart(column: str, parent: str) -> str:
-    return f"{column} would be the service's, and {parent} the monolith's"
+def _orders(parts: Parts, child: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """In which order to move instead, so that nothing has to be sent."""
+    if child != parts.name:
+        return [f"or reverse {child} first"]
+    return [f"or move {parent} first" for _, parent in pairs if parent in parts.project.capabilities]
 
 
 def _outward(parts: Parts, move: Move) -> Sequence[Gate]:

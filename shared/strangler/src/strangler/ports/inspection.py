@@ -109,9 +109,9 @@ class Inspection(Protocol):
         the parent; none once the monolith's tables are dropped."""
         ...
 
-    def deaf(self) -> list[str]:
-        """Why the applications of the two sides cannot send such a deletion to the owner, and do its part; empty where
-        they can."""
+    def deaf(self, capability: str) -> list[str]:
+        """Why the applications of the two sides of this or another ``capability`` whose move has begun cannot send such
+        a deletion to its owner, and do the owner's part; empty where they can."""
         ...
 
     def seams(self) -> list[str]:

@@ -34,7 +34,7 @@ class MemoryReplication(Replication):
         self.elsewhere: list[str] = []
         self.referring: list[str] = []
         self.cascading: list[tuple[str, str]] = []
-        self.deafness: list[str] = []
+        self.deafness: dict[str, list[str]] = {}
         self.differing: list[str] = []
         self.passed: list[str] = []
         self.queued: dict[str, int] = {}
@@ -73,8 +73,8 @@ class MemoryReplication(Replication):
     def cascades(self) -> list[tuple[str, str]]:
         return self.cascading
 
-    def deaf(self) -> list[str]:
-        return self.deafness
+    def deaf(self, capability: str) -> list[str]:
+        return self.deafness.get(capability, [])
 
     def drift(self) -> list[str]:
         return self.drifted

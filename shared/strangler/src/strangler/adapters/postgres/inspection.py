@@ -47,6 +47,7 @@ SELECT EXISTS (
     AND NOT EXISTS (SELECT FROM pg_subscription_rel r JOIN unnest(s.tables) t ON r.srrelid = to_regclass(t))
 )
 """
+PEER = "SELECT peer_url FROM strangler.side WHERE capability = %s"
 
 
 class Inspection(Ends):
@@ -355,13 +356,16 @@ class Inspection(Ends):
             for key in preflight.parents(self.session(MONOLITH), self.project, self.capability, self.tables(MONOLITH))
         ]
 
-    def deaf(self) -> list[str]:
-        """Asks each process by the address at which it is asked in earnest, with the secret of the move."""
-        name = self.capability.name
+    def deaf(self, capability: str) -> list[str]:
+        """Asks each process with the secret by which the monolith signs; the service by the address that the monolith
+        knows, at which it is asked in earnest."""
+        here = self.session(MONOLITH)
+        urls = {MONOLITH: self.urls[MONOLITH], SERVICE: scalar(here, PEER, capability) or ""}
+        known = secret.read(here, capability)
         return [
             f"the {side} cannot: {reason}"
-            for side in (MONOLITH, SERVICE)
-            if (reason := peers.ask(self.urls[side], name, secret.read(self.session(side), name)))
+            for side, url in urls.items()
+            if (reason := peers.ask(url, capability, known))
         ]
 
     def seams(self) -> list[str]:
