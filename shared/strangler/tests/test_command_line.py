@@ -13,9 +13,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from strangler.adapters import toml
-from strangler.cli import interrupted
+from strangler.cli import console, interrupted
 from strangler.cli.display import fitted
 from strangler.cli.main import VERBS, main
+from strangler.domain.findings import Finding, Severity
 from strangler.domain.words import counted
 from strangler.stack import state
 from strangler.stack.identity import identify
@@ -86,6 +87,16 @@ def test_what_was_meant(at: Callable[..., Result], words: list[str], told: str) 
 
     assert done.exit_code == 2
     assert told in done.output
+
+
+def test_an_error_says_under_which_identifier_more_is_written(at: Callable[..., Result]) -> None:
+    assert at("verify", "bling").output.endswith("\n  see [unknown-name] in docs/how-to/when-something-is-wrong.md\n")
+
+
+def test_an_error_of_several_things_names_the_identifier_of_each_once() -> None:
+    found = [Finding(name, Severity.ERROR, "here", "is so", "mend it") for name in ("rule", "wal-level", "rule")]
+
+    assert console.read_on(found).startswith("see [rule], [wal-level] in docs/")
 
 
 def test_the_shell_completes_capabilities_and_processes(at: Callable[..., Result]) -> None:

@@ -46,6 +46,7 @@ def capability(project: Project, name: str) -> Capability:
             f"there is no capability {name}",
             place=str(project.path),
             remedy=f"did you mean {near[0]}? There are: {known}" if near else f"name one of: {known}",
+            id="unknown-name",
         )
     return found
 
@@ -119,6 +120,7 @@ def gateway(project: Project, endpoints: Endpoints) -> EnvoyGateway:
             "the gateway's admin is not known, so nothing can be seen of it",
             place="gateway.admin",
             remedy="run `strangler agent` beside it and `strangler serve --no-agent` here, or give the admin's address",
+            id="gateway-admin-unknown",
         )
     return EnvoyGateway(gateway_folder(project), endpoints.envoy_admin)
 

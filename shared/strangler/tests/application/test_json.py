@@ -172,8 +172,8 @@ def test_what_is_refused(yard: Yard) -> None:
     looked = yard.run("preflight", code=2, shape="preflight")
     assert looked["next"] == ["strangler start parents", f"strangler preflight {NAME}"]
     assert yard.run("start", NAME, code=2)["findings"][0]["id"] == "foreign-key-out"
-    assert yard.run("cancel", NAME, code=2)["findings"][0]["id"] == "refused"
-    assert yard.run("verify", "crate", code=2)["findings"][0]["id"] == "configuration"
+    assert yard.run("cancel", NAME, code=2)["findings"][0]["id"] == "move-state"
+    assert yard.run("verify", "crate", code=2)["findings"][0]["id"] == "unknown-name"
     assert yard.run("start", code=2)["findings"][0]["id"] == "usage"
     yard.world = moving()
     yard.parts = parts_of(yard.world)

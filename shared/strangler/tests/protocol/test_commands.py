@@ -64,10 +64,10 @@ def test_a_dry_run_with_a_shut_gate_would_be_refused(ground: Yard, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "id"),
     [
-        (["verify", "crate"], "configuration"),
-        (["verify", "crates"], "refused"),
+        (["verify", "crate"], "unknown-name"),
+        (["verify", "crates"], "move-state"),
         (["verify", "crates", "--repare"], "usage"),
-        (["preflight", "krates"], "configuration"),
+        (["preflight", "krates"], "unknown-name"),
     ],
 )
 def test_a_refusal_speaks_json_too(ground: Yard, tmp_path: Path, words: list[str], id: str) -> None:

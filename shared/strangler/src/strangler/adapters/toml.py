@@ -68,10 +68,11 @@ def _document(path: Path) -> Mapping[str, object]:
             f"cannot be read: {error.strerror}",
             place=str(path),
             remedy="run the command in the project's folder, or set STRANGLER_CONFIG to the file",
+            id="file-unreadable",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"is not TOML: {error}", place=path.name, remedy="mend the file at that line"
+            f"is not TOML: {error}", place=path.name, remedy="mend the file at that line", id="file-unreadable"
         ) from error
 
 
@@ -355,6 +356,7 @@ def _check_tables(project: Project, label: str) -> None:
                     f"{table} is also at {seen[table]}",
                     place=place,
                     remedy="a table moves with one capability: remove it from the other",
+                    id="named-twice",
                 )
             seen[table] = f"capabilities.{name}.tables[{index}]"
 
@@ -368,5 +370,6 @@ def _check_sequences(project: Project, label: str) -> None:
                     f"{sequence} is also at {seen[sequence]}",
                     place=f"{label}: capabilities.{name}.sequences[{index}]",
                     remedy="a sequence that two owners ask gives a number out twice: give each its own",
+                    id="named-twice",
                 )
             seen[sequence] = f"capabilities.{name}.sequences[{index}]"

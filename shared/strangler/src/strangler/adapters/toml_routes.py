@@ -70,6 +70,7 @@ def check(project: Project, label: str) -> None:
                     f'"{route}" is closed at the gateway: no request can come to it',
                     place=f"{label}: {place}",
                     remedy=f'write open = ["{path}"] in [gateway], or take the route away',
+                    id="routes-conflict",
                 )
 
 
@@ -89,12 +90,14 @@ def _check_pair(place: str, route: Route, other_place: str, other: Route) -> Non
             f'"{route}" overlaps "{other}" at {other_place}',
             place=place,
             remedy="a request belongs to one capability: narrow one of the two",
+            id="routes-conflict",
         )
     if covers(other, route):
         raise ConfigurationError(
             f'"{route}" can never match: "{other}" at {other_place} comes first and takes all of it',
             place=place,
             remedy="put the narrower route first, or take one away" if ours == theirs else "give that one the limits",
+            id="routes-conflict",
         )
 
 

@@ -28,7 +28,10 @@ def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS)
     assert move is not None
     if move.owner != SERVICE:
         raise RefusedError(
-            f"the {move.owner} owns it", place=parts.name, remedy=f"run `strangler switch {parts.name}` first"
+            f"the {move.owner} owns it",
+            place=parts.name,
+            remedy=f"run `strangler switch {parts.name}` first",
+            id="other-owner",
         )
     seams = parts.replication.seams()
     if drop and seams:
@@ -36,6 +39,7 @@ def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS)
             f"the monolith still reads it: {', '.join(seams)}",
             place=parts.name,
             remedy="complete it without --drop now; the last of these to leave makes --drop possible",
+            id="still-needed",
         )
     if drop and not parts.replication.dropped():
         _unused(parts, unused_for)
@@ -50,12 +54,14 @@ def _unused(parts: Parts, seconds: float) -> None:
             "it is not known since when the monolith's routes have been unused",
             place=parts.name,
             remedy="give --unused-for 0s when you know it yourself",
+            id="routes-in-use",
         )
     if since is not None and since < seconds:
         raise RefusedError(
             f"the monolith's routes were in use {since:.0f} s ago, and must have been unused for {seconds:.0f} s",
             place=parts.name,
             remedy="find who asks the monolith past the gateway (its access log), or wait, or give --unused-for",
+            id="routes-in-use",
         )
 
 
@@ -93,7 +99,10 @@ def cancellable(parts: Parts) -> Move:
     assert move is not None
     if move.owner != MONOLITH:
         raise RefusedError(
-            f"the {move.owner} owns it", place=parts.name, remedy=f"run `strangler reverse {parts.name}` first"
+            f"the {move.owner} owns it",
+            place=parts.name,
+            remedy=f"run `strangler reverse {parts.name}` first",
+            id="other-owner",
         )
     copy = parts.service.row()
     if copy is not None and copy.open:
@@ -101,6 +110,7 @@ def cancellable(parts: Parts) -> Move:
             f"the service is open at epoch {copy.epoch}: what is there is no copy, and would be deleted",
             place=parts.name,
             remedy="see whose it is: a ledger that was copied or put back from a backup must not act on it",
+            id="side-open",
         )
     orphans = parts.replication.orphans()
     left = orphans.get("waiting", 0) + orphans.get("failing", 0)
@@ -109,6 +119,7 @@ def cancellable(parts: Parts) -> Move:
             f"{counted(left, 'deletion')} that came by the stream {'waits' if left == 1 else 'wait'} for a clean-up",
             place=parts.name,
             remedy="see that the sweep runs, and strangler.orphan for its errors",
+            id="clean-up-waits",
         )
     return move
 

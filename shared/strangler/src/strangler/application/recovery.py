@@ -66,6 +66,7 @@ def require_copy(parts: Parts, *, verb: str) -> Move:
             f"there is no copy to {verb}",
             place=parts.name,
             remedy=NEXT[move.state if move else None].format(capability=parts.name),
+            id="move-state",
         )
     return move
 

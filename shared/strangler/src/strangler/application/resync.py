@@ -39,6 +39,7 @@ def resync(parts: Parts, *, progress: Progress) -> Resynced:
                 "no stream is lost",
                 place=parts.name,
                 remedy=f"see `strangler doctor`; rows are mended by `strangler verify {parts.name} --repair`",
+                id="no-stream-lost",
             )
         for found, remedy, named in (
             (parts.replication.drift(), "migrate the side that is behind", "tables-differ"),

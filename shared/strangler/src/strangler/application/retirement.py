@@ -44,18 +44,21 @@ def retirable(all_parts: Sequence[Parts], elsewhere: Elsewhere = NOWHERE) -> Non
                 "has not left the monolith" if move is None else f"its move {TOLD[move.state]}",
                 place=parts.name,
                 remedy=f"complete every capability first; see `strangler status {parts.name}`",
+                id="move-state",
             )
         if waiting := parts.monolith.backlog():
             raise RefusedError(
                 f"{counted(waiting, 'event')} {'waits' if waiting == 1 else 'wait'} in the monolith's outbox",
                 place=parts.name,
                 remedy="see that its relay runs; they are lost to those who wait for them when it stops",
+                id="events-unsent",
             )
     if answering := elsewhere.answering():
         raise RefusedError(
             "it answers still, and is not this stack's to stop",
             place=answering,
             remedy=f"stop these where they run, the relay last, then run it again: {', '.join(elsewhere.names)}",
+            id="answers-elsewhere",
         )
 
 

@@ -78,7 +78,9 @@ def _switchable(parts: Parts, verb: str) -> Move:
     require(parts.name, move.state if move else None, State.SWITCHING, verb=verb)
     assert move is not None
     if move.owner == TOWARDS[verb]:
-        raise RefusedError(f"the {move.owner} owns it already", place=parts.name, remedy="nothing is to be done")
+        raise RefusedError(
+            f"the {move.owner} owns it already", place=parts.name, remedy="nothing is to be done", id="owned-already"
+        )
     return move
 
 

@@ -17,6 +17,7 @@ from strangler.domain.findings import Finding, Severity, commands
 # Before that the rate is that of the first rows, which come with connections and cold caches.
 ESTIMATED_AFTER_SECONDS = 3.0
 ESTIMATED_AFTER_SHARE = 0.05
+PAGE = "docs/how-to/when-something-is-wrong.md"
 
 
 class Meter:
@@ -58,9 +59,11 @@ def confirm(what: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise RefusedError(f"this will {what}", place="no terminal to ask on", remedy="give --yes to do it")
+        raise RefusedError(
+            f"this will {what}", place="no terminal to ask on", remedy="give --yes to do it", id="not-confirmed"
+        )
     if not click.confirm(f"This will {what}. Go on?"):
-        raise RefusedError("nothing was done", remedy="run it again when you are ready")
+        raise RefusedError("nothing was done", remedy="run it again when you are ready", id="not-confirmed")
 
 
 def as_json(
@@ -100,6 +103,11 @@ def show_findings(findings: Iterable[Finding], say: Callable[[str], None]) -> No
             place = "" if one.message.startswith(one.place) else f"{one.place}: "
             say(f"      {place}{one.message}")
         say(f"      → {remedy.lstrip()}")
+
+
+def read_on(findings: Iterable[Finding]) -> str:
+    """Where the page stands that says more of each of them."""
+    return f"see {', '.join(dict.fromkeys(f'[{one.id}]' for one in findings))} in {PAGE}"
 
 
 def told(as_json_wanted: bool) -> Callable[[str], None]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from strangler.cli import display, interrupted
-from strangler.cli.console import refusal
+from strangler.cli.console import read_on, refusal
 from strangler.cli.unforeseen import unforeseen
 from strangler.domain.errors import RefusedError, StranglerError
 from strangler.domain.findings import Finding, Severity
@@ -90,7 +90,7 @@ class Verbs(click.Group):
             raise
         except click.Abort:
             click.echo(err=True)
-            _end(ctx, RefusedError("nothing was done", remedy="run it again when you are ready"))
+            _end(ctx, RefusedError("nothing was done", remedy="run it again when you are ready", id="not-confirmed"))
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001  the last place before the user: whatever it is, it is told
@@ -114,7 +114,7 @@ def _unknown(words: Sequence[str]) -> str:
 def _end(ctx: click.Context, error: StranglerError) -> None:
     if _json_wanted(ctx):
         click.echo(refusal(error.findings))
-    click.echo(f"error: {error}", err=True)
+    click.echo(f"error: {error}\n  {read_on(error.findings)}", err=True)
     ctx.exit(error.exit_code)
 
 

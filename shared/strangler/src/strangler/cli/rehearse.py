@@ -128,7 +128,10 @@ def _steps(project: Project, chosen: Options) -> list[script.ScriptStep]:
         text = path.read_text()
     except OSError as error:
         raise ConfigurationError(
-            f"cannot be read: {error.strerror}", place=str(path), remedy="correct traffic.script in strangler.toml"
+            f"cannot be read: {error.strerror}",
+            place=str(path),
+            remedy="correct traffic.script in strangler.toml",
+            id="scenario",
         ) from error
     return script.parse(text, place=str(path), capabilities=project.capabilities)
 

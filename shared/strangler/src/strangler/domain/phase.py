@@ -45,6 +45,7 @@ def require(capability: str, present: State | None, wanted: State, *, verb: str)
         f"cannot {verb}: the move {TOLD[present]}",
         place=capability,
         remedy=NEXT[present].format(capability=capability),
+        id="move-state",
     )
 
 

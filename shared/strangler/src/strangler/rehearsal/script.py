@@ -67,7 +67,9 @@ def parse(text: str, *, place: str, capabilities: Collection[str]) -> list[Scrip
         if words:
             steps.append(_step(words, place=f"{place}:{number}", capabilities=capabilities))
     if not steps:
-        raise ConfigurationError("the script is empty", place=place, remedy="write a step a line: `start NAME`")
+        raise ConfigurationError(
+            "the script is empty", place=place, remedy="write a step a line: `start NAME`", id="scenario"
+        )
     return steps
 
 
@@ -116,6 +118,7 @@ def _impossible(step: ScriptStep, why: str) -> RefusedError:
         why,
         place=f"the script's step `{step}`",
         remedy="change the script, or bring the moves to where it begins: see `strangler status`; nothing was started",
+        id="scenario",
     )
 
 
@@ -123,11 +126,11 @@ def _step(words: Sequence[str], *, place: str, capabilities: Collection[str]) ->
     verb, *rest = words
     if verb == TRAFFIC:
         if len(rest) != 1 or not rest[0].isdecimal():
-            raise ConfigurationError("how much traffic?", place=place, remedy="write `traffic 500`")
+            raise ConfigurationError("how much traffic?", place=place, remedy="write `traffic 500`", id="scenario")
         return ScriptStep(TRAFFIC, requests=int(rest[0]))
     if verb not in VERBS:
         known = ", ".join(sorted(VERBS | {TRAFFIC}))
-        raise ConfigurationError(f"no such step: {verb}", place=place, remedy=f"use one of {known}")
+        raise ConfigurationError(f"no such step: {verb}", place=place, remedy=f"use one of {known}", id="scenario")
     if verb in OF_ALL:
         return ScriptStep(verb, options=tuple(rest))
     if not rest or rest[0] not in capabilities:
@@ -135,5 +138,6 @@ def _step(words: Sequence[str], *, place: str, capabilities: Collection[str]) ->
             f"{verb} needs a capability",
             place=place,
             remedy=f"name one of strangler.toml: {', '.join(sorted(capabilities))}",
+            id="scenario",
         )
     return ScriptStep(verb, rest[0], tuple(rest[1:]))

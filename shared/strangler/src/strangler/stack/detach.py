@@ -42,7 +42,7 @@ def _follow(messages: TextIO, log: Path, out: Emit) -> str:
             if kind == "ready":
                 return str(value)
             if kind == "error":
-                raise StackError(value["message"], place=value["place"], remedy=value["remedy"])
+                raise StackError(**value)
             out(value)
     except KeyboardInterrupt:
         os.kill(pid, signal.SIGTERM)
@@ -100,7 +100,8 @@ class _Listener:
         self._pipe.close()
 
     def error(self, error: StranglerError) -> None:
-        self._tell("error", {"message": error.message, "place": error.place, "remedy": error.remedy})
+        told = {"message": error.message, "place": error.place, "remedy": error.remedy, "id": error.id}
+        self._tell("error", told)
 
     def _tell(self, kind: str, value: object) -> None:
         try:

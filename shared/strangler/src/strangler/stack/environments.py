@@ -45,6 +45,7 @@ def process_of(project: Project, name: str) -> Process:
             f"there is no process {name}",
             place=str(project.path),
             remedy=f"did you mean {near[0]}?" if near else f"name one of: {', '.join(ours) or 'none has a command'}",
+            id="unknown-name",
         )
     if not found.command or found.directory is None:
         raise ConfigurationError(

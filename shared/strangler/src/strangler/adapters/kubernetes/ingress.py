@@ -53,6 +53,7 @@ def _backends(table: RouteTable) -> Mapping[Path, str]:
                     f"{path[1]} has two owners in one Ingress, {found[path]} and {owner}",
                     place=capability.capability,
                     remedy="take the HTTPRoutes, which can tell its methods and variables apart",
+                    id="ingress-too-coarse",
                 )
     return {**found, (PREFIX, "/"): found.get((PREFIX, "/"), table.default)}
 
@@ -76,6 +77,7 @@ def _shape(route: Route, capability: CapabilityRoutes) -> Path:
             f"{route.path} would take everything in an Ingress",
             place=capability.capability,
             remedy="take the HTTPRoutes, which can match an expression",
+            id="ingress-too-coarse",
         )
     return PREFIX, prefix
 

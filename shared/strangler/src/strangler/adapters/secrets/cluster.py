@@ -58,6 +58,7 @@ class Cluster:
                 f"holds no certificates: {error.reason}",
                 place=str(path),
                 remedy="run it in a pod with automountServiceAccountToken: true, or write files with --to",
+                id="cluster-unreachable",
             ) from error
         # The certificate authorities of some clusters, such as EKS, lack extensions that Python 3.13 began to require.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -94,11 +95,13 @@ class Cluster:
                     f"what answers there is not the cluster's API: {error}",
                     place=address,
                     remedy=f"see that {self.account / 'ca.crt'} is of the authority that its certificate is from",
+                    id="cluster-unreachable",
                 ) from error
             raise RefusedError(
                 f"the cluster's API does not answer: {error}",
                 place=address,
                 remedy="see that a NetworkPolicy lets this pod reach it",
+                id="cluster-unreachable",
             ) from error
         return answer.status, _reason(answer)
 
@@ -107,6 +110,7 @@ class Cluster:
             f"the cluster's API answers {status}: {reason}",
             place=place,
             remedy="give the pod's service account a Role with the verbs get and create for secrets",
+            id="cluster-unreachable",
         )
 
     def _held(self, name: str) -> str:
@@ -117,6 +121,7 @@ class Cluster:
                 f"cannot be read: {error.strerror}",
                 place=str(self.account / name),
                 remedy="run it in a pod with automountServiceAccountToken: true, or write files with --to",
+                id="cluster-unreachable",
             ) from error
 
 
@@ -132,6 +137,7 @@ def here(account: Path = ACCOUNT) -> Cluster:
             "this is no pod of a cluster",
             place="KUBERNETES_SERVICE_HOST",
             remedy="run it in one, or write files with --to",
+            id="cluster-unreachable",
         )
     return Cluster(f"https://{f'[{host}]' if ':' in host else host}:{port}", account)
 

@@ -62,6 +62,7 @@ def load_scenario(root: Path, name: str) -> type[Scenario]:
             f"the scenario {name} cannot be imported: {error}",
             place="strangler.toml: traffic.scenario",
             remedy="name a class as package.module:Class, importable from the project's folder",
+            id="scenario",
         ) from error
     return found  # type: ignore[no-any-return]
 

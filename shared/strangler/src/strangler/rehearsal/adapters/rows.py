@@ -107,6 +107,7 @@ class PostgresRows(Damage):
                 f"the scenario writes to {', '.join(missing)}, which does not exist",
                 place=table,
                 remedy="name tables and columns in the scenario as the database does",
+                id="scenario",
             )
         arrays = [sql.SQL("%s::text[]::{}[]").format(sql.SQL(types[column])) for column in key]
         wanted = [sql.Identifier(f"key_{place}") for place in range(len(key))]

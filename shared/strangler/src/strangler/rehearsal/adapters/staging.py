@@ -96,6 +96,7 @@ def require_scenario(project: Project) -> str:
             "no scenario is named",
             place=f"{project.path.name}: traffic.scenario",
             remedy='write [traffic] scenario = "package.module:Class"',
+            id="scenario",
         )
     load_scenario(project.path.parent, project.scenario)
     return project.scenario

@@ -108,6 +108,7 @@ def empty_closed(connection: Connection, capability: str, tables: Sequence[Table
                 "the side is open: what is there is no copy, and nothing of it is deleted",
                 place=f"{capability}, {describe(connection.info.dsn)}",
                 remedy="see `strangler status` for who owns it",
+                id="side-open",
             )
         if found is not None:
             empty(connection, tables)

@@ -35,6 +35,7 @@ def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table])
             f"the monolith still needs it: {needed}",
             place=stream.capability,
             remedy="remove what depends on the old tables, then run the command again",
+            id="still-needed",
         ) from error
 
 
@@ -47,6 +48,7 @@ def _require_closed(connection: Connection, capability: str) -> None:
             "its side is not closed there: what the tables hold may be the only rows there are",
             place=f"{capability}, {describe(connection.info.dsn)}",
             remedy="see `strangler status` for who owns it; nothing has been dropped",
+            id="side-open",
         )
 
 
