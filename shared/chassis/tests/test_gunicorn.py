@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from chassis.servers import gunicorn
+from chassis.servers import gunicorn, warmth
 from library.programs import MIGRATE, WEB, Running, run
 from library.waiting import until
 
@@ -43,6 +43,29 @@ def test_workers_and_threads_come_from_the_environment(configuration):
     read = configuration(WEB_WORKERS="3", WEB_THREADS="5")
 
     assert (read.workers, read.threads) == (3, 5)
+
+
+@pytest.mark.parametrize("version", ["23.0.0", "25.1.0", "20.1.0.dev1"])
+def test_an_older_gunicorn_is_refused_with_what_to_do(version):
+    with pytest.raises(SystemExit) as refused:
+        gunicorn.refuse_older(version)
+
+    assert f"needs gunicorn 25.2 or later, and here is {version}" in str(refused.value)
+
+
+@pytest.mark.parametrize("version", ["25.2.0", "27.0.1", "100.0"])
+def test_a_later_gunicorn_is_not_refused(version):
+    gunicorn.refuse_older(version)
+
+
+def test_a_worker_gets_warm_without_the_packages_that_read_tokens(monkeypatch, settings, caplog):
+    settings.CHASSIS_JWKS_URL = ""
+    monkeypatch.setitem(sys.modules, "chassis.identity.tokens", None)  # an import of it fails
+
+    with ThreadPoolExecutor(1) as threads:
+        warmth.warm(threads, connections=0)
+
+    assert caplog.messages == []
 
 
 def test_workers_are_told_how_many_threads_they_have(configuration):

@@ -133,6 +133,17 @@ def test_a_cascade_names_what_stands_above(report):
     assert "lending.Reader" in one["message"]
 
 
+def test_files_on_a_disk_are_an_error_until_somebody_says_that_both_sides_have_them(report):
+    on_disk, elsewhere, known = (
+        finding(report, "files-stay", part) for part in ("billing_scan", "billing_upload", "billing_receipt")
+    )
+
+    assert on_disk["severity"] == "error"
+    assert "billing_scan.picture and billing_scan.path name files" in on_disk["message"]
+    assert (elsewhere["severity"], known["severity"]) == ("note", "note")
+    assert "both sides mount the volume" in known["message"]
+
+
 def test_it_says_what_it_looked_at_and_what_not(report):
     assert report["looked_at"]["views"] > 10
     assert report["looked_at"]["commands"] == 2

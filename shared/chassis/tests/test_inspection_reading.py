@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,17 +38,19 @@ _number = itertools.count()
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Iterator[Callable[..., ModuleType]]:
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ModuleType]]:
     """Writes a module, and gives it as a project has it."""
 
-    def write(source: str) -> ModuleType:
+    def write(source: str, *, folder: str = "") -> ModuleType:
         name = f"written_{next(_number)}"
-        file = tmp_path / f"{name}.py"
+        file = tmp_path / folder / f"{name}.py"
+        file.parent.mkdir(exist_ok=True)
         file.write_text(HEAD + textwrap.dedent(source))
         spec = importlib.util.spec_from_file_location(name, file)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
         return module
 
@@ -407,3 +410,46 @@ def test_a_write_in_code_of_others_is_told_at_the_call(written):
     summary = entries.function(Reader(lambda table: table == "auth_user"), module.act)
 
     assert {write.place.rpartition(":")[0].rpartition("/")[2] for write in summary.writes} == {f"{module.__name__}.py"}
+
+
+PACKAGED = """
+class Labelled:
+    def create(self, data):
+        labels = data.pop("labels", ())
+        return self._labelled(super().create(data), labels)
+    def update(self, row, data): return self._labelled(super().update(row, data), ())
+    def _labelled(self, row, labels): return row
+class Plain:
+    def work(self): Book.objects.create()
+def save_all(rows):
+    for row in rows: row.save()
+def on_its_own(): Book.objects.create()
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    {
+        "a mixin of a serializer": """
+            class S(kit.Labelled, serializers.ModelSerializer):
+                class Meta:
+                    model = Book
+                    fields = ()
+            def act(r): S(data=r).save()
+        """,
+        "a base": "class Desk(kit.Plain): pass\ndef act(r): Desk().work()",
+        "a function that is given rows": "def act(r): kit.save_all(Book.objects.all())",
+    }.values(),
+)
+def test_a_package_that_is_no_app_is_read_where_it_works_for_the_project(written, source):
+    kit = written(PACKAGED, folder="site-packages")
+    module = written(f"import {kit.__name__} as kit\n{textwrap.dedent(source)}")
+
+    assert tables(Reader(lambda table: table == "library_book"), module.act) == {"library_book"}
+
+
+def test_what_a_package_does_for_itself_is_not_read(written):
+    kit = written(PACKAGED, folder="site-packages")
+    module = written(f"import {kit.__name__} as kit\ndef act(r): kit.on_its_own()")
+
+    assert tables(Reader(lambda table: table == "library_book"), module.act) == set()

@@ -188,7 +188,7 @@ def _run(
 ) -> Values:
     if opens_durable(function):
         frame.summary.durable.add(frame.place(node))
-    if not frame.reader.follows(function):
+    if not frame.reader.follows(function, arguments):
         _callbacks(frame, arguments, node)
         return ()
     summary = frame.reader.run(function, arguments, cls)

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.urls import get_resolver
 
-from chassis.inspection import admins, background, configuration, hearers, relations, surroundings, urls, views
+from chassis.inspection import admins, background, configuration, files, hearers, relations, surroundings, urls, views
 from chassis.inspection.configuration import Capability, Configuration, ConfigurationError
 from chassis.inspection.findings import Finding, Report
 from chassis.inspection.project import Project, models
@@ -27,6 +27,7 @@ _LOOKS: Sequence[Callable[[Project], Iterator[Finding]]] = (
     background.log,
     hearers.findings,
     relations.findings,
+    files.findings,
 )
 _SHOWN = 20
 

@@ -21,10 +21,11 @@ from typing import Any
 from django.apps import apps
 
 from chassis.inspection import sources
-from chassis.inspection.values import NOWHERE, Guards, Value, Values, union
+from chassis.inspection.values import NOWHERE, Guards, Known, Of, Rows, Value, Values, is_model, union
 
 DEEPEST = 40  # calls of calls
 MOST_FUNCTIONS = 60_000
+_KNOWN = {"django", "chassis"}
 # Of Django, what a project's views, forms and admins go through; the rest is known or writes nothing.
 _DJANGO = ("django.views.generic", "django.contrib.", "django.forms.models", "django.views.decorators")
 
@@ -108,7 +109,7 @@ class Reader:
         self._doing: list[_Key] = []
         self._inner: list[ast.AST] = []
         self._packages = {config.name.partition(".")[0] for config in apps.get_app_configs()} | {"rest_framework"}
-        self._packages -= {"django", "chassis"}
+        self._packages -= _KNOWN
 
     @property
     def functions(self) -> int:
@@ -119,7 +120,7 @@ class Reader:
         """What a function does that is called so; nothing where it is code that writes no table of a project."""
         from chassis.inspection.frames import Frame
 
-        if not self.follows(function):
+        if not self.follows(function, arguments):
             return Summary()
         node = sources.node(function)
         if node is None:
@@ -155,14 +156,32 @@ class Reader:
         finally:
             self._inner.pop()
 
-    def follows(self, function: FunctionType) -> bool:
-        """Whether the function is read: the project's own, or of an app that writes tables for it."""
+    def follows(self, function: FunctionType, arguments: Arguments = NO_ARGUMENTS) -> bool:
+        """Whether the function is read: the project's own, of an app that writes tables for it, or of a package that is
+        given the project's models or objects. Such a package need be no app: a serializer of its can be mixed in."""
         file, module = function.__code__.co_filename, getattr(function, "__module__", None) or ""
         if sources.is_own(file):
             return True
         if module.startswith(_DJANGO):
             return True
-        return module.partition(".")[0] in self._packages and not sources.is_standard(file)
+        if sources.is_standard(file):
+            return False
+        package = module.partition(".")[0]
+        return package in self._packages or (package not in _KNOWN and _are_of_project(arguments))
+
+
+def _are_of_project(arguments: Arguments) -> bool:
+    return any(_is_of_project(value) for values in arguments.all() for value in values)
+
+
+def _is_of_project(value: Value) -> bool:
+    if isinstance(value, Rows):
+        return True
+    cls = value.cls if isinstance(value, Of) else value.thing if isinstance(value, Known) else None
+    if not isinstance(cls, type):
+        return False
+    file = sources.file_of(cls)
+    return is_model(cls) or (file != "" and sources.is_own(file))
 
 
 def layers(thing: Any) -> Iterator[FunctionType]:

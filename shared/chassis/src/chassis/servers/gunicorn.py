@@ -12,10 +12,30 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import gunicorn as installed  # type: ignore[import-untyped]
+
 from chassis.process import logs
 from chassis.servers import warmth
 
 SWITCH_SECONDS = 0.001
+LEAST_VERSION = (25, 2)  # the first whose worker defers a connection, on which `chassis.servers.web` is built
+
+
+def refuse_older(version: str) -> None:
+    """Ends the program with a sentence where gunicorn is too old: its workers would die at each request.
+
+    Raises:
+        SystemExit: it is.
+    """
+    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_VERSION:
+        least = ".".join(map(str, LEAST_VERSION))
+        raise SystemExit(
+            f"chassis.servers.gunicorn needs gunicorn {least} or later, and here is {version}: install a later one, or "
+            "leave this configuration out and set --keep-alive 75 and WEB_THREADS"
+        )
+
+
+refuse_older(installed.__version__)
 
 bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 worker_class = "chassis.servers.web.Worker"

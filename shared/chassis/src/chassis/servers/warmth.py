@@ -45,6 +45,10 @@ def _import_urls() -> None:
 
 
 def _fetch_keys() -> None:
+    from chassis import settings
+
+    if not settings.jwks_url():
+        return  # and perhaps nothing is installed that reads tokens
     from chassis.identity import tokens
 
     if remote := tokens.remote_keys():

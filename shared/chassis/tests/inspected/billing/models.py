@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
+from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.db import models
 
 
@@ -86,3 +87,28 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+
+class Scan(models.Model):  # -> files-stay
+    picture = models.FileField()  # by the project's default storage
+    path = models.FilePathField(path="/srv/scans")
+
+    def __str__(self) -> str:
+        return str(self.picture)
+
+
+class Upload(models.Model):  # -> files-stay
+    """Its files lie elsewhere: a note."""
+
+    file = models.FileField(storage=InMemoryStorage())
+
+    def __str__(self) -> str:
+        return str(self.file)
+
+
+# strangler-check: both sides mount the volume
+class Receipt(models.Model):  # -> files-stay
+    file = models.FileField(storage=FileSystemStorage(location="/srv/receipts"))
+
+    def __str__(self) -> str:
+        return str(self.file)

@@ -113,9 +113,14 @@ class PostgresExamination(Examination):
                 high=high,
             )
             furthest = scalar(connection, query)
+            # It may have given out numbers to rows that were seen just now; so it is asked once more, after the rows.
+            reached = scalar(connection, "SELECT strangler.reached(%s::regclass)", sequence)
             if furthest > reached if rising else furthest < reached:
                 told = f"{place} stands at {reached} and the table at {furthest}: inserts get numbers that rows have"
-                statement = sql.SQL("SELECT setval({}, {})").format(sequence, furthest)
+                # Whoever runs it later must not turn back what has gone on meanwhile.
+                statement = sql.SQL("SELECT setval({}, {}(last_value, {})) FROM {}").format(
+                    sequence, sql.SQL("greatest" if rising else "least"), furthest, sql.SQL(sequence)
+                )
                 found.append((told, f"run in the {owner}'s database: {statement.as_string(connection)}"))
         return found
 
