@@ -61,7 +61,7 @@ LABELS = {
     "outcome": "a word of the code; of requests that meet a fence see [below](#requests-that-meet-a-fence)",
     "kind": "a saga's `kind`; of waits `bodies`, `answers`, `owners`, `peers`, `passwords`",
     "step": "a step of a saga or of a switch",
-    "state": "a state of a saga; of orphans `waiting`, `failed`, `done`; of gateways `current`, `behind`",
+    "state": "a state of a saga; of orphans `waiting`, `failing`, `swept`; of gateways `current`, `behind`",
     "reason": "a word of the code",
     "task": "the name of a registered Celery task",
     "queue": "the queue of a capability's tasks",

@@ -267,8 +267,8 @@ def test_what_was_recorded_is_told_in_order_and_once(ledger: Ledger) -> None:
     assert (first.what, first.took_ms, first.details["rows"]) == ("verified", 1.5, 3)
     assert (second.what, second.details["steps_ms"]) == ("switch", {"announce": 1.0})
     assert first.at <= second.at
-    assert ledger.history(NAME, after=first.id) == [second]
-    assert ledger.history(NAME, after=second.id) == []
+    assert ledger.history(NAME, after=first.number) == [second]
+    assert ledger.history(NAME, after=second.number) == []
 
 
 def test_a_server_without_an_archive_has_archived_nothing(ledger: Ledger) -> None:

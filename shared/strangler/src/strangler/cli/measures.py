@@ -184,7 +184,7 @@ class _Past:
         self.pause: tuple[float, float] | None = None  # the last one's begin and end, in seconds since 1970
 
     def take(self, entry: Entry) -> None:
-        self.last = max(self.last, entry.id)
+        self.last = max(self.last, entry.number)
         verb, outcome = _change(entry)
         if (verb, outcome) not in self.changes:
             return
@@ -208,7 +208,7 @@ class _History(Collector):
         self._past: dict[str, _Past] = {}
 
     def last(self, name: str) -> int:
-        """The id of the last entry that was taken."""
+        """The number of the last entry that was taken."""
         return self._past[name].last if name in self._past else 0
 
     def take(self, name: str, entries: Iterable[Entry]) -> None:

@@ -53,7 +53,7 @@ class Identity:
 class Entry:
     """One row of a move's history. ``at`` is when it was written; ``took_ms`` and ``details`` as it was recorded."""
 
-    id: int
+    number: int
     what: str
     at: datetime
     took_ms: float | None = None

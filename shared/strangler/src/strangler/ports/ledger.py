@@ -136,7 +136,7 @@ class Ledger(Protocol):
         ...
 
     def history(self, capability: str, *, after: int = 0) -> list[Entry]:
-        """What was recorded of the capability, in that order; only entries whose ids are greater than ``after``.
+        """What was recorded of the capability, in that order; only entries whose numbers are greater than ``after``.
 
         Not all at once: as long as something is returned, there may be more. Entries are written under the right to
         act on the move, so none comes before one that has been returned.

@@ -122,7 +122,7 @@ class MemoryLedger(Ledger):
 
     def history(self, capability: str, *, after: int = 0) -> list[Entry]:
         self._call("history")
-        return [entry for name, entry in self._world.entries if name == capability and entry.id > after]
+        return [entry for name, entry in self._world.entries if name == capability and entry.number > after]
 
     def archived_at(self) -> datetime | None:
         """There is no archive here."""
