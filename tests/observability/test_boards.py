@@ -15,6 +15,7 @@ from tests.observability.boards import BOARDS, ROOT, RULES
 
 RULES_TEST = Path(__file__).with_name("rules.test.yml")
 METRICS_PAGE = ROOT / "docs" / "reference" / "metrics.md"
+WATCH_PAGE = ROOT / "docs" / "how-to" / "watch-a-move.md"
 RUNBOOKS = "docs/how-to/when-something-is-wrong.md"
 # Of others; docs/reference/metrics.md says so. The kit uses no name of an exporter for PostgreSQL.
 OTHERS = {
@@ -141,6 +142,20 @@ def test_each_alert_comes_when_it_should_and_not_otherwise(tmp_path: Path) -> No
         shutil.copy(source, tmp_path / source.name)
 
     done = _promtool("test", "rules", str(tmp_path / RULES_TEST.name))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", WATCH_PAGE.read_text(), re.DOTALL))
+def test_prometheus_takes_the_lines_of_the_page(tmp_path: Path, block: str) -> None:
+    (tmp_path / "rules").mkdir()
+    shutil.copy(RULES, tmp_path / "rules")
+    # Debian builds Prometheus without Kubernetes, and so the page says that this line has not been run.
+    block = block.replace("kubernetes_sd_configs: [{role: pod}]", "static_configs: []")
+    (tmp_path / "prometheus.yml").write_text(block)
+
+    done = _promtool("check", "config", str(tmp_path / "prometheus.yml"))
 
     assert done.returncode == 0, done.stdout + done.stderr
 
