@@ -35,9 +35,10 @@ PROCESSES = (
     ("chassis/servers/worker.py", "worker"),
     ("chassis/references/", "sweeper"),
     ("chassis/", "web"),
+    ("strangler/cli/agent.py", "agent"),
     ("strangler/cli/", "serve"),
 )
-ORDER = ("web", "worker", "worker and relay", "relay", "sweeper", "serve")
+ORDER = ("web", "worker", "worker and relay", "relay", "sweeper", "serve", "agent")
 ABOUT = {
     "web": "Each web process, at its own port; the sum of its worker processes. What is not about requests is also "
     "counted by workers.",
@@ -49,6 +50,7 @@ ABOUT = {
     "sweeper": "Each `manage.py sweep_references`, at `METRICS_PORT`.",
     "serve": "`strangler serve`, at `METRICS_PORT`. The one that has the lease measures, about once per second. The "
     "pauses come from the ledger's history, so they do not begin anew with the process.",
+    "agent": "Each `strangler agent`, at `METRICS_PORT`. What is live at which gateway, `serve` says too.",
 }
 LABELS = {
     "capability": "a capability of `strangler.toml`; empty for requests to no capability's routes, and for all "
