@@ -75,7 +75,7 @@ def _finish(parts: Parts, move: Move) -> str:
     switch = _switch(parts, move, epoch=move.epoch - 1, old=other(move.owner))
     unwinding.settle(switch)
     unwinding.finish(switch)
-    parts.ledger.record(parts.name, "switch finished by recovery", epoch=move.epoch)
+    parts.ledger.record(parts.name, "switch finished by recovery", epoch=move.epoch, verb=switch.verb)
     return "finished an interrupted switch"
 
 

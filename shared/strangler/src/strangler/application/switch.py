@@ -113,7 +113,7 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
             deadline=started + timeout,
         )
         with changing():
-            taken = _revocable(run_switch, boundary) + _forward(run_switch, boundary)
+            taken = _forward(run_switch, _revocable(run_switch, boundary), boundary)
     assert run_switch.pause_ms is not None
     assert run_switch.opened_at is not None
     return Switched(
@@ -141,7 +141,7 @@ def _revocable(move: Switch, boundary: Boundary) -> list[Taken]:
         raise
 
 
-def _forward(move: Switch, boundary: Boundary) -> list[Taken]:
+def _forward(move: Switch, before: list[Taken], boundary: Boundary) -> list[Taken]:
     try:
         taken = run(FORWARD_ONLY, move, boundary=boundary)
     except Exception as error:
@@ -151,7 +151,15 @@ def _forward(move: Switch, boundary: Boundary) -> list[Taken]:
             remedy="`strangler serve` finishes it; watch `strangler status`",
         ) from error
     unwinding.finish(move)
+    assert move.opened_at is not None
     move.ledger.record(
-        move.capability, move.verb, epoch=move.target, took_ms=move.pause_ms, owner=move.new.side, tries=move.tries
+        move.capability,
+        move.verb,
+        epoch=move.target,
+        took_ms=move.pause_ms,
+        owner=move.new.side,
+        tries=move.tries,
+        since_lift_ms=(time.perf_counter() - move.opened_at) * 1000,
+        steps_ms={each.step: each.ms for each in [*before, *taken]},
     )
-    return taken
+    return [*before, *taken]

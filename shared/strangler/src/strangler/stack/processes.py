@@ -49,8 +49,10 @@ class Programs:
     def serving(self, process: Process) -> Program:
         """The process itself, web or worker."""
         metrics = self._metrics_folder(process)
+        once = self._once(process, process.name, process.command)
         program = replace(
-            self._once(process, process.name, process.command),
+            once,
+            environment={**self._answering(process), **once.environment},
             prepare=lambda: _empty(metrics),
             stop_seconds=GRACE_SECONDS,
         )
@@ -113,11 +115,21 @@ class Programs:
             environment["PORT"] = str(self._ports[process.name])
         return environment | dict(process.environment)
 
+    def _answering(self, process: Process) -> dict[str, str]:
+        """Where a process without a port of its own answers for its metrics, if it is to do so."""
+        port = self._ports.get(metrics_port(process.name))
+        return {} if port is None else {"METRICS_PORT": str(port)}
+
     def _metrics_folder(self, process: Process) -> Path:
         return self._project.state / "run" / process.name / "metrics"
 
     def _log(self, name: str) -> Path:
         return self._project.state / "log" / f"{name}.log"
+
+
+def metrics_port(process: str) -> str:
+    """The name of the port at which the process answers for its metrics, and for nothing else."""
+    return f"metrics-{process}"
 
 
 def search_path(process: Process) -> str:
