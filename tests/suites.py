@@ -56,6 +56,7 @@ SUITES: Mapping[str, Suite] = {
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
     "compose": Suite(".", ("tests/compose",)),
+    "observability": Suite(".", ("tests/observability",)),
 }
 # The suites that take longest come first, so that both lanes end at about the same time.
 EVERYDAY = (

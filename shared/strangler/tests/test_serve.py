@@ -104,8 +104,8 @@ class Server:
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.told.extend(iter(self.process.stderr.readline, ""))
+        assert self.process.stdout is not None
+        self.told.extend(iter(self.process.stdout.readline, ""))
 
     def says(self, words: str) -> bool:
         return any(words in line for line in self.told)
@@ -140,7 +140,7 @@ def start(clusters: tuple[Cluster, Cluster], tmp_path: Path) -> Iterator[Callabl
         port = free_port()
         command = [sys.executable, "-m", "strangler.cli.main", "serve", "--no-agent"]
         process = subprocess.Popen(
-            command, env={**environment, "METRICS_PORT": str(port)}, stderr=subprocess.PIPE, text=True
+            command, env={**environment, "METRICS_PORT": str(port)}, stdout=subprocess.PIPE, text=True
         )
         servers.append(Server(process, port))
         return servers[-1]

@@ -28,7 +28,7 @@ from chassis.ownership.outage import Outage
 from chassis.ownership.owners import SideState
 from chassis.ownership.refusals import PutOffError
 from chassis.ownership.seam import AwaitedRow
-from chassis.process import body, waiting
+from chassis.process import about, body, tracing, waiting
 from chassis.process.admission import SAFE_METHODS
 from chassis.process.body import Body, Received
 from chassis.process.waiting import Full
@@ -114,6 +114,8 @@ class _Passage:
         self.sides = sides  # as they were before the present run
         self.strayed = 0
         self.own = next((s for s in sides.values() if s.concerns(self.method, path)), None)
+        if self.own is not None:
+            about.note(capability=self.own.capability, epoch=self.own.epoch, side=self.own.side)
         self.deadline = time.monotonic() + settings.hold_seconds()
         self.denied: list[AwaitedRow] = []
 
@@ -231,6 +233,8 @@ class _Passage:
         # The gateway finds the way by these two headers, whatever it makes of the path.
         response[TO] = to
         response[CAPABILITY] = state.capability
+        # The gateway gives it to the request that follows, which so belongs to the same trace.
+        response[tracing.HEADER] = tracing.current_traceparent()
         return response
 
 

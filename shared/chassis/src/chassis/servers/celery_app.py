@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from chassis.process import logs
+
 
 def consuming(app: Any) -> Any:
     """The same Celery app. Its workers now consume messages, and consume tasks only while their capability is open. Its
@@ -16,15 +18,21 @@ def consuming(app: Any) -> Any:
     app.task_cls = "chassis.servers.worker:FencedTask"
     app.steps["worker"].add("chassis.servers.worker:MessageStep")
     app.steps["consumer"].add("chassis.servers.worker:TaskGate")
-    from celery.signals import beat_init  # type: ignore[import-untyped]
+    from celery.signals import beat_init, celeryd_init  # type: ignore[import-untyped]
 
+    celeryd_init.connect(_log_as_a_server)
     beat_init.connect(_guard_schedule)
     return app
+
+
+def _log_as_a_server(**_: Any) -> None:
+    logs.serve()
 
 
 def _guard_schedule(sender: Any, **_: Any) -> None:
     from chassis.servers import schedule
 
+    logs.serve()
     schedule.guard(sender.scheduler)
     if threading.current_thread() is threading.main_thread():
         sender.scheduler._ending.heed_signals()

@@ -19,7 +19,7 @@ from chassis import settings
 from chassis.extras import missing
 from chassis.ownership import owners
 from chassis.ownership.watch import Watch, backoff
-from chassis.process import vitals
+from chassis.process import about, vitals
 from chassis.process.logs import Complaint
 from chassis.process.vitals import Pulse
 
@@ -75,6 +75,8 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         wrong = [str(found) for found in run_checks(tags=["chassis"]) if found.level >= ERROR]
         if wrong:
             raise ImproperlyConfigured("\n".join(wrong))
+        # A banner is no line of JSON.
+        worker.quiet = True
         # Remote control is off, so there is no worker to greet, and a service's broker user has no right to.
         worker.options |= {"without_gossip": True, "without_mingle": True}
         _await_database()
@@ -221,7 +223,8 @@ class FencedTask(Task):  # type: ignore[misc]
         from chassis.ownership import refusals
 
         error: BaseException | None = None
-        with refusals.watching() as seen:
+        began, fields = time.monotonic(), self._fields()
+        with refusals.watching() as seen, about.about(**fields):
             try:
                 result = super().__call__(*args, **kwargs)
             except Retry:
@@ -236,10 +239,22 @@ class FencedTask(Task):  # type: ignore[misc]
             raise Ignore from error
         if isinstance(error, TaskPredicate):
             raise error
-        TASKS.labels(self.name, "done" if error is None else "failed").inc()
+        outcome = "done" if error is None else "failed"
+        TASKS.labels(self.name, outcome).inc()
+        with about.about(**fields):
+            logger.info("task_run", extra={"outcome": outcome, "milliseconds": round((time.monotonic() - began) * 1000)})
         if error is not None:
             raise error
         return result
+
+    def _fields(self) -> dict[str, Any]:
+        """What the task's log lines have."""
+        fields: dict[str, Any] = {"task": self.name, "task_id": self.request.id}
+        queue = (self.request.delivery_info or {}).get("routing_key") or ""
+        if queue.endswith(SUFFIX):
+            capability = queue.removesuffix(SUFFIX)
+            fields |= {"capability": capability, **owners.place(capability)}
+        return fields
 
     def _send_back(self, refused: str) -> None:
         request = self.request

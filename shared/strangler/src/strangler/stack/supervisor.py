@@ -9,7 +9,6 @@ and the state is written again every second until it is whole.
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from strangler.adapters import logs
 from strangler.domain.errors import StackError
 from strangler.stack import identity, retirement, teardown
 from strangler.stack.program import Program, failure
@@ -271,9 +271,8 @@ class Supervisor:
         self._stop_asked = True
 
     def _event(self, event: str, **fields: object) -> None:
-        record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **fields}
         with suppress(OSError):
-            os.write(self._log, json.dumps(record).encode() + b"\n")
+            os.write(self._log, f"{logs.line(event, logger='supervisor', **fields)}\n".encode())
 
 
 def _echo(log: Path, offset: int, echo: Callable[[str], None]) -> int:
