@@ -42,7 +42,9 @@ def _events(tree: ast.AST) -> Iterator[tuple[str, str]]:
             continue
         texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        owner = node.func.value.id if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) else ""
+        owner = (
+            node.func.value.id if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) else ""
+        )
         if name == "Complaint" and texts:
             yield texts[0], "warning"
             yield f"{texts[0]}_over", "info"
@@ -51,7 +53,11 @@ def _events(tree: ast.AST) -> Iterator[tuple[str, str]]:
         elif owner in LOGGERS and name == "log" and texts:
             yield texts[0], "info, warning"
         elif (owner == "logs" and name in {"tell", "line"}) or (owner == "self" and name == "_event"):
-            told = [each.value.value for each in node.keywords if each.arg == "level" and isinstance(each.value, ast.Constant)]
+            told = [
+                each.value.value
+                for each in node.keywords
+                if each.arg == "level" and isinstance(each.value, ast.Constant)
+            ]
             if texts:
                 yield texts[0], told[0] if told else "info"
 

@@ -161,10 +161,8 @@ def test_arguments_that_do_not_fit_are_no_reason_to_lose_the_line(formatter):
 
 def test_an_exception_s_text_has_nothing_of_a_row(formatter):
     entry = record("book_lost")
-    try:
-        raise ValueError("duplicate key\nDETAIL:  Key (email)=(anna@post.example) already exists.")
-    except ValueError:
-        entry.exc_info = sys.exc_info()
+    error = ValueError("duplicate key\nDETAIL:  Key (email)=(anna@post.example) already exists.")
+    entry.exc_info = (ValueError, error, None)
 
     exception = json.loads(formatter.format(entry))["exception"]
 

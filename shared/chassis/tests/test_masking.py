@@ -43,7 +43,10 @@ def test_it_is_masked_and_what_stands_around_it_is_not_lost(name):
 
 @pytest.mark.parametrize(
     "text",
-    ["book_lent", "celery@shelf ready.", "Traceback:\n  File \"x.py\", line 3\nKeyError: 'title'", "http://shelf:80/a?b=c", "12:30:00"],
+    [
+        "book_lent", "celery@shelf ready.", "Traceback:\n  File \"x.py\", line 3\nKeyError: 'title'",
+        "http://shelf:80/a?b=c", "12:30:00",
+    ],
 )  # fmt: skip
 def test_what_tells_nothing_stays_as_it_is(text):
     assert Masker().text(text) == text

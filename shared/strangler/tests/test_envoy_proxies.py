@@ -5,7 +5,6 @@ A proxy that ends TLS appends the address of its client to X-Forwarded-For, and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

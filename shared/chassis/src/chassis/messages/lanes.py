@@ -21,7 +21,7 @@ from chassis.messages.events import Message
 from chassis.messages.inbox import FencedError
 from chassis.ownership import owners
 from chassis.ownership.watch import Watch, backoff
-from chassis.process import about, logs, tracing, vitals
+from chassis.process import about, faults, logs, tracing, vitals
 
 logger = logging.getLogger("chassis.messages.consumer")
 
@@ -131,6 +131,7 @@ class _Lane(threading.Thread):
             self._stand_at_the_door(delivery)
             began = time.monotonic()
             try:
+                faults.raise_for(self._capability, message.data)
                 outcome = inbox.handle(message, self._capability)
             except FencedError as error:
                 if error.capability == self._capability:

@@ -28,7 +28,7 @@ from chassis.ownership.outage import Outage
 from chassis.ownership.owners import SideState
 from chassis.ownership.refusals import PutOffError
 from chassis.ownership.seam import AwaitedRow
-from chassis.process import about, body, tracing, waiting
+from chassis.process import about, body, faults, tracing, waiting
 from chassis.process.admission import SAFE_METHODS
 from chassis.process.body import Body, Received
 from chassis.process.waiting import Full
@@ -54,6 +54,8 @@ class FenceMiddleware:
         """Answers the request here, or sends it to the side that can; answers 503 while the database is away."""
         if isinstance(request, ASGIRequest):
             asynchronous.tell()
+        if faults.fails():
+            return answers.injected()
         outage = request.META[OUTAGE] = Outage()
         try:
             response = self._pass(request)

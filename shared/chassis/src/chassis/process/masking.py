@@ -20,16 +20,16 @@ DEEPEST = 6
 LEAST_CHARACTERS = 8  # a shorter value of the environment is a word that stands in many lines
 LARGEST_FILE_BYTES = 65_536
 
-_SECRET_NAME = (
+_GUARDED = (
     r"password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|log[_-]?key|authorization|cookie|"
     r"credential|session[_-]?id|sessionid|csrf|dsn"
 )
-_PERSON_NAME = (
+_PERSONAL = (
     r"e[_-]?mail|phone|full[_-]?name|first[_-]?name|last[_-]?name|postal[_-]?code|line1|line2|remote[_-]?addr|"
     r"client[_-]?ip"
 )
-_FIELD = re.compile(rf"(?:^|[_.\-])(?:{_SECRET_NAME}|{_PERSON_NAME})s?(?:$|[_.\-])", re.IGNORECASE)
-_VARIABLE = re.compile(rf"(?:{_SECRET_NAME})", re.IGNORECASE)
+_FIELD = re.compile(rf"(?:^|[_.\-])(?:{_GUARDED}|{_PERSONAL})s?(?:$|[_.\-])", re.IGNORECASE)
+_VARIABLE = re.compile(rf"(?:{_GUARDED})", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9_ ./-]{0,40}")
 _ODD_PATH = re.compile(r"[^A-Za-z0-9/._~-]|[A-Za-z0-9]{20}")  # a client may have put anything into it
 _PEM = "-----BEGIN"
@@ -52,7 +52,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
     (
         re.compile(
-            rf"([\"']?\b[\w.-]*(?:{_SECRET_NAME})[\w.-]*[\"']?\s*(?:[=:]|=>)\s*)"
+            rf"([\"']?\b[\w.-]*(?:{_GUARDED})[\w.-]*[\"']?\s*(?:[=:]|=>)\s*)"
             r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&)}\]\"']+)",
             re.IGNORECASE,
         ),
@@ -89,9 +89,7 @@ class Masker:
             return value
         if _FIELD.search(name) or (name == "path" and _ODD_PATH.search(str(value))):
             return MASK
-        if isinstance(value, int) and not isinstance(value, bool):
-            return int(value)
-        if isinstance(value, float):
+        if isinstance(value, (int, float)):
             return value if value - value == 0 else str(value)  # JSON has neither NaN nor infinity
         if depth < DEEPEST and isinstance(value, Mapping):
             return {self.text(_told(key)): self.field(_told(key), each, depth + 1) for key, each in value.items()}

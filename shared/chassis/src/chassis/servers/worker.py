@@ -20,11 +20,12 @@ from chassis.extras import missing
 from chassis.ownership import owners
 from chassis.ownership.watch import Watch, backoff
 from chassis.process import about, vitals
-from chassis.process.logs import Complaint
+from chassis.process.logs import Complaint, Output
 from chassis.process.vitals import Pulse
 
 try:
     from celery import Task, bootsteps  # type: ignore[import-untyped]
+    from celery.apps import worker as celery_worker  # type: ignore[import-untyped]
     from celery.exceptions import Ignore, ImproperlyConfigured, Reject, Retry, TaskPredicate  # type: ignore[import-untyped]
     from celery.worker import state  # type: ignore[import-untyped]
     from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
@@ -75,8 +76,9 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         wrong = [str(found) for found in run_checks(tags=["chassis"]) if found.level >= ERROR]
         if wrong:
             raise ImproperlyConfigured("\n".join(wrong))
-        # A banner is no line of JSON.
+        # Neither a banner nor what is said when the worker ends is a line of JSON.
         worker.quiet = True
+        celery_worker.safe_say = say
         # Remote control is off, so there is no worker to greet, and a service's broker user has no right to.
         worker.options |= {"without_gossip": True, "without_mingle": True}
         _await_database()
@@ -242,7 +244,9 @@ class FencedTask(Task):  # type: ignore[misc]
         outcome = "done" if error is None else "failed"
         TASKS.labels(self.name, outcome).inc()
         with about.about(**fields):
-            logger.info("task_run", extra={"outcome": outcome, "milliseconds": round((time.monotonic() - began) * 1000)})
+            logger.info(
+                "task_run", extra={"outcome": outcome, "milliseconds": round((time.monotonic() - began) * 1000)}
+            )
         if error is not None:
             raise error
         return result
@@ -289,6 +293,15 @@ class FencedTask(Task):  # type: ignore[misc]
                 break
         complaint.over()
         SENT_BACK.labels(queue).inc()
+
+
+def say(what: str, _: object = None) -> None:
+    """Writes what Celery's signal handlers say as a line of the log. They may interrupt a line that is being written,
+    so this waits for no lock."""
+    record = logger.makeRecord("celery.worker", logging.WARNING, "", 0, what, (), None)
+    formatters = (handler.formatter for handler in logging.getLogger().handlers if isinstance(handler, Output))
+    line = next((formatter.format(record) for formatter in formatters if formatter is not None), what)
+    os.write(1, f"{line}\n".encode())
 
 
 def fence_tasks(app: Any) -> None:

@@ -53,10 +53,11 @@ class Handler(logging.Handler):
 def serve() -> None:
     """From now on this process logs: what libraries log as well, and what nobody has caught."""
     root = logging.getLogger()
-    root.setLevel(logging.INFO)
-    root.addHandler(Handler())
+    if not any(isinstance(handler, Handler) for handler in root.handlers):
+        root.setLevel(logging.INFO)
+        root.addHandler(Handler())
     logging.captureWarnings(True)
-    threading.excepthook = lambda died: crashed(died)
+    threading.excepthook = crashed
 
 
 def crashed(died: threading.ExceptHookArgs) -> None:

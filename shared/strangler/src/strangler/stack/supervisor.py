@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from strangler.adapters import logs
 from strangler.domain.errors import StackError
@@ -270,7 +271,7 @@ class Supervisor:
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_asked = True
 
-    def _event(self, event: str, **fields: object) -> None:
+    def _event(self, event: str, **fields: Any) -> None:
         with suppress(OSError):
             os.write(self._log, f"{logs.line(event, logger='supervisor', **fields)}\n".encode())
 
