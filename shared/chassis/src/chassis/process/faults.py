@@ -7,6 +7,7 @@ it. A row counts as long as the database's server runs that ran when it was writ
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -20,7 +21,7 @@ LOOK_SECONDS = 0.5
 LONGEST_SECONDS = 30.0
 
 HAS = "SELECT to_regclass('strangler_faults.fault') IS NOT NULL"
-PRESENT = "SELECT name, settings FROM strangler_faults.fault WHERE server_started = pg_postmaster_start_time()"
+PRESENT = "SELECT name, settings::text FROM strangler_faults.fault WHERE server_started = pg_postmaster_start_time()"
 
 Present = Mapping[str, Mapping[str, Any]]
 
@@ -107,7 +108,7 @@ def _look() -> Present:
             if not cursor.fetchone()[0]:
                 return {}
             cursor.execute(PRESENT)
-            return {name: settings for name, settings in cursor.fetchall() if isinstance(settings, dict)}
+            return {name: json.loads(settings) for name, settings in cursor.fetchall()}
     except Error:
         return {}  # who asks next for what it needs says what is wrong
 
