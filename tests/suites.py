@@ -61,7 +61,7 @@ SUITES: Mapping[str, Suite] = {
 # The suites that take longest come first, so that both lanes end at about the same time.
 EVERYDAY = (
     "protocol", "chassis", "strangler", "contract", "versions", "monolith", "orders", "products", "users", "manifests",
-    "copies",
+    "copies", "observability",
 )  # fmt: skip
 SOAK = ("soak", "exhaustive")
 LANES = 2

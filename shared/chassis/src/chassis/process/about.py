@@ -70,7 +70,7 @@ def _key() -> bytes:
     try:
         secret = environment.text("LOG_KEY")
     except ImproperlyConfigured as error:
-        # A log that calls users otherwise is no reason to answer no requests.
+        # Other pseudonyms are no reason to answer no requests.
         logger.warning("log_key_unreadable", extra={"reason": str(error)})
         secret = ""
     return hmac.new((secret or str(settings.SECRET_KEY)).encode(), b"chassis.process.about user", "sha256").digest()

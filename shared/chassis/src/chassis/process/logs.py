@@ -108,6 +108,11 @@ class Output(logging.StreamHandler[TextIO]):
 _serving = os.environ.get("LOG_STREAM", "").lower() == "stdout"
 
 
+def is_configured() -> bool:
+    """Whether the process logs as `configuration` has it, and not in a way of the project's own."""
+    return any(isinstance(handler, Output) for handler in logging.getLogger().handlers)
+
+
 def serve() -> None:
     """From now on this process serves: its log goes to standard output; what nobody has caught is logged, too.
 

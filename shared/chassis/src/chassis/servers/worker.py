@@ -19,7 +19,7 @@ from chassis import settings
 from chassis.extras import missing
 from chassis.ownership import owners
 from chassis.ownership.watch import Watch, backoff
-from chassis.process import about, vitals
+from chassis.process import about, logs, vitals
 from chassis.process.logs import Complaint, Output
 from chassis.process.vitals import Pulse
 
@@ -76,9 +76,10 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         wrong = [str(found) for found in run_checks(tags=["chassis"]) if found.level >= ERROR]
         if wrong:
             raise ImproperlyConfigured("\n".join(wrong))
-        # Neither a banner nor what is said when the worker ends is a line of JSON.
-        worker.quiet = True
-        celery_worker.safe_say = say
+        if logs.is_configured():
+            # Neither a banner nor what is said when the worker ends is a line of JSON.
+            worker.quiet = True
+            celery_worker.safe_say = say
         # Remote control is off, so there is no worker to greet, and a service's broker user has no right to.
         worker.options |= {"without_gossip": True, "without_mingle": True}
         _await_database()

@@ -66,7 +66,7 @@ def command(*, action: str, name: str | None, json_wanted: bool, **given: str | 
 
 
 def require_allowed(project: Project) -> None:
-    """Nothing is broken on purpose where customers may be.
+    """Nothing is broken on purpose where clients may be.
 
     Raises:
         RefusedError: neither the stack nor the environment says that faults may be switched on here.

@@ -111,7 +111,7 @@ def _needed(project: Project, fault: Fault, name: str, value: str | float | None
     if name == "where":
         column, _, wanted = str(value or "").partition("=")
         if not column or not wanted:
-            raise _refused(fault, "it has to be said of what", "give --where FIELD=VALUE, as --where product=7")
+            raise _refused(fault, "it has to be said of what", "give --where FIELD=VALUE, as --where number=7")
         return {"field": column, "value": wanted}
     assert known is not None
     if value is None and len(known) == 1:
