@@ -11,6 +11,8 @@ import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
 
+from chassis.process import faults
+
 DEFAULT_TOKEN = "tok_sandbox"  # noqa: S105
 TRANSFER_TOKEN = "tok_transfer"  # noqa: S105
 DECLINED_TOKEN = "tok_declined"  # noqa: S105
@@ -35,6 +37,7 @@ def authorize(*, amount: Decimal, token: str, reference: str) -> Authorization:
 
     ``reference`` is the shop's own. When it is asked again with the same one, the provider gives the same answer.
     """
+    faults.slow("payment-provider")
     own = f"pay_{hashlib.sha256(reference.encode()).hexdigest()[:24]}"
     if token == DECLINED_TOKEN:
         return Authorization(Answer.DECLINED, own, "card_declined")

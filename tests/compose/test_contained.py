@@ -91,7 +91,7 @@ def test_each_container_sees_its_own_secrets_and_no_others(up: Containers) -> No
 def test_who_signs_tokens_has_the_key_and_nobody_else(up: Containers) -> None:
     seen = {name: set(up.execute(name, "ls", "/run/secrets").stdout.split()) for name in PROJECTS}
     public = {f"SERVICE_KEY_FILE.{name}.pub" for name in PROJECTS}
-    own = {"BROKER_URL", "DATABASE_URL", "SECRET_KEY", "SERVICE_KEY_FILE", *public}
+    own = {"BROKER_URL", "DATABASE_URL", "LOG_KEY", "SECRET_KEY", "SERVICE_KEY_FILE", *public}
 
     assert seen == dict.fromkeys(PROJECTS, own)
     for name in ("monolith", "users"):

@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import subprocess
 import sys
 
 import pytest
-from chassis.process import logs
+from chassis.process import about, logs, tracing
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_a_record_is_one_line_with_its_event_and_fields(formatter):
     assert fields["event"] == "book_lent"
     assert fields["service"] == "library"
     assert (fields["book"], fields["title"]) == (7, "Emma\n")
-    assert fields["time"].endswith("+00:00")
+    assert fields["time"].endswith("Z")
 
 
 def test_an_exception_is_a_field(formatter):
@@ -113,3 +114,137 @@ def test_celery_tells_of_its_tries_once_a_minute_and_of_all_else_each_time(monke
 
 def test_the_configuration_is_what_logging_accepts():
     logging.config.DictConfigurator(logs.configuration("library"))
+
+
+def told(formatter: logs.JsonFormatter, message: str, **extra) -> dict:
+    return json.loads(formatter.format(record(message, **extra)))
+
+
+def test_a_line_has_what_was_noted_of_the_present_work(formatter):
+    with about.about(capability="books", task="lend"):
+        about.note(epoch=3)
+        line = told(formatter, "book_lent", task="return")
+    about.note(epoch=4)
+
+    assert (line["capability"], line["epoch"], line["task"]) == ("books", 3, "return")
+    assert told(formatter, "later").keys().isdisjoint({"capability", "epoch", "task"})
+
+
+def test_a_line_has_the_present_trace(formatter):
+    with tracing.following("00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"):
+        line = told(formatter, "book_lent")
+
+    assert line["trace_id"] == "ab" * 16
+    assert "trace_id" not in told(formatter, "later")
+
+
+@pytest.mark.parametrize("name", ["event", "time", "level", "service", "logger"])
+def test_no_field_of_a_caller_takes_the_place_of_one_that_all_lines_have(formatter, name):
+    assert told(formatter, "book_lent", **{name: "forged"})[name] != "forged"
+
+
+def test_nothing_in_a_record_can_end_its_line(formatter):
+    text = "a\nb\r\x00\x1b[31m\u2028\u0085\ud800"
+
+    line = formatter.format(record(text, title=text))
+
+    assert line.isascii()
+    assert not [character for character in line if ord(character) < 32]
+    assert json.loads(line)["title"] == text
+
+
+def test_arguments_that_do_not_fit_are_no_reason_to_lose_the_line(formatter):
+    entry = logging.LogRecord("shelf", logging.INFO, __file__, 1, "lent %d of %d", ("x",), None)
+
+    assert json.loads(formatter.format(entry))["event"].startswith("lent %d of %d")
+
+
+def test_an_exception_s_text_has_nothing_of_a_row(formatter):
+    entry = record("book_lost")
+    error = ValueError("duplicate key\nDETAIL:  Key (email)=(anna@post.example) already exists.")
+    entry.exc_info = (ValueError, error, None)
+
+    exception = json.loads(formatter.format(entry))["exception"]
+
+    assert "Key (email)=(***)" in exception
+    assert "anna" not in exception
+    assert "ValueError" in exception
+
+
+def test_who_logs_a_user_s_number_gets_the_pseudonym(formatter):
+    line = told(formatter, "book_lent", user=7)
+
+    assert line["user"] == about.pseudonym(7) == told(formatter, "x", user_id=about.pseudonym("7"))["user_id"]
+
+
+@pytest.fixture
+def fresh_key():
+    """No key is known from before, nor afterwards."""
+    about._key.cache_clear()
+    yield
+    about._key.cache_clear()
+
+
+def test_two_projects_with_one_log_key_call_a_user_the_same(monkeypatch, settings, fresh_key):
+    monkeypatch.setenv("LOG_KEY", "shared")
+    called = []
+    for settings.SECRET_KEY in ("one", "other"):
+        about._key.cache_clear()
+        called.append(about.pseudonym(7))
+
+    assert called[0] == called[1]
+    assert about.pseudonym(8) != called[0]
+
+
+def test_without_a_log_key_the_secret_key_decides(monkeypatch, settings, fresh_key):
+    monkeypatch.delenv("LOG_KEY", raising=False)
+    called = []
+    for settings.SECRET_KEY in ("one", "other"):
+        about._key.cache_clear()
+        called.append(about.pseudonym(7))
+
+    assert called[0] != called[1]
+
+
+def test_a_log_key_that_cannot_be_read_is_logged_and_stops_nothing(monkeypatch, fresh_key, caplog):
+    monkeypatch.setenv("LOG_KEY_FILE", "/nowhere")
+
+    assert len(about.pseudonym(7)) == about.PSEUDONYM_CHARACTERS
+    assert [entry.message for entry in caplog.records] == ["log_key_unreadable"]
+
+
+OUTPUT = """
+import logging.config, sys
+from chassis.process import logs
+logging.config.dictConfig(logs.configuration("library"))
+{prepare}
+logging.getLogger("shelf").info("book_lent")
+{act}
+"""
+
+
+def run(prepare: str, act: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", OUTPUT.format(prepare=prepare, act=act)], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_process_that_serves_logs_to_standard_output_and_a_command_beside_its_answer():
+    serving, command = run("logs.serve()"), run("print('the answer')")
+
+    assert json.loads(serving.stdout)["event"] == "book_lent"
+    assert serving.stderr == ""
+    assert command.stdout == "the answer\n"
+    assert json.loads(command.stderr)["event"] == "book_lent"
+
+
+def test_what_nobody_has_caught_is_a_line_too():
+    crash = "import threading, warnings\nwarnings.warn('old')\n"
+    crash += "thread = threading.Thread(target=lambda: 1 / 0)\nthread.start(); thread.join()\nraise KeyError('gone')"
+
+    done = run("logs.serve()", crash)
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [line["event"] for line in lines if line["level"] == "critical"] == ["crashed", "crashed"]
+    assert len(lines) == 4

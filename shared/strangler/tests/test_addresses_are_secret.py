@@ -123,6 +123,7 @@ WORDS = {
     "secrets": ["secrets", "--to", "{folder}/secrets"],
     "render": ["render", "k8s", "--kind", "ingress", "--host", "h.example"],
     "manage": ["manage", "web", "check"],
+    "fault": ["fault", "list"],
     "rehearse": ["rehearse", "--clients", "1"],
 }
 # These commands need no address for what they make or stop.

@@ -252,15 +252,54 @@ def test_a_share_of_the_reads_goes_to_each_side(gateway: Gateway) -> None:
     assert answers == {b"monolith", b"service"}
 
 
-def test_the_access_log_shows_both_halves_of_a_bounce(gateway: Gateway) -> None:
-    gateway.monolith.reply = bounce_to(SERVICE)
-    gateway.request("POST", "/things?logged=1", body=b"{}")
+def logged(gateway: Gateway, request_id: str, *, count: int = 1) -> list[dict[str, object]]:
+    """The log's lines of the requests of that id, as soon as there are so many."""
     log = gateway.directory / "access.log"
 
     def lines() -> list[dict[str, object]]:
-        return [json.loads(line) for line in log.read_text().splitlines() if "logged=1" in line]
+        told = [json.loads(line) for line in log.read_text().splitlines()]
+        return [line for line in told if line["request_id"] == request_id]
 
-    eventually(lambda: len(lines()) == 2)
-    assert [line["status"] for line in lines()] == [307, 200]
-    assert [line["details"] for line in lines()] == ["internal_redirect", "via_upstream"]
-    assert {line["side"] for line in lines()} == {SERVICE}
+    eventually(lambda: len(lines()) == count)
+    return lines()
+
+
+def test_the_access_log_shows_both_halves_of_a_bounce(gateway: Gateway) -> None:
+    gateway.monolith.reply = bounce_to(SERVICE)
+    gateway.request("POST", "/things", body=b"{}", headers={"x-request-id": "bounced"})
+
+    lines = logged(gateway, "bounced", count=2)
+
+    assert [line["status"] for line in lines] == [307, 200]
+    assert [line["details"] for line in lines] == ["internal_redirect", "via_upstream"]
+    assert {line["side"] for line in lines} == {SERVICE}
+    assert {line["bounced_to"] for line in lines} == {SERVICE}
+    assert {(line["capability"], line["route"]) for line in lines} == {("things", "/things")}
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/things/7?mail=anna@post.example&token=opensesame", "/things/7"),
+        ("/things/anna@post.example", "***"),
+        ("/things/anna%40post.example", "***"),
+        ("/things/0123456789abcdefghij", "***"),
+        ("/things/5f0c0b0e-71a5-4a0f-9d3c-2a1b0c9d8e7f", "/things/5f0c0b0e-71a5-4a0f-9d3c-2a1b0c9d8e7f"),
+    ],
+)
+def test_the_access_log_has_a_path_only_where_it_tells_nothing_of_a_person(
+    gateway: Gateway, path: str, told: str
+) -> None:
+    request_id = f"path{len(path)}"
+    gateway.request("GET", path, headers={"x-request-id": request_id})
+
+    [line] = logged(gateway, request_id)
+
+    assert line["path"] == told
+    assert not [word for word in ("post.example", "opensesame", "127.0.0.1") if word in json.dumps(line)]
+
+
+def test_an_id_that_is_not_plain_is_not_logged(gateway: Gateway) -> None:
+    gateway.request("GET", "/things", headers={"x-request-id": "anna@post.example"})
+
+    assert logged(gateway, "***")

@@ -5,7 +5,6 @@ A proxy that ends TLS appends the address of its client to X-Forwarded-For, and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -250,17 +249,16 @@ def test_an_application_s_own_redirect_to_https_reaches_the_client(behind_one: G
     assert (answer.status, answer.headers["location"]) == (307, "https://depot.example/things")
 
 
-def test_the_access_log_has_the_client_in_both_halves_of_a_bounce(behind_one: Gateway) -> None:
+def test_the_access_log_has_no_address_of_a_client_in_either_half_of_a_bounce(behind_one: Gateway) -> None:
     with fenced(behind_one):
         behind_one.request("POST", x_forwarded_for=ANNA, x_forwarded_proto="https", x_request_id="logged")
 
-    def lines() -> list[dict[str, str]]:
+    def lines() -> list[str]:
         text = (behind_one.directory / "access.log").read_text()
-        return [json.loads(line) for line in text.splitlines() if '"logged"' in line]
+        return [line for line in text.splitlines() if '"logged"' in line]
 
     eventually(lambda: len(lines()) == 2)
-    assert [line["client"] for line in lines()] == [ANNA, ANNA]
-    assert all(line["peer"].startswith(f"{OWN}:") for line in lines())
+    assert not [line for line in lines() if ANNA in line or OWN in line]
 
 
 def test_the_gateway_of_a_local_stack_believes_as_many_as_the_file_says(tmp_path: Path) -> None:

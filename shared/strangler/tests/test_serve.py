@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import urllib3
 from envoys import eventually, free_port
 from gatekeeper import FILE, terminate
 from servers import Cluster
+from strangler.adapters import logs
 from strangler.cli import rounds as looping
 from strangler.cli.rounds import Rounds
 from strangler.domain.errors import StackError
@@ -25,6 +27,7 @@ from strangler.domain.errors import StackError
 def rounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rounds]:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(looping, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(logs, "serve", lambda: None)  # it is for a whole process
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     made = Rounds()
     yield made
@@ -56,7 +59,9 @@ def test_a_loop_that_fails_ends_the_process(rounds: Rounds, capsys: pytest.Captu
     with pytest.raises(SystemExit) as caught:
         rounds.until_told()
     assert caught.value.code == 1
-    assert "a mistake" in capsys.readouterr().err
+    [line] = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (line["event"], line["level"]) == ("crashed", "critical")
+    assert "a mistake" in line["exception"]
 
 
 def test_a_server_that_is_away_is_waited_for_and_told_once(rounds: Rounds, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +69,8 @@ def test_a_server_that_is_away_is_waited_for_and_told_once(rounds: Rounds, capsy
 
     rounds.until_told()
 
-    assert capsys.readouterr().err == "away\naway\n"
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["event"], line["loop"], line["reason"]) for line in told] == [("turn_failed", "waiting", "away")] * 2
 
 
 def test_told_to_end_it_ends_each_loop_in_order(rounds: Rounds) -> None:
@@ -104,8 +110,8 @@ class Server:
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.told.extend(iter(self.process.stderr.readline, ""))
+        assert self.process.stdout is not None
+        self.told.extend(iter(self.process.stdout.readline, ""))
 
     def says(self, words: str) -> bool:
         return any(words in line for line in self.told)
@@ -140,7 +146,7 @@ def start(clusters: tuple[Cluster, Cluster], tmp_path: Path) -> Iterator[Callabl
         port = free_port()
         command = [sys.executable, "-m", "strangler.cli.main", "serve", "--no-agent"]
         process = subprocess.Popen(
-            command, env={**environment, "METRICS_PORT": str(port)}, stderr=subprocess.PIPE, text=True
+            command, env={**environment, "METRICS_PORT": str(port)}, stdout=subprocess.PIPE, text=True
         )
         servers.append(Server(process, port))
         return servers[-1]
@@ -214,7 +220,7 @@ def test_one_whose_session_is_ended_gives_its_turn_up(start: Callable[[], Server
         )
 
     eventually(lambda: first.says("the server went away"))
-    eventually(lambda: [line.strip() for line in first.told].count("working") == 2)
+    eventually(lambda: [json.loads(line).get("state") for line in first.told].count("working") == 2)
 
 
 def test_without_its_ledger_it_is_alive_and_not_ready(start: Callable[[], Server], cluster: Cluster) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
 
-from chassis.process import clients
+from chassis.process import about, clients
 
 PERIOD_SECONDS = 15 * 60
 TRIES_PER_ACCOUNT = 10
@@ -90,7 +90,9 @@ class LoginForm(AdminAuthenticationForm):
         account, address = str(self.cleaned_data.get("username") or "").casefold(), clients.of(self.request)
         keys = _key("account", account), _key("address", address)
         if not process.begin(dict(zip(keys, (TRIES_PER_ACCOUNT, TRIES_PER_ADDRESS), strict=True))):
-            logger.warning("login_refused", extra={"account": account, "address": address})
+            # By their pseudonyms one sees whether it is one account, or one client.
+            told = {"account": about.pseudonym(account), "client": about.pseudonym(address)}
+            logger.warning("login_refused", extra=told)
             raise ValidationError("Too many tries. Wait a quarter of an hour.", code="throttled")
         try:
             cleaned = super().clean()

@@ -35,6 +35,7 @@ from chassis.identity import keys
 from chassis.identity.keys import ALGORITHM, KeyRing
 from chassis.identity.principals import Principal, ServicePrincipal
 from chassis.ownership.seam import await_row
+from chassis.process import about
 
 try:
     import jwt
@@ -159,9 +160,12 @@ class TokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed("Authorization header is malformed.")
         token = words[1].decode("latin-1")
         try:
-            return self.whose(token, request), token
+            found = self.whose(token, request)
         except TokenError as error:
             raise AuthenticationFailed(str(error)) from None
+        if not isinstance(found, ServicePrincipal):
+            about.note_user(found.pk)
+        return found, token
 
     def whose(self, token: str, request: Request) -> AbstractBaseUser | Principal | ServicePrincipal:
         """The account or service that acts by the token. Raises TokenError."""

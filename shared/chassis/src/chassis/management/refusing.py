@@ -12,6 +12,8 @@ from django.core.management import execute_from_command_line
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from chassis.process import logs
+
 BAD_INPUT = 2
 REFUSED = "SF"  # how the SQLSTATEs of fences begin
 
@@ -41,6 +43,8 @@ class RefusingCommand(BaseCommand):
         Raises:
             CommandError: with exit code 2 for what it was given, with 1 for what has failed.
         """
+        if self.lasting and not options.get("once"):
+            logs.serve()
         try:
             return super().execute(*args, **options)
         except ImproperlyConfigured as error:

@@ -21,7 +21,7 @@ from chassis.messages.events import Message
 from chassis.messages.inbox import FencedError
 from chassis.ownership import owners
 from chassis.ownership.watch import Watch, backoff
-from chassis.process import logs, tracing, vitals
+from chassis.process import about, faults, logs, tracing, vitals
 
 logger = logging.getLogger("chassis.messages.consumer")
 
@@ -116,8 +116,9 @@ class _Lane(threading.Thread):
             self._bury(delivery, delivery.fault, tries=0)
             return
         request = logs.request_id.set(str(message.id))
+        fields = {**_fields(message), "capability": self._capability, **owners.place(self._capability)}
         try:
-            with tracing.following(message.traceparent):
+            with tracing.following(message.traceparent), about.about(**fields):
                 self._try(delivery, message)
         finally:
             logs.request_id.reset(request)
@@ -128,7 +129,9 @@ class _Lane(threading.Thread):
         while not delivery.origin.ended.is_set():
             vitals.beat()
             self._stand_at_the_door(delivery)
+            began = time.monotonic()
             try:
+                faults.raise_for(self._capability, message.data)
                 outcome = inbox.handle(message, self._capability)
             except FencedError as error:
                 if error.capability == self._capability:
@@ -138,7 +141,7 @@ class _Lane(threading.Thread):
             except (Exception, SystemExit) as error:  # noqa: BLE001  a lane goes on, whatever a handler raises
                 patient, fault = _is_trouble(error), error
             else:
-                self._finish(delivery, message, outcome)
+                self._finish(delivery, outcome, began)
                 return
             attempts, tries = attempts + 1, tries + (not patient)
             if tries >= TRIES:
@@ -153,12 +156,13 @@ class _Lane(threading.Thread):
             ended = delivery.origin.ended
             self._watch.wait(lambda: ended.is_set() or not self._watch.is_pausing(self._capability), PAUSE_SECONDS)
 
-    def _finish(self, delivery: Delivery, message: Message, outcome: inbox.Outcome) -> None:
+    def _finish(self, delivery: Delivery, outcome: inbox.Outcome, began: float) -> None:
         if outcome == "ignored":
             self._bury(delivery, "nothing handles this type", tries=0)
             return
         self._outcomes[outcome].inc()
         delivery.origin.finish(delivery.tag)
+        logger.info("message_handled", extra={"outcome": outcome, "milliseconds": _milliseconds(began)})
 
     def _give_back(self, delivery: Delivery) -> None:
         """Gives back this message and all that wait here: they are the new owner's."""
@@ -221,5 +225,10 @@ def _is_decided(capability: str) -> bool:
     return state is not None and state.bounce_to is not None
 
 
+def _milliseconds(since: float) -> float:
+    return round((time.monotonic() - since) * 1000, 1)
+
+
 def _fields(message: Message) -> dict[str, Any]:
-    return {"type": message.type, "subject": message.subject, "message_id": str(message.id)}
+    """What its lines have. Not its subject, which may be a user's id: `manage.py events show` has it."""
+    return {"type": message.type, "message_id": str(message.id)}

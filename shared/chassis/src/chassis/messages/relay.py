@@ -25,7 +25,7 @@ from chassis.messages.broker import BrokerLostError
 from chassis.messages.outbox import Waiting
 from chassis.messages.publishers import Fate, Outcome, Parcel, Publisher
 from chassis.messages.shares import Share
-from chassis.process import vitals
+from chassis.process import faults, vitals
 from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.messages.relay")
@@ -60,6 +60,7 @@ class Batch:
         self._publisher = publisher
         self._window = window
         self._unheard = frozenset(settings.unheard())
+        self._consumes = settings.consumes() if faults.allowed() else {}
         self._behind: dict[tuple[str, str], deque[Waiting]] = {}
         self._next: deque[Waiting] = deque()
         for row in rows:
@@ -92,9 +93,19 @@ class Batch:
         room = self._window - len(self.on_its_way)
         for _ in range(min(BURST_MESSAGES, room, len(self._next))):
             row = self._next.popleft()
+            if self._is_full(row):
+                self.problems[row.id] = "the fault full-queue is on"
+                PUT_OFF.labels(row.capability, Fate.REFUSED.value).inc()
+                continue
             self.on_its_way[row.id] = row
             self._publisher.send(_parcel(row))
         return bool(self._next) and room > BURST_MESSAGES
+
+    def _is_full(self, row: Waiting) -> bool:
+        """Whether a fault says so of the queue that the message goes to, as far as this project knows the queue."""
+        if row.destination:
+            return faults.is_full(row.destination)
+        return any(faults.is_full(queue) for queue, types in self._consumes.items() if row.type in types)
 
     def _take_outcomes(self) -> None:
         for outcome in self._publisher.outcomes():

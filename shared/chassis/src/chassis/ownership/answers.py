@@ -53,6 +53,11 @@ def unmoved() -> HttpResponseBase:
     )
 
 
+def injected() -> HttpResponseBase:
+    """Fails without having done anything, because the fault ``errors`` is on."""
+    return JsonResponse({"detail": "The fault `errors` is on: `strangler fault off errors` ends it."}, status=500)
+
+
 def crossed(request: HttpRequest) -> HttpResponseBase:
     """The database has ended the transaction because of other transactions."""
     logger.warning("transactions_crossed", extra={"path": request.path})

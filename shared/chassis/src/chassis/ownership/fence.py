@@ -28,7 +28,7 @@ from chassis.ownership.outage import Outage
 from chassis.ownership.owners import SideState
 from chassis.ownership.refusals import PutOffError
 from chassis.ownership.seam import AwaitedRow
-from chassis.process import body, measuring, waiting
+from chassis.process import about, body, faults, measuring, tracing, waiting
 from chassis.process.admission import SAFE_METHODS
 from chassis.process.body import Body, Received
 from chassis.process.waiting import Full
@@ -54,6 +54,8 @@ class FenceMiddleware:
         """Answers the request here, or sends it to the side that can; answers 503 while the database is away."""
         if isinstance(request, ASGIRequest):
             asynchronous.tell()
+        if faults.fails():
+            return answers.injected()
         outage = request.META[OUTAGE] = Outage()
         try:
             response = self._pass(request)
@@ -119,6 +121,7 @@ class _Passage:
         self.own = next((s for s in sides.values() if s.concerns(self.method, path)), None)
         if self.own is not None:
             measuring.belongs(request, self.own.capability, self.own.side)
+            about.note(capability=self.own.capability, epoch=self.own.epoch, side=self.own.side)
         self.deadline = time.monotonic() + settings.hold_seconds()
         self.denied: list[AwaitedRow] = []
         self.concerned = self.own.capability if self.own else ""  # whose fence or closed side it has come to
@@ -242,6 +245,8 @@ class _Passage:
         # The gateway finds the way by these two headers, whatever it makes of the path.
         response[TO] = to
         response[CAPABILITY] = state.capability
+        # The gateway gives it to the request that follows, which so belongs to the same trace.
+        response[tracing.HEADER] = tracing.current_traceparent()
         return response
 
 

@@ -111,6 +111,12 @@ def is_open(capability: str, using: str = DEFAULT_DB_ALIAS) -> bool:
     return opened(sides(using).get(capability))
 
 
+def place(capability: str, using: str = DEFAULT_DB_ALIAS) -> Mapping[str, Any]:
+    """Epoch and side of the capability as this process has seen them last, for its log; asks nobody."""
+    state = _recent.get(using, (0.0, {}))[1].get(capability)
+    return {} if state is None else {"epoch": state.epoch, "side": state.side}
+
+
 def opened(state: SideState | None) -> bool:
     """The answer of `is_open` for a state that has been read."""
     return settings.open_without_move() if state is None else state.open

@@ -10,7 +10,10 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponseBase
 
+from chassis.process import about
+
 HEADER = "traceparent"
+ID_HEADER = "X-Trace-Id"
 
 _PATTERN = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
@@ -19,6 +22,12 @@ _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 def current_traceparent() -> str:
     """The value to send along; where there is no trace, one begins here."""
     return _current.get() or follow("")
+
+
+def trace_id() -> str | None:
+    """The present trace's id, 32 hexadecimal digits; None outside of any."""
+    present = _current.get()
+    return present.split("-")[1] if present else None
 
 
 def follow(received: str) -> str:
@@ -40,11 +49,17 @@ def following(received: str) -> Iterator[str]:
 
 
 class TraceMiddleware:
-    """What a request causes belongs to the caller's trace."""
+    """What a request causes belongs to the caller's trace. The answer says which one that is, for the gateway's log
+    and for who asks about it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with following(request.headers.get(HEADER, "")):
-            return self.get_response(request)
+            trace = trace_id()
+            about.note(trace_id=trace)
+            response = self.get_response(request)
+            if trace is not None:
+                response.headers[ID_HEADER] = trace
+            return response

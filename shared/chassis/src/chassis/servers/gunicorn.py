@@ -67,7 +67,9 @@ preload_app = False
 control_socket_disable = True
 # Heartbeats are file times. On a busy disk a worker would look dead.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-logconfig_dict = logs.configuration("gunicorn")
+logs.serve()
+logger_class = "chassis.servers.access.Logger"
+logconfig_dict = logs.configuration(logs.service_name())
 
 
 def on_starting(server: Any) -> None:

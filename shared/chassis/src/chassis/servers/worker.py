@@ -19,12 +19,13 @@ from chassis import settings
 from chassis.extras import missing
 from chassis.ownership import owners
 from chassis.ownership.watch import Watch, backoff
-from chassis.process import vitals
-from chassis.process.logs import Complaint
+from chassis.process import about, logs, vitals
+from chassis.process.logs import Complaint, Output
 from chassis.process.vitals import Pulse
 
 try:
     from celery import Task, bootsteps  # type: ignore[import-untyped]
+    from celery.apps import worker as celery_worker  # type: ignore[import-untyped]
     from celery.exceptions import Ignore, ImproperlyConfigured, Reject, Retry, TaskPredicate  # type: ignore[import-untyped]
     from celery.worker import state  # type: ignore[import-untyped]
     from celery.worker.consumer.tasks import Tasks  # type: ignore[import-untyped]
@@ -75,6 +76,10 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         wrong = [str(found) for found in run_checks(tags=["chassis"]) if found.level >= ERROR]
         if wrong:
             raise ImproperlyConfigured("\n".join(wrong))
+        if logs.is_configured():
+            # Neither a banner nor what is said when the worker ends is a line of JSON.
+            worker.quiet = True
+            celery_worker.safe_say = say
         # Remote control is off, so there is no worker to greet, and a service's broker user has no right to.
         worker.options |= {"without_gossip": True, "without_mingle": True}
         _await_database()
@@ -223,7 +228,8 @@ class FencedTask(Task):  # type: ignore[misc]
         from chassis.ownership import refusals
 
         error: BaseException | None = None
-        with refusals.watching() as seen:
+        began, fields = time.monotonic(), self._fields()
+        with refusals.watching() as seen, about.about(**fields):
             try:
                 result = super().__call__(*args, **kwargs)
             except Retry:
@@ -238,10 +244,24 @@ class FencedTask(Task):  # type: ignore[misc]
             raise Ignore from error
         if isinstance(error, TaskPredicate):
             raise error
-        TASKS.labels(self.name, "done" if error is None else "failed").inc()
+        outcome = "done" if error is None else "failed"
+        TASKS.labels(self.name, outcome).inc()
+        with about.about(**fields):
+            logger.info(
+                "task_run", extra={"outcome": outcome, "milliseconds": round((time.monotonic() - began) * 1000)}
+            )
         if error is not None:
             raise error
         return result
+
+    def _fields(self) -> dict[str, Any]:
+        """What the task's log lines have."""
+        fields: dict[str, Any] = {"task": self.name, "task_id": self.request.id}
+        queue = (self.request.delivery_info or {}).get("routing_key") or ""
+        if queue.endswith(SUFFIX):
+            capability = queue.removesuffix(SUFFIX)
+            fields |= {"capability": capability, **owners.place(capability)}
+        return fields
 
     def _send_back(self, refused: str) -> None:
         request = self.request
@@ -276,6 +296,15 @@ class FencedTask(Task):  # type: ignore[misc]
                 break
         complaint.over()
         SENT_BACK.labels(queue).inc()
+
+
+def say(what: str, _: object = None) -> None:
+    """Writes what Celery's signal handlers say as a line of the log. They may interrupt a line that is being written,
+    so this waits for no lock."""
+    record = logger.makeRecord("celery.worker", logging.WARNING, "", 0, what, (), None)
+    formatters = (handler.formatter for handler in logging.getLogger().handlers if isinstance(handler, Output))
+    line = next((formatter.format(record) for formatter in formatters if formatter is not None), what)
+    os.write(1, f"{line}\n".encode())
 
 
 def fence_tasks(app: Any) -> None:

@@ -103,6 +103,7 @@ def _project(root: Section, path: Path, addresses: Addresses) -> Project:
         loader=_loader(root, processes),
         **_traffic(root, path.parent),
         **_broker(root, addresses),
+        slow_calls=_slow_calls(root),
         postgres=_path(head, "postgres", path.parent),
     )
     head.close()
@@ -332,6 +333,13 @@ def _broker(root: Section, addresses: Addresses) -> dict[str, Any]:
     url, variable = addresses.broker(part, "url", required=not embedded), part.optional_text("url_env")
     part.close()
     return {"broker_url": url, "broker_variable": variable}
+
+
+def _slow_calls(root: Section) -> list[str]:
+    part = root.section("faults", required=False)
+    calls = part.texts("calls", [], matching=_NAME, kind="name")
+    part.close()
+    return calls
 
 
 def _stays(root: Section) -> dict[str, Any]:

@@ -16,6 +16,7 @@ def epochs(moves: Sequence[Move]) -> dict[str, int]:
 
 def table(project: Project, moves: Sequence[Move]) -> RouteTable:
     """Leads each capability's routes to its owner; all others stay with the monolith."""
+    known = epochs(moves)
     owners = {move.capability: move.owner for move in moves}
     capabilities = []
     for capability in project.capabilities.values():
@@ -27,6 +28,7 @@ def table(project: Project, moves: Sequence[Move]) -> RouteTable:
                 clusters={MONOLITH: project.monolith, SERVICE: capability.process},
                 reads=shares,
                 writes=shares,
+                epoch=known.get(capability.name, 0),
             )
         )
     version = ",".join(f"{move.capability}@{move.epoch}:{move.owner}" for move in moves) or "untouched"

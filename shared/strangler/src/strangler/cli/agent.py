@@ -10,7 +10,7 @@ import click
 from prometheus_client import Gauge
 
 from strangler import configuration
-from strangler.adapters import envoy, health
+from strangler.adapters import envoy, health, logs
 from strangler.adapters.envoy.gateway import EnvoyGateway
 from strangler.application.agent import DRAIN_SECONDS, Agent, prepare
 from strangler.cli.rounds import LAST_SECONDS, Rounds, own_name
@@ -106,7 +106,7 @@ class Keeper:
         away."""
         version = prepare(self._agent.project, self._agent.ledger, self._gateway)
         folder = self._gateway.directory
-        envoy.publish_clusters(folder, self._endpoints.addresses)
+        envoy.publish_clusters(folder, self._endpoints.addresses, self._agent.project.monolith)
         (host, port), (admin_host, admin_port) = self._listen, self._admin
         envoy.write_bootstrap(
             folder,
@@ -119,7 +119,7 @@ class Keeper:
             largest_body=self._agent.project.largest_body,
         )
         self.prepared = True
-        click.echo(f"prepared {folder} with the routes {version}", err=True)
+        logs.tell("prepared", f"prepared {folder} with the routes {version}", folder=str(folder), routes=version)
 
     def unready(self) -> str | None:
         """The reason why the gateway must not get requests yet; None if it may.

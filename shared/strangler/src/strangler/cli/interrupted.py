@@ -23,6 +23,7 @@ AFTER = {
     "complete": "run `strangler complete {capability}` again: it goes on where it stopped",
     "cancel": "run `strangler cancel {capability}` again: it goes on where it stopped",
     "retire": "run `strangler retire` again: it goes on where it stopped",
+    "fault": "some databases may have it and others not: `strangler fault list` shows what is on, run it again",
     "up": "what had been started was stopped again; run it again",
     "down": "what is left runs on; run `strangler down` again",
     "rehearse": "its traffic has ended, and a stack of its own was taken down; moves in a stack that was up stay as "

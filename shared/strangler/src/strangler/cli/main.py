@@ -38,6 +38,7 @@ VERBS = {
     "doctor": "Look for what should not be as it is.",
     "render": "Print routes for Kubernetes; write what Prometheus needs.",
     "rehearse": "Rehearse moves under traffic, and check every write.",
+    "fault": "Switch on what goes wrong, to show what is then seen.",
 }
 
 WORDS = "strangler.cli.main.words"

@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
-import click
 import psycopg
 
+from strangler.adapters import logs
 from strangler.cli.unforeseen import unforeseen
 from strangler.domain.errors import StranglerError
 
@@ -32,7 +32,7 @@ def nothing() -> None:
 
 
 class Rounds:
-    """Begins to listen to SIGTERM and SIGINT when it is made."""
+    """Begins to listen to SIGTERM and SIGINT when it is made, and to log as a process that serves."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -41,6 +41,7 @@ class Rounds:
         self._threads: list[threading.Thread] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop.set())
+        logs.serve()
         threading.excepthook = self._end_on_a_bug
 
     def go(self, name: str, turn: Callable[[], None], *, at_the_end: Callable[[], None] = nothing) -> None:
@@ -85,15 +86,16 @@ class Rounds:
             except (StranglerError, psycopg.Error) as error:
                 if _told(error) != said:
                     said = _told(error)
-                    click.echo(said, err=True)
+                    logs.tell("turn_failed", said, level="warning", loop=name, reason=said)
                 self.stop.wait(RETRY_SECONDS)
         try:
             at_the_end()
         except (StranglerError, psycopg.Error) as error:
-            click.echo(_told(error), err=True)
+            said = _told(error)
+            logs.tell("end_failed", said, level="warning", loop=name, reason=said)
 
     def _end_on_a_bug(self, arguments: threading.ExceptHookArgs) -> None:
-        threading.__excepthook__(arguments)
+        logs.crashed(arguments)
         self.failed.set()
         self.stop.set()
 

@@ -9,7 +9,7 @@ import click
 import psycopg
 
 from strangler import configuration
-from strangler.adapters import health
+from strangler.adapters import health, logs
 from strangler.adapters.postgres.schema.lease import PostgresLease
 from strangler.application.agent import Agent
 from strangler.application.sides import Parts
@@ -49,7 +49,7 @@ def command(*, no_agent: bool) -> None:
         rounds.go(name, Patrol(project, endpoints, name, shift).look)
     if agent is not None:
         rounds.go("agent", agent.follow, at_the_end=agent.leave)
-    click.echo("serving", err=True)
+    logs.tell("serving", "serving")
     rounds.until_told()
 
 
@@ -102,7 +102,7 @@ class Shift:
     def _say(self, what: str) -> None:
         if what != self._said:
             self._said = what
-            click.echo(what, err=True)
+            logs.tell("shift", what, state=what)
 
 
 class Patrol:
@@ -142,4 +142,4 @@ class Patrol:
 
 def _recovered(capability: str, what: str) -> None:
     measures.RECOVERED.labels(capability).inc()
-    click.echo(f"{capability}: {what}", err=True)
+    logs.tell("recovered", f"{capability}: {what}", capability=capability, what=what)

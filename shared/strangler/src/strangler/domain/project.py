@@ -157,6 +157,8 @@ class Project:
     broker_url: str | None = None
     broker_variable: str | None = None
     staying_sequences: Sequence[str] = ()
+    # What the project calls `chassis.process.faults.slow` with.
+    slow_calls: Sequence[str] = ()
     # The folder of an installed PostgreSQL's programs, for the databases that the local stack runs.
     postgres: Path | None = None
 

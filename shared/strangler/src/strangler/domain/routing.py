@@ -11,6 +11,8 @@ from strangler.domain.route import Route
 SIDE_HEADER = "x-strangler-to"
 CAPABILITY_HEADER = "x-strangler-capability"
 LIMIT_HEADER = "x-strangler-max-body"
+# W3C's: the side that bounces a request says which trace it belongs to.
+TRACE_HEADER = "traceparent"
 # Seconds for an answer to a request of a capability, if its route does not say.
 ROUTE_SECONDS = 30.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -21,13 +23,15 @@ ALL_TO_SERVICE: Mapping[str, int] = {MONOLITH: 0, SERVICE: 100}
 @dataclass(frozen=True, slots=True)
 class CapabilityRoutes:
     """The routes of one capability, the cluster of each side, and the share of requests, in percent,
-    that each side answers: ``reads`` for safe methods, ``writes`` for all others."""
+    that each side answers: ``reads`` for safe methods, ``writes`` for all others. ``epoch`` is for the gateway's log; 0
+    before any move."""
 
     capability: str
     routes: Sequence[Route]
     clusters: Mapping[str, str]
     reads: Mapping[str, int]
     writes: Mapping[str, int]
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

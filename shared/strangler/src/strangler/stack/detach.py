@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from strangler.adapters import logs
 from strangler.domain.errors import StackError, StranglerError
 
 Emit = Callable[[str], None]
@@ -76,7 +77,7 @@ def _become_daemon(work: Callable[[Emit, Emit], None], log: Path, writing: int) 
 def _print_traceback() -> None:
     # The log may be on a full disk; so it may in the two below.
     with suppress(OSError):
-        traceback.print_exc()
+        print(logs.line("crashed", level="critical", exception=traceback.format_exc()), flush=True)
 
 
 def _flush() -> None:
@@ -108,7 +109,7 @@ class _Listener:
             self._pipe.write(json.dumps([kind, value]) + "\n")
         except (BrokenPipeError, ValueError):
             with suppress(OSError):
-                print(value, flush=True)
+                print(logs.line("progress", logger="supervisor", kind=kind, said=value), flush=True)
 
 
 def _redirect(log: Path) -> None:

@@ -44,7 +44,7 @@ class Gateway:
             trusted_hops=self._project.gateway.trusted_hops,
             largest_body=self._project.largest_body,
         )
-        envoy.publish_clusters(self._folder, addresses)
+        envoy.publish_clusters(self._folder, addresses, self._project.monolith)
         if not (self._folder / envoy.ROUTES_FILE).exists():
             envoy.publish(self._folder, untouched(self._project))
 
@@ -65,6 +65,7 @@ class Gateway:
                 "warning",
             ],
             directory=self._folder,
+            environment={"TZ": "UTC"},  # Envoy's own log has the machine's time
             log=self._project.state / "log" / "gateway.log",
             tier=Tier.GATEWAY,
             ready=lambda: is_healthy(self.admin_url, "/ready"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import urllib3
 
+from strangler.domain.faults import VARIABLE
 from strangler.domain.project import Process, Project
 from strangler.stack.ports import LOOPBACK
 from strangler.stack.program import Program, Tier
@@ -111,6 +112,8 @@ class Programs:
         environment |= self._secrets.get(process.database or "", {})
         if process.database:
             environment["DATABASE_URL"] = self._dsns[process.database]
+        if process.database and self._project.databases[process.database].embedded:
+            environment[VARIABLE] = "1"
         if process.http:
             environment["PORT"] = str(self._ports[process.name])
         return environment | dict(process.environment)

@@ -9,7 +9,6 @@ and the state is written again every second until it is whole.
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -21,7 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from strangler.adapters import logs
 from strangler.domain.errors import StackError
 from strangler.stack import identity, retirement, teardown
 from strangler.stack.program import Program, failure
@@ -270,10 +271,9 @@ class Supervisor:
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_asked = True
 
-    def _event(self, event: str, **fields: object) -> None:
-        record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **fields}
+    def _event(self, event: str, **fields: Any) -> None:
         with suppress(OSError):
-            os.write(self._log, json.dumps(record).encode() + b"\n")
+            os.write(self._log, f"{logs.line(event, logger='supervisor', **fields)}\n".encode())
 
 
 def _echo(log: Path, offset: int, echo: Callable[[str], None]) -> int:

@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from strangler.adapters.envoy import files
+from strangler.adapters.envoy.bootstrap import LOGGED
+from strangler.domain.project import MONOLITH, SERVICE
 
 CONNECT_TIMEOUT = "1s"
 # Below the keep-alive of the servers behind (75 s): so a POST, which nobody may send again, never takes a connection
@@ -21,18 +23,21 @@ UPSTREAM_AGE = "10s"  # see the note "ages"
 UNLIMITED = 4096
 
 
-def publish_clusters(directory: Path, addresses: Mapping[str, str]) -> None:
-    """Tells Envoy the address of each process: ``http://host:port`` by name."""
-    document = {"resources": [_cluster(name, address) for name, address in sorted(addresses.items())]}
+def publish_clusters(directory: Path, addresses: Mapping[str, str], monolith: str = MONOLITH) -> None:
+    """Tells Envoy the address of each process: ``http://host:port`` by name. All but the process ``monolith`` are
+    services in the gateway's log."""
+    sides = {name: MONOLITH if name == monolith else SERVICE for name in addresses}
+    document = {"resources": [_cluster(name, address, sides[name]) for name, address in sorted(addresses.items())]}
     files.replace(directory, files.CLUSTERS_FILE, document)
 
 
-def _cluster(name: str, address: str) -> dict[str, object]:
+def _cluster(name: str, address: str, side: str) -> dict[str, object]:
     parts = urlsplit(address)
     endpoint = {"address": {"socket_address": {"address": parts.hostname, "port_value": parts.port or 80}}}
     return {
         "@type": files.type_url("envoy.config.cluster.v3.Cluster"),
         "name": name,
+        "metadata": {"filter_metadata": {LOGGED: {"side": side}}},
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": CONNECT_TIMEOUT,

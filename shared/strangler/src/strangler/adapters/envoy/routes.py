@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from strangler.adapters.envoy import files
-from strangler.adapters.envoy.bootstrap import BUFFER_BYTES, ROUTE_CONFIGURATION
+from strangler.adapters.envoy.bootstrap import BUFFER_BYTES, LOGGED, ROUTE_CONFIGURATION
 from strangler.adapters.envoy.buffering import UNBUFFERED, buffered
 from strangler.adapters.envoy.closing import closed_route
 from strangler.domain.route import Route
@@ -32,6 +32,7 @@ from strangler.domain.routing import (
     LIMIT_HEADER,
     ROUTE_SECONDS,
     SIDE_HEADER,
+    TRACE_HEADER,
     CapabilityRoutes,
     RouteTable,
     reading_methods,
@@ -88,11 +89,12 @@ def _bounced_routes(capability: CapabilityRoutes) -> Iterator[Document]:
         name = f"{capability.capability}/bounced-to-{side}"
         for route in capability.routes:
             headers = [*_methods(route.asked), _exactly(SIDE_HEADER, side)]
-            yield _route(name, {**_path(route), "headers": headers}, {"cluster": cluster}, route, ROUTE_SECONDS)
+            bounced = _route(name, {**_path(route), "headers": headers}, {"cluster": cluster}, route, ROUTE_SECONDS)
+            yield _told(bounced, route, capability)
         headers = [_exactly(SIDE_HEADER, side), _exactly(CAPABILITY_HEADER, capability.capability)]
-        yield _route(
-            name, {"prefix": "/", "headers": headers}, {"cluster": cluster}, _loosest(capability), ROUTE_SECONDS
-        )
+        loosest = _loosest(capability)
+        bounced = _route(name, {"prefix": "/", "headers": headers}, {"cluster": cluster}, loosest, ROUTE_SECONDS)
+        yield _told(bounced, None, capability)
 
 
 def _loosest(capability: CapabilityRoutes) -> Route:
@@ -119,7 +121,17 @@ def _weighted_route(
 ) -> Document:
     match = {**_path(route), "headers": _methods(methods)}
     target = _target(capability.clusters, weights)
-    return _route(f"{capability.capability}/{kind}", match, target, route, ROUTE_SECONDS)
+    return _told(_route(f"{capability.capability}/{kind}", match, target, route, ROUTE_SECONDS), route, capability)
+
+
+def _told(document: Document, route: Route | None, capability: CapabilityRoutes) -> Document:
+    """The route with what the gateway's log says of its requests."""
+    fields: Document = {"capability": capability.capability}
+    if capability.epoch:
+        fields["epoch"] = capability.epoch
+    if route is not None:
+        fields["route"] = route.path
+    return {**document, "metadata": {"filter_metadata": {LOGGED: fields}}}
 
 
 def _other_route(route: Route, cluster: str, *, name: str = "other") -> Document:
@@ -176,7 +188,7 @@ def _manners(targets: list[str]) -> Document:
         "internal_redirect_policy": {
             "max_internal_redirects": MAX_BOUNCES,
             "redirect_response_codes": [307],
-            "response_headers_to_copy": [SIDE_HEADER, CAPABILITY_HEADER],
+            "response_headers_to_copy": [SIDE_HEADER, CAPABILITY_HEADER, TRACE_HEADER],
             "allow_cross_scheme_redirect": True,  # see the note "bounces"
             "predicates": [
                 {
