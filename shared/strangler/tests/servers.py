@@ -20,12 +20,15 @@ from strangler.stack.postgres import Server
 Connection = psycopg.Connection[Any]
 
 START_SECONDS = 60.0
+PASSWORD = "secret"
 QUICK = {
     "fsync": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
     "shared_buffers": "64MB",
     "max_prepared_transactions": "5",
+    # Each test makes dozens of connections; what a password costs whoever guesses it is not tested here.
+    "scram_iterations": "1",
 }
 
 
@@ -35,6 +38,7 @@ class Cluster:
     def __init__(self, server: Server, log: Path) -> None:
         self._server = server
         self._log = log
+        self._empty: set[str] = set()
 
     def said(self) -> str:
         """All that the server has logged."""
@@ -51,15 +55,20 @@ class Cluster:
 
     def create(self, database: str) -> None:
         """An empty database; an existing one of that name is made empty."""
+        if database in self._empty:
+            self._empty.remove(database)
+            return
         with self.connect() as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
                 self.clean(database)
+                self._empty.remove(database)
             else:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
 
     def drop(self, database: str) -> None:
         """Removes a database with all that a move has made in it."""
         self.clean(database)
+        self._empty.remove(database)
         with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
 
@@ -75,7 +84,8 @@ class Cluster:
                     connection.execute(sql.SQL(statement).format(name))
 
     def clean(self, database: str) -> None:
-        """Empties a database that has no subscriber; this is quicker than making another one."""
+        """Empties a database that has no subscriber, for the next who creates it; this is quicker than making another
+        one."""
         self.unsubscribe(database)
         with self.connect(database) as connection:
             connection.execute(
@@ -100,6 +110,7 @@ class Cluster:
             # Otherwise the catalogs would grow with hundreds of tests per session, and each test would be slower than
             # the last.
             connection.execute("VACUUM")
+        self._empty.add(database)
 
 
 OTHERS = """
@@ -127,7 +138,7 @@ def eventually(holds: Any, *, within: float = 60.0) -> None:
 def running(name: str, folder: Path, settings: Mapping[str, str] = {}) -> Iterator[Cluster]:
     """Starts a server with the local stack's settings, and ends it."""
     port = ports.assign([name], {}, folder / f"{name}.json")[name]
-    server = Server(name, folder, port, "secret")
+    server = Server(name, folder, port, PASSWORD)
     server.create()
     with (folder / "postgres" / name / "postgresql.conf").open("a") as configuration:
         for key, value in {**QUICK, **settings}.items():
@@ -144,7 +155,11 @@ def running(name: str, folder: Path, settings: Mapping[str, str] = {}) -> Iterat
             assert process.poll() is None, log_file.read_text()
             assert time.monotonic() < deadline, log_file.read_text()
             time.sleep(0.02)
-        yield Cluster(server, log_file)
+        cluster = Cluster(server, log_file)
+        with cluster.connect() as connection:
+            # Stored anew, it costs what the settings say.
+            connection.execute(f"ALTER ROLE postgres PASSWORD '{PASSWORD}'")
+        yield cluster
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(30)

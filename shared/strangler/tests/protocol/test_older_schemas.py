@@ -63,6 +63,7 @@ def cancelled(made: Yard) -> None:
         cancel(parts)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("first", ["patrol", "verb"])
 @pytest.mark.parametrize("owner", ["monolith", "service"])
 def test_a_move_of_an_older_version_goes_on(moving: Yard, owner: str, first: str) -> None:
@@ -85,6 +86,7 @@ def test_a_move_of_an_older_version_goes_on(moving: Yard, owner: str, first: str
     assert moving.doctor() == []
 
 
+@pytest.mark.exhaustive(2)
 @pytest.mark.parametrize("boundary", ["after:fence owner", "after:begin opening", "after:take ownership"])
 @pytest.mark.parametrize("verb", ["switch", "reverse"])
 def test_a_switch_of_an_older_version_that_was_interrupted_is_brought_to_rest(

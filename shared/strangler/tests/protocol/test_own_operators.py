@@ -42,6 +42,7 @@ def badges(request: pytest.FixtureRequest, clusters: tuple[Cluster, Cluster], tm
         yield wider
 
 
+@pytest.mark.exhaustive(2)
 @pytest.mark.parametrize("rows", [1, 4, 20_000])
 def test_every_row_is_seen_once_whatever_the_ranges(badges: Yard, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(hashing, "RANGE_ROWS", rows)
@@ -52,6 +53,7 @@ def test_every_row_is_seen_once_whatever_the_ranges(badges: Yard, monkeypatch: p
     assert (found.verified_rows, found.differing) == (152 + 26 + 40, 0)
 
 
+@pytest.mark.exhaustive(2)
 @pytest.mark.parametrize("rows", [1, 4, 20_000])
 def test_what_differs_is_named_and_mended(badges: Yard, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(hashing, "RANGE_ROWS", rows)

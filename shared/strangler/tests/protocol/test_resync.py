@@ -61,6 +61,7 @@ def moved_on(made: Yard, sender: str, how: str) -> None:
             here.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
 
 
+@pytest.mark.exhaustive(2)
 @pytest.mark.parametrize("how", ["slot", "origin", "made anew"])
 @pytest.mark.parametrize("owner", SIDES)
 def test_a_stream_that_was_moved_past_rows_while_it_stood_still_is_found_out(

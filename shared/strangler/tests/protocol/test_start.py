@@ -155,6 +155,7 @@ def _errors(made: Yard) -> int:
         return {stream.direction: stream.errors for stream in parts.replication.streams()}["reverse"]
 
 
+@pytest.mark.exhaustive(2)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_a_start_that_was_killed_begins_anew(ground: Yard, boundary: str) -> None:
     killed_at(ground, boundary)
