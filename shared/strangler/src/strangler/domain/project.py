@@ -156,6 +156,7 @@ class Project:
     script: Path | None = None
     broker_url: str | None = None
     broker_variable: str | None = None
+    brokered: bool = True  # whether its processes have a broker
     staying_sequences: Sequence[str] = ()
     # The folder of an installed PostgreSQL's programs, for the databases that the local stack runs.
     postgres: Path | None = None
