@@ -155,7 +155,7 @@ def test_the_text_has_place_consequence_and_remedy(monkeypatch, capsys):
     report = Report(looked_at={"capabilities": 1, "views": 3}, not_looked_at=["a pattern"])
     report.add([Finding("note-of-it", "note", "a.py:1", "It is so.", "nothing to do", "likely")])
     report.add([Finding("fault-of-it", "error", "b.py:2", "It fails.", "mend it")])
-    monkeypatch.setattr(strangler_check, "look", lambda *_: report)
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: report)
 
     with pytest.raises(CommandError, match="1 error was found") as told:
         call_command("strangler_check")
@@ -176,8 +176,19 @@ def test_the_text_has_place_consequence_and_remedy(monkeypatch, capsys):
     )
 
 
+def test_what_takes_long_says_what_it_looks_at(monkeypatch, capsys):
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: (tell("views and routes"), Report())[1])
+    call_command("strangler_check")
+    assert capsys.readouterr().err == ""
+
+    monkeypatch.setattr(strangler_check, "TELL_AFTER_SECONDS", 0.0)
+    call_command("strangler_check")
+
+    assert capsys.readouterr().err == "looking at views and routes\n"
+
+
 def test_without_an_error_it_ends_with_0(monkeypatch, capsys):
-    monkeypatch.setattr(strangler_check, "look", lambda *_: Report())
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: Report())
 
     call_command("strangler_check", "--json")
 
@@ -259,7 +270,7 @@ def test_what_it_cannot_read_is_an_error_and_hides_no_finding(monkeypatch):
         raise ValueError("a strange decorator")
 
     monkeypatch.delenv("STRANGLER_DEBUG", raising=False)
-    monkeypatch.setattr("chassis.inspection.look._LOOKS", (fails,))
+    monkeypatch.setattr("chassis.inspection.look._LOOKS", {"this": fails})
     monkeypatch.setattr("chassis.inspection.look._present", lambda *_: ([], []))
 
     report = look([], PROJECT / "strangler.toml")

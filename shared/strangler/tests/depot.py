@@ -47,9 +47,9 @@ command = ["python", "load.py"]
 sample = ["--few"]
 """
 # No program of it uses the broker, and a real broker would need seconds to come up.
-BROKER_ELSEWHERE = """
+NO_BROKER = """
 [broker]
-url = "amqp://elsewhere"
+embedded = false
 """
 
 WEB = """
@@ -101,7 +101,7 @@ class Depot:
     def __init__(self, folder: Path, *, broker: bool = False) -> None:
         self.folder = folder
         self.file = folder / "strangler.toml"
-        self.file.write_text(PROJECT if broker else PROJECT + BROKER_ELSEWHERE)
+        self.file.write_text(PROJECT if broker else PROJECT + NO_BROKER)
         (folder / "app").mkdir()
         sources = {"web": WEB, "migrate": MIGRATE, "load": LOAD, "worker": WORKER}
         for name, source in sources.items():

@@ -82,6 +82,13 @@ def test_processes_get_their_environment(whole: Depot) -> None:
     assert Path(environment["PROMETHEUS_MULTIPROC_DIR"]).is_dir()
 
 
+def test_a_project_without_a_broker_gets_none(running: Depot) -> None:
+    environment = web_answer(running)["environment"]
+
+    assert "BROKER_URL" not in environment
+    assert "broker" not in running.env()["processes"]
+
+
 def test_manage_runs_manage_py_with_the_environment_of_its_process(whole: Depot) -> None:
     whole.program("manage", "import os, sys; print(os.getcwd(), os.environ['DATABASE_URL'], sys.argv[1:]); sys.exit(7)")
 

@@ -119,9 +119,19 @@ def test_the_whole_of_a_file_is_read(tmp_path: Path) -> None:
     assert project.processes["things"].address == "http://things:80"
     assert project.loader is not None
     assert project.loader.sample == ["--few"]
-    assert (project.scenario, project.broker_url) == ("tests.traffic:Crowd", "amqp://broker")
+    assert (project.scenario, project.broker_url, project.brokered) == ("tests.traffic:Crowd", "amqp://broker", True)
     assert project.stays == ["bin", "auth_*"]
     assert project.staying_sequences == ["old_*"]
+
+
+@pytest.mark.parametrize(
+    ("broker", "brokered"),
+    [("[broker]\nembedded = false", False), ("[broker]\nembedded = true", True), ("[broker]", True), ("", True)],
+)
+def test_only_who_says_so_has_no_broker(tmp_path: Path, broker: str, brokered: bool) -> None:
+    text = WHOLE.replace('[broker]\nurl = "amqp://broker"', broker)
+
+    assert toml.load(written(tmp_path, text)).brokered is brokered
 
 
 def test_a_capability_is_read(tmp_path: Path) -> None:

@@ -64,6 +64,21 @@ def test_what_was_asked_for_a_while_ago_is_not_dropped(unused: float | None, ref
     assert parts.replication.is_dropped
 
 
+def test_what_something_in_the_monolith_still_reads_is_not_dropped() -> None:
+    world = moving(SERVICE)
+    world.databases[MONOLITH].reads = [("crate", 2.0), ("ticket", 70.0), ("visit", 601.0)]
+    parts = parts_of(world)
+
+    with pytest.raises(RefusedError, match=r"copy of crate \(and 1 other table\) was read 2 s ago") as caught:
+        complete(parts, drop=True)
+
+    assert "--unused-for" in caught.value.remedy
+    assert parts.replication.calls == []
+    complete(parts, drop=False)
+    complete(parts, drop=True, unused_for=0)
+    assert parts.replication.is_dropped
+
+
 def test_what_has_been_dropped_is_not_asked_for_again() -> None:
     world = moving(SERVICE)
     complete(parts_of(world), drop=True)

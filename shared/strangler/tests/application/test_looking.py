@@ -12,6 +12,8 @@ from moves import NAME, moving, parts_of
 from strangler.application.doctor import Finding, examine
 from strangler.application.status import status
 from strangler.domain.errors import ConfigurationError
+from strangler.domain.findings import Finding as Named
+from strangler.domain.findings import Severity
 from strangler.domain.move import Deviation
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
@@ -20,6 +22,7 @@ from strangler.ports.side import LostError
 from strangler.testing import World
 
 Parts = Any
+OUTWARD = Named("numbers-differ", Severity.ERROR, "there", "5 means another row", "number it anew")
 ASKEW = Deviation(SERVICE, "the fence is off", "see who has done it", mendable=True)
 
 
@@ -225,6 +228,7 @@ def test_a_start_without_fences_has_no_owner_to_look_for() -> None:
         (break_stream(active=False), ("stream", "the forward stream does not run")),
         (lambda world, parts: parts.replication.drifted.append("crate.x"), ("drift", "crate.x")),
         (lambda world, parts: parts.replication.deviating.append(ASKEW), ("standing", "service: the fence is off")),
+        (lambda world, parts: parts.replication.pointing.append(OUTWARD), ("numbers-differ", "5 means another row")),
     ],
 )
 def test_doctor_finds_what_is_wrong_with_a_move(
@@ -248,6 +252,13 @@ def test_doctor_finds_what_is_wrong_with_a_move(
 )
 def test_doctor_tells_what_the_databases_show(found: dict[str, Any], expected: tuple[str, str]) -> None:
     assert findings(parts_of(moving()), **found) == [expected]
+
+
+def test_doctor_tells_no_warning_of_what_points_outward() -> None:
+    parts = parts_of(moving())
+    parts.replication.pointing.append(replace(OUTWARD, severity=Severity.WARNING))
+
+    assert findings(parts) == []
 
 
 def test_doctor_names_place_and_remedy() -> None:

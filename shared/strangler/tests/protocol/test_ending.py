@@ -134,6 +134,29 @@ def test_the_old_tables_are_not_dropped_while_requests_come_to_the_old_routes(
         assert streams(moving) == {"forward": True, "reverse": True}
 
         connection.execute("UPDATE strangler.used SET used_at = now() - interval '11 min'")
+        connection.execute("SELECT pg_stat_reset()")  # a verify has read all of it
+        completed(moving, drop=True, unused_for=600)
+
+
+def test_the_old_tables_are_not_dropped_while_something_in_the_monolith_reads_them(moving: Yard) -> None:
+    moving.switch()
+    with moving.monolith() as connection, moving.service() as owner:
+        connection.execute(SEAM)
+        connection.execute("UPDATE strangler.used SET used_at = now() - interval '11 min'")
+        connection.execute("SELECT pg_stat_reset()")
+        connection.execute("SELECT count(*) FROM visit")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        with pytest.raises(
+            RefusedError, match=r"copy of visit was read \d+ s ago, and must have been unread for 600 s"
+        ):
+            completed(moving, drop=True, unused_for=600)
+        assert connection.execute("SELECT to_regclass('visit') IS NULL").fetchone() == (False,)
+
+        connection.execute("SELECT pg_stat_reset()")
+        # What the stream looks up by the key is no reading.
+        owner.execute('UPDATE "Crate" SET weight = 7')
+        looked_up = """SELECT 1 FROM pg_stat_user_indexes WHERE indexrelname = 'Crate_pkey' AND idx_scan > 0"""
+        eventually(lambda: connection.execute(looked_up).fetchone())
         completed(moving, drop=True, unused_for=600)
 
 

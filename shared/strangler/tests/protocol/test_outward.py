@@ -96,6 +96,21 @@ def test_a_foreign_key_that_is_made_after_the_start_shuts_a_gate(moving: Yard) -
     moving.switch()
 
 
+def test_doctor_tells_of_a_foreign_key_that_was_made_after_the_switch(moving: Yard) -> None:
+    moving.switch()
+    run(
+        moving,
+        "service",
+        "CREATE TABLE yard_number (number int PRIMARY KEY)",
+        "ALTER TABLE ticket ADD CONSTRAINT to_number FOREIGN KEY (number) REFERENCES yard_number NOT VALID",
+    )
+
+    (finding,) = moving.doctor()
+
+    assert finding.id == "foreign-key-out"
+    assert "to_number" in finding.message
+
+
 def test_a_parent_that_a_subscription_keeps_is_no_finding(ground: Yard) -> None:
     run(ground, "monolith", POINTING, KEY, "INSERT INTO yard_setting VALUES ('a')", "UPDATE ticket SET setting = 'a'")
     run(ground, "monolith", "CREATE PUBLICATION kept FOR TABLE yard_setting")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 from strangler.domain.traffic import Write, delete, insert, update
 from strangler.rehearsal.checker import Fault, check
-from strangler.rehearsal.history import gather
+from strangler.rehearsal.history import confusions, gather
 from strangler.rehearsal.journal import Attempt, Outcome
 from strangler.rehearsal.ports import Found, Text
 
@@ -95,3 +95,32 @@ def test_a_finding_says_what_should_be_there_and_what_is() -> None:
     assert finding.expected == "one row {'stars': '1', 'pinned': 'true'}"
     assert finding.found == ({"pinned": "true", "stars": "3"},)
     assert finding.requests == ("POST /notes (acknowledged)",)
+
+
+def attempts(*writes: Write) -> list[Attempt]:
+    return [Attempt("client", "POST /notes", (write,), place) for place, write in enumerate(writes)]
+
+
+@pytest.mark.parametrize(
+    ("writes", "told"),
+    [
+        ([INSERT, UPDATE, DELETE], []),
+        # Only the answer tells the id, and nothing is found by it.
+        ([INSERT, update("notes", "note", KEY, {"id": 7})], []),
+        # A row that was there before the rehearsal.
+        ([delete("notes", "note", {"id": 7})], []),
+        ([insert("notes", "note", KEY, {}), insert("notes", "note", {"title": "b", "stars": 1}, {})], []),
+        (
+            [INSERT, update("notes", "note", {"id": 7}, {"title": "b"})],
+            ["note: rows are found by title, and an update changes it"],
+        ),
+        ([INSERT, delete("notes", "note", {"id": 7})], ["note: rows are inserted by title, and deleted by id"]),
+        # Several are one sentence.
+        (
+            [INSERT, update("notes", "note", {"id": 7}, {"title": "b"}), delete("notes", "note", {"id": 7})],
+            ["note: rows are found by title, and an update changes it"],
+        ),
+    ],
+)
+def test_a_row_that_is_written_by_several_keys_is_told(writes: Sequence[Write], told: list[str]) -> None:
+    assert confusions(attempts(*writes)) == told

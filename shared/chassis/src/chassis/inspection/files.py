@@ -18,7 +18,9 @@ from chassis.inspection.project import Project, listed, moved
 def findings(project: Project) -> Iterator[Finding]:
     """Per model those columns whose files lie on a disk, and those whose files lie elsewhere."""
     for model, capability in moved(project):
-        fields = [field for field in model._meta.local_fields if isinstance(field, FileField | FilePathField)]
+        fields: list[Field[Any, Any]] = [
+            field for field in model._meta.local_fields if isinstance(field, FileField | FilePathField)
+        ]
         local = [field for field in fields if _is_local(project, field)]
         remote = [field for field in fields if field not in local]
         if local:
@@ -69,7 +71,8 @@ def _storage(field: Any) -> type:
     made = vars(storage).get("_wrapped", empty)
     if made is not empty:
         return type(made)
-    return import_string(storages.backends["default"]["BACKEND"])  # type: ignore[no-any-return]
+    backends: Any = storages.backends
+    return import_string(backends["default"]["BACKEND"])  # type: ignore[no-any-return]
 
 
 def _shown(fields: list[Field[Any, Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from django.conf import settings
@@ -15,25 +15,30 @@ from chassis.inspection.findings import Finding, Report
 from chassis.inspection.project import Project, models
 from chassis.inspection.reading import Reader
 
-_LOOKS: Sequence[Callable[[Project], Iterator[Finding]]] = (
-    surroundings.databases,
-    surroundings.middleware,
-    surroundings.around,
-    views.findings,
-    admins.findings,
-    background.commands,
-    background.tasks,
-    background.handlers,
-    background.log,
-    hearers.findings,
-    relations.findings,
-    files.findings,
-)
+# What each looks at, as people are told of it.
+_LOOKS: Mapping[str, Callable[[Project], Iterator[Finding]]] = {
+    "the databases": surroundings.databases,
+    "middleware": surroundings.middleware,
+    "context processors and authentication": surroundings.around,
+    "views and routes": views.findings,
+    "the admin": admins.findings,
+    "commands": background.commands,
+    "tasks": background.tasks,
+    "handlers": background.handlers,
+    "handlers of the log": background.log,
+    "receivers of signals": hearers.findings,
+    "cascades and numbers": relations.findings,
+    "files": files.findings,
+}
 _SHOWN = 20
 
 
-def look(names: Sequence[str] = (), path: Path | None = None) -> Report:
+def look(
+    names: Sequence[str] = (), path: Path | None = None, *, tell: Callable[[str], None] = lambda what: None
+) -> Report:
     """What is found for the capabilities of these names; without names, for all whose models this project has.
+
+    ``tell`` is called with what is looked at next.
 
     Raises ConfigurationError where nothing can be looked at.
     """
@@ -47,7 +52,8 @@ def look(names: Sequence[str] = (), path: Path | None = None) -> Report:
     project.count("capabilities", len(chosen))
     project.count("models", len(models()))
     report = Report()
-    for each in _LOOKS:
+    for what, each in _LOOKS.items():
+        tell(what)
         report.add(_found(each, project))
     project.count("functions", reader.functions)
     report.looked_at = dict(sorted(project.looked_at.items()))

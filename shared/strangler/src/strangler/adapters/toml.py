@@ -331,8 +331,10 @@ def _broker(root: Section, addresses: Addresses) -> dict[str, Any]:
     if embedded and part.optional_text("url"):
         raise part.error("needs either embedded = true or an address", remedy="keep one of the two")
     url, variable = addresses.broker(part, "url", required=not embedded), part.optional_text("url_env")
+    # Only who writes it out has none: a project without the section may well have messages.
+    none = "embedded" in part and not embedded and not url and not variable
     part.close()
-    return {"broker_url": url, "broker_variable": variable}
+    return {"broker_url": url, "broker_variable": variable, "brokered": not none}
 
 
 def _slow_calls(root: Section) -> list[str]:

@@ -10,6 +10,7 @@ from strangler.application import standing
 from strangler.application.gates import FILTERED
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
+from strangler.domain.findings import Severity
 from strangler.domain.move import Move, other
 from strangler.domain.phase import RETIRED, State
 from strangler.ports.examination import Examination, Stray
@@ -103,17 +104,26 @@ def _copy(parts: Parts, move: Move) -> list[Finding]:
         drift = parts.replication.drift()
     except ConfigurationError as error:
         return [Finding("drift", error.place, error.message, error.remedy)]
+    filters = parts.replication.filters()
     return [
         *(Finding("drift", parts.name, one, "migrate the side that is behind") for one in drift),
         *_obstacles(parts),
-        *(Finding("filtered", parts.name, one, FILTERED) for one in parts.replication.filters()),
+        *(Finding("filtered", parts.name, one, FILTERED) for one in filters),
         *_streams(parts, completed=completed),
+        # What it asks of the rows would fail where a policy hides them.
+        *([] if filters else _outward(parts)),
     ]
 
 
 def _obstacles(parts: Parts) -> list[Finding]:
     hint = "no switch is done before"
     return [Finding("surroundings", parts.name, one, hint) for one in parts.replication.obstacles()]
+
+
+def _outward(parts: Parts) -> list[Finding]:
+    """What `start` would have refused and the gate `outward` keeps from a switch; the service may own already."""
+    found = [one for one in parts.replication.outward() if one.severity is Severity.ERROR]
+    return [Finding(one.id, one.place, one.message, one.remedy) for one in found]
 
 
 def _streams(parts: Parts, *, completed: bool) -> list[Finding]:

@@ -20,7 +20,7 @@ def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS)
 
     Raises:
         RefusedError: when the service does not own it; with ``drop`` also while a seam is left, or while the monolith's
-            routes have been asked for within the last ``unused_for`` seconds.
+            routes have been asked for, or its copy of the tables read, within the last ``unused_for`` seconds.
     """
     move = parts.ledger.move(parts.name)
     require_nobody_at_work(parts, move)
@@ -43,6 +43,7 @@ def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS)
         )
     if drop and not parts.replication.dropped():
         _unused(parts, unused_for)
+        _unread(parts, unused_for)
     return move, seams
 
 
@@ -62,6 +63,21 @@ def _unused(parts: Parts, seconds: float) -> None:
             place=parts.name,
             remedy="find who asks the monolith past the gateway (its access log), or wait, or give --unused-for",
             id="routes-in-use",
+        )
+
+
+def _unread(parts: Parts, seconds: float) -> None:
+    """What stays reads the copy by pages, reports and jobs that nobody has named; no route and no key tells of them."""
+    lately = [(table, since) for table, since in parts.monolith.reads() if since < seconds]
+    if lately:
+        table, since = lately[0]
+        others = f" (and {counted(len(lately) - 1, 'other table')})" if lately[1:] else ""
+        raise RefusedError(
+            f"the monolith's copy of {table}{others} was read {since:.0f} s ago, and must have been unread for "
+            f"{seconds:.0f} s",
+            place=parts.name,
+            remedy="find what still reads it there (a page, a report, a job), for it would fail; or wait, or give "
+            "--unused-for",
         )
 
 

@@ -26,7 +26,8 @@ Examples:
     type=Duration(),
     default="10m",
     show_default=True,
-    help="With --drop: for how long no request may have come to its routes in the monolith.",
+    help="With --drop: for how long no request may have come to its routes in the monolith, and nothing have read "
+    "its tables there.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")

@@ -156,6 +156,7 @@ class Project:
     script: Path | None = None
     broker_url: str | None = None
     broker_variable: str | None = None
+    brokered: bool = True  # whether its processes have a broker
     staying_sequences: Sequence[str] = ()
     # What the project calls `chassis.process.faults.slow` with.
     slow_calls: Sequence[str] = ()

@@ -227,6 +227,14 @@ class Side(Protocol):
         """
         ...
 
+    def reads(self) -> Sequence[tuple[str, float]]:
+        """The moved tables of this side that somebody has read, each with the seconds since then; the last one first.
+
+        What a stream looks up by a table's key does not count. A table that streams have to search through (REPLICA
+        IDENTITY FULL) is left out, for nobody can tell.
+        """
+        ...
+
     def blockers(self) -> Sequence[Blocker]:
         """The transactions of others, prepared ones included, that block a `fence` now: they hold a moved table."""
         ...

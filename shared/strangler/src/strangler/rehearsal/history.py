@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -73,6 +74,33 @@ def gather(attempts: Iterable[Attempt]) -> dict[Place, History]:
                 histories[place] = History([None if write.kind is Kind.INSERT else {}])
             histories[place].add(write, attempt.outcome, attempt.request)
     return histories
+
+
+def confusions(attempts: Iterable[Attempt]) -> list[str]:
+    """What the scenario does by which nobody can tell which row a write is of: a write that changes a column by which
+    rows of its table are found, and a deletion by other columns than those of the table's inserts. Each table once."""
+    keys: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    inserted: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    writes = {
+        (write.table, write.kind, tuple(write.key), frozenset(write.values) - frozenset(write.key))
+        for attempt in attempts
+        for write in attempt.writes
+    }
+    for table, kind, key, _ in writes:
+        keys[table].add(key)
+        if kind is Kind.INSERT:
+            inserted[table].add(key)
+    found = {}
+    for table, kind, key, changed in sorted(writes, key=str):
+        lost = sorted({column for each in keys[table] for column in each} & changed) if kind is Kind.UPDATE else []
+        # A column that is told once, and by which others find the row later, is no change of it.
+        lost = [column for column in lost if any(column in each for each in inserted[table])]
+        if lost:
+            found[table] = f"{table}: rows are found by {', '.join(lost)}, and an update changes it"
+        elif kind is Kind.DELETE and inserted[table] and key not in inserted[table]:
+            by = " or ".join(sorted(", ".join(each) for each in inserted[table]))
+            found.setdefault(table, f"{table}: rows are inserted by {by}, and deleted by {', '.join(key)}")
+    return list(found.values())
 
 
 def as_text(value: Value) -> str | None:

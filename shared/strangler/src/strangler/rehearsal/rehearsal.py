@@ -11,7 +11,7 @@ from strangler.domain.errors import StranglerError
 from strangler.domain.project import MONOLITH
 from strangler.rehearsal import journal
 from strangler.rehearsal.conduct import Conductor, RehearsalError
-from strangler.rehearsal.history import gather
+from strangler.rehearsal.history import confusions, gather
 from strangler.rehearsal.ports import Bounces, Damage, Sides, Traffic, Verbs
 from strangler.rehearsal.proof import DRAIN_SECONDS, Drain, owners, prove, spoil
 from strangler.rehearsal.report import Evidence, grouped
@@ -91,7 +91,7 @@ def rehearse(
         broker=stage.broker,
         monolith=stage.monolith(),
         self_test=spoil(histories, rows, findings),
-        problems=[*problems, *drain.problems, *wrong],
+        problems=[*problems, *drain.problems, *wrong, *confusions(records.attempts)],
         wanted_writes=aim.writes,
     )
 
@@ -100,7 +100,8 @@ def _presume(stage: Stage, pass_requests: Callable[[int], None]) -> None:
     """Looks, before anything is moved, whether this traffic can prove anything.
 
     Raises:
-        RehearsalError: most of the first requests failed, none of them wrote, or the checker could not see damage.
+        RehearsalError: most of the first requests failed, none of them wrote, one row is written by several keys, or
+            the checker could not see damage.
     """
     totals = stage.traffic.totals()
     records = journal.read(*stage.journals)
@@ -117,6 +118,7 @@ def _presume(stage: Stage, pass_requests: Callable[[int], None]) -> None:
             place=PLACE,
             remedy="let the scenario's clients write early, and name their `writes`: nothing was moved",
         )
+    _require_one_key(records)
     # A row that a client deletes at this moment is in the way of a try, and not of the next one.
     for left in reversed(range(TRIES)):
         tested = _tested(stage)
@@ -130,6 +132,16 @@ def _presume(stage: Stage, pass_requests: Callable[[int], None]) -> None:
         place=PLACE,
         remedy="write a table whose key is not unique, with values beside the key: nothing was moved",
     )
+
+
+def _require_one_key(records: journal.Records) -> None:
+    """Otherwise rows that are there count as lost at the end."""
+    if confused := confusions(records.attempts):
+        raise RehearsalError(
+            "the checker cannot tell which row a write is of: " + "; ".join(confused),
+            place=PLACE,
+            remedy="find a row by the same key in all its writes, and change no column of it: nothing was moved",
+        )
 
 
 def _tested(stage: Stage) -> SelfTest:

@@ -21,7 +21,7 @@ def programs(project: Project, present: State, assigned: Mapping[str, int]) -> P
         project,
         ports=assigned,
         dsns={**present.databases, **present.applications},
-        shared={"BROKER_URL": present.broker, "GATEWAY_URL": gateway},
+        shared={"GATEWAY_URL": gateway} | ({"BROKER_URL": present.broker} if project.brokered else {}),
         secrets={
             "": secrets.environment(
                 {name: kind for name, kind in project.secrets.items() if name not in project.holders}, folder

@@ -45,7 +45,7 @@ def _servers(project: Project) -> Iterator[StackError]:
             except StackError as error:
                 yield error
                 break  # of the same programs
-    if not project.broker_url:
+    if project.brokered and not project.broker_url:
         try:
             broker.choose(project.state, dict.fromkeys(broker.PORTS, 0), "")
         except StackError as error:

@@ -218,6 +218,8 @@ class _Startup:
 
     def _broker(self) -> None:
         """Starts the broker; only the processes need it, and its start may take seconds."""
+        if not self._project.brokered:
+            return
         if self._project.broker_url:
             self._state.broker = self._project.broker_url
             return

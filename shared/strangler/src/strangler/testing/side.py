@@ -166,6 +166,10 @@ class MemorySide(Side):
         self._call("unused")
         return self._database.unused
 
+    def reads(self) -> list[tuple[str, float]]:
+        self._call("reads")
+        return self._database.reads
+
     def blockers(self) -> Sequence[Blocker]:
         return self.busy
 

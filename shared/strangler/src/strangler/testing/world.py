@@ -77,6 +77,7 @@ class Database:
     outbox: list[int] = field(default_factory=list)
     relaying: bool = True
     unused: float | None = 86_400.0
+    reads: list[tuple[str, float]] = field(default_factory=list)
     sessions: set[Client] = field(default_factory=set)
     broken: set[Client] = field(default_factory=set)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from chassis.inspection.configuration import ConfigurationError
 from chassis.inspection.findings import Report
 from chassis.inspection.look import look
 
+TELL_AFTER_SECONDS = 2.0
 _SIGNS = {"error": "✗", "warning": "!", "note": "·"}
 
 
@@ -31,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints the findings; errors among them, or a place that cannot be looked at, are a CommandError."""
         try:
-            report = look(options["capability"], options["config"])
+            report = look(options["capability"], options["config"], tell=self._teller())
         except ConfigurationError as error:
             if options["json"]:
                 self._print_json(_refusal(error))
@@ -44,6 +47,17 @@ class Command(BaseCommand):
             count = len(report.of("error"))
             verb = "was" if count == 1 else "were"
             raise CommandError(f"{count} {_counted('errors', count)} {verb} found", returncode=1)
+
+    def _teller(self) -> Callable[[str], None]:
+        """Says what is being looked at, once it takes long."""
+        began = time.monotonic()
+
+        def tell(what: str) -> None:
+            if time.monotonic() - began > TELL_AFTER_SECONDS:
+                self.stderr.write(f"looking at {what}", self.style.NOTICE)
+                self.stderr.flush()
+
+        return tell
 
     def _print(self, report: Report) -> None:
         for finding in report.findings:

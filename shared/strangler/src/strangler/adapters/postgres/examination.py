@@ -103,11 +103,11 @@ class PostgresExamination(Examination):
             return []
         found = []
         rows = connection.execute(SEQUENCES, (capability,)).fetchall()
-        for place, relation, column, reached, rising, low, high, sequence in rows:
+        for place, relation, column, before, rising, low, high, sequence in rows:
             query = sql.SQL(FURTHEST).format(
                 most=sql.SQL("max" if rising else "min"),
                 column=sql.Identifier(column),
-                reached=reached,
+                reached=before,
                 table=sql.SQL(relation),
                 low=low,
                 high=high,

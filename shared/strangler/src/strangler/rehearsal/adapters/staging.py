@@ -59,7 +59,7 @@ def staged(project: Project, endpoints: Endpoints, size: Size, *, folder: Path) 
             sides=DatabaseSides(project, endpoints),
             rows=_rows(project, endpoints, held),
             writers=size.writers,
-            broker=BROKERS.get(urlsplit(endpoints.broker).scheme, urlsplit(endpoints.broker).scheme),
+            broker=BROKERS.get(kind := urlsplit(endpoints.broker).scheme, kind) or "none",
             monolith=lambda: _running(endpoints.addresses.get(project.monolith, "")),
         )
 

@@ -25,6 +25,19 @@ SELECT capability, side, epoch, open, prepared, bounce_to,
        coalesce((to_jsonb(s) ->> 'events_held')::boolean, false), to_jsonb(s) ->> 'ledger'
 FROM strangler.side s WHERE capability = %s
 """
+READS = """
+WITH moved AS (
+    SELECT c.oid FROM strangler.side s, unnest(s.tables) t
+    JOIN pg_class c ON c.oid = to_regclass(t) AND c.relkind = 'r' AND c.relreplident <> 'f' WHERE s.capability = %s
+), scans AS (
+    SELECT oid, pg_stat_get_lastscan(oid) AS at FROM moved
+    UNION ALL
+    SELECT indrelid, pg_stat_get_lastscan(indexrelid) FROM pg_index JOIN moved ON indrelid = oid
+    WHERE NOT indisprimary AND NOT indisreplident
+)
+SELECT regexp_replace(oid::regclass::text, '^public[.]', ''), extract(epoch FROM clock_timestamp() - max(at))::float8
+FROM scans GROUP BY oid HAVING max(at) IS NOT NULL ORDER BY 2
+"""
 UNUSED = """
 WITH free AS (SELECT FROM strangler.used WHERE capability = %s FOR SHARE SKIP LOCKED)
 SELECT CASE WHEN EXISTS (SELECT FROM free) THEN extract(epoch FROM clock_timestamp() - used_at)::float8 ELSE 0 END
@@ -193,6 +206,10 @@ class PostgresSide(Side):
         """The applications' middleware notes requests in ``strangler.used``."""
         found: float | None = scalar(self.connection, UNUSED, self.capability, self.capability)
         return found
+
+    def reads(self) -> list[tuple[str, float]]:
+        """By the server's statistics, which sessions report about once per second."""
+        return self.connection.execute(READS, (self.capability,)).fetchall()
 
     def blockers(self) -> list[Blocker]:
         """By ``pg_locks``, in every mode that a fence waits for."""
