@@ -80,7 +80,14 @@ def test_dashboards_and_alerts_come_with_the_wheel(project: Installed) -> None:
 
     assert done.returncode == 0, done.stderr
     written = {path.name for path in (project.folder / "monitoring").rglob("*.*")}
-    assert written == {"prometheus.yml", "strangler.yml", "messages.json", "move.json", "service.json"}
+    assert written == {
+        "prometheus.yml",
+        "alertmanager.yml",
+        "strangler.yml",
+        "messages.json",
+        "move.json",
+        "service.json",
+    }
 
 
 def test_the_installed_tool_brings_a_project_up(project: Installed) -> None:
