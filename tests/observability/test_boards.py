@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tests.observability import boards
-from tests.observability.boards import BOARDS, ROOT, RULES
+from tests.observability.boards import BOARDS, ROOT, RULES, SOURCE
 
 RULES_TEST = Path(__file__).with_name("rules.test.yml")
 METRICS_PAGE = ROOT / "docs" / "reference" / "metrics.md"
 WATCH_PAGE = ROOT / "docs" / "how-to" / "watch-a-move.md"
+ALERTMANAGER = SOURCE / "alertmanager.yml"
 RUNBOOKS = "docs/how-to/when-something-is-wrong.md"
 # Of others; docs/reference/metrics.md says so. The kit uses no name of an exporter for PostgreSQL.
 OTHERS = {
@@ -158,6 +159,26 @@ def test_prometheus_takes_the_lines_of_the_page(tmp_path: Path, block: str) -> N
     done = _promtool("check", "config", str(tmp_path / "prometheus.yml"))
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("amtool") is None, reason="there is no amtool on the PATH")
+@pytest.mark.parametrize("severity", ["page", "ticket"])
+def test_each_severity_has_a_way_of_its_own(severity: str) -> None:
+    for words in (["check-config", str(ALERTMANAGER)], _route(f"severity={severity}")):
+        done = subprocess.run(["amtool", *words], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    assert done.stdout.strip() == severity
+
+
+def test_only_alerts_that_are_there_keep_others_quiet() -> None:
+    named = re.findall(r'alertname=~?"([\w|]+)"', ALERTMANAGER.read_text())
+
+    assert {name for each in named for name in each.split("|")} <= {alert["alert"] for alert in boards.alerts()}
+
+
+def _route(*labels: str) -> list[str]:
+    return ["config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels]
 
 
 def test_each_alert_has_a_test_in_which_it_fires() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from strangler.adapters import observability, toml
 from strangler.adapters.observability import GATEWAY, SERVE, Target
 from strangler.cli.main import main
-from strangler.stack import observation, state
+from strangler.stack import observation, state, teardown
 from strangler.stack.identity import identify
 from strangler.stack.state import State
 
@@ -120,6 +120,27 @@ def test_without_a_prometheus_nothing_is_started(
     assert done.exit_code == 2
     assert "there is no prometheus on the PATH" in done.output
     assert not (tmp_path / "var").exists()
+
+
+def test_a_project_with_a_prometheus_of_its_own_goes_on_without_observe(
+    at: Callable[..., Result], tmp_path: Path
+) -> None:
+    file = tmp_path / "strangler.toml"
+    file.write_text(file.read_text().replace("[processes.relay]", "[processes.prometheus]"))
+
+    done = at("up", "--observe")
+
+    assert done.exit_code == 2
+    assert "would be two" in done.output
+    assert at("render", "observability", "out").exit_code == 0
+
+
+def test_what_prometheus_has_kept_goes_with_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "prometheus" / "data").mkdir(parents=True)
+
+    teardown.wipe(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stack_that_is_up_without_prometheus_is_not_said_to_have_one(

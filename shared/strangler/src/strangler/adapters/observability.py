@@ -15,12 +15,14 @@ SOURCE = files("strangler") / "observability"
 RULES = "rules"
 DASHBOARDS = "dashboards"
 CONFIGURATION = "prometheus.yml"
+ALERTMANAGER = "alertmanager.yml"
 RUNBOOKS = "docs/how-to/"
 INTERVAL = "15s"
 
 HEAD = """\
-# Written by `strangler render observability`. The alerts of the rules need an Alertmanager, which is for you to name:
-# https://prometheus.io/docs/prometheus/latest/configuration/configuration/#alertmanager_config
+# Written by `strangler render observability`. The alerts of the rules need an Alertmanager, for which alertmanager.yml
+# is a beginning. Name it here:
+# alerting: {alertmanagers: [{static_configs: [{targets: ["HOST:9093"]}]}]}
 """
 
 
@@ -40,12 +42,14 @@ PATHS = {GATEWAY: "/stats/prometheus"}
 
 
 def write(folder: Path, jobs: Jobs, *, interval: str = INTERVAL, runbooks: str = RUNBOOKS) -> list[Path]:
-    """Writes configuration, rules and dashboards; returns the paths of the files. ``runbooks`` begins the links of the
-    alerts to what they mean.
+    """Writes the configurations, rules and dashboards; returns the paths of the files.
+
+    ``runbooks`` begins the links of the alerts to what they mean.
 
     Raises OSError.
     """
     written = [_put(folder / CONFIGURATION, configuration(jobs, interval=interval))]
+    written.append(_put(folder / ALERTMANAGER, (SOURCE / ALERTMANAGER).read_text()))
     for name, text in data(RULES).items():
         written.append(_put(folder / RULES / name, text.replace(f"runbook: {RUNBOOKS}", f"runbook: {runbooks}")))
     for name, text in data(DASHBOARDS).items():

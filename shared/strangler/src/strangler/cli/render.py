@@ -30,7 +30,7 @@ For `k8s` the documents are JSON, which is YAML too. They say who answers now, s
 anew after each switch and reverse. An Ingress cannot tell methods apart: a path goes where its writes go.
 
 For `observability` it writes into the folder `prometheus.yml`, which asks all processes whose addresses are known here,
-the alerts under rules/ and three dashboards for Grafana under dashboards/.
+the alerts under rules/, `alertmanager.yml` to begin with, and three dashboards for Grafana under dashboards/.
 """
 
 

@@ -38,7 +38,7 @@ def command(*, detach: bool, data: str | None, observe: bool) -> None:
     folder is touched.
     """
     project = toml.load()
-    prometheus = observation.require() if observe else None
+    prometheus = observation.require(project) if observe else None
     if _is_up(project, observe=observe):
         startup.require_data(project, data)
         return

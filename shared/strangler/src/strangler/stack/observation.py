@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from strangler.adapters import observability
 from strangler.adapters.observability import BACKGROUND, GATEWAY, SERVE, WEB, Jobs, Target
-from strangler.domain.errors import StackError
+from strangler.domain.errors import ConfigurationError, StackError
 from strangler.domain.project import Process, Project
 from strangler.stack import state
 from strangler.stack.ports import LOOPBACK
@@ -23,12 +23,19 @@ INTERVAL = "2s"
 RETENTION_TIME, RETENTION_SIZE = "2d", "512MB"
 
 
-def require() -> Path:
+def require(project: Project) -> Path:
     """The Prometheus of this machine.
 
     Raises:
         StackError: there is none.
+        ConfigurationError: a process of the project has its name in the stack.
     """
+    if NAME in project.processes or NAME in project.databases:
+        raise ConfigurationError(
+            f"the project has a {NAME} of its own, and with --observe there would be two",
+            place=str(project.path),
+            remedy="call yours by another name there, or leave --observe away",
+        )
     found = shutil.which(NAME)
     if found is None:
         raise StackError(

@@ -131,8 +131,9 @@ class Programs:
 
 
 def metrics_port(process: str) -> str:
-    """The name of the port at which the process answers for its metrics, and for nothing else."""
-    return f"metrics-{process}"
+    """The name of the port at which the process answers for its metrics, and for nothing else; no process can have
+    such a name."""
+    return f"{process}/metrics"
 
 
 def search_path(process: Process) -> str:
