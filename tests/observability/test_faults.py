@@ -156,7 +156,7 @@ def test_a_slow_stream_lags_until_it_is_switched_off(quiet: Stack, customer: Cus
 
 
 def test_a_share_of_a_service_s_requests_fails_before_anything_is_done(quiet: Stack, customer: Customer) -> None:
-    quiet.run("switch", "users")
+    quiet.run("switch", "users", "--yes")
     quiet.run("fault", "on", "errors", "--capability", "users", "--percent", "50")
     eventually(lambda: customer.look().status_code == 500, "an error")
 

@@ -30,6 +30,11 @@ TELLING = {
 }
 
 
+@pytest.mark.parametrize("text", ["bearer abcdef1", "basic abcdef1", "a@b.example", "token=x", "cookie: x"])
+def test_a_short_text_is_looked_at_too(text):
+    assert MASK in Masker().text(text)
+
+
 @pytest.mark.parametrize("name", TELLING)
 def test_it_is_masked_and_what_stands_around_it_is_not_lost(name):
     text, hidden = TELLING[name]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -30,7 +31,8 @@ _PERSONAL = (
 )
 _FIELD = re.compile(rf"(?:^|[_.\-])(?:{_GUARDED}|{_PERSONAL})s?(?:$|[_.\-])", re.IGNORECASE)
 _VARIABLE = re.compile(rf"(?:{_GUARDED})", re.IGNORECASE)
-_WORD = re.compile(r"[A-Za-z0-9_ ./-]{0,40}")
+# Each form that is masked has another character than these, or more of them.
+_PLAIN = re.compile(r"[A-Za-z0-9_/-]{0,64}|[a-z0-9_./-]{0,24}")
 _ODD_PATH = re.compile(r"[^A-Za-z0-9/._~-]|[A-Za-z0-9]{20}")  # a client may have put anything into it
 _PEM = "-----BEGIN"
 
@@ -74,7 +76,7 @@ class Masker:
         """The text without what must not be in it, and no longer than a log can take."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        if _WORD.fullmatch(text) and not _VARIABLE.search(text):
+        if _PLAIN.fullmatch(text):
             return text
         if len(text) > LONGEST_CHARACTERS:
             half = LONGEST_CHARACTERS // 2
@@ -87,7 +89,7 @@ class Masker:
         """The value as JSON can take it; masked whole where the field's name says what it is."""
         if value is None or isinstance(value, bool):
             return value
-        if _FIELD.search(name) or (name == "path" and _ODD_PATH.search(str(value))):
+        if _is_guarded(name) or (name == "path" and _ODD_PATH.search(str(value))):
             return MASK
         if isinstance(value, (int, float)):
             return value if value - value == 0 else str(value)  # JSON has neither NaN nor infinity
@@ -96,6 +98,11 @@ class Masker:
         if depth < DEEPEST and isinstance(value, (list, tuple)):
             return [self.field("", each, depth + 1) for each in value]
         return self.text(_told(value))
+
+
+@lru_cache(maxsize=1024)
+def _is_guarded(name: str) -> bool:
+    return _FIELD.search(name) is not None
 
 
 def secrets_of(environment: Mapping[str, str] = os.environ) -> set[str]:
