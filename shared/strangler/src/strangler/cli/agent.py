@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -109,6 +110,7 @@ class Keeper:
             access_log=None,
             trusted_hops=self._agent.project.gateway.trusted_hops,
             largest_body=self._agent.project.largest_body,
+            traces=envoy.asked_for(os.environ, lambda text: click.echo(text, err=True)),
         )
         self.prepared = True
         click.echo(f"prepared {folder} with the routes {version}", err=True)
