@@ -188,6 +188,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "django": django_is_content,
     "openapi": openapi_is_current,
     "command reference": lambda: run("python", "docs/generate_commands.py", "--check"),
+    "metrics reference": lambda: run("python", "docs/generate_metrics.py", "--check"),
     "copies": drift.copies_are_equal,
     "words": no_word_of_the_shop,
     "manifests": lambda: run("python", "-m", "tests.manifests.schemas"),

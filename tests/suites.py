@@ -52,6 +52,7 @@ SUITES: Mapping[str, Suite] = {
     "contract": Suite(".", ("tests/contract",)),
     "manifests": Suite(".", ("tests/manifests",)),
     "copies": Suite(".", ("tests/copies",)),
+    "observability": Suite(".", ("tests/observability",)),
     "versions": Suite(".", ("tests/versions",), database=True),
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
@@ -59,8 +60,8 @@ SUITES: Mapping[str, Suite] = {
 }
 # The suites that take longest come first, so that both lanes end at about the same time.
 EVERYDAY = (
-    "protocol", "chassis", "strangler", "contract", "versions", "monolith", "orders", "products", "users", "manifests",
-    "copies",
+    "protocol", "chassis", "strangler", "contract", "versions", "observability", "monolith", "orders", "products",
+    "users", "manifests", "copies",
 )  # fmt: skip
 SOAK = ("soak", "exhaustive")
 LANES = 2

@@ -75,6 +75,21 @@ def test_the_wheels_are_what_runs(project: Installed) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
 
 
+def test_dashboards_and_alerts_come_with_the_wheel(project: Installed) -> None:
+    done = project.run("render", "observability", "monitoring")
+
+    assert done.returncode == 0, done.stderr
+    written = {path.name for path in (project.folder / "monitoring").rglob("*.*")}
+    assert written == {
+        "prometheus.yml",
+        "alertmanager.yml",
+        "strangler.yml",
+        "messages.json",
+        "move.json",
+        "service.json",
+    }
+
+
 def test_the_installed_tool_brings_a_project_up(project: Installed) -> None:
     with gone_at_the_end(project):
         told = project.up()

@@ -264,6 +264,20 @@ def test_a_switch_that_was_undone_says_in_the_history_how_long_the_door_was_shut
     assert took_ms > 0
 
 
+def test_a_switch_tells_the_history_what_its_steps_took_and_when_it_was_lifted() -> None:
+    world = moving()
+    parts = parts_of(world)
+
+    run_switch(parts, "switch")
+
+    entry = parts.ledger.history(NAME)[-1]
+    assert entry.what == "switch"
+    assert entry.took_ms is not None
+    assert entry.took_ms > 0
+    assert list(entry.details["steps_ms"]) == [step.name for step in STEPS]
+    assert entry.details["since_lift_ms"] >= 0
+
+
 def test_a_fence_that_comes_to_nothing_names_who_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     world = moving()
     parts = parts_of(world)

@@ -257,6 +257,24 @@ def test_an_agent_that_has_left_is_not_waited_for(ledger: Ledger) -> None:
     assert "staying" in agents
 
 
+def test_what_was_recorded_is_told_in_order_and_once(ledger: Ledger) -> None:
+    ledger.record(NAME, "verified", took_ms=1.5, rows=3)
+    ledger.record("other", "verified")
+    ledger.record(NAME, "switch", epoch=2, took_ms=20.0, steps_ms={"announce": 1.0})
+
+    first, second = ledger.history(NAME)
+
+    assert (first.what, first.took_ms, first.details["rows"]) == ("verified", 1.5, 3)
+    assert (second.what, second.details["steps_ms"]) == ("switch", {"announce": 1.0})
+    assert first.at <= second.at
+    assert ledger.history(NAME, after=first.number) == [second]
+    assert ledger.history(NAME, after=second.number) == []
+
+
+def test_a_server_without_an_archive_has_archived_nothing(ledger: Ledger) -> None:
+    assert ledger.archived_at() is None
+
+
 def test_a_listener_hears_of_changes(bench: Bench, ledger: Ledger) -> None:
     listener = bench.ledger()
     listener.listen()

@@ -7,17 +7,20 @@ import logging
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
+from chassis.ownership import passages
+
 logger = logging.getLogger("chassis.ownership.fence")
 
 
 def later() -> HttpResponseBase:
     """Nothing was done, and the next try may succeed."""
-    return _try_again("This part of the service is changing hands; try again.")
+    return passages.marked("turned_away", _try_again("This part of the service is changing hands; try again."))
 
 
 def put_off() -> HttpResponseBase:
     """Nothing was done, for another side has not done its part in time."""
-    return _try_again("Another part of the service has to do its part first, and has not done it in time; try again.")
+    detail = "Another part of the service has to do its part first, and has not done it in time; try again."
+    return passages.marked("put_off", _try_again(detail))
 
 
 def half_done() -> HttpResponseBase:
@@ -27,7 +30,7 @@ def half_done() -> HttpResponseBase:
         "This part of the service is changing hands, and only a part of the request was done: look before you try "
         "again, or send the same Idempotency-Key."
     )
-    return JsonResponse({"detail": detail}, status=503)
+    return passages.marked("half_done", JsonResponse({"detail": detail}, status=503))
 
 
 def never(*, in_part: bool) -> HttpResponseBase:
@@ -40,7 +43,7 @@ def never(*, in_part: bool) -> HttpResponseBase:
     detail = f"{done} changes what another service owns now. To send it again will not help."
     response = JsonResponse({"detail": detail}, status=501)
     response["Cache-Control"] = "no-store"
-    return response
+    return passages.marked("never", response)
 
 
 def unmoved() -> HttpResponseBase:

@@ -21,14 +21,14 @@ from chassis import settings
 from chassis.agreement import CAPABILITY, FORWARDED, TO
 from chassis.database import isolation
 from chassis.database.absence import is_outage
-from chassis.ownership import answers, asynchronous, forwarding, internal, owners, strays
+from chassis.ownership import answers, asynchronous, forwarding, internal, owners, passages, strays
 from chassis.ownership.attempt import Attempt, aliases_of, learn, wants_its_own_transaction
 from chassis.ownership.holding import Holding
 from chassis.ownership.outage import Outage
 from chassis.ownership.owners import SideState
 from chassis.ownership.refusals import PutOffError
 from chassis.ownership.seam import AwaitedRow
-from chassis.process import body, waiting
+from chassis.process import body, measuring, waiting
 from chassis.process.admission import SAFE_METHODS
 from chassis.process.body import Body, Received
 from chassis.process.waiting import Full
@@ -91,13 +91,16 @@ class FenceMiddleware:
         sides = owners.sides()
         if not settings.open_without_move() and _needs_a_move(request) and _is_unmoved(request, sides):
             return answers.unmoved()
+        passages.known(sides)
         if not sides or not body.is_received(request):
             return self.reach(request)
         try:
             passage = _Passage(self, request, body.of(request), sides)
         except body.RefusedBody as refused:
             return refused.answer
-        return body.release(request, passage.run())
+        response = passage.run()
+        passages.ended(response, passage.concerned)
+        return body.release(request, response)
 
 
 class _Passage:
@@ -114,8 +117,11 @@ class _Passage:
         self.sides = sides  # as they were before the present run
         self.strayed = 0
         self.own = next((s for s in sides.values() if s.concerns(self.method, path)), None)
+        if self.own is not None:
+            measuring.belongs(request, self.own.capability, self.own.side)
         self.deadline = time.monotonic() + settings.hold_seconds()
         self.denied: list[AwaitedRow] = []
+        self.concerned = self.own.capability if self.own else ""  # whose fence or closed side it has come to
 
     def run(self) -> HttpResponseBase:
         own = self.own
@@ -125,7 +131,9 @@ class _Passage:
             elsewhere = self._hold_own(own)
             if elsewhere is not None:
                 return elsewhere
-        for _ in range(RUNS):
+        for run in range(RUNS):
+            if run:
+                passages.became("run_again", self.concerned)
             attempt = Attempt(self.denied, aliases_of(self.request) if own else ())
             fresh = self.body.again(self.request)
             response = attempt.run(self.middleware.reach, fresh)
@@ -144,6 +152,7 @@ class _Passage:
             return None
         if not attempt.met and attempt.awaited is None:
             return response
+        self.concerned = attempt.refused or self.concerned
         if attempt.refused is not None and self._can_never_be(attempt, attempt.refused):
             strays.tell(attempt.refused, fresh)
             return answers.never(in_part=attempt.committed)
@@ -223,9 +232,11 @@ class _Passage:
                 return answers.later()
             try:
                 with waiting.process.one("peers"):
+                    passages.became("forwarded", state.capability)
                     return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
             except Full:
                 return answers.later()
+        passages.became("bounced", state.capability)
         response = HttpResponse(status=307)
         response["Location"] = forwarding.own_address(self.request)
         # The gateway finds the way by these two headers, whatever it makes of the path.

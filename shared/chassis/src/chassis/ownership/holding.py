@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import psycopg
 from django.db import DatabaseError, connections
 
-from chassis.ownership import owners
+from chassis.ownership import owners, passages
 from chassis.ownership.following import follow
 from chassis.ownership.owners import SideState
 from chassis.process import admission, waiting
@@ -40,7 +40,7 @@ class Holding:
                 self._listen()
                 version = self._version
             try:
-                with admission.aside():
+                with admission.aside(), passages.held(capability):
                     seen = owners.sides().get(capability)
                     while not ready(seen):
                         version, seen = self._next(version, capability, deadline)

@@ -28,7 +28,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 from chassis import agreement
 from chassis.database.absence import is_outage
 from chassis.database.statements import Statement
-from chassis.ownership import owners
+from chassis.ownership import owners, passages
 
 logger = logging.getLogger("chassis.ownership.refusals")
 
@@ -240,6 +240,8 @@ def _meet(self: Raw) -> _Session:
 
 def _refuse(connection: Raw, session: _Session, capability: str, *, warned: bool = False) -> None:
     seen, told = _watching.get(), session.refused is not None
+    if not warned:
+        passages.hit(capability)
     # A statement outside a transaction is refused alone: nothing else could be committed with it.
     if warned or connection.pgconn.transaction_status != TransactionStatus.IDLE:
         session.refused = capability

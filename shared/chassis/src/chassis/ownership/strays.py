@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from prometheus_client import Counter
 
 from chassis import agreement
+from chassis.process.measuring import METHODS, OTHER, UNROUTED, bounded
 
 logger = logging.getLogger("chassis.ownership.strays")
 
@@ -26,9 +27,6 @@ WRITES = Counter(
     ["capability", "method", "route"],
 )
 NOTED_EVERY_SECONDS = 1.0
-METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"})
-OTHER = "OTHER"  # a client may send any word as a method
-UNROUTED = "(no route)"  # a middleware has written, and no view was found
 
 Key = tuple[str, str, str]
 
@@ -83,4 +81,5 @@ def _method(request: HttpRequest) -> str:
 
 def _route(request: HttpRequest) -> str:
     match = request.resolver_match
-    return UNROUTED if match is None else f"/{match.route}"
+    # Without one a middleware has written, and no view was found.
+    return UNROUTED if match is None else bounded(f"/{match.route}")

@@ -18,7 +18,8 @@ from chassis.sagas.steps import Command, Definition, End, SagaError, State, Step
 if TYPE_CHECKING:
     from chassis.messages.events import Message
 
-LATE = Counter("chassis_saga_late_replies", "Replies to a step that has passed.", ["kind", "step", "outcome"])
+LATE = Counter("chassis_saga_late_replies_total", "Replies to a step that has passed.", ["kind", "step", "outcome"])
+ENDED = Counter("chassis_sagas_ended_total", "Sagas that have become done or failed.", ["kind", "state"])
 
 
 class Turn:
@@ -131,6 +132,7 @@ class Turn:
 
     def _end(self, state: State) -> None:
         self.row.state, self.row.deadline = state, None
+        transaction.on_commit(ENDED.labels(self.saga.kind, state.value).inc)
         self.saga.ended(self.row)
 
     def _send(self, command: Command | None, name: str) -> bool:

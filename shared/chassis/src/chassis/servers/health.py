@@ -28,7 +28,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from chassis import agreement, extras
-from chassis.process import details, vitals
+from chassis.process import details, measuring, vitals
 from chassis.process.logs import Complaint
 
 logger = logging.getLogger(__name__)
@@ -161,11 +161,13 @@ VIEWS = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
 
 
 class HealthMiddleware:
-    """Answers the three addresses; belongs first in ``MIDDLEWARE``."""
+    """Answers the three addresses, and measures all other requests; belongs first in ``MIDDLEWARE``."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         view = VIEWS.get(request.path_info)
-        return details.filled(request, view(request)) if view else self.get_response(request)
+        if view is not None:
+            return details.filled(request, view(request))
+        return measuring.measured(request, self.get_response)

@@ -15,12 +15,13 @@ from chassis import extras, settings
 from chassis.messages import archive
 from chassis.process import vitals
 from chassis.process.logs import Complaint
-from chassis.sagas import saga
+from chassis.sagas import ages, saga
 
 logger = logging.getLogger("chassis.servers.timers")
 
 BATCH_ROWS = 100  # deadlines at a time
 DEADLINES_SECONDS = 1.0  # between two looks at deadlines
+MEASURE_SECONDS = 5.0  # between two counts of sagas and messages
 TIDYING_SECONDS = 600.0  # between two looks for what is old
 # Where nothing was forgotten for a long time, one statement deletes very many rows.
 SLOW = TIDYING_SECONDS + 3600.0
@@ -38,7 +39,11 @@ class Timers:
         self._chores = (
             chores
             if chores is not None
-            else [(DEADLINES_SECONDS, lambda: saga.expire(BATCH_ROWS)), (TIDYING_SECONDS, tidy)]
+            else [
+                (DEADLINES_SECONDS, lambda: saga.expire(BATCH_ROWS)),
+                (MEASURE_SECONDS, ages.measure),
+                (TIDYING_SECONDS, tidy),
+            ]
         )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chassis-timers", daemon=True)

@@ -57,7 +57,7 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(worker, **settings)
         worker.chassis_watch = Watch()
         self._consumers: list[Consumer] = []
-        self._timers: Timers | None = None
+        self._timers: list[Timers] = []
         self._clock: Clock | None = None
 
     def create(self, worker: Any) -> None:
@@ -81,11 +81,14 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: Any) -> None:
         # The app is made before Django's models can be loaded.
+        from chassis.messages import depths
         from chassis.messages.consumer import Consumer
-        from chassis.servers.timers import Timers
+        from chassis.servers.timers import MEASURE_SECONDS, Timers
 
-        self._timers = Timers()
-        self._timers.start()
+        # Deadlines must not wait for a broker that does not answer, so what asks it has a thread of its own.
+        self._timers = [Timers(), Timers([(MEASURE_SECONDS, depths.measure)])]
+        for timers in self._timers:
+            timers.start()
         worker.chassis_watch.start()
         self._consumers = [Consumer(capability, worker.chassis_watch) for capability in settings.consumes()]
         for consumer in self._consumers:
@@ -103,8 +106,7 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
             vitals.forget(self._clock)
         # All at once, so that the end of the worker takes as long as the slowest of them, not as long as all together.
         stops: list[Callable[[float], None]] = [consumer.stop for consumer in self._consumers]
-        if self._timers is not None:
-            stops.append(self._timers.stop)
+        stops += [timers.stop for timers in self._timers]
         ending = [threading.Thread(target=stop, args=(STOP_SECONDS,), daemon=True) for stop in stops]
         for thread in ending:
             thread.start()

@@ -84,7 +84,7 @@ def _finish(parts: Parts, move: Move) -> str:
     with parts.tracer.span("settle"):
         unwinding.settle(switch)
     unwinding.finish(switch)
-    parts.ledger.record(parts.name, "switch finished by recovery", epoch=move.epoch)
+    parts.ledger.record(parts.name, "switch finished by recovery", epoch=move.epoch, verb=switch.verb)
     return "finished an interrupted switch"
 
 

@@ -120,8 +120,8 @@ def _switch(
         span.note(epoch=run_switch.target)
         try:
             with changing():
-                taken = _revocable(run_switch, boundary, parts.tracer)
-                taken += _forward(run_switch, boundary, parts.tracer)
+                before = _revocable(run_switch, boundary, parts.tracer)
+                taken = _forward(run_switch, before, boundary, parts.tracer)
         finally:
             span.note(tries=run_switch.tries, pause_ms=run_switch.pause_ms)
     assert run_switch.pause_ms is not None
@@ -153,7 +153,7 @@ def _revocable(move: Switch, boundary: Boundary, tracer: Tracer) -> list[Taken]:
         raise
 
 
-def _forward(move: Switch, boundary: Boundary, tracer: Tracer) -> list[Taken]:
+def _forward(move: Switch, before: list[Taken], boundary: Boundary, tracer: Tracer) -> list[Taken]:
     try:
         taken = run(FORWARD_ONLY, move, boundary=boundary, tracer=tracer)
     except Exception as error:
@@ -163,7 +163,15 @@ def _forward(move: Switch, boundary: Boundary, tracer: Tracer) -> list[Taken]:
             remedy="`strangler serve` finishes it; watch `strangler status`",
         ) from error
     unwinding.finish(move)
+    assert move.opened_at is not None
     move.ledger.record(
-        move.capability, move.verb, epoch=move.target, took_ms=move.pause_ms, owner=move.new.side, tries=move.tries
+        move.capability,
+        move.verb,
+        epoch=move.target,
+        took_ms=move.pause_ms,
+        owner=move.new.side,
+        tries=move.tries,
+        since_lift_ms=(time.perf_counter() - move.opened_at) * 1000,
+        steps_ms={each.step: each.ms for each in [*before, *taken]},
     )
-    return taken
+    return [*before, *taken]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from typing import Any
 
 import click
+from prometheus_client import Gauge
 
 from strangler import configuration
 from strangler.adapters import envoy, health
@@ -30,6 +32,10 @@ loopback address shows statistics and obeys nobody; so nothing is drained there.
 
 Where the agent does not reach the admin port at that place, gateway.admin in strangler.toml says where.
 """
+
+
+LIVE = Gauge("strangler_agent_live", "1 while the gateway has the present routes live, as far as the agent knows.")
+FOLLOWED = Gauge("strangler_agent_followed_timestamp_seconds", "When the agent last looked at ledger and gateway.")
 
 
 class Place(click.ParamType[tuple[str, int]]):
@@ -93,6 +99,8 @@ class Keeper:
         if not self.prepared:
             self.prepare()
         self._agent.follow()
+        FOLLOWED.set(time.time())
+        LIVE.set(self._agent.live is not None)
 
     def prepare(self) -> None:
         """Writes Envoy's files, and last the file with which Envoy starts; raises StranglerError while the ledger is

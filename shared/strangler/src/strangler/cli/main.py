@@ -38,7 +38,7 @@ VERBS = {
     "cancel": "Give a move up: remove all that it has made.",
     "retire": "Stop the monolith for good.",
     "doctor": "Look for what should not be as it is.",
-    "render": "Print the present routes for a gateway of Kubernetes.",
+    "render": "Print routes for Kubernetes; write what Prometheus needs.",
     "rehearse": "Rehearse moves under traffic, and check every write.",
 }
 

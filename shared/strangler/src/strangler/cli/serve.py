@@ -7,18 +7,18 @@ import time
 
 import click
 import psycopg
-from prometheus_client import Counter, Gauge
 
 from strangler import configuration
 from strangler.adapters import health
 from strangler.adapters.postgres.schema.lease import PostgresLease
 from strangler.application.agent import Agent
 from strangler.application.sides import Parts
-from strangler.application.status import Status, status
+from strangler.application.status import status
 from strangler.application.watch import patrol
+from strangler.cli import measures
 from strangler.cli.rounds import Rounds, own_name
 from strangler.domain.errors import StranglerError
-from strangler.domain.project import SERVICE, Endpoints, Project
+from strangler.domain.project import Endpoints, Project
 from strangler.stack import state
 
 PATROL_SECONDS = 1.0
@@ -32,15 +32,6 @@ Examples:
 Part of `strangler up`. Without it no switch begins, and an interrupted one waits for the next command. Of several one
 works, the others wait for its lease; with METRICS_PORT they answer /healthz, /readyz and /metrics.
 """
-
-RECOVERED = Counter("strangler_recovered", "What recovery has put right", ["capability"])
-HELD = Gauge("strangler_lease_held", "1 where this process is the one that works; the others measure nothing")
-OWNER = Gauge("strangler_service_owns", "1 where the service owns the capability", ["capability"])
-EPOCH = Gauge("strangler_epoch", "The capability's epoch", ["capability"])
-LAG = Gauge("strangler_lag_bytes", "WAL not yet confirmed", ["capability", "direction"])
-ERRORS = Gauge("strangler_apply_errors", "Errors of the apply worker", ["capability", "direction"])
-ORPHANS = Gauge("strangler_orphans", "Deletions whose clean-up is due, or done", ["capability", "state"])
-DEVIATIONS = Gauge("strangler_deviations", "What is not as the move has left it; doctor names it", ["capability"])
 
 
 @click.command(epilog=EPILOG)
@@ -92,7 +83,7 @@ class Shift:
             self._said = ""
             raise
         finally:
-            HELD.set(self._ours.is_set())
+            measures.LEASE.set(self._ours.is_set())
         self.stop.wait(PATROL_SECONDS)
 
     def await_ours(self) -> bool:
@@ -128,7 +119,7 @@ class Patrol:
         """Recovers and measures; raises StranglerError while a server is away."""
         if not self._shift.await_ours():
             self._rest()
-            _forget()
+            measures.forget(self._name)
             return
         try:
             if self._parts is None:
@@ -136,7 +127,8 @@ class Patrol:
                 # Before any move: agents whose role may make nothing wait until the ledger is there.
                 self._parts.ledger.install()
             patrol(self._parts, _recovered)
-            _measure(self._name, status(self._parts))
+            measures.show(status(self._parts), self._parts.ledger.archived_at())
+            measures.read_history(self._name, self._parts.ledger)
         except (StranglerError, psycopg.Error):
             self._rest()
             raise
@@ -151,23 +143,5 @@ class Patrol:
 
 
 def _recovered(capability: str, what: str) -> None:
-    RECOVERED.labels(capability).inc()
+    measures.RECOVERED.labels(capability).inc()
     click.echo(f"{capability}: {what}", err=True)
-
-
-def _measure(name: str, found: Status) -> None:
-    OWNER.labels(name).set(found.owner == SERVICE)
-    EPOCH.labels(name).set(found.epoch)
-    DEVIATIONS.labels(name).set(len(found.deviations))
-    for stream in found.streams:
-        LAG.labels(name, stream["direction"]).set(stream["lag_bytes"] or 0)
-        ERRORS.labels(name, stream["direction"]).set(stream["errors"])
-    for what, count in found.orphans.items():
-        ORPHANS.labels(name, what).set(count)
-
-
-def _forget() -> None:
-    """Forgets measurements: only the process that works measures, and what it measured in an earlier shift is soon
-    wrong."""
-    for gauge in (OWNER, EPOCH, LAG, ERRORS, ORPHANS, DEVIATIONS):
-        gauge.clear()

@@ -70,7 +70,12 @@ def _page(project: Project, all_parts: list[Parts], *, json_wanted: bool) -> str
     restarts = state.restarts(project)
     if json_wanted:
         return _json(found, restarts)
-    return "\n".join([*_lines(found, restarts), *_space(project)])
+    return "\n".join([*_lines(found, restarts), *_watched(project), *_space(project)])
+
+
+def _watched(project: Project) -> list[str]:
+    address = state.prometheus(project)
+    return [f"prometheus: {address}"] if address else []
 
 
 def _space(project: Project) -> list[str]:

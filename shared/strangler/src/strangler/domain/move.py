@@ -50,6 +50,17 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of a move's history. ``at`` is when it was written; ``took_ms`` and ``details`` as it was recorded."""
+
+    number: int
+    what: str
+    at: datetime
+    took_ms: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamState:
     """One direction of replication, as both of its ends report it.
 

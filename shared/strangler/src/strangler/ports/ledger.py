@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
-from strangler.domain.move import Identity, Move
+from strangler.domain.move import Entry, Identity, Move
 from strangler.domain.phase import State
 
 
@@ -132,6 +133,19 @@ class Ledger(Protocol):
         self, capability: str, what: str, *, epoch: int | None = None, took_ms: float | None = None, **details: object
     ) -> None:
         """Appends to the history: once for each call. ``took_ms`` are milliseconds; ``details`` are as in `learn`."""
+        ...
+
+    def history(self, capability: str, *, after: int = 0) -> list[Entry]:
+        """What was recorded of the capability, in that order; only entries whose numbers are greater than ``after``.
+
+        Not all at once: as long as something is returned, there may be more. Entries are written under the right to
+        act on the move, so none comes before one that has been returned.
+        """
+        ...
+
+    def archived_at(self) -> datetime | None:
+        """When the ledger's server last gave a piece of its WAL away to its archive. None: it has no archive, or has
+        given nothing to it. Says nothing of backups that are made in other ways."""
         ...
 
     def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:

@@ -51,8 +51,10 @@ class Programs:
     def serving(self, process: Process) -> Program:
         """The process itself, web or worker."""
         metrics = self._metrics_folder(process)
+        once = self._once(process, process.name, process.command)
         program = replace(
-            self._once(process, process.name, process.command),
+            once,
+            environment={**self._answering(process), **once.environment},
             prepare=lambda: _empty(metrics),
             stop_seconds=GRACE_SECONDS,
         )
@@ -117,6 +119,11 @@ class Programs:
             environment["PORT"] = str(self._ports[process.name])
         return environment | dict(process.environment)
 
+    def _answering(self, process: Process) -> dict[str, str]:
+        """Where a process without a port of its own answers for its metrics, if it is to do so."""
+        port = self._ports.get(metrics_port(process.name))
+        return {} if port is None else {"METRICS_PORT": str(port)}
+
     def _metrics_folder(self, process: Process) -> Path:
         return self._project.state / "run" / process.name / "metrics"
 
@@ -127,6 +134,12 @@ class Programs:
 def _own_name(service: str) -> dict[str, str]:
     """Under which name a process sends spans, where the environment of the stack asks for them."""
     return {telemetry.SERVICE: service} if telemetry.asked(os.environ) else {}
+
+
+def metrics_port(process: str) -> str:
+    """The name of the port at which the process answers for its metrics, and for nothing else; no process can have
+    such a name."""
+    return f"{process}/metrics"
 
 
 def search_path(process: Process) -> str:

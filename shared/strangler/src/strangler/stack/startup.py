@@ -17,10 +17,21 @@ from strangler.adapters.telemetry.environment import SERVICE
 from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
 from strangler.domain.words import counted
-from strangler.stack import broker, fitness, gateway, identity, ports, retirement, secrets, state, teardown
+from strangler.stack import (
+    broker,
+    fitness,
+    gateway,
+    identity,
+    observation,
+    ports,
+    retirement,
+    secrets,
+    state,
+    teardown,
+)
 from strangler.stack.environments import programs
 from strangler.stack.postgres import Server
-from strangler.stack.processes import AGENT, Programs
+from strangler.stack.processes import AGENT, Programs, metrics_port
 from strangler.stack.program import Program
 from strangler.stack.progress import Progress
 from strangler.stack.state import State
@@ -34,9 +45,17 @@ DATABASE_SECONDS, BROKER_SECONDS, PROCESS_SECONDS, GATEWAY_SECONDS = 60, 60, 60,
 MIGRATE_SECONDS, LOAD_SECONDS = 600, 1800
 
 
-def run(project: Project, data: str | None, progress: Progress, on_ready: Callable[[State], None]) -> None:
+def run(
+    project: Project,
+    data: str | None,
+    progress: Progress,
+    on_ready: Callable[[State], None],
+    *,
+    prometheus: Path | None = None,
+) -> None:
     """Starts everything, calls ``on_ready``, and returns when a stop signal has been obeyed.
 
+    ``prometheus`` is the program that is to watch all of it, if any is.
     ``data`` says with what to fill the databases, unless they have been filled before. If something fails
     on the way or later, nothing is left running.
     """
@@ -53,7 +72,7 @@ def run(project: Project, data: str | None, progress: Progress, on_ready: Callab
         state.write(project, present)
         supervisor = Supervisor(present, project.state, partial(state.write, project))
         try:
-            _Startup(project, supervisor, present, progress).bring_up(data)
+            _Startup(project, supervisor, present, progress, prometheus).bring_up(data)
             present.phase = state.READY
             state.write(project, present)
             on_ready(present)
@@ -139,12 +158,20 @@ def _new_state() -> State:
 class _Startup:
     """The parts in their order; each notes in the state what the next ones need."""
 
-    def __init__(self, project: Project, supervisor: Supervisor, present: State, progress: Progress) -> None:
+    def __init__(
+        self,
+        project: Project,
+        supervisor: Supervisor,
+        present: State,
+        progress: Progress,
+        prometheus: Path | None,
+    ) -> None:
         self._project = project
         self._supervisor = supervisor
         self._state = present
         self._progress = progress
-        self._ports = _assign_ports(project)
+        self._prometheus = prometheus
+        self._ports = _assign_ports(project, observed=prometheus is not None)
         self._awaited: list[Program] = []
 
     def bring_up(self, data: str | None) -> None:
@@ -164,6 +191,7 @@ class _Startup:
         self._processes(programs, ours)
         self._gateway()
         self._start(programs.agent(), PROCESS_SECONDS)
+        self._observe()
 
     def _databases(self) -> None:
         password = secrets.text(self._project.state / "secrets", "postgres")
@@ -250,12 +278,21 @@ class _Startup:
             chosen.configure(self._state.addresses, traces)
             self._start(chosen.program(), GATEWAY_SECONDS)
 
+    def _observe(self) -> None:
+        if self._prometheus is None:
+            return
+        port = self._ports[observation.NAME]
+        self._state.prometheus = f"http://{ports.LOOPBACK}:{port}"
+        with self._progress.step(f"Prometheus at {self._state.prometheus}"):
+            targets = observation.jobs(self._project, self._state, self._ports)
+            self._start(observation.program(self._project, self._prometheus, targets, port), GATEWAY_SECONDS)
+
     def _start(self, program: Program, seconds: float) -> None:
         self._supervisor.start(program)
         self._supervisor.await_ready(program, seconds)
 
 
-def _assign_ports(project: Project) -> dict[str, int]:
+def _assign_ports(project: Project, *, observed: bool) -> dict[str, int]:
     names = [
         *(f"postgres-{name}" for name, each in project.databases.items() if each.embedded),
         *broker.PORTS,
@@ -263,6 +300,7 @@ def _assign_ports(project: Project) -> dict[str, int]:
         "gateway",
         "gateway-admin",
         AGENT,
+        *((observation.NAME, *map(metrics_port, observation.background(project))) if observed else ()),
     ]
     wanted = {"gateway": project.gateway.port, "gateway-admin": project.gateway.admin_port}
     return ports.assign(names, wanted, project.state / "ports.json")

@@ -50,6 +50,7 @@ class State:
     envoy_admin: str = ""
     broker: str = ""
     metrics: str = ""
+    prometheus: str = ""
     databases: Mapping[str, str] = field(default_factory=dict)
     # By database, the address for applications, where it differs from the tool's.
     applications: Mapping[str, str] = field(default_factory=dict)
@@ -142,6 +143,7 @@ def environment_report(project: Project) -> dict[str, Any]:
     report["databases"] = {name: str.__str__(url) for name, url in found.databases.items()}
     state = read(project)
     report["metrics"] = state.metrics if state else ""
+    report["prometheus"] = state.prometheus if state else ""
     report["processes"] = (
         {name: each.pid for name, each in state.processes.items() if is_alive(each.identity)} if state else {}
     )
@@ -152,6 +154,12 @@ def restarts(project: Project) -> dict[str, int]:
     """The supervised processes that have died, and how many times each was started again."""
     state = read(project)
     return {name: each.restarts for name, each in state.processes.items() if each.restarts} if state else {}
+
+
+def prometheus(project: Project) -> str:
+    """The address of the stack's Prometheus; empty where there is none."""
+    state = read(project)
+    return state.prometheus if state else ""
 
 
 def short_of_space(project: Project) -> str | None:

@@ -10,7 +10,18 @@ from strangler.domain.errors import StackError
 from strangler.stack import identity
 from strangler.stack.state import Running
 
-DATA = ("postgres", "broker", "gateway", "run", "secrets", "log", "data.json", "ports.json", "retired.json")
+DATA = (
+    "postgres",
+    "broker",
+    "gateway",
+    "run",
+    "secrets",
+    "log",
+    "data.json",
+    "ports.json",
+    "retired.json",
+    "prometheus",
+)
 
 
 def stop(processes: Mapping[str, Running], folder: Path, report: Callable[[str], None]) -> None:

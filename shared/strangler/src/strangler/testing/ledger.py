@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from strangler.domain.move import Identity, Move
+from strangler.domain.move import Entry, Identity, Move
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH
 from strangler.ports.ledger import Ledger
@@ -116,6 +117,17 @@ class MemoryLedger(Ledger):
     ) -> None:
         self._call("record")
         self._world.history.append((capability, what, epoch))
+        number = len(self._world.history)
+        self._world.entries.append((capability, Entry(number, what, datetime.now(UTC), took_ms, details)))
+
+    def history(self, capability: str, *, after: int = 0) -> list[Entry]:
+        self._call("history")
+        return [entry for name, entry in self._world.entries if name == capability and entry.number > after]
+
+    def archived_at(self) -> datetime | None:
+        """There is no archive here."""
+        self._call("archived")
+        return None
 
     def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:
         self._world.agents[agent] = dict(epochs)

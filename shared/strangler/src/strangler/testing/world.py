@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from strangler.domain.move import Identity, Move, SideRow, other
+from strangler.domain.move import Entry, Identity, Move, SideRow, other
 from strangler.domain.phase import State, busy
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import BlockedError, LostError
@@ -90,6 +90,7 @@ class World:
         self.ledger = Identity(LEDGER, home=True)
         self.moves: dict[str, Move] = {}
         self.history: list[tuple[str, str, int | None]] = []
+        self.entries: list[tuple[str, Entry]] = []
         self.agents: dict[str, dict[str, int]] = {"agent": {}}
         self.agents_follow = True
         self.locks: dict[str, Client] = {}

@@ -20,7 +20,7 @@ from strangler.adapters.postgres.schema.leases import Leases
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar
 from strangler.domain import names
 from strangler.domain.errors import StackError
-from strangler.domain.move import Identity, Move
+from strangler.domain.move import Entry, Identity, Move
 from strangler.domain.phase import State, busy
 from strangler.ports.ledger import Ledger
 from strangler.ports.side import LostError, StaleError
@@ -28,6 +28,7 @@ from strangler.ports.side import LostError, StaleError
 LOCK_SECONDS = 3.0
 STILL_MS = 3000
 BEAT_SECONDS = 0.5
+PAGE_ROWS = 1000
 
 BEGIN = """
 INSERT INTO strangler.move (capability, state, epoch, owner, intent)
@@ -38,6 +39,10 @@ ON CONFLICT (capability) DO UPDATE SET epoch = move.epoch + 1, facts = excluded.
 WHERE move.state = 'starting'
 """
 SELECT = "SELECT capability, state, epoch, owner, intent, step, facts, changed_at FROM strangler.move"
+HISTORY = """
+SELECT id, what, at, took_ms, details FROM strangler.history WHERE capability = %s AND id > %s ORDER BY id LIMIT %s
+"""
+ARCHIVED = "SELECT last_archived_time FROM pg_stat_archiver"
 IDENTITY = "SELECT id::text, place = strangler.place() FROM strangler.ledger"
 MAY_INSTALL = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
 
@@ -207,6 +212,18 @@ class PostgresLedger(Ledger):
             "INSERT INTO strangler.history (capability, what, epoch, took_ms, details) VALUES (%s, %s, %s, %s, %s)",
             (capability, what, epoch, took_ms, json.dumps(details, default=_plain)),
         )
+
+    def history(self, capability: str, *, after: int = 0) -> list[Entry]:
+        """By the table's key, `PAGE_ROWS` at a time."""
+        if not self.exists():
+            return []
+        rows = self.connection.execute(HISTORY, (capability, after, PAGE_ROWS)).fetchall()
+        return [Entry(*row) for row in rows]
+
+    def archived_at(self) -> datetime | None:
+        """As the server's statistics have it, which every role may read."""
+        found: datetime | None = scalar(self.connection, ARCHIVED)
+        return found
 
     def agent_seen(self, agent: str, epochs: Mapping[str, int]) -> None:
         """One row per agent, with the server's time."""
