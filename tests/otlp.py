@@ -8,6 +8,7 @@ with Collector() as collector:
 from __future__ import annotations
 
 import gzip
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +44,8 @@ class Link:
 
 @dataclass(frozen=True)
 class Span:
-    """A span as it arrived. Ids are in hexadecimal, ``parent_id`` is empty for a root, ``kind`` and ``status`` are words
-    of `KINDS` and `STATUSES`. Times are nanoseconds since 1970."""
+    """A span as it arrived. Ids are in hexadecimal, ``parent_id`` is empty for a root. ``kind`` is one of `KINDS`,
+    ``status`` one of `STATUSES`. Times are nanoseconds since 1970."""
 
     name: str
     trace_id: str
@@ -65,13 +66,14 @@ class Span:
 class Collector:
     """A server on loopback. ``endpoint`` is the value for ``OTEL_EXPORTER_OTLP_ENDPOINT``.
 
-    It answers with ``status``, after ``delay`` seconds. While ``hangs`` is set it takes what is sent, and never answers.
-    All three may be changed at any time. Spans that were answered otherwise than with 200 are not kept.
+    It answers with ``status``, after ``delay`` seconds. While ``hangs`` is set it takes what is sent, and never
+    answers. All three may be changed at any time. Spans that were answered otherwise than with 200 are not kept.
     """
 
     def __init__(self, port: int = 0, *, status: int = 200, delay: float = 0.0, hangs: bool = False) -> None:
         self.status, self.delay, self.hangs = status, delay, hangs
         self.requests = 0
+        self.headers: Mapping[str, str] = {}  # of the last export, with names in lower case
         self._spans: list[Span] = []
         self._ending = threading.Event()
         self._lock = threading.Lock()
@@ -148,9 +150,15 @@ class Collector:
 
 
 class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that are killed."""
+
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
@@ -159,6 +167,7 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self._body()
+            collector.headers = {name.lower(): value for name, value in self.headers.items()}
             status = collector.answer(body) if self.path == PATH else 404
             self.send_response(status)
             self.send_header("Content-Type", "application/x-protobuf")

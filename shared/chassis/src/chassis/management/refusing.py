@@ -12,6 +12,8 @@ from django.core.management import execute_from_command_line
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from chassis.process import telemetry
+
 BAD_INPUT = 2
 REFUSED = "SF"  # how the SQLSTATEs of fences begin
 
@@ -41,6 +43,8 @@ class RefusingCommand(BaseCommand):
         Raises:
             CommandError: with exit code 2 for what it was given, with 1 for what has failed.
         """
+        if self.lasting:
+            telemetry.start(type(self).__module__.rpartition(".")[2])
         try:
             return super().execute(*args, **options)
         except ImproperlyConfigured as error:

@@ -20,12 +20,12 @@ from django.db import Error, connection
 from prometheus_client import Counter, Gauge
 
 from chassis import agreement, settings
-from chassis.messages import broker, declarations, outbox, publishers
+from chassis.messages import broker, declarations, outbox, publishers, traces
 from chassis.messages.broker import BrokerLostError
 from chassis.messages.outbox import Waiting
 from chassis.messages.publishers import Fate, Outcome, Parcel, Publisher
 from chassis.messages.shares import Share
-from chassis.process import vitals
+from chassis.process import tracing, vitals
 from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.messages.relay")
@@ -62,6 +62,7 @@ class Batch:
         self._unheard = frozenset(settings.unheard())
         self._behind: dict[tuple[str, str], deque[Waiting]] = {}
         self._next: deque[Waiting] = deque()
+        self._spans: dict[int, tracing.Span] = {}
         for row in rows:
             self._queue(row)
 
@@ -78,6 +79,10 @@ class Batch:
                 self._take_outcomes()
         finally:
             self._take_outcomes()
+            for span in self._spans.values():
+                span.fail("broker_lost")
+                span.end()
+            self._spans.clear()
 
     def _queue(self, row: Waiting) -> None:
         line = self._behind.setdefault((row.capability, row.key), deque())
@@ -93,6 +98,8 @@ class Batch:
         for _ in range(min(BURST_MESSAGES, room, len(self._next))):
             row = self._next.popleft()
             self.on_its_way[row.id] = row
+            if tracing.is_on():
+                self._spans[row.id] = traces.sending(row)
             self._publisher.send(_parcel(row))
         return bool(self._next) and room > BURST_MESSAGES
 
@@ -103,7 +110,12 @@ class Batch:
     def _settle(self, outcome: Outcome) -> None:
         row = self.on_its_way.pop(outcome.parcel.number)
         unheard = outcome.fate is Fate.UNROUTABLE and not row.destination and row.type in self._unheard
-        if outcome.fate is not Fate.CONFIRMED and not unheard:
+        refused = outcome.fate is not Fate.CONFIRMED and not unheard
+        if span := self._spans.pop(row.id, None):
+            if refused:
+                span.fail(outcome.fate.value)
+            span.end()
+        if refused:
             # The messages of its key behind it stay in the outbox, and wait with it.
             self.problems[row.id] = outcome.reason
             PUT_OFF.labels(row.capability, outcome.fate.value).inc()

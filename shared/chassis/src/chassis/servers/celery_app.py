@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from chassis.process import tracing
+
 
 def consuming(app: Any) -> Any:
     """The same Celery app. Its workers now consume messages, and consume tasks only while their capability is open. Its
@@ -16,10 +18,17 @@ def consuming(app: Any) -> Any:
     app.task_cls = "chassis.servers.worker:FencedTask"
     app.steps["worker"].add("chassis.servers.worker:MessageStep")
     app.steps["consumer"].add("chassis.servers.worker:TaskGate")
-    from celery.signals import beat_init  # type: ignore[import-untyped]
+    from celery.signals import beat_init, before_task_publish  # type: ignore[import-untyped]
 
     beat_init.connect(_guard_schedule)
+    before_task_publish.connect(_send_trace)
     return app
+
+
+def _send_trace(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    """A task belongs to the trace of who has sent it. Without OpenTelemetry a task is sent as it always was."""
+    if headers is not None and tracing.is_on() and (known := tracing.known_traceparent()):
+        headers[tracing.HEADER] = known
 
 
 def _guard_schedule(sender: Any, **_: Any) -> None:

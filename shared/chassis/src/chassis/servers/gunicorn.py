@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from chassis.process import logs
+from chassis.process import logs, telemetry
 from chassis.servers import warmth
 
 SWITCH_SECONDS = 0.001
@@ -67,6 +67,8 @@ def post_worker_init(worker: Any) -> None:
     # At each of its statements, a thread that comes back from the database waits this long for a thread that computes,
     # and holds its locks meanwhile.
     sys.setswitchinterval(SWITCH_SECONDS)
+    # Before the first connections, which are to be watched.
+    telemetry.start("web")
     warmth.warm(worker.tpool, connections=min(warm_connections, threads))
 
 
