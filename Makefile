@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 DJANGO_PROJECTS := monolith services/users services/products services/orders
 
-.PHONY: demo test check faults soak images compose lock openapi seams clean help
+.PHONY: demo test check faults soak images compose lock openapi boards seams clean help
 
 help:
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ check: $(VENV)/ready ## lint, types, layers, migrations, schemas, copies
 
 openapi: $(VENV)/ready ## writes the OpenAPI files anew
 	@$(BIN)/python -m tests.checks openapi
+
+boards: $(VENV)/ready ## copies rules and dashboards to where kustomize reads them
+	@$(BIN)/python -m tests.checks boards
 
 seams: $(VENV)/ready ## records where an app and its copy in a service are meant to differ
 	@$(BIN)/python -m tests.checks seams

@@ -3,6 +3,7 @@
 python -m tests.checks            all checks
 python -m tests.checks openapi    writes the OpenAPI files
 python -m tests.checks seams      records where an app and its copy are meant to differ
+python -m tests.checks boards     copies the tool's rules and dashboards to where kustomize reads them
 python -m tests.checks lock       pins the requirements
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,11 +44,13 @@ PINNED = {
         "shared/strangler/pyproject.toml",
         "--extra",
         "local",
+        "--extra",
+        "tracing",
         *EVERYTHING,
         *NOT_NEEDED,
     ],
     "requirements/build.txt": ["requirements/build.in"],
-    "shared/strangler/requirements.txt": ["shared/strangler/pyproject.toml"],
+    "shared/strangler/requirements.txt": ["shared/strangler/pyproject.toml", "--extra", "tracing"],
     "monolith/requirements.txt": [
         "monolith/requirements.in",
         "shared/chassis/pyproject.toml",
@@ -73,6 +77,9 @@ PINNED = {
     ],
 }
 
+
+# What the tool and the component `monitoring` both have.
+WATCHED = ("alertmanager.yml", "dashboards", "rules")
 
 # The oldest Python that a file is for.
 PYTHON = "3.11"
@@ -163,6 +170,19 @@ def lock() -> bool:
     )
 
 
+def copy_boards() -> bool:
+    """Kustomize reads nothing outside its folder, so the component has copies; tests/manifests compares them."""
+    for name in WATCHED:
+        copied = ROOT / "k8s/components/monitoring" / name
+        source = ROOT / "shared/strangler/src/strangler/observability" / name
+        if source.is_dir():
+            shutil.rmtree(copied)
+            shutil.copytree(source, copied)
+        else:
+            shutil.copy(source, copied)
+    return True
+
+
 def django_is_content() -> bool:
     """``check --deploy`` is for production's settings; here the projects' own checks and their migrations."""
     commands = [("check",), ("makemigrations", "--check", "--dry-run")]
@@ -203,6 +223,8 @@ def main(arguments: list[str]) -> int:
         return 0 if write_openapi() else 1
     if arguments == ["seams"]:
         return 0 if drift.record_seams() else 1
+    if arguments == ["boards"]:
+        return 0 if copy_boards() else 1
     if arguments == ["lock"]:
         return 0 if lock() else 1
     failed = []

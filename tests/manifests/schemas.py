@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from kubernetes_validate import SchemaNotFoundError, ValidationError, validate
 
-from tests.manifests.kustomize import APPLIED, COMBINATIONS, BuildError, Resource, built
+from tests.manifests.kustomize import APART, APPLIED, COMBINATIONS, BuildError, Resource, built
 
 SUPPORTED = ("1.34", "1.37")
 
@@ -30,7 +30,7 @@ def problems(resource: Resource) -> Iterator[str]:
 def main() -> int:
     """Builds all and says what is wrong; a resource that several hold is looked at once."""
     found, seen = 0, set[str]()
-    for folder in ("base", *APPLIED, *COMBINATIONS):
+    for folder in ("base", *APPLIED, *COMBINATIONS, *APART):
         try:
             resources = built(folder)
         except BuildError as error:

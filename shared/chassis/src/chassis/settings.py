@@ -189,5 +189,12 @@ def validate() -> bool:
     return bool(_setting("CHASSIS_VALIDATE", False))
 
 
+def instrumentors() -> Sequence[str]:
+    """``CHASSIS_INSTRUMENTORS``: classes of published OpenTelemetry instrumentations that are to be switched on with
+    the chassis' own spans."""
+    paths: Sequence[str] = _setting("CHASSIS_INSTRUMENTORS", ())
+    return paths
+
+
 def _setting(name: str, default: Any) -> Any:
     return getattr(settings, name, default)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,15 @@ from strangler.adapters.postgres.schema.lease import PostgresLease
 from strangler.adapters.postgres.schema.ledger import PostgresLedger
 from strangler.adapters.postgres.schema.outbox import Outbox
 from strangler.adapters.postgres.schema.side import PostgresSide
+from strangler.adapters.telemetry.tracer import AskedTracer
 from strangler.application.gates import Ready
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Endpoints, Project
 from strangler.stack import state
+
+# One of each process: spans that begin in one part of a verb are below those of another.
+TRACER = AskedTracer(os.environ, lambda line: print(f"traces: {line}", file=sys.stderr))
 
 AT = {"STRANGLER_KILL_AT": signal.SIGKILL, "STRANGLER_STOP_AT": signal.SIGSTOP}
 
@@ -89,6 +94,7 @@ def parts_of(project: Project, endpoints: Endpoints, name: str) -> Parts:
             },
             urls={MONOLITH: endpoints.addresses[project.monolith], SERVICE: endpoints.addresses[chosen.process]},
         ),
+        tracer=TRACER,
     )
 
 

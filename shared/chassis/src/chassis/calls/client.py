@@ -170,6 +170,20 @@ class Client:
 
     def _attempt(self, method: str, path: str, deadline: float, **content: Any) -> httpx.Response:
         until = min(deadline, time.monotonic() + self._timeout)
+        with tracing.span(f"{method} {self.service}", kind="client", attributes=self._told(method)) as span:
+            content["headers"] = {**content["headers"], tracing.HEADER: tracing.current_traceparent()}
+            try:
+                answer = self._try(method, path, until, content)
+            except StatusError as error:
+                span.note({"http.response.status_code": error.status})
+                raise
+            span.note({"http.response.status_code": answer.status_code})
+            return answer
+
+    def _told(self, method: str) -> dict[str, str]:
+        return {"http.request.method": method, "peer.service": self.service}
+
+    def _try(self, method: str, path: str, until: float, content: Mapping[str, Any]) -> httpx.Response:
         request = self._http.build_request(method, path, timeout=self._limits(until), **content)
         try:
             with self._circuit.guard(NoAnswerError, BrokenError):
@@ -205,7 +219,6 @@ class Client:
         headers = {
             "Accept": "application/json",
             "Authorization": f"Bearer {tokens.issue_service(self.service, self._caller)}",
-            tracing.HEADER: tracing.current_traceparent(),
         }
         if key is not None:
             headers[KEY] = key

@@ -12,7 +12,7 @@ from django.core.management import execute_from_command_line
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from chassis.process import logs
+from chassis.process import logs, telemetry
 
 BAD_INPUT = 2
 REFUSED = "SF"  # how the SQLSTATEs of fences begin
@@ -45,6 +45,8 @@ class RefusingCommand(BaseCommand):
         """
         if self.lasting and not options.get("once"):
             logs.serve()
+        if self.lasting:
+            telemetry.start(type(self).__module__.rpartition(".")[2])
         try:
             return super().execute(*args, **options)
         except ImproperlyConfigured as error:

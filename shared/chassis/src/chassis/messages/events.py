@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
-from chassis.messages import contracts, outbox
+from chassis.messages import contracts, outbox, traces
 from chassis.process import tracing
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -157,7 +157,6 @@ def _message(
         capability=capability,
         reply_to=reply_to,
         correlation=correlation,
-        traceparent=tracing.current_traceparent(),
     )
 
 
@@ -173,14 +172,15 @@ def _put(call: str, destination: str, message: Message) -> UUID:
         if len(name.encode()) > LONGEST_NAME_BYTES:
             raise ValueError(f"{name[:40]}… is longer than the {LONGEST_NAME_BYTES} bytes that a broker routes by")
     contracts.check(message.type, message.data)
-    outbox.add(
-        message_id=message.id,
-        capability=message.capability,
-        type=message.type,
-        key=message.subject,
-        destination=destination,
-        body=message.encode(),
-    )
+    with traces.creating(message, destination):
+        outbox.add(
+            message_id=message.id,
+            capability=message.capability,
+            type=message.type,
+            key=message.subject,
+            destination=destination,
+            body=replace(message, traceparent=tracing.current_traceparent()).encode(),
+        )
     return message.id
 
 

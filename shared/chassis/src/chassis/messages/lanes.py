@@ -15,11 +15,12 @@ import psycopg
 from django.db import InterfaceError, OperationalError, connection
 from prometheus_client import Counter
 
-from chassis.messages import deadletters, inbox
+from chassis.messages import deadletters, inbox, traces
 from chassis.messages.broker import BrokerLostError
 from chassis.messages.events import Message
 from chassis.messages.inbox import FencedError
 from chassis.ownership import owners
+from chassis.ownership import traces as moves
 from chassis.ownership.watch import Watch, backoff
 from chassis.process import about, faults, logs, tracing, vitals
 
@@ -118,7 +119,7 @@ class _Lane(threading.Thread):
         request = logs.request_id.set(str(message.id))
         fields = {**_fields(message), "capability": self._capability, **owners.place(self._capability)}
         try:
-            with tracing.following(message.traceparent), about.about(**fields):
+            with traces.processing(message, self._capability), about.about(**fields):
                 self._try(delivery, message)
         finally:
             logs.request_id.reset(request)
@@ -154,18 +155,21 @@ class _Lane(threading.Thread):
         """Waits while a fence is about to be put up: the fence waits for everything that has begun."""
         if self._watch.is_pausing(self._capability):
             ended = delivery.origin.ended
-            self._watch.wait(lambda: ended.is_set() or not self._watch.is_pausing(self._capability), PAUSE_SECONDS)
+            with moves.held(self._capability, None):
+                self._watch.wait(lambda: ended.is_set() or not self._watch.is_pausing(self._capability), PAUSE_SECONDS)
 
     def _finish(self, delivery: Delivery, outcome: inbox.Outcome, began: float) -> None:
         if outcome == "ignored":
             self._bury(delivery, "nothing handles this type", tries=0)
             return
+        tracing.note({"strangler.outcome": outcome})
         self._outcomes[outcome].inc()
         delivery.origin.finish(delivery.tag)
         logger.info("message_handled", extra={"outcome": outcome, "milliseconds": _milliseconds(began)})
 
     def _give_back(self, delivery: Delivery) -> None:
         """Gives back this message and all that wait here: they are the new owner's."""
+        tracing.event("strangler.given_back", {"strangler.capability": self._capability})
         logger.info("fence_met", extra={"capability": self._capability})
         self._watch.doubt(self._capability)
         delivery.origin.end()
@@ -189,6 +193,8 @@ class _Lane(threading.Thread):
                 logger.warning("dead_letter_refused", extra={"capability": self._capability, "reason": str(error)})
                 delivery.origin.ended.wait(backoff(attempts))
             else:
+                tracing.note({"strangler.outcome": "dead"})
+                tracing.fail("dead")
                 self._outcomes["dead"].inc()
                 delivery.origin.finish(delivery.tag)
                 return
@@ -198,6 +204,7 @@ class _Lane(threading.Thread):
     ) -> None:
         reason = "trouble" if patient else "fault"
         RETRIES.labels(self._capability, reason).inc()
+        tracing.event("strangler.tried_again", {"strangler.reason": reason, "error.type": type(fault).__qualname__})
         logger.warning(
             "message_tried_again",
             extra=_fields(message) | {"reason": f"{type(fault).__name__}: {fault}", "wait": seconds},

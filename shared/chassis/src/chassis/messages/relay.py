@@ -20,12 +20,12 @@ from django.db import Error, connection
 from prometheus_client import Counter, Gauge
 
 from chassis import agreement, settings
-from chassis.messages import broker, declarations, outbox, publishers
+from chassis.messages import broker, declarations, outbox, publishers, traces
 from chassis.messages.broker import BrokerLostError
 from chassis.messages.outbox import Waiting
 from chassis.messages.publishers import Fate, Outcome, Parcel, Publisher
 from chassis.messages.shares import Share
-from chassis.process import faults, vitals
+from chassis.process import faults, tracing, vitals
 from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.messages.relay")
@@ -63,6 +63,7 @@ class Batch:
         self._consumes = settings.consumes() if faults.allowed() else {}
         self._behind: dict[tuple[str, str], deque[Waiting]] = {}
         self._next: deque[Waiting] = deque()
+        self._spans: dict[int, tracing.Span] = {}
         for row in rows:
             self._queue(row)
 
@@ -79,6 +80,10 @@ class Batch:
                 self._take_outcomes()
         finally:
             self._take_outcomes()
+            for span in self._spans.values():
+                span.fail("broker_lost")
+                span.end()
+            self._spans.clear()
 
     def _queue(self, row: Waiting) -> None:
         line = self._behind.setdefault((row.capability, row.key), deque())
@@ -98,6 +103,8 @@ class Batch:
                 PUT_OFF.labels(row.capability, Fate.REFUSED.value).inc()
                 continue
             self.on_its_way[row.id] = row
+            if tracing.is_on():
+                self._spans[row.id] = traces.sending(row)
             self._publisher.send(_parcel(row))
         return bool(self._next) and room > BURST_MESSAGES
 
@@ -114,7 +121,12 @@ class Batch:
     def _settle(self, outcome: Outcome) -> None:
         row = self.on_its_way.pop(outcome.parcel.number)
         unheard = outcome.fate is Fate.UNROUTABLE and not row.destination and row.type in self._unheard
-        if outcome.fate is not Fate.CONFIRMED and not unheard:
+        refused = outcome.fate is not Fate.CONFIRMED and not unheard
+        if span := self._spans.pop(row.id, None):
+            if refused:
+                span.fail(outcome.fate.value)
+            span.end()
+        if refused:
             # The messages of its key behind it stay in the outbox, and wait with it.
             self.problems[row.id] = outcome.reason
             PUT_OFF.labels(row.capability, outcome.fate.value).inc()

@@ -58,6 +58,13 @@ class Attempt:
         """Whether its answer is thrown away."""
         return self.met or self.awaited is not None or self.unfit
 
+    @property
+    def reason(self) -> str:
+        """Why its answer is thrown away, in a word."""
+        if self.awaited is not None:
+            return "awaited"
+        return "fence" if self.refused is not None else "put_off" if self.met else "unfit" if self.unfit else ""
+
     def run(self, get_response: Callable[[HttpRequest], HttpResponseBase], request: Received) -> HttpResponseBase:
         """Runs the rest of the middleware and the view."""
         request.fence_attempt = self  # type: ignore[union-attr]

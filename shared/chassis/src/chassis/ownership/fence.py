@@ -21,7 +21,7 @@ from chassis import settings
 from chassis.agreement import CAPABILITY, FORWARDED, TO
 from chassis.database import isolation
 from chassis.database.absence import is_outage
-from chassis.ownership import answers, asynchronous, forwarding, internal, owners, passages, strays
+from chassis.ownership import answers, asynchronous, forwarding, internal, owners, passages, strays, traces
 from chassis.ownership.attempt import Attempt, aliases_of, learn, wants_its_own_transaction
 from chassis.ownership.holding import Holding
 from chassis.ownership.outage import Outage
@@ -125,6 +125,7 @@ class _Passage:
         self.deadline = time.monotonic() + settings.hold_seconds()
         self.denied: list[AwaitedRow] = []
         self.concerned = self.own.capability if self.own else ""  # whose fence or closed side it has come to
+        tracing.note(traces.of(self.own))
 
     def run(self) -> HttpResponseBase:
         own = self.own
@@ -134,8 +135,8 @@ class _Passage:
             elsewhere = self._hold_own(own)
             if elsewhere is not None:
                 return elsewhere
-        for run in range(RUNS):
-            if run:
+        for number in range(1, RUNS + 1):
+            if number > 1:
                 passages.became("run_again", self.concerned)
             attempt = Attempt(self.denied, aliases_of(self.request) if own else ())
             fresh = self.body.again(self.request)
@@ -144,10 +145,23 @@ class _Passage:
             answer = self._after(attempt, fresh, response)
             if answer is not None:
                 return answer
+            traces.event("run_again", self._met_by(attempt), run=number + 1, reason=attempt.reason)
         if attempt.put_off is not None:
-            return answers.put_off()
+            return self._put_off(attempt)
         logger.error("fence_met_again_and_again", extra={"path": self.request.path})
+        return self._later("runs")
+
+    def _met_by(self, attempt: Attempt) -> SideState | None:
+        """The side whose fence the run has met, or else the request's own."""
+        return self.sides.get(attempt.refused or "") or self.own
+
+    def _later(self, reason: str) -> HttpResponseBase:
+        traces.event("refused", self.own, reason=reason)
         return answers.later()
+
+    def _put_off(self, attempt: Attempt) -> HttpResponseBase:
+        traces.event("put_off", self._met_by(attempt))
+        return answers.put_off()
 
     def _after(self, attempt: Attempt, fresh: HttpRequest, response: HttpResponseBase) -> HttpResponseBase | None:
         """After a run: the response that ends the passage, or None to run the request again here."""
@@ -157,24 +171,26 @@ class _Passage:
             return response
         self.concerned = attempt.refused or self.concerned
         if attempt.refused is not None and self._can_never_be(attempt, attempt.refused):
+            traces.event("refused", self.sides.get(attempt.refused), reason="never")
             strays.tell(attempt.refused, fresh)
             return answers.never(in_part=attempt.committed)
         if attempt.committed:
+            traces.event("refused", self._met_by(attempt), reason="half_done")
             logger.error("fence_met_after_commit", extra={"capability": attempt.refused, "path": self.request.path})
             return answers.half_done() if attempt.met else response
         if attempt.put_off is not None and attempt.refused is None:
             logger.warning("put_off", extra={"path": self.request.path, "reason": str(attempt.put_off)})
-            return answers.put_off()
+            return self._put_off(attempt)
         return self._met(attempt.refused or "") if attempt.awaited is None else self._await(attempt.awaited)
 
     def _await(self, awaited: AwaitedRow) -> HttpResponseBase | None:
         """Waits for a row that is on its way, and then as `_after`."""
         try:
-            with waiting.process.one("owners"):
+            with waiting.process.one("owners"), traces.awaited(awaited.state, awaited.model._meta.label):
                 if not awaited.arrive():
                     self.denied.append(awaited)
         except Full:
-            return answers.later()
+            return self._later("full")
         return None
 
     def _can_never_be(self, attempt: Attempt, capability: str) -> bool:
@@ -205,22 +221,31 @@ class _Passage:
         # Another capability's fence: wait until its owner is decided. The next run then reaches that owner in its own
         # way.
         try:
-            self.middleware.holding.wait(capability, _decided, deadline=self.deadline)
-        except (Full, TimeoutError):
-            return answers.later()
+            self._hold(state)
+        except Full:
+            return self._later("full")
+        except TimeoutError:
+            return self._later("time")
         return None
+
+    def _hold(self, state: SideState) -> SideState | None:
+        """Waits for the capability's owner; returns its state then. Raises Full, TimeoutError."""
+        with traces.held(state.capability, state) as span:
+            seen = self.middleware.holding.wait(state.capability, _decided, deadline=self.deadline)
+            span.note(traces.of(seen))
+            return seen
 
     def _hold_own(self, state: SideState) -> HttpResponseBase | None:
         """Waits for the owner; a response that leads to it, or None when that is this side."""
         bounced = TO in self.request.headers
         if state.bounce_to is None:
             try:
-                seen = self.middleware.holding.wait(state.capability, _decided, deadline=self.deadline)
+                seen = self._hold(state)
             except TimeoutError:
                 seen = owners.sides().get(state.capability)
             except Full:
                 if bounced:
-                    return answers.later()
+                    return self._later("full")
                 seen = state
             if seen is None or seen.open:
                 return None
@@ -232,14 +257,17 @@ class _Passage:
         owners.note_use(state.capability)
         if again or self.body.length > settings.bounce_limit() or not forwarding.has_address(self.request):
             if FORWARDED in self.request.headers or self.body.lost:
-                return answers.later()
+                return self._later("again")
             try:
-                with waiting.process.one("peers"):
+                with waiting.process.one("peers"), traces.forwarded(state, to) as span:
                     passages.became("forwarded", state.capability)
-                    return forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
+                    answer = forwarding.forward(self.request, self.body, to=to, peer_url=state.peer_url)
+                    span.note({"http.response.status_code": answer.status_code})
+                    return answer
             except Full:
-                return answers.later()
+                return self._later("full")
         passages.became("bounced", state.capability)
+        traces.event("bounced", state, to=to)
         response = HttpResponse(status=307)
         response["Location"] = forwarding.own_address(self.request)
         # The gateway finds the way by these two headers, whatever it makes of the path.

@@ -21,7 +21,7 @@ from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from chassis.agreement import FORWARDED, TO
-from chassis.process import admission
+from chassis.process import admission, tracing
 from chassis.process.body import Body, Received
 
 # The header by which the gateway tells how many milliseconds it allows for an answer; missing where it has no limit.
@@ -117,6 +117,8 @@ def _connection(peer_url: str) -> HTTPConnection:
 def _send(connection: HTTPConnection, request: Received, body: Body, *, to: str) -> None:
     headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
     headers |= {"Host": _host(request), TO.title(): to, FORWARDED.title(): "1"}  # as Django spells received ones
+    if tracing.is_on():
+        headers[tracing.HEADER.title()] = tracing.current_traceparent()
     if body.length or "Content-Length" in headers:
         headers["Content-Length"] = str(body.length)
     connection.connect()

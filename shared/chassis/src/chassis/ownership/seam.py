@@ -12,9 +12,9 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from chassis import extras, settings
-from chassis.ownership import owners
+from chassis.ownership import owners, traces
 from chassis.ownership.owners import SideState
-from chassis.process import admission
+from chassis.process import admission, tracing
 
 if TYPE_CHECKING or extras.has("rest_framework"):
     from rest_framework.exceptions import APIException
@@ -73,7 +73,9 @@ class AwaitedRow:
             return False
         try:
             url = self.state.peer_url + path.format(pk=quote(str(self.pk), safe=""))
-            answer = _pool.request("GET", url, headers=dict(self.headers), redirect=False)
+            with traces.asked(self.state):
+                headers = {**self.headers, tracing.HEADER: tracing.current_traceparent()}
+                answer = _pool.request("GET", url, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError:
             return False  # an owner that does not answer has not denied it
         return answer.status in {401, 403, 404, 410}

@@ -12,10 +12,10 @@ from django.db.models import Model
 from django.db.models.deletion import ProtectedError, RestrictedError
 
 from chassis import agreement, settings
-from chassis.ownership import refusals, sealing
+from chassis.ownership import refusals, sealing, traces
 from chassis.ownership.owners import SideState
 from chassis.ownership.refusals import PutOffError
-from chassis.process import waiting
+from chassis.process import tracing, waiting
 from chassis.process.waiting import Full
 from chassis.references.elsewhere import PROTECT, TABLE, Key, Link, pointing
 
@@ -79,7 +79,9 @@ def _ask(state: SideState, links: Mapping[Link, Sequence[Key]], kind: Kind, usin
     timeout = urllib3.Timeout(connect=min(left, CONNECT_SECONDS), read=left)
     try:
         url = state.peer_url + agreement.DELETIONS
-        answer = _pool.request("POST", url, body=body, headers=headers, timeout=timeout, redirect=False)
+        with traces.asked(state):
+            headers[tracing.HEADER] = tracing.current_traceparent()
+            answer = _pool.request("POST", url, body=body, headers=headers, timeout=timeout, redirect=False)
     except urllib3.exceptions.HTTPError as error:
         raise _put_off(state, f"{state.peer_url} does not answer ({type(error).__name__})") from error
     if answer.status == 200:

@@ -30,6 +30,7 @@ from django.utils import timezone
 
 from chassis.database import isolation
 from chassis.ownership import owners, refusals
+from chassis.sagas import traces
 from chassis.sagas.steps import (
     UNDECIDED,
     Command,
@@ -99,13 +100,15 @@ class Saga:
         """
         _require_transaction("Saga.begin")
         turn = Turn(cls, cls.rows().model(kind=cls.kind, key=key, data=dict(data)))
-        turn.enter(cls.steps[0].name)
-        try:
-            with transaction.atomic():
-                turn.row.save(force_insert=True)
-        except IntegrityError as error:
-            raise UndecidedError(f"{turn.row} is being decided by an earlier saga") from error
-        turn.dispatch()
+        with traces.turning(cls.kind, cls.steps[0].name, key=turn.row.pk) as span:
+            turn.enter(cls.steps[0].name)
+            try:
+                with transaction.atomic():
+                    turn.row.save(force_insert=True)
+            except IntegrityError as error:
+                raise UndecidedError(f"{turn.row} is being decided by an earlier saga") from error
+            turn.dispatch()
+            traces.turned(span, turn.row)
         return turn.row
 
     @classmethod
@@ -137,8 +140,11 @@ def on_reply(message: Message) -> Any:
     """
     _require_transaction("saga.on_reply")
     turn = _locked(message.correlation)
-    turn.take(message)
-    return turn.write()
+    with traces.turning(turn.row.kind, turn.row.step, key=turn.row.pk) as span:
+        turn.take(message)
+        turn.write()
+        traces.turned(span, turn.row)
+    return turn.row
 
 
 def push(saga_id: UUID | str, *, compensate: bool = False) -> Any:
@@ -188,10 +194,13 @@ def _expire_one(model: type[models.Model], kinds: list[str]) -> bool:
             return False
         turn = Turn(registry[row.kind], row)
         try:
-            with refusals.watching() as seen, transaction.atomic():
+            turning = traces.turning(row.kind, row.step, key=row.pk, parent=traces.origin(row))
+            with refusals.watching() as seen, turning as span, transaction.atomic():
+                span.note({"strangler.saga.overrun": True})
                 turn.overrun()
                 turn.write()
                 seen.check()
+                traces.turned(span, row)
         except Exception as error:
             if owners.refused_capability(error):
                 raise

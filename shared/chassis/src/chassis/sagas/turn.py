@@ -13,6 +13,7 @@ from django.utils import timezone
 from prometheus_client import Counter
 
 from chassis.messages import events
+from chassis.sagas import traces
 from chassis.sagas.steps import Command, Definition, End, SagaError, State, Step
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Turn:
         """Goes to a step for the first time. Raises SagaError when the saga was there before."""
         if any(mark["step"] == name for mark in self.row.trail):
             raise SagaError(f"{self.row} has been at {name}: a step is made once")
-        self.row.trail.append({"step": name, "state": "sent", "asked": 0})
+        self.row.trail.append(traces.mark({"step": name, "state": "sent", "asked": 0}))
         self.row.step, self.row.attempts = name, 0
         self.ask()
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import Any
 
-from chassis.process import logs
+from chassis.process import logs, tracing
 
 
 def consuming(app: Any) -> Any:
@@ -19,10 +19,11 @@ def consuming(app: Any) -> Any:
     app.task_cls = "chassis.servers.worker:FencedTask"
     app.steps["worker"].add("chassis.servers.worker:MessageStep")
     app.steps["consumer"].add("chassis.servers.worker:TaskGate")
-    from celery.signals import beat_init, celeryd_init  # type: ignore[import-untyped]
+    from celery.signals import beat_init, before_task_publish, celeryd_init  # type: ignore[import-untyped]
 
     celeryd_init.connect(_keep_logging)
     beat_init.connect(_guard_schedule)
+    before_task_publish.connect(_send_trace)
     return app
 
 
@@ -45,6 +46,12 @@ def _keep_logging(instance: Any, **_: Any) -> None:
 
     # Who connects here keeps Celery from setting the level of all loggers to that of its own.
     setup_logging.connect(configure, weak=False)
+
+
+def _send_trace(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    """A task belongs to the trace of who has sent it. Without OpenTelemetry a task is sent as it always was."""
+    if headers is not None and tracing.is_on() and (known := tracing.known_traceparent()):
+        headers[tracing.HEADER] = known
 
 
 def _guard_schedule(sender: Any, **_: Any) -> None:

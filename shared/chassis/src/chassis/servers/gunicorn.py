@@ -14,7 +14,7 @@ from typing import Any
 
 import gunicorn as installed  # type: ignore[import-untyped]
 
-from chassis.process import logs
+from chassis.process import logs, telemetry
 from chassis.servers import warmth
 
 SWITCH_SECONDS = 0.001
@@ -89,6 +89,8 @@ def post_worker_init(worker: Any) -> None:
     # At each of its statements, a thread that comes back from the database waits this long for a thread that computes,
     # and holds its locks meanwhile.
     sys.setswitchinterval(SWITCH_SECONDS)
+    # Before the first connections, which are to be watched.
+    telemetry.start("web")
     warmth.warm(worker.tpool, connections=min(warm_connections, threads))
 
 

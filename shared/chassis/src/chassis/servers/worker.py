@@ -19,7 +19,7 @@ from chassis import settings
 from chassis.extras import missing
 from chassis.ownership import owners
 from chassis.ownership.watch import Watch, backoff
-from chassis.process import about, logs, vitals
+from chassis.process import about, logs, telemetry, tracing, vitals
 from chassis.process.logs import Complaint, Output
 from chassis.process.vitals import Pulse
 
@@ -90,6 +90,7 @@ class MessageStep(bootsteps.StartStopStep):  # type: ignore[misc]
         from chassis.messages.consumer import Consumer
         from chassis.servers.timers import MEASURE_SECONDS, Timers
 
+        telemetry.start("worker")
         # Deadlines must not wait for a broker that does not answer, so what asks it has a thread of its own.
         self._timers = [Timers(), Timers([(MEASURE_SECONDS, depths.measure)])]
         for timers in self._timers:
@@ -224,6 +225,23 @@ class FencedTask(Task):  # type: ignore[misc]
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not tracing.is_on() or self.request.called_directly or self.request.is_eager:
+            return self._run(args, kwargs)
+        received = str(getattr(self.request, tracing.HEADER, "") or "")
+        with tracing.entered(f"run {self.name}", received, kind="consumer", attributes=self._told()) as span:
+            try:
+                return self._run(args, kwargs)
+            except TaskPredicate as raised:
+                # It has not failed: it is run again, or elsewhere.
+                predicate = raised
+                span.note({"strangler.outcome": type(raised).__name__.lower()})
+        raise predicate
+
+    def _told(self) -> dict[str, Any]:
+        queue = (self.request.delivery_info or {}).get("routing_key") or ""
+        return {"celery.task_name": self.name, "messaging.message.id": self.request.id or "", **_place(queue)}
+
+    def _run(self, args: Any, kwargs: Any) -> Any:
         # The app is made before Django's models can be loaded.
         from chassis.ownership import refusals
 
@@ -266,6 +284,7 @@ class FencedTask(Task):  # type: ignore[misc]
     def _send_back(self, refused: str) -> None:
         request = self.request
         queue = (request.delivery_info or {}).get("routing_key", "")
+        tracing.event("strangler.sent_back", {"strangler.capability": refused})
         logger.info("task_sent_back", extra={"task": self.name, "task_id": request.id, "capability": refused})
         time.sleep(BREATH_SECONDS)
         again = self.signature_from_request(request, request.args, request.kwargs, retries=request.retries)
@@ -305,6 +324,14 @@ def say(what: str, _: object = None) -> None:
     formatters = (handler.formatter for handler in logging.getLogger().handlers if isinstance(handler, Output))
     line = next((formatter.format(record) for formatter in formatters if formatter is not None), what)
     os.write(1, f"{line}\n".encode())
+
+
+def _place(queue: str) -> dict[str, Any]:
+    place = {"messaging.operation.name": "run", "messaging.operation.type": "process"}
+    place["messaging.destination.name"] = queue
+    if queue.endswith(SUFFIX):
+        place["strangler.capability"] = queue.removesuffix(SUFFIX)
+    return place
 
 
 def fence_tasks(app: Any) -> None:

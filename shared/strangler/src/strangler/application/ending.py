@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from strangler.application.recovery import recover, require_nobody_at_work
 from strangler.application.sides import Parts, swap
+from strangler.application.tracing import traced
 from strangler.domain.errors import RefusedError, changing
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
@@ -89,16 +90,19 @@ def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) ->
     Raises:
         RefusedError: see `completable`.
     """
-    with parts.ledger.coordinating(parts.name):
+    with traced(parts, "complete") as span, parts.ledger.coordinating(parts.name):
         recover(parts)
         move, seams = completable(parts, drop=drop, unused_for=unused_for)
+        span.note(epoch=move.epoch)
         with ExitStack() as held:
             if move.state is State.MOVING:
                 swap(parts, move, to=State.COMPLETED)
                 held.enter_context(changing())
-            parts.replication.end_forward()
+            with parts.tracer.span("end forward stream"):
+                parts.replication.end_forward()
             if drop:
-                parts.replication.drop_old()
+                with parts.tracer.span("drop old tables"):
+                    parts.replication.drop_old()
         parts.ledger.record(parts.name, "completed" + (" and dropped" if drop else ""), epoch=move.epoch, seams=seams)
     return seams
 
@@ -146,12 +150,13 @@ def cancel(parts: Parts) -> None:
     Raises:
         RefusedError: see `cancellable`.
     """
-    with parts.ledger.coordinating(parts.name):
+    with traced(parts, "cancel") as span, parts.ledger.coordinating(parts.name):
         recover(parts)
         move = cancellable(parts)
+        span.note(epoch=move.epoch)
         if move.state is not State.CANCELLING:
             swap(parts, move, to=State.CANCELLING)
-        with changing():
+        with changing(), parts.tracer.span("remove streams and copy"):
             parts.replication.remove()
         # Recorded first: the next move's epoch begins after the last one in the history.
         parts.ledger.record(parts.name, "cancelled", epoch=move.epoch)

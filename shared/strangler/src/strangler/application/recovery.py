@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from strangler.application import identity
 from strangler.application.sides import Parts
+from strangler.application.tracing import traced
 from strangler.domain.errors import MoveError, RefusedError
 from strangler.domain.move import Move, other
 from strangler.domain.phase import INTERRUPTED, NEXT, State, busy
@@ -27,13 +28,15 @@ def recover(parts: Parts, *, boundary: Boundary = lambda _: None) -> str | None:
     identity.require(parts, move)
     if move.state is State.SWITCHING:
         boundary("before:unwind")
-        if unwinding.unwind(_switch(parts, move, epoch=move.epoch, old=move.owner)):
+        if _unwind(parts, move):
             return "unwound an interrupted switch"
         # Its coordinator has passed the point of no return after all.
         return recover(parts, boundary=boundary)
     if move.state is State.SETTLING:
         boundary("before:settle")
-        return _finish(parts, move)
+        with traced(parts, "recover") as span:
+            span.note(epoch=move.epoch)
+            return _finish(parts, move)
     if move.state in {State.MOVING, State.COMPLETED}:
         return (_reconcile(parts, move) if move.state is State.MOVING else None) or _release_events(parts, move)
     return None
@@ -71,9 +74,16 @@ def require_copy(parts: Parts, *, verb: str) -> Move:
     return move
 
 
+def _unwind(parts: Parts, move: Move) -> bool:
+    with traced(parts, "recover") as span, parts.tracer.span("unwind"):
+        span.note(epoch=move.epoch + 2)
+        return unwinding.unwind(_switch(parts, move, epoch=move.epoch, old=move.owner))
+
+
 def _finish(parts: Parts, move: Move) -> str:
     switch = _switch(parts, move, epoch=move.epoch - 1, old=other(move.owner))
-    unwinding.settle(switch)
+    with parts.tracer.span("settle"):
+        unwinding.settle(switch)
     unwinding.finish(switch)
     parts.ledger.record(parts.name, "switch finished by recovery", epoch=move.epoch, verb=switch.verb)
     return "finished an interrupted switch"

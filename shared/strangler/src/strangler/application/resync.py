@@ -9,9 +9,11 @@ from strangler.application import standing
 from strangler.application.gates import FILTERED
 from strangler.application.recovery import require_copy
 from strangler.application.sides import Parts
+from strangler.application.tracing import traced
 from strangler.domain.errors import RefusedError, changing
 from strangler.domain.phase import State
 from strangler.ports.replication import Progress
+from strangler.ports.tracer import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,17 @@ def resync(parts: Parts, *, progress: Progress) -> Resynced:
     Raises:
         RefusedError: no stream is lost, there is no copy, its columns differ, or something hides rows.
     """
+    with traced(parts, "resync") as span:
+        done = _resync(parts, progress=progress, span=span)
+        span.note(rows=done.rows)
+    return done
+
+
+def _resync(parts: Parts, *, progress: Progress, span: Span) -> Resynced:
     began = time.monotonic()
     with parts.ledger.coordinating(parts.name):
         move = require_copy(parts, verb="resync")
+        span.note(epoch=move.epoch)
         lost = parts.replication.lost(completed=move.state is State.COMPLETED)
         if not lost:
             raise RefusedError(
@@ -58,6 +68,11 @@ def resync(parts: Parts, *, progress: Progress) -> Resynced:
         with changing():
             parts.ledger.learn(parts.name, verified_at=None, **{standing.UNPROVEN: why, standing.SENTINELS: {}})
             standing.put_right(parts, move)
-            rows = sum(parts.replication.renew(each, move.owner, progress) for each in lost)
+            rows = sum(_renew(parts, each, move.owner, progress) for each in lost)
             parts.ledger.record(parts.name, "resynced", epoch=move.epoch, streams=lost, rows=rows)
     return Resynced(parts.name, lost, rows, round(time.monotonic() - began, 3))
+
+
+def _renew(parts: Parts, direction: str, owner: str, progress: Progress) -> int:
+    with parts.tracer.span(f"renew {direction} stream"):
+        return parts.replication.renew(direction, owner, progress)

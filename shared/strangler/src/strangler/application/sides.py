@@ -12,6 +12,7 @@ from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
 from strangler.ports.ledger import Ledger
 from strangler.ports.replication import Replication
 from strangler.ports.side import Side
+from strangler.ports.tracer import UNTRACED, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Parts:
     ledger: Ledger
     sides: Mapping[str, Side]
     replication: Replication
+    tracer: Tracer = UNTRACED
 
     @property
     def name(self) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from strangler.application import identity
 from strangler.application.preflight import require_fit
 from strangler.application.sides import Parts, swap
+from strangler.application.tracing import traced
 from strangler.domain.errors import changing
 from strangler.domain.findings import Finding
 from strangler.domain.phase import State, require
 from strangler.ports.replication import Patience, Progress
+from strangler.ports.tracer import Span
 from strangler.steps.copy_rows import CopyRows
 from strangler.steps.fence_copy import FenceCopy
 from strangler.steps.starting import Start
@@ -45,6 +47,11 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Pat
         RefusedError: the move has been started already, another command is at work, or a side is another ledger's.
         MoveError: a step failed; run it again.
     """
+    with traced(parts, "start") as span:
+        return _start(parts, progress=progress, boundary=boundary, patience=patience or Patience(), span=span)
+
+
+def _start(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Patience, span: Span) -> Started:
     began = time.monotonic()
     if not parts.ledger.exists():
         _preflight(parts, rerun=False)
@@ -55,7 +62,8 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Pat
         identity.require(parts, present)
         warnings = _preflight(parts, rerun=present is not None)
         with changing():
-            run_start = _run(parts, progress=progress, boundary=boundary, patience=patience or Patience())
+            run_start = _run(parts, progress=progress, boundary=boundary, patience=patience)
+        span.note(epoch=run_start.epoch, rows=run_start.rows)
     return Started(
         capability=parts.name,
         rows=run_start.rows,
@@ -76,13 +84,14 @@ def _run(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Pati
         progress=progress,
         patience=patience,
     )
-    run(STEPS, run_start, boundary=boundary)
+    run(STEPS, run_start, boundary=boundary, tracer=parts.tracer)
     swap(parts, move, to=State.MOVING)
     parts.ledger.record(parts.name, "started", epoch=move.epoch, rows=run_start.rows)
     return run_start
 
 
 def _preflight(parts: Parts, *, rerun: bool) -> list[Finding]:
-    looked = parts.replication.preflight(begun=False, rerun=rerun)
+    with parts.tracer.span("preflight"):
+        looked = parts.replication.preflight(begun=False, rerun=rerun)
     require_fit(looked, place=parts.name)
     return looked.findings

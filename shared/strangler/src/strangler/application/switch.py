@@ -9,10 +9,12 @@ from strangler.application import gates as gating
 from strangler.application import standing
 from strangler.application.recovery import recover, require_nobody_at_work
 from strangler.application.sides import Parts
+from strangler.application.tracing import traced
 from strangler.domain.errors import MoveError, RefusedError, changing
 from strangler.domain.move import Move
 from strangler.domain.phase import State, require
 from strangler.domain.project import MONOLITH, SERVICE
+from strangler.ports.tracer import Span, Tracer
 from strangler.steps import unwinding
 from strangler.steps.announce import Announce
 from strangler.steps.begin_opening import BeginOpening
@@ -91,6 +93,15 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
         RefusedError: a gate stayed shut, or another command is at work.
         MoveError: a step failed; the message says what became of the move.
     """
+    with traced(parts, verb) as span:
+        done = _switch(parts, verb, ready=ready, timeout=timeout, boundary=boundary, span=span)
+        span.note(events_held=done.events_held)
+    return done
+
+
+def _switch(
+    parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boundary: Boundary, span: Span
+) -> Switched:
     started = time.monotonic()
     with parts.ledger.coordinating(parts.name):
         recover(parts)
@@ -102,7 +113,8 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
         if doubtful:
             standing.put_right(parts, move)
             move = _switchable(parts, verb)  # it may have lost its proof
-        gating.pass_all(parts, move, ready, deadline=started + timeout)
+        with parts.tracer.span("pass gates"):
+            gating.pass_all(parts, move, ready, deadline=started + timeout)
         run_switch = Switch(
             capability=parts.name,
             verb=verb,
@@ -112,8 +124,13 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
             epoch=move.epoch,
             deadline=started + timeout,
         )
-        with changing():
-            taken = _forward(run_switch, _revocable(run_switch, boundary), boundary)
+        span.note(epoch=run_switch.target)
+        try:
+            with changing():
+                before = _revocable(run_switch, boundary, parts.tracer)
+                taken = _forward(run_switch, before, boundary, parts.tracer)
+        finally:
+            span.note(tries=run_switch.tries, pause_ms=run_switch.pause_ms)
     assert run_switch.pause_ms is not None
     assert run_switch.opened_at is not None
     return Switched(
@@ -130,20 +147,22 @@ def switch(parts: Parts, verb: str, *, ready: gating.Ready, timeout: float, boun
     )
 
 
-def _revocable(move: Switch, boundary: Boundary) -> list[Taken]:
-    move.make_ready()
+def _revocable(move: Switch, boundary: Boundary, tracer: Tracer) -> list[Taken]:
+    with tracer.span("make ready"):
+        move.make_ready()
     try:
         with changing():
-            return run(REVOCABLE, move, boundary=boundary)
+            return run(REVOCABLE, move, boundary=boundary, tracer=tracer)
     except BaseException:
         if not move.taken:
-            unwinding.unwind(move)
+            with tracer.span("unwind"):
+                unwinding.unwind(move)
         raise
 
 
-def _forward(move: Switch, before: list[Taken], boundary: Boundary) -> list[Taken]:
+def _forward(move: Switch, before: list[Taken], boundary: Boundary, tracer: Tracer) -> list[Taken]:
     try:
-        taken = run(FORWARD_ONLY, move, boundary=boundary)
+        taken = run(FORWARD_ONLY, move, boundary=boundary, tracer=tracer)
     except Exception as error:
         raise MoveError(
             f"the {move.new.side} owns it at epoch {move.target}, but a later step failed: {error}",

@@ -11,8 +11,10 @@ from strangler.application import standing
 from strangler.application.gates import FILTERED
 from strangler.application.recovery import require_copy
 from strangler.application.sides import Parts
+from strangler.application.tracing import traced
 from strangler.domain.errors import RefusedError, changing
 from strangler.ports.replication import Progress
+from strangler.ports.tracer import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,17 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
     Raises:
         RefusedError: when there is no copy to verify, its columns differ, or something hides rows from the tool.
     """
+    with traced(parts, "verify") as span:
+        found = _verify(parts, repair=repair, progress=progress, span=span)
+        span.note(rows=found.verified_rows, differing=found.differing, repaired=found.repaired)
+    return found
+
+
+def _verify(parts: Parts, *, repair: bool, progress: Progress, span: Span) -> Verified:
     began = time.monotonic()
     with parts.ledger.coordinating(parts.name):
         move = require_copy(parts, verb="verify")
+        span.note(epoch=move.epoch)
         filters = parts.replication.filters()
         if filters:
             raise RefusedError(
@@ -61,10 +71,12 @@ def verify(parts: Parts, *, repair: bool, progress: Progress) -> Verified:
         # Errors are counted from before the proof, so that the proof does not forget an error that happens during it.
         errors = {stream.direction: stream.errors for stream in parts.replication.streams()}
         with changing() if repair else nullcontext():
-            proof = parts.replication.verify(move.owner, progress, mend=repair)
+            with parts.tracer.span("repair rows" if repair else "compare rows"):
+                proof = parts.replication.verify(move.owner, progress, mend=repair)
             found = proof
             if proof.repaired:
-                proof = parts.replication.verify(move.owner, progress, mend=False)
+                with parts.tracer.span("compare rows"):
+                    proof = parts.replication.verify(move.owner, progress, mend=False)
         seconds = time.monotonic() - began
         parts.ledger.learn(
             parts.name,

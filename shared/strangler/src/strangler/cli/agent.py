@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from typing import Any
@@ -117,6 +118,7 @@ class Keeper:
             access_log=None,
             trusted_hops=self._agent.project.gateway.trusted_hops,
             largest_body=self._agent.project.largest_body,
+            traces=envoy.asked_for(os.environ, lambda text: click.echo(text, err=True)),
         )
         self.prepared = True
         logs.tell("prepared", f"prepared {folder} with the routes {version}", folder=str(folder), routes=version)

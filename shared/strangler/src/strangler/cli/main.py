@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 from strangler.cli import display, interrupted
 from strangler.cli.console import read_on, refusal
 from strangler.cli.unforeseen import unforeseen
+from strangler.configuration import TRACER
 from strangler.domain.errors import RefusedError, StranglerError
 from strangler.domain.findings import Finding, Severity
 
@@ -96,6 +98,9 @@ class Verbs(click.Group):
             raise
         except Exception as error:  # noqa: BLE001  the last place before the user: whatever it is, it is told
             _end(ctx, unforeseen(error, ctx.meta.get(WORDS, ())))
+        finally:
+            with suppress(KeyboardInterrupt):
+                TRACER.send()
 
 
 def _json_wanted(ctx: click.Context) -> bool:

@@ -132,6 +132,8 @@ class Patrol:
         except (StranglerError, psycopg.Error):
             self._rest()
             raise
+        finally:
+            configuration.TRACER.send_aside()
         self._shift.stop.wait(PATROL_SECONDS)
 
     def _rest(self) -> None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from strangler.adapters import envoy
+from strangler.adapters.telemetry.environment import Traces
 from strangler.domain.errors import StackError
 from strangler.domain.project import Project
 from strangler.domain.routing import untouched
@@ -33,7 +34,7 @@ class Gateway:
     def admin_url(self) -> str:
         return f"http://{LOOPBACK}:{self._admin_port}"
 
-    def configure(self, addresses: Mapping[str, str]) -> None:
+    def configure(self, addresses: Mapping[str, str], traces: Traces | None = None) -> None:
         """Writes bootstrap and clusters. The routes of the last run stay, for they are nearer to the truth
         than the routes before any move."""
         envoy.write_bootstrap(
@@ -43,6 +44,7 @@ class Gateway:
             access_log=self._project.state / "log" / "access.log",
             trusted_hops=self._project.gateway.trusted_hops,
             largest_body=self._project.largest_body,
+            traces=traces,
         )
         envoy.publish_clusters(self._folder, addresses, self._project.monolith)
         if not (self._folder / envoy.ROUTES_FILE).exists():

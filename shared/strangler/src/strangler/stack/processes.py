@@ -12,12 +12,14 @@ from pathlib import Path
 
 import urllib3
 
+from strangler.adapters.telemetry import environment as telemetry
 from strangler.domain.faults import VARIABLE
 from strangler.domain.project import Process, Project
 from strangler.stack.ports import LOOPBACK
 from strangler.stack.program import Program, Tier
 
 AGENT = "serve"
+TOOL = "strangler"
 GRACE_SECONDS = 40
 PAUSES = (0.5, 1.0)
 
@@ -83,6 +85,7 @@ class Programs:
                 "STRANGLER_STATE": str(self._project.state),
                 "METRICS_PORT": str(self._ports[AGENT]),
                 "PYTHONUNBUFFERED": "1",
+                **_own_name(TOOL),
             },
             tier=Tier.AGENT,
         )
@@ -108,6 +111,7 @@ class Programs:
             **self._shared,
             "PYTHONUNBUFFERED": "1",
             "PATH": search_path(process),
+            **_own_name(process.name),
         }
         environment |= self._secrets.get(process.database or "", {})
         if process.database:
@@ -128,6 +132,11 @@ class Programs:
 
     def _log(self, name: str) -> Path:
         return self._project.state / "log" / f"{name}.log"
+
+
+def _own_name(service: str) -> dict[str, str]:
+    """Under which name a process sends spans, where the environment of the stack asks for them."""
+    return {telemetry.SERVICE: service} if telemetry.asked(os.environ) else {}
 
 
 def metrics_port(process: str) -> str:

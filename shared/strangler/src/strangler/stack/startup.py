@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from strangler.adapters import envoy
+from strangler.adapters.telemetry.environment import SERVICE
 from strangler.domain.errors import StackError
 from strangler.domain.project import Process, Project
 from strangler.domain.words import counted
@@ -274,7 +276,8 @@ class _Startup:
         chosen = gateway.Gateway(self._project, self._ports["gateway"], self._ports["gateway-admin"])
         self._state.gateway, self._state.envoy_admin = chosen.url, chosen.admin_url
         with self._progress.step(f"gateway at {chosen.url}"):
-            chosen.configure(self._state.addresses)
+            traces = envoy.asked_for({**os.environ, SERVICE: envoy.SERVICE}, self._progress.line)
+            chosen.configure(self._state.addresses, traces)
             self._start(chosen.program(), GATEWAY_SECONDS)
 
     def _observe(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from strangler.ports.tracer import UNTRACED, Tracer
+
 T = TypeVar("T")
 
 Boundary = Callable[[str], None]
@@ -34,13 +36,15 @@ class Taken:
     ms: float
 
 
-def run(steps: Sequence[Step[T]], move: T, *, boundary: Boundary) -> list[Taken]:
-    """Runs the steps in order; an exception of a step, or of ``boundary``, ends the run there."""
+def run(steps: Sequence[Step[T]], move: T, *, boundary: Boundary, tracer: Tracer = UNTRACED) -> list[Taken]:
+    """Runs the steps in order, each in a span of its name; an exception of a step, or of ``boundary``, ends the run
+    there."""
     taken: list[Taken] = []
     for step in steps:
         boundary(f"before:{step.name}")
         began = time.perf_counter()
-        step.start(move)
+        with tracer.span(step.name):
+            step.start(move)
         taken.append(Taken(step.name, (time.perf_counter() - began) * 1000))
         boundary(f"after:{step.name}")
     return taken

@@ -5,12 +5,15 @@ from strangler.adapters.envoy.bootstrap import BOOTSTRAP_FILE, BUFFER_BYTES, wri
 from strangler.adapters.envoy.clusters import publish_clusters
 from strangler.adapters.envoy.files import CLUSTERS_FILE, ROUTES_FILE
 from strangler.adapters.envoy.routes import publish, render_routes
+from strangler.adapters.envoy.tracing import SERVICE, asked_for
 
 __all__ = [
     "BOOTSTRAP_FILE",
     "BUFFER_BYTES",
     "CLUSTERS_FILE",
     "ROUTES_FILE",
+    "SERVICE",
+    "asked_for",
     "bounces",
     "live_version",
     "publish",

@@ -26,11 +26,14 @@ they are plain: Envoy can leave out a whole value, but not a part. A path is pla
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from strangler.adapters.envoy import files
 from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
 from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
+from strangler.adapters.envoy.tracing import collector_cluster, context_mutations, runtime, tracing
+from strangler.adapters.telemetry.environment import Traces
 from strangler.domain.project import MAX_BODY
 
 BOOTSTRAP_FILE = "bootstrap.json"
@@ -105,6 +108,7 @@ def write_bootstrap(
     admin_host: str = "127.0.0.1",
     trusted_hops: int = 0,
     largest_body: int = MAX_BODY,
+    traces: Traces | None = None,
 ) -> None:
     """Without an ``access_log`` requests are logged on standard output.
 
@@ -112,16 +116,26 @@ def write_bootstrap(
     came. ``largest_body``, in bytes, decides how long a request may take to arrive; see the note "slow clients".
 
     An admin port that others can reach shows only statistics: otherwise it could be used to end the gateway.
+
+    With ``traces`` each request has its spans; without, the file has no word of traces.
     """
     admin: dict[str, object] = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
         admin["allow_paths"] = [{"exact": "/ready"}, {"prefix": "/stats"}]
+    manager = _connection_manager(directory, access_log, trusted_hops, largest_body)
+    settings, clusters = _patterns(), []
+    if traces is not None:
+        typed = manager["typed_config"]
+        typed |= tracing(traces)
+        typed["early_header_mutation_extensions"] = [strip_headers(trusted_hops, *context_mutations(trusted_hops))]
+        settings |= runtime(traces)
+        clusters = [collector_cluster(traces)]
     document = {
         "node": {"id": "gateway", "cluster": "gateway"},
         "application_log_config": {"log_format": {"json_format": _OWN_LOG}},
         "admin": admin,
         "overload_manager": _overload_manager(),
-        "layered_runtime": {"layers": [{"name": "patterns", "static_layer": _patterns()}]},
+        "layered_runtime": {"layers": [{"name": "patterns", "static_layer": settings}]},
         "dynamic_resources": {"cds_config": files.watched(directory, files.CLUSTERS_FILE)},
         "static_resources": {
             "listeners": [
@@ -129,11 +143,10 @@ def write_bootstrap(
                     "name": "gateway",
                     "address": _address(host, port),
                     "per_connection_buffer_limit_bytes": BUFFER_BYTES,
-                    "filter_chains": [
-                        {"filters": [_connection_manager(directory, access_log, trusted_hops, largest_body)]}
-                    ],
+                    "filter_chains": [{"filters": [manager]}],
                 }
-            ]
+            ],
+            **({"clusters": clusters} if clusters else {}),
         },
     }
     files.replace(directory, BOOTSTRAP_FILE, document)
@@ -187,7 +200,7 @@ def _patterns() -> dict[str, object]:
 
 def _connection_manager(
     directory: Path, access_log: Path | None, trusted_hops: int, largest_body: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     router = {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": files.type_url("envoy.extensions.filters.http.router.v3.Router")},

@@ -48,14 +48,14 @@ def header_rules() -> Document:
     return {"max_headers_count": MOST_HEADERS, "headers_with_underscores_action": "DROP_HEADER"}
 
 
-def strip_headers(trusted_hops: int) -> Document:
-    """Removes headers that nobody outside may send; see the note "hearsay"."""
+def strip_headers(trusted_hops: int, *more: Document) -> Document:
+    """Removes headers that nobody outside may send, see the note "hearsay"; then does ``more``."""
     prefixes, names = (OURS, ()) if trusted_hops else ((*OURS, HEARSAY_PREFIX), HEARSAY)
     removed: list[Document] = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes]
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": files.type_url("envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"),
-            "mutations": [*removed, *({"remove": name} for name in names)],
+            "mutations": [*removed, *({"remove": name} for name in names), *more],
         },
     }
