@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 
-from chassis.inspection import answers, hints, orm
+from chassis.inspection import answers, hints, orm, sources
 from chassis.inspection.lookup import attribute, find, written_model
 from chassis.inspection.reading import NO_ARGUMENTS, Arguments, layers
 from chassis.inspection.receivers import receivers_of
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _SQL = {"execute", "executemany", "copy", "raw", "mogrify", "copy_expert"}
 _LATER = {"delay", "apply_async", "s", "si", "signature", "delay_on_commit", "apply_async_on_commit", "map", "starmap"}
+# What these make from an object is no server: fields, answers, data classes, types.
+_NO_SERVERS = {"builtins", "chassis", "collections", "dataclasses", "django", "functools", "rest_framework", "typing"}
 _SENDS = {"send", "send_robust", "asend", "asend_robust"}
 
 
@@ -180,7 +182,31 @@ def _construct(frame: Frame, cls: type, arguments: Arguments, node: ast.Call, va
         for layer in layers(raw):
             _run(frame, value, layer, arguments.after(made), node, cls=owner)
     _callbacks(frame, arguments, node)
+    if _takes_handlers(cls):
+        _handlers(frame, arguments, node)
     return (made,)
+
+
+def _takes_handlers(cls: type) -> bool:
+    """Whether it is a class of a package or of Python that may call the objects it is given, as a server does."""
+    if cls.__module__.partition(".")[0] in _NO_SERVERS or issubclass(cls, BaseException):
+        return False
+    return not sources.is_own(sources.file_of(cls))
+
+
+def _handlers(frame: Frame, arguments: Arguments, node: ast.Call) -> None:
+    """All methods that the project has written for an object, or for a class, that is given to such a class."""
+    given = [value for values in arguments.all() for value in values if isinstance(value, Of | Known)]
+    for value in given:
+        cls = value.cls if isinstance(value, Of) else value.thing
+        if not isinstance(cls, type) or is_model(cls) or written_model(cls) is not None:
+            continue
+        for each in cls.__mro__:
+            if not sources.is_own(sources.file_of(each)):
+                continue
+            for name, raw in vars(each).items():
+                if isinstance(raw, FunctionType) and (name == "__call__" or not name.startswith("__")):
+                    _run(frame, value, raw, NO_ARGUMENTS.after(Of(cls)), node, cls=each)
 
 
 def _run(

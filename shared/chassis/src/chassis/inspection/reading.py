@@ -178,10 +178,7 @@ def _is_of_project(value: Value) -> bool:
     if isinstance(value, Rows):
         return True
     cls = value.cls if isinstance(value, Of) else value.thing if isinstance(value, Known) else None
-    if not isinstance(cls, type):
-        return False
-    file = sources.file_of(cls)
-    return is_model(cls) or (file != "" and sources.is_own(file))
+    return isinstance(cls, type) and (is_model(cls) or sources.is_own(sources.file_of(cls)))
 
 
 def layers(thing: Any) -> Iterator[FunctionType]:

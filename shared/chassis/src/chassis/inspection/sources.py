@@ -99,7 +99,7 @@ def is_installed(file: str) -> bool:
 @lru_cache(maxsize=4096)
 def is_own(file: str) -> bool:
     """Whether the file is the project's own. The chassis is not, wherever it was installed from."""
-    return not is_standard(file) and not is_installed(file) and not _below(_resolved(file), {_CHASSIS})
+    return file != "" and not is_standard(file) and not is_installed(file) and not _below(_resolved(file), {_CHASSIS})
 
 
 _CHASSIS = Path(__file__).resolve().parent.parent
