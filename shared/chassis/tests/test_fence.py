@@ -83,6 +83,7 @@ def assert_bounced(answer: HttpResponse, path: str) -> None:
     assert answer.status_code == 307
     assert answer["Location"] == f"http://library.example{path}"
     assert answer["x-strangler-to"] == "service"
+    assert answer["traceparent"].startswith("00-")
 
 
 def assert_nothing_written() -> None:

@@ -60,6 +60,8 @@ def answer(gateway: Gateway, raw: bytes) -> Answer:
     if not seen["body"]:
         # Of nothing, Envoy says by itself how long it is: after chunks otherwise than of a bounce.
         seen["headers"].pop("Content-Length", None)
+    # A bounce says which trace it belongs to, also where the request did not.
+    seen["headers"].pop("Traceparent", None)
     return status, seen
 
 

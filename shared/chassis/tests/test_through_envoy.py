@@ -111,8 +111,8 @@ def test_what_a_process_takes_before_a_move_it_takes_of_a_bounce(
 
 def _echo(content: bytes) -> dict[str, Any]:
     echo: dict[str, Any] = json.loads(content)
-    # Each request has an id of its own; what has been forwarded by the middleware says so.
-    own = ("X-Request-Id", "X-Forwarded-Proto", "X-Envoy-Expected-Rq-Timeout-Ms")
+    # Each request has an id of its own; what has been forwarded by the middleware says so, and a bounce its trace.
+    own = ("X-Request-Id", "X-Forwarded-Proto", "X-Envoy-Expected-Rq-Timeout-Ms", "Traceparent")
     echo["headers"] = {name: value for name, value in echo["headers"].items() if name not in own}
     return echo
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from moves import NAME, PROJECT, READY, moving, parts_of
 from strangler import configuration
 from strangler.adapters import toml
+from strangler.adapters.postgres import faults
 from strangler.application.sides import Parts
 from strangler.cli import doctor, rehearse, retire
 from strangler.cli.main import VERBS, main
@@ -187,6 +189,23 @@ def test_what_is_refused(yard: Yard) -> None:
 
 def test_where_everything_is(yard: Yard) -> None:
     assert yard.run("env")["gateway"] == "http://gate"
+
+
+def test_faults(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    on: dict[str, Mapping[str, Any]] = {}
+    monkeypatch.setenv("STRANGLER_FAULTS", "1")
+    monkeypatch.setattr(faults, "present", lambda _: on)
+    monkeypatch.setattr(faults, "switch_on", lambda _, name, told, __: on.update({name: told}))
+    monkeypatch.setattr(faults, "switch_off", lambda _, name: on.pop(name, None))
+    databases = defaultdict[str, str](lambda: "a")
+    monkeypatch.setattr(state, "endpoints", lambda _: replace(ENDPOINTS, databases=databases))
+
+    told = yard.run("fault", "on", "raising-handler", "--capability", NAME, "--where", "number=7")
+
+    assert told["settings"] == {"capability": NAME, "field": "number", "value": "7"}
+    assert [each["name"] for each in yard.run("fault", "list")["faults"] if each["on"]] == ["raising-handler"]
+    assert yard.run("fault", "off", "raising-handler")["off"] == ["raising-handler"]
+    yard.run("fault", "on", "nonsense", code=2)
 
 
 @pytest.mark.parametrize("failing", [False, True])

@@ -274,7 +274,8 @@ class _Passage:
         response[TO] = to
         response[CAPABILITY] = state.capability
         # The gateway gives it to the request that follows, which so belongs to the same trace.
-        response[tracing.HEADER] = tracing.current_traceparent()
+        came = self.request.headers.get(tracing.HEADER, "")
+        response[tracing.HEADER] = tracing.current_traceparent() if tracing.trace_id() else tracing.follow(came)
         return response
 
 

@@ -52,7 +52,7 @@ def command(*, action: str, name: str | None, json_wanted: bool, **given: str | 
         _show(project, endpoints, json_wanted)
         return
     if action == "off":
-        names = _off(project, endpoints, None if name is None else _known(name).name)
+        names = _off(endpoints, None if name is None else _known(name).name)
         click.echo(
             as_json({"verb": "fault", "off": names}) if json_wanted else f"off: {', '.join(names) or 'none was on'}"
         )
@@ -103,10 +103,9 @@ def _on(project: Project, endpoints: Endpoints, fault: Fault, told: Mapping[str,
         rows.switch_off(endpoints.databases[database], fault.name)
 
 
-def _off(project: Project, endpoints: Endpoints, name: str | None) -> list[str]:
+def _off(endpoints: Endpoints, name: str | None) -> list[str]:
     was_on: set[str] = set()
-    for database in project.databases:
-        dsn = endpoints.databases[database]
+    for dsn in endpoints.databases.values():
         found = set(rows.present(dsn))
         rows.switch_off(dsn, name)
         was_on |= found if name is None else found & {name}
