@@ -226,27 +226,23 @@ class FencedTask(Task):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not tracing.is_on() or self.request.called_directly or self.request.is_eager:
-            return self._run(args, kwargs)
+            return self._run_fenced(args, kwargs)
         received = str(getattr(self.request, tracing.HEADER, "") or "")
-        with tracing.entered(f"run {self.name}", received, kind="consumer", attributes=self._told()) as span:
+        with tracing.entered(f"run {self.name}", received, kind="consumer", attributes=_told(self)) as span:
             try:
-                return self._run(args, kwargs)
+                return self._run_fenced(args, kwargs)
             except TaskPredicate as raised:
                 # It has not failed: it is run again, or elsewhere.
                 predicate = raised
                 span.note({"strangler.outcome": type(raised).__name__.lower()})
         raise predicate
 
-    def _told(self) -> dict[str, Any]:
-        queue = (self.request.delivery_info or {}).get("routing_key") or ""
-        return {"celery.task_name": self.name, "messaging.message.id": self.request.id or "", **_place(queue)}
-
-    def _run(self, args: Any, kwargs: Any) -> Any:
+    def _run_fenced(self, args: Any, kwargs: Any) -> Any:
         # The app is made before Django's models can be loaded.
         from chassis.ownership import refusals
 
         error: BaseException | None = None
-        began, fields = time.monotonic(), self._fields()
+        began, fields = time.monotonic(), _logged(self)
         with refusals.watching() as seen, about.about(**fields):
             try:
                 result = super().__call__(*args, **kwargs)
@@ -271,15 +267,6 @@ class FencedTask(Task):  # type: ignore[misc]
         if error is not None:
             raise error
         return result
-
-    def _fields(self) -> dict[str, Any]:
-        """What the task's log lines have."""
-        fields: dict[str, Any] = {"task": self.name, "task_id": self.request.id}
-        queue = (self.request.delivery_info or {}).get("routing_key") or ""
-        if queue.endswith(SUFFIX):
-            capability = queue.removesuffix(SUFFIX)
-            fields |= {"capability": capability, **owners.place(capability)}
-        return fields
 
     def _send_back(self, refused: str) -> None:
         request = self.request
@@ -326,12 +313,28 @@ def say(what: str, _: object = None) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-def _place(queue: str) -> dict[str, Any]:
-    place = {"messaging.operation.name": "run", "messaging.operation.type": "process"}
-    place["messaging.destination.name"] = queue
+def _logged(task: Any) -> dict[str, Any]:
+    """What the task's log lines have."""
+    fields: dict[str, Any] = {"task": task.name, "task_id": task.request.id}
+    queue = str((task.request.delivery_info or {}).get("routing_key") or "")
     if queue.endswith(SUFFIX):
-        place["strangler.capability"] = queue.removesuffix(SUFFIX)
-    return place
+        capability = queue.removesuffix(SUFFIX)
+        fields |= {"capability": capability, **owners.place(capability)}
+    return fields
+
+
+def _told(task: Any) -> dict[str, Any]:
+    queue = str((task.request.delivery_info or {}).get("routing_key") or "")
+    attributes = {
+        "celery.task_name": task.name,
+        "messaging.operation.name": "run",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": queue,
+        "messaging.message.id": task.request.id or "",
+    }
+    if queue.endswith(SUFFIX):
+        attributes["strangler.capability"] = queue.removesuffix(SUFFIX)
+    return attributes
 
 
 def fence_tasks(app: Any) -> None:
