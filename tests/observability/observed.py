@@ -17,6 +17,7 @@ from tests.stack import Stack
 STOCK = 1_000_000
 DELAY_MS = 200
 STATEMENT = "db.system.name"
+CALLED = "peer.service"  # of a call over HTTP
 
 
 class Observed(Stack):
@@ -90,14 +91,16 @@ def children(trace: Sequence[Span], parent: Span) -> list[Span]:
 
 
 def drawn(trace: Sequence[Span], *, below: Span | None = None) -> str:
-    """A trace, or what is below one of its spans, without statements of databases: a line for each span, with service
-    and name, indented below its parent; siblings by name."""
+    """A trace, or what is below one of its spans, as lines: service and name of each span, indented below its parent;
+    siblings by name. Statements of databases are left out, and what is below calls."""
     known = {span.span_id for span in trace}
     tops = [span for span in trace if span.parent_id not in known] if below is None else [below]
     lines: list[str] = []
 
     def draw(span: Span, depth: int) -> None:
         lines.append(f"{'  ' * depth}{span.service}: {span.name}")
+        if CALLED in span.attributes:
+            return
         kept = [child for child in children(trace, span) if STATEMENT not in child.attributes]
         for child in sorted(kept, key=lambda child: (child.name, child.service)):
             draw(child, depth + 1)

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.observability.observed import STATEMENT, Customers, Observed, children, drawn
+from tests.observability.observed import CALLED, STATEMENT, Customers, Observed, children, drawn
 from tests.otlp import Collector, Span
 from tests.waiting import eventually
 
@@ -163,7 +163,16 @@ def test_while_its_own_capability_moves_it_is_one_trace_through_both_sides_and_s
 
 
 def test_with_everything_in_its_service_it_is_the_service_s_trace(shop: Observed, customers: Customers) -> None:
-    trace_of_a_checkout(shop, customers, expected=IN_THE_SERVICE)
+    trace = trace_of_a_checkout(shop, customers, expected=IN_THE_SERVICE)
+
+    # A call goes through the gateway, and on in the same trace.
+    calls = {span.attributes[CALLED]: span for span in trace if CALLED in span.attributes}
+    assert set(calls) == {"products", "users"}
+    for service, call in calls.items():
+        [request] = children(trace, call)
+        [way] = children(trace, request)
+        [there] = children(trace, way)
+        assert [each.service for each in (request, way, there)] == ["gateway", "gateway", service]
 
 
 def _way(trace: Sequence[Span], process: str) -> Span:
