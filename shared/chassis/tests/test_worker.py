@@ -15,12 +15,16 @@ from urllib.parse import urlsplit, urlunsplit
 import kombu
 import pytest
 from amqp.exceptions import AccessRefused
+from chassis.process import tracing
 from django.db import connection
 from library.models import Book, Inbox, Visit
 from library.post import message
+from library.recorded import recording
 from library.waiting import until
 from strangler.adapters import toml
 from strangler.domain.credentials import permissions
+
+from tests.otlp import Collector
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the inbox is written in PostgreSQL's SQL")
 pytestmark = [postgresql, pytest.mark.django_db(transaction=True)]
@@ -175,6 +179,35 @@ def test_a_task_that_meets_the_fence_is_published_again_under_its_id(tasks, work
     side.reopen()
     until(lambda: titles() == ["late"])
     until(lambda: post.count("books.tasks") == 0)
+
+
+def test_a_task_that_is_sent_back_stays_in_the_trace_of_who_has_sent_it(tasks, worker, post, side, tmp_path):
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    with Collector() as collector:
+        worker.start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="100")
+        with recording(), tracing.span("sender"):
+            trace = tracing.trace_id()
+            tasks.shelve_later.delay("late", str(begun), str(go))
+        until(begun.exists)
+
+        side.fence()
+        go.touch()
+        until(lambda: post.count("books.tasks") == 1)
+        side.reopen()
+        until(lambda: titles() == ["late"])
+
+        spans = collector.await_(lambda spans: runs(spans) and "strangler.outcome" not in runs(spans)[-1].attributes)
+        first, *_, last = runs(spans)
+        assert {span.trace_id for span in spans} == {trace}
+        assert (first.attributes["strangler.outcome"], first.status) == ("ignore", "unset")
+        assert [(event.name, event.attributes) for event in first.events] == [
+            ("strangler.sent_back", {"strangler.capability": "books"})
+        ]
+        assert last.parent_id in {span.span_id for span in runs(spans)}
+
+
+def runs(spans):
+    return [span for span in spans if span.name == "run library.worker.shelve_later"]
 
 
 @pytest.mark.parametrize("task", ["shelve_later", "shelve_once", "shelve_again"])

@@ -77,10 +77,11 @@ def start_aside(process: str) -> None:
 
 
 def stop() -> None:
-    """Sends what waits, for at most `chassis.process.spans.STOP_SECONDS`. It runs at the end of the process."""
-    global _started, _stop
+    """Sends what waits, for at most `chassis.process.spans.STOP_SECONDS`. It runs at the end of the process, which does
+    not start again."""
+    global _stop
     with _starting:
-        ending, _stop, _started = _stop, None, False
+        ending, _stop = _stop, None
     tracing.use(None)
     if ending is not None:
         ending()

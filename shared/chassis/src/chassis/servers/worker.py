@@ -221,22 +221,18 @@ class FencedTask(Task):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not tracing.is_on() or self.request.called_directly or self.request.is_eager:
-            return self._run(args, kwargs)
+            return self._run_fenced(args, kwargs)
         received = str(getattr(self.request, tracing.HEADER, "") or "")
-        with tracing.entered(f"run {self.name}", received, kind="consumer", attributes=self._told()) as span:
+        with tracing.entered(f"run {self.name}", received, kind="consumer", attributes=_told(self)) as span:
             try:
-                return self._run(args, kwargs)
+                return self._run_fenced(args, kwargs)
             except TaskPredicate as raised:
                 # It has not failed: it is run again, or elsewhere.
                 predicate = raised
                 span.note({"strangler.outcome": type(raised).__name__.lower()})
         raise predicate
 
-    def _told(self) -> dict[str, Any]:
-        queue = (self.request.delivery_info or {}).get("routing_key") or ""
-        return {"celery.task_name": self.name, "messaging.message.id": self.request.id or "", **_place(queue)}
-
-    def _run(self, args: Any, kwargs: Any) -> Any:
+    def _run_fenced(self, args: Any, kwargs: Any) -> Any:
         # The app is made before Django's models can be loaded.
         from chassis.ownership import refusals
 
@@ -297,12 +293,18 @@ class FencedTask(Task):  # type: ignore[misc]
         SENT_BACK.labels(queue).inc()
 
 
-def _place(queue: str) -> dict[str, Any]:
-    place = {"messaging.operation.name": "run", "messaging.operation.type": "process"}
-    place["messaging.destination.name"] = queue
+def _told(task: Any) -> dict[str, Any]:
+    queue = str((task.request.delivery_info or {}).get("routing_key") or "")
+    attributes = {
+        "celery.task_name": task.name,
+        "messaging.operation.name": "run",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": queue,
+        "messaging.message.id": task.request.id or "",
+    }
     if queue.endswith(SUFFIX):
-        place["strangler.capability"] = queue.removesuffix(SUFFIX)
-    return place
+        attributes["strangler.capability"] = queue.removesuffix(SUFFIX)
+    return attributes
 
 
 def fence_tasks(app: Any) -> None:
