@@ -71,6 +71,16 @@ def test_what_is_there_no_more_is_not_shown(ledger: Ledger) -> None:
     assert value("strangler_ledger_archived_timestamp_seconds") is None
 
 
+def test_a_stream_that_stands_still_is_not_said_to_be_on_time() -> None:
+    stopped = stream("forward", active=False, lag_seconds=0.0)
+
+    measures.show(Status(NAME, "moving, with problems", "monolith", 4, streams=[stopped]))
+
+    assert value("strangler_stream_running", direction="forward") == 0
+    assert value("strangler_lag_seconds", direction="forward") is None
+    assert value("strangler_lag_bytes", direction="forward") == 7
+
+
 def test_another_process_that_works_has_all_to_itself(ledger: Ledger) -> None:
     measures.show(Status(NAME, "streaming", "monolith", 4, streams=[stream("forward")]))
     ledger.record(NAME, "switch", took_ms=20.0)

@@ -52,7 +52,7 @@ LOST = Gauge(
 LAG_BYTES = Gauge("strangler_lag_bytes", "WAL that the receiver has not confirmed.", ["capability", "direction"])
 LAG_SECONDS = Gauge(
     "strangler_lag_seconds",
-    "Time from a change's flush at the sender to its replay at the receiver, as the sender measured it last.",
+    "Time from a change's flush at the sender to its replay at the receiver; absent where the stream stands still.",
     ["capability", "direction"],
 )
 RETAINED = Gauge("strangler_slot_retained_bytes", "WAL that the stream's slot keeps.", ["capability", "direction"])
@@ -142,9 +142,13 @@ def _of_stream(name: str, stream: Mapping[str, Any]) -> Iterator[Reading]:
     labels = (name, stream["direction"])
     yield RUNNING, labels, bool(stream["active"])
     yield LOST, labels, bool(stream["lost"])
-    yield LAG_BYTES, labels, stream["lag_bytes"] or 0
-    yield LAG_SECONDS, labels, stream["lag_seconds"] or 0.0
-    yield RETAINED, labels, stream["retained_bytes"] or 0
+    if stream["lag_bytes"] is not None:
+        yield LAG_BYTES, labels, stream["lag_bytes"]
+    if stream["active"]:
+        # Without a walsender nobody measures it, and a 0 would say that nothing is behind.
+        yield LAG_SECONDS, labels, stream["lag_seconds"] or 0.0
+    if stream["retained_bytes"] is not None:
+        yield RETAINED, labels, stream["retained_bytes"]
     yield ERRORS, labels, stream["errors"]
 
 
