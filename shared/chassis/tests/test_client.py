@@ -91,6 +91,17 @@ def test_a_call_carries_the_trace():
     assert [received.headers["traceparent"] for received in shelf.received] == [trace, trace]
 
 
+def test_a_call_carries_the_trace_also_under_the_name_that_its_gateway_knows(monkeypatch):
+    monkeypatch.setenv("GATEWAY_TRACE_KEY", "secret")
+    with Shelf() as shelf, calling(shelf) as catalogue, tracing.following("") as trace:
+        catalogue.get("/books/7")
+
+    headers = shelf.received[0].headers
+    # The digest of the secret; the gateway of the tool makes the same name.
+    assert headers["x-trace-2bb80d537b1da3e38bd30361aa855686"] == headers["traceparent"] == trace
+    assert "secret" not in f"{headers}"
+
+
 def test_where_there_is_no_trace_one_begins_with_the_call():
     with Shelf(BUSY, Answer()) as shelf, calling(shelf) as catalogue:
         catalogue.get("/books/7")

@@ -14,6 +14,7 @@ import pytest
 import urllib3
 from envoys import Request, Side, eventually, free_port, running, says
 from strangler.adapters import envoy
+from strangler.adapters.envoy.tracing import callers_header
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
@@ -149,6 +150,22 @@ def test_a_clients_own_trace_is_an_attribute_and_decides_nothing(collector: Coll
         [arrived] = stage.arrived()
         assert not arrived.get("tracestate")
         assert "baggage" not in arrived
+
+
+def test_a_call_of_a_service_of_the_stack_goes_on_in_its_trace_and_its_secret_goes_no_further(
+    collector: Collector, tmp_path: Path
+) -> None:
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "GATEWAY_TRACE_KEY": "secret"}
+    with gateway(tmp_path, asked) as stage:
+        assert stage.post(**{callers_header("secret"): THEIRS, "traceparent": THEIRS}) == 200
+        assert stage.post(**{callers_header("guessed"): THEIRS, "traceparent": THEIRS}) == 200
+
+        roots = [span for span in collector.await_(many(4)) if span.kind == "server"]
+        assert [(root.trace_id == "a" * 32, root.parent_id == "b" * 16) for root in roots] == [
+            (True, True),
+            (False, False),
+        ]
+        assert callers_header("secret") not in stage.monolith.requests[0].headers
 
 
 def test_a_trusted_proxys_trace_goes_on(collector: Collector, tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Mapping
 
+from strangler.adapters.envoy.tracing import KEY
+from strangler.adapters.telemetry import environment as telemetry
 from strangler.domain.errors import ConfigurationError, StackError
 from strangler.domain.project import Process, Project
 from strangler.stack import ports, secrets, state
@@ -21,7 +24,8 @@ def programs(project: Project, present: State, assigned: Mapping[str, int]) -> P
         project,
         ports=assigned,
         dsns={**present.databases, **present.applications},
-        shared={"GATEWAY_URL": gateway} | ({"BROKER_URL": present.broker} if project.brokered else {}),
+        shared={"GATEWAY_URL": gateway, **trace_key(project)}
+        | ({"BROKER_URL": present.broker} if project.brokered else {}),
         secrets={
             "": secrets.environment(
                 {name: kind for name, kind in project.secrets.items() if name not in project.holders}, folder
@@ -29,6 +33,13 @@ def programs(project: Project, present: State, assigned: Mapping[str, int]) -> P
             **{name: secrets.environment_of(project, name, folder) for name in project.databases},
         },
     )
+
+
+def trace_key(project: Project) -> dict[str, str]:
+    """The secret by which the gateway knows calls of the stack's own processes, where traces are asked for."""
+    if not telemetry.asked(os.environ):
+        return {}
+    return {KEY: secrets.text(project.state / "secrets", KEY)}
 
 
 def process_of(project: Project, name: str) -> Process:

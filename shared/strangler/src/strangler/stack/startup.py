@@ -29,7 +29,7 @@ from strangler.stack import (
     state,
     teardown,
 )
-from strangler.stack.environments import programs
+from strangler.stack.environments import programs, trace_key
 from strangler.stack.postgres import Server
 from strangler.stack.processes import AGENT, Programs, metrics_port
 from strangler.stack.program import Program
@@ -276,7 +276,9 @@ class _Startup:
         chosen = gateway.Gateway(self._project, self._ports["gateway"], self._ports["gateway-admin"])
         self._state.gateway, self._state.envoy_admin = chosen.url, chosen.admin_url
         with self._progress.step(f"gateway at {chosen.url}"):
-            traces = envoy.asked_for({**os.environ, SERVICE: envoy.SERVICE}, self._progress.line)
+            traces = envoy.asked_for(
+                {**os.environ, SERVICE: envoy.SERVICE, **trace_key(self._project)}, self._progress.line
+            )
             chosen.configure(self._state.addresses, traces)
             self._start(chosen.program(), GATEWAY_SECONDS)
 

@@ -127,7 +127,9 @@ def write_bootstrap(
     if traces is not None:
         typed = manager["typed_config"]
         typed |= tracing(traces)
-        typed["early_header_mutation_extensions"] = [strip_headers(trusted_hops, *context_mutations(trusted_hops))]
+        typed["early_header_mutation_extensions"] = [
+            strip_headers(trusted_hops, *context_mutations(trusted_hops, traces.key))
+        ]
         settings |= runtime(traces)
         clusters = [collector_cluster(traces)]
     document = {

@@ -4,6 +4,10 @@ Note "the client's trace": a client's ``traceparent`` is not taken over, for it 
 could put strangers' requests into one trace. It becomes the attribute ``strangler.client_traceparent`` of a new trace.
 Behind trusted proxies it is taken over: their word is believed in everything else, too.
 
+Services call each other through the gateway, and such a call goes on in its caller's trace. Who calls is known by a
+header whose name has been made from a secret of the stack, GATEWAY_TRACE_KEY: nobody outside can send it, and it is
+taken off. Without the secret each such call is a trace of its own.
+
 Note "a bounce forgets": after an internal redirect Envoy no longer knows what was decided about the trace, and a
 sampler that asks for the parent's decision would drop the rest of it. So the trace's id decides here, which gives the
 same answer each time. Envoy also never sends the span of the request's second turn; the span of its way to the new
@@ -15,7 +19,9 @@ exports may be under way, and Envoy's start does not wait for the collector's ad
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +38,7 @@ MOST_EXPORTS = 4
 SPANS_PER_EXPORT = 512
 LONGEST_TRACEPARENT = 55
 CLIENTS_HEADER = "x-strangler-client-traceparent"
+KEY = "GATEWAY_TRACE_KEY"
 CONTEXT_HEADERS = ("traceparent", "tracestate", "baggage")
 _PARTS_PER_MILLION = 1_000_000
 _OPENTELEMETRY = "envoy.extensions.tracers.opentelemetry"
@@ -48,7 +55,7 @@ def asked_for(environ: Mapping[str, str], warn: Warn) -> Traces | None:
             "Name a collector near it, which passes them on"
         )
         return None
-    return traces
+    return traces and replace(traces, key=environ.get(KEY, ""))
 
 
 def tracing(traces: Traces) -> Document:
@@ -82,7 +89,12 @@ def tracing(traces: Traces) -> Document:
     }
 
 
-def context_mutations(trusted_hops: int) -> list[Document]:
+def callers_header(key: str) -> str:
+    """The header in which services send the trace to go on with; `chassis.calls.client` makes the same name."""
+    return f"x-trace-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def context_mutations(trusted_hops: int, key: str) -> list[Document]:
     """What becomes of a client's context; see the note "the client's trace"."""
     if trusted_hops:
         return []
@@ -91,7 +103,16 @@ def context_mutations(trusted_hops: int) -> list[Document]:
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
         "keep_empty_value": False,
     }
-    return [{"append": kept}, *({"remove": name} for name in CONTEXT_HEADERS)]
+    mutations: list[Document] = [{"append": kept}, *({"remove": name} for name in CONTEXT_HEADERS)]
+    if key:
+        name = callers_header(key)
+        taken = {
+            "header": {"key": "traceparent", "value": f"%REQ({name}):{LONGEST_TRACEPARENT}%"},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            "keep_empty_value": False,
+        }
+        mutations += [{"append": taken}, {"remove": name}]
+    return mutations
 
 
 def runtime(traces: Traces) -> Document:

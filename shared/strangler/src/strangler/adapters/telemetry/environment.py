@@ -33,7 +33,8 @@ class Traces:
 
     ``url`` takes OTLP over HTTP. ``ratio``, from 0 to 1, is the share of new traces that is kept; where
     ``parent_based``, a trace that comes from elsewhere stays as it was decided there. ``delay_ms`` is how long
-    finished spans may wait for others before they are sent.
+    finished spans may wait for others before they are sent. ``key`` is the secret by which the gateway knows calls of
+    the stack's own services.
     """
 
     url: str
@@ -43,6 +44,7 @@ class Traces:
     ratio: float = 1.0
     parent_based: bool = True
     delay_ms: int = DELAY_MS
+    key: str = field(default="", repr=False)
 
     @property
     def collector(self) -> str:

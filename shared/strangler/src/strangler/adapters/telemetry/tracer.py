@@ -17,6 +17,8 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import urllib3
+
 from strangler.adapters.telemetry import environment
 from strangler.adapters.telemetry.environment import Traces, Warn
 from strangler.domain.errors import StranglerError
@@ -97,10 +99,9 @@ class _Keeper:
 
     def __init__(self, traces: Traces) -> None:
         from opentelemetry import trace
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-        from opentelemetry.sdk.trace.export import SpanExportResult
         from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
         spans: deque[ReadableSpan] = deque(maxlen=MOST_SPANS)
@@ -126,9 +127,8 @@ class _Keeper:
         provider.add_span_processor(Keeping())
         self.spans = spans
         self.collector = traces.collector
-        # Made here, and not when it is needed: imports take longer than the sending may.
-        self._exporter = OTLPSpanExporter(endpoint=traces.url, headers=dict(traces.headers), timeout=SEND_SECONDS)
-        self._success = SpanExportResult.SUCCESS
+        self._traces = traces
+        self._encode = encode_spans
         self._tracer = provider.get_tracer(SERVICE)
         self._error = trace.Status(trace.StatusCode.ERROR)
 
@@ -144,7 +144,14 @@ class _Keeper:
                 raise
 
     def export(self, spans: list[ReadableSpan]) -> bool:
-        return self._exporter.export(spans) is self._success
+        """Raises nothing; whatever is wrong, the spans have not been taken."""
+        pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=SEND_SECONDS))
+        headers = {**self._traces.headers, "content-type": "application/x-protobuf"}
+        try:
+            body = self._encode(spans).SerializeToString()
+            return pool.request("POST", self._traces.url, body=body, headers=headers).status == 200
+        except (urllib3.exceptions.HTTPError, ValueError):
+            return False
 
     def _record(self, span: trace.Span, error: BaseException) -> None:
         """The message of an error of ours is written for people; another's may have anything in it."""
