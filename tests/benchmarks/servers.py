@@ -14,7 +14,7 @@ from pathlib import Path
 
 from strangler.stack import ports, secrets
 from strangler.stack.broker import PORTS, RabbitMQ, choose
-from strangler.stack.postgres import Server
+from strangler.stack.postgres import Server, binary
 from strangler.stack.program import Program, tail
 
 START_SECONDS = 90.0
@@ -44,6 +44,12 @@ def postgres() -> Iterator[Place]:
         with _started(server.program()) as pid:
             server.create_database()
             yield Place(server.dsn, [pid])
+
+
+def dump_schema(place: Place) -> str:
+    """What the server's own `pg_dump --schema-only` prints of the database."""
+    command = [str(binary("pg_dump", None)), "--schema-only", place.url]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 @contextmanager

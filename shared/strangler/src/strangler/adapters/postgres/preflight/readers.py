@@ -43,8 +43,8 @@ KINDS = {
     "t": "a TOAST table",
 }
 NAMESAKES = """
-SELECT n.nspname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = %(name)s AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'strangler')
+SELECT c.relname, n.nspname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = ANY (%(names)s) AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'strangler')
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY n.nspname
 """
 # A role with a search path of its own in this database, or with a schema of its own name, may find another table first.
@@ -99,10 +99,14 @@ def tables_are_tables(connection: Connection, names: Sequence[str], *, database:
     Raises:
         ConfigurationError: it is something else, or lies in another schema.
     """
+    namesakes: dict[str, dict[str, str]] = {}
+    for found, where, kind in connection.execute(
+        NAMESAKES, {"names": [name.rpartition(".")[2] for name in names]}
+    ).fetchall():
+        namesakes.setdefault(found, {})[where] = kind
     for name in names:
         schema, _, bare = name.rpartition(".")
-        rows = connection.execute(NAMESAKES, {"name": bare}).fetchall()
-        kinds: dict[str, str] = dict(rows)
+        kinds = dict(namesakes.get(bare, {}))
         own = kinds.pop(schema or "public", None)
         place = f"strangler.toml: table {name}"
         if own in KINDS:
