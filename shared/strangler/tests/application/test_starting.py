@@ -37,7 +37,7 @@ def test_a_start_ends_with_a_copy_and_both_streams() -> None:
     assert (started.capability, started.rows, started.warnings) == (NAME, 3, ["a loose reference"])
     assert told == [(3, 3)]
     assert parts.replication.calls == [
-        "preflight", "preflight",  # before the ledger is made, and again with the right to act
+        "preflight",
         "install", "fence service", "fence monolith", "clear",
         "copy", "finish copy", "stream forward", "stream reverse",
     ]  # fmt: skip
@@ -123,6 +123,39 @@ def test_a_difference_is_told_before_anything_is_made() -> None:
         run_start(parts)
 
     assert (world.installed, world.moves, parts.replication.calls) == (False, {}, ["preflight"])
+
+
+def test_where_a_ledger_is_the_preflight_comes_with_the_right_to_act() -> None:
+    world = ground()
+    world.installed = True
+    parts = parts_of(world)
+    parts.replication.drifted.append("crate.x is on one side only")
+
+    with pytest.raises(PreflightError, match=r"crate\.x is on one side only"):
+        run_start(parts)
+
+    assert (world.moves, parts.replication.calls) == ({}, ["preflight"])
+
+
+def test_a_start_that_was_killed_between_the_preflight_of_another_and_its_right_to_act_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = ground()
+    parts = parts_of(world)
+    install = parts.ledger.install
+
+    def installed_and_begun() -> None:
+        install()
+        other = Coordinator(world, run_start)
+        other.run(12)
+        other.die()
+
+    monkeypatch.setattr(parts.ledger, "install", installed_and_begun)
+
+    run_start(parts)
+
+    assert parts.replication.calls[:2] == ["preflight", "preflight again"]
+    at_rest(world)
 
 
 def test_a_move_that_goes_on_is_not_started_again() -> None:

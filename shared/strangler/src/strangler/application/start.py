@@ -46,14 +46,17 @@ def start(parts: Parts, *, progress: Progress, boundary: Boundary, patience: Pat
         MoveError: a step failed; run it again.
     """
     began = time.monotonic()
+    warnings = None
     if not parts.ledger.exists():
-        _preflight(parts, rerun=False)
+        warnings = _preflight(parts, rerun=False)
         parts.ledger.install()
     with parts.ledger.coordinating(parts.name):
         present = parts.ledger.move(parts.name)
         require(parts.name, present.state if present else None, State.STARTING, verb="start")
         identity.require(parts, present)
-        warnings = _preflight(parts, rerun=present is not None)
+        # What was looked at before the ledger was made is as fresh, unless another command came in between.
+        if warnings is None or present is not None:
+            warnings = _preflight(parts, rerun=present is not None)
         with changing():
             run_start = _run(parts, progress=progress, boundary=boundary, patience=patience or Patience())
     return Started(
