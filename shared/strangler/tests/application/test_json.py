@@ -146,6 +146,8 @@ def test_the_end_of_a_move(yard: Yard) -> None:
     yard.parts.replication.referring.append("audit.crate")
 
     assert yard.run("complete", NAME, "--yes")["seams"] == ["audit.crate"]
+    yard.parts.replication.referring.clear()
+    assert f"strangler complete {NAME} --drop" in yard.run("status")["next"]
     yard.world.relay(MONOLITH)
     assert yard.run("retire", "--yes")["stopped"] == []
 

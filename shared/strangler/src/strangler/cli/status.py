@@ -93,7 +93,7 @@ def _json(found: list[Status], restarts: dict[str, int]) -> str:
         {"capabilities": {one.capability: asdict(one) for one in found}, "restarts": restarts},
         ready=not problems,
         findings=problems,
-        next=[f"strangler {verb} {one.capability}" for one in found for verb in one.next],
+        next=[_command(verb, one.capability) for one in found for verb in one.next],
     )
 
 
