@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,8 +58,20 @@ def failure(program: Program, what: str) -> StackError:
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """The last lines, and of a record in JSON what happened and the end of its traceback."""
     try:
         text = log.read_text(errors="replace")
     except FileNotFoundError:
         text = ""
-    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:]) or "    (empty)"
+    return "\n".join(f"    {_told(line)}" for line in text.splitlines()[-lines:]) or "    (empty)"
+
+
+def _told(line: str) -> str:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(record, dict) or "event" not in record:
+        return line
+    ended = str(record.get("exception") or "").strip().splitlines()[-1:]
+    return ": ".join([" ".join(str(record[key]) for key in ("time", "level", "event") if key in record), *ended])
