@@ -170,8 +170,12 @@ class Client:
 
     def _attempt(self, method: str, path: str, deadline: float, **content: Any) -> httpx.Response:
         until = min(deadline, time.monotonic() + self._timeout)
-        with tracing.span(f"{method} {self.service}", kind="client", attributes=self._told(method)) as span:
-            content["headers"] = {**content["headers"], tracing.HEADER: tracing.current_traceparent()}
+        # Where there is no trace, all attempts belong to the one that began with the call.
+        parent = "" if tracing.known_traceparent() else content["headers"][tracing.HEADER]
+        name, told = f"{method} {self.service}", {"http.request.method": method, "peer.service": self.service}
+        with tracing.span(name, kind="client", parent=parent, attributes=told) as span:
+            if tracing.is_on():
+                content["headers"] = {**content["headers"], tracing.HEADER: tracing.current_traceparent()}
             try:
                 answer = self._try(method, path, until, content)
             except StatusError as error:
@@ -179,9 +183,6 @@ class Client:
                 raise
             span.note({"http.response.status_code": answer.status_code})
             return answer
-
-    def _told(self, method: str) -> dict[str, str]:
-        return {"http.request.method": method, "peer.service": self.service}
 
     def _try(self, method: str, path: str, until: float, content: Mapping[str, Any]) -> httpx.Response:
         request = self._http.build_request(method, path, timeout=self._limits(until), **content)
@@ -219,6 +220,7 @@ class Client:
         headers = {
             "Accept": "application/json",
             "Authorization": f"Bearer {tokens.issue_service(self.service, self._caller)}",
+            tracing.HEADER: tracing.current_traceparent(),
         }
         if key is not None:
             headers[KEY] = key
