@@ -14,6 +14,7 @@ from chassis.identity import tokens
 from chassis.process import logs, tracing
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
+from library.recorded import recording
 from library.shelf import Answer, Shelf
 
 pytestmark = pytest.mark.usefixtures("service_key")
@@ -109,6 +110,17 @@ def test_where_there_is_no_trace_one_begins_with_the_call():
     first, second = (received.headers["traceparent"] for received in shelf.received)
     assert first == second
     assert tracing.follow(first)[:35] == first[:35]
+
+
+def test_each_attempt_is_a_span_and_what_is_sent_is_that_span():
+    with recording() as recorded, Shelf(BUSY, Answer()) as shelf, calling(shelf) as catalogue:
+        catalogue.get("/books/7")
+
+    sent = [received.headers["traceparent"] for received in shelf.received]
+    spans = recorded.named("GET catalogue")
+    assert sent == [f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01" for span in spans]
+    assert len({span.context.trace_id for span in spans}) == 1
+    assert [span.attributes["http.response.status_code"] for span in spans] == [BUSY.status, 200]
 
 
 def test_a_call_that_would_outlive_its_token_is_refused_at_once():
