@@ -154,7 +154,8 @@ class Client:
         if _transaction_is_open() and not settings.calls_in_transactions():
             raise OpenTransactionError(self.service, f"{method} {path} was called inside a transaction")
         deadline = time.monotonic() + self._within
-        headers = self._headers(key)
+        # Where there is no trace, one begins with the call, and all attempts belong to it.
+        headers = self._headers(key) | {tracing.HEADER: tracing.current_traceparent()}
         repeatable = method.upper() in SAFE_METHODS or key is not None
         waits = stamina.retry_context(
             on=lambda error: repeatable and _again(error, deadline),
@@ -173,7 +174,8 @@ class Client:
     def _attempt(self, method: str, path: str, deadline: float, **content: Any) -> httpx.Response:
         until = min(deadline, time.monotonic() + self._timeout)
         with tracing.span(f"{method} {self.service}", kind="client", attributes=self._told(method)) as span:
-            content["headers"] = {**content["headers"], **_trace()}
+            headers = content["headers"]
+            content["headers"] = headers | _trace(tracing.known_traceparent() or headers[tracing.HEADER])
             try:
                 answer = self._try(method, path, until, content)
             except StatusError as error:
@@ -229,9 +231,9 @@ class Client:
         return headers
 
 
-def _trace() -> dict[str, str]:
+def _trace(current: str) -> dict[str, str]:
     """The gateway takes a trace over only under a name that it and its stack's services alone know."""
-    current, key = tracing.current_traceparent(), os.environ.get("GATEWAY_TRACE_KEY")
+    key = os.environ.get("GATEWAY_TRACE_KEY")
     named = {} if not key else {f"x-trace-{hashlib.sha256(key.encode()).hexdigest()[:32]}": current}
     return {tracing.HEADER: current, **named}
 
