@@ -93,7 +93,8 @@ class Gatehouse:
         return subprocess.Popen(
             [sys.executable, "-m", "strangler.cli.main", "agent", *places, *words],
             env={**os.environ, **self.environment, **environment},
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             umask=umask,
         )
@@ -101,7 +102,7 @@ class Gatehouse:
     def prepare(self, **environment: str) -> str:
         """The output of ``agent --prepare``, once it has ended."""
         with self.start("--prepare", **environment) as process:
-            told = process.communicate(timeout=60)[1]
+            told = process.communicate(timeout=60)[0]
         assert process.returncode == 0, told
         return told
 
@@ -173,4 +174,4 @@ class Gatehouse:
 def terminate(process: subprocess.Popen[str]) -> str:
     """Ends it in order; returns its output."""
     process.send_signal(signal.SIGTERM)
-    return process.communicate(timeout=30)[1]
+    return process.communicate(timeout=30)[0]

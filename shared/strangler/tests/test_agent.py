@@ -43,7 +43,8 @@ def version(house: Gatehouse) -> str:
 def test_before_any_move_a_gateway_is_prepared_for_the_monolith(house: Gatehouse) -> None:
     told = house.prepare()
 
-    assert f"prepared {house.files} with the routes untouched" in told
+    [line] = [line for line in map(json.loads, told.splitlines()) if line["event"] == "prepared"]
+    assert (line["folder"], line["routes"]) == (str(house.files), "untouched")
     with house.envoy():
         assert house.get() == "monolith"
 
@@ -71,8 +72,8 @@ def test_nothing_is_prepared_before_the_ledger_can_be_asked(house: Gatehouse) ->
     house.give_to(SERVICE)
     house.shut_ledger(shut=True)
     with house.start("--prepare") as process:
-        assert process.stderr is not None
-        assert "cannot connect" in process.stderr.readline()
+        assert process.stdout is not None
+        assert "cannot connect" in process.stdout.readline()
         assert not house.files.exists()
         house.shut_ledger(shut=False)
         process.communicate(timeout=60)
@@ -84,8 +85,8 @@ def test_nothing_is_prepared_before_the_ledger_can_be_asked(house: Gatehouse) ->
 def test_told_to_end_before_it_is_prepared_it_says_that_it_is_not(house: Gatehouse) -> None:
     house.shut_ledger(shut=True)
     with house.start("--prepare") as process:
-        assert process.stderr is not None
-        process.stderr.readline()
+        assert process.stdout is not None
+        process.stdout.readline()
         terminate(process)
     house.shut_ledger(shut=False)
 
@@ -150,8 +151,8 @@ def test_a_ledger_that_is_away_makes_no_gateway_unready(house: Gatehouse) -> Non
     with house.agent() as agent, prepared_envoy(house):
         house.await_ready()
         house.shut_ledger(shut=True)
-        assert agent.stderr is not None
-        eventually(lambda: "the server went away" in agent.stderr.readline())
+        assert agent.stdout is not None
+        eventually(lambda: "the server went away" in agent.stdout.readline())
 
         assert (house.health("/readyz"), house.health("/healthz")) == ((200, "ok"), (200, "ok"))
         assert house.get() == "monolith"
@@ -264,7 +265,7 @@ def test_a_gateway_believes_as_many_proxies_as_the_environment_says(house: Gateh
 
 def test_a_number_of_proxies_that_cannot_be_ends_it_at_once(house: Gatehouse) -> None:
     with house.start("--prepare", HOPS="some") as process:
-        told = process.communicate(timeout=30)[1]
+        told = process.communicate(timeout=30)[0]
 
     assert process.returncode == 2
     assert "gateway.trusted_hops_env" in told
@@ -275,5 +276,5 @@ def test_a_number_of_proxies_that_cannot_be_ends_it_at_once(house: Gatehouse) ->
 def test_a_place_is_a_host_and_a_port(house: Gatehouse) -> None:
     for place in ("8080", "host:port", "host:99999"):
         with house.start("--prepare", "--listen", place) as process:
-            assert "is not a place" in process.communicate(timeout=30)[1]
+            assert "is not a place" in process.communicate(timeout=30)[0]
         assert process.returncode == 2
