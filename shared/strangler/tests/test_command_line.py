@@ -132,6 +132,8 @@ def test_ctrl_c_says_what_became_of_it(capsys: pytest.CaptureFixture[str], verb:
 def test_ctrl_c_ends_a_verb_with_130(tmp_path: Path) -> None:
     (tmp_path / "strangler.toml").write_text(FILE)
     code = (
+        # What a shell starts in the background ignores the signal, and so would its children.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import strangler.configuration as c, time\n"
         "def wait():\n    print('waiting', flush=True)\n    time.sleep(60)\n"
         "c.project = wait\n"

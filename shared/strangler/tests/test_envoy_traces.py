@@ -78,7 +78,8 @@ def gateway(directory: Path, environment: dict[str, str], *, trusted_hops: int =
 def bounce(request: Request) -> tuple[int, dict[str, str], bytes]:
     """Answers like the fence of the monolith."""
     address = f"{request.headers['x-forwarded-proto']}://{request.headers['host']}{request.path}"
-    return 307, {"location": address, "x-strangler-to": SERVICE, "x-strangler-capability": "things"}, b""
+    to = {"x-strangler-to": SERVICE, "x-strangler-capability": "things", "traceparent": request.headers["traceparent"]}
+    return 307, {"location": address, **to}, b""
 
 
 def many(count: int) -> Callable[[Sequence[Span]], bool]:
