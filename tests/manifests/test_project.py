@@ -75,7 +75,8 @@ def test_the_gateway_knows_of_no_database_but_the_ledger() -> None:
             for each in gateway.container(container)["env"]
             if "valueFrom" in each
         }
-        assert secrets == {ledger: f"agent-{PROJECT['project']['ledger']}"}
+        # The other is no way to a database: by it the gateway knows calls of services.
+        assert secrets == {ledger: f"agent-{PROJECT['project']['ledger']}", "GATEWAY_TRACE_KEY": "application"}
 
 
 @pytest.mark.parametrize("overlay", ["overlays/production", "overlays/staging"])

@@ -103,6 +103,17 @@ def test_a_call_carries_the_trace_also_under_the_name_that_its_gateway_knows(mon
     assert "secret" not in f"{headers}"
 
 
+def test_the_secret_for_that_name_may_be_in_a_file_and_without_it_calls_are_made_all_the_same(monkeypatch, tmp_path):
+    (tmp_path / "key").write_text("secret\n")
+    with Shelf() as shelf, calling(shelf) as catalogue:
+        for place in (tmp_path / "key", tmp_path / "nowhere"):
+            monkeypatch.setenv("GATEWAY_TRACE_KEY_FILE", str(place))
+            catalogue.get("/books/7")
+
+    named = [[name for name in received.headers if name.startswith("x-trace-")] for received in shelf.received]
+    assert named == [["x-trace-2bb80d537b1da3e38bd30361aa855686"], []]
+
+
 def test_where_there_is_no_trace_one_begins_with_the_call():
     with Shelf(BUSY, Answer()) as shelf, calling(shelf) as catalogue:
         catalogue.get("/books/7")

@@ -323,3 +323,27 @@ def test_headers_and_resource_are_those_of_the_environment() -> None:
     assert traces.headers == {"authorization": "Basic abc", "x-team": "1"}
     assert traces.resource == {"a": "1", "b": "2,3"}
     assert "abc" not in repr(traces)
+
+
+def test_the_secret_of_services_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret\n")
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "GATEWAY_TRACE_KEY_FILE": str(tmp_path / "key")}
+
+    traces = envoy.asked_for(asked, pytest.fail)
+
+    assert traces is not None
+    assert traces.key == "secret"
+    assert "secret" not in repr(traces)
+
+
+def test_a_file_of_that_secret_that_cannot_be_read_is_one_line_without_its_name() -> None:
+    warnings: list[str] = []
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "GATEWAY_TRACE_KEY_FILE": "/the secret itself"}
+
+    traces = envoy.asked_for(asked, warnings.append)
+
+    assert traces is not None
+    assert traces.key == ""
+    [line] = warnings
+    assert "GATEWAY_TRACE_KEY_FILE" in line
+    assert "the secret itself" not in line

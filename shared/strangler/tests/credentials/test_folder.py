@@ -192,6 +192,16 @@ def test_each_container_is_handed_what_it_needs_and_nothing_of_others(folder: Pa
     assert found["postgres-old/password"] == kept["database-old/password"]
 
 
+def test_the_gateway_is_handed_the_secret_by_which_it_knows_calls_of_services(folder: Path) -> None:
+    configuration = folder.parent / "strangler.toml"
+    text = configuration.read_text()
+    configuration.write_text(text.replace("[secrets]\n", '[secrets]\nGATEWAY_TRACE_KEY = "text"\n'))
+
+    found = handed(folder)
+
+    assert found["gateway/GATEWAY_TRACE_KEY"] == found["app-old/GATEWAY_TRACE_KEY"] != ""
+
+
 HANDED = (
     *("app-old", "app-new_one", "signing-old", "postgres-old", "postgres-new_one"),
     *("strangler", "gateway", "broker", "initdb"),

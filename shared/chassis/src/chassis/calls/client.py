@@ -12,24 +12,30 @@ around a test do not count.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import httpx
 import stamina
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
-from chassis import settings
+from chassis import environment, settings
 from chassis.calls.circuit import Circuit, OpenError
 from chassis.identity import tokens
 from chassis.process import admission, logs, tracing
 from chassis.process.admission import SAFE_METHODS
 
+logger = logging.getLogger(__name__)
+
 KEY = "Idempotency-Key"
+TRACE_KEY = "GATEWAY_TRACE_KEY"
 # Busy or changing hands: the same request may well succeed in a moment.
 PASSING = frozenset({429, 502, 503, 504})
 
@@ -236,9 +242,20 @@ class Client:
 
 def _trace(current: str) -> dict[str, str]:
     """The gateway takes a trace over only under a name that it and its stack's services alone know."""
-    key = os.environ.get("GATEWAY_TRACE_KEY")
-    named = {} if not key else {f"x-trace-{hashlib.sha256(key.encode()).hexdigest()[:32]}": current}
-    return {tracing.HEADER: current, **named}
+    name = _known_name(*(os.environ.get(variable, "") for variable in (TRACE_KEY, f"{TRACE_KEY}_FILE")))
+    return {tracing.HEADER: current} | ({name: current} if name else {})
+
+
+@cache
+def _known_name(*_: str) -> str:
+    """Made once for each value of the variables; empty where there is no secret."""
+    try:
+        key = environment.text(TRACE_KEY)
+    except ImproperlyConfigured as error:
+        # A trace that ends at the gateway is no reason to make no call.
+        logger.warning("trace_key_unreadable", extra={"reason": str(error)})
+        return ""
+    return f"x-trace-{hashlib.sha256(key.encode()).hexdigest()[:32]}" if key else ""
 
 
 def _again(error: Exception, deadline: float) -> bool | float:

@@ -10,6 +10,8 @@ from strangler.domain.project import Project
 Values = Mapping[str, Mapping[str, str]]
 """By Secret and key."""
 
+# By it the gateway knows calls of services, whose traces it goes on with.
+TRACE_KEY = "GATEWAY_TRACE_KEY"
 # RabbitMQ's configuration, in the container that sees these files as /run/secrets.
 CONFIGURATION = "load_definitions = /run/secrets/definitions\n"
 
@@ -32,6 +34,8 @@ def handed_out(project: Project, values: Values) -> dict[str, str]:
         found[f"strangler/{database.variable}"] = values[f"mover-{name}"]["url"]
         if name == project.ledger:
             found[f"gateway/{database.variable}"] = values[f"agent-{name}"]["url"]
+            if project.secrets.get(TRACE_KEY) == "text":
+                found[f"gateway/{TRACE_KEY}"] = values[APPLICATION][TRACE_KEY]
     if project.broker_variable:
         found |= _in("broker", _broker(project, values))
     return found

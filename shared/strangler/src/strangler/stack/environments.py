@@ -7,9 +7,9 @@ import json
 import os
 from collections.abc import Mapping
 
-from strangler.adapters.envoy.tracing import KEY
 from strangler.adapters.telemetry import environment as telemetry
 from strangler.domain.errors import ConfigurationError, StackError
+from strangler.domain.handing import TRACE_KEY
 from strangler.domain.project import Process, Project
 from strangler.stack import ports, secrets, state
 from strangler.stack.processes import Programs
@@ -39,7 +39,7 @@ def trace_key(project: Project) -> dict[str, str]:
     """The secret by which the gateway knows calls of the stack's own processes, where traces are asked for."""
     if not telemetry.asked(os.environ):
         return {}
-    return {KEY: secrets.text(project.state / "secrets", KEY)}
+    return {TRACE_KEY: secrets.text(project.state / "secrets", TRACE_KEY)}
 
 
 def process_of(project: Project, name: str) -> Process:

@@ -22,12 +22,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from strangler.adapters.envoy import files
 from strangler.adapters.telemetry import environment
 from strangler.adapters.telemetry.environment import Traces, Warn
+from strangler.domain.handing import TRACE_KEY
 
 SERVICE = "gateway"
 # A process of a project cannot have this name.
@@ -38,7 +40,6 @@ MOST_EXPORTS = 4
 SPANS_PER_EXPORT = 512
 LONGEST_TRACEPARENT = 55
 CLIENTS_HEADER = "x-strangler-client-traceparent"
-KEY = "GATEWAY_TRACE_KEY"
 CONTEXT_HEADERS = ("traceparent", "tracestate", "baggage")
 _PARTS_PER_MILLION = 1_000_000
 _OPENTELEMETRY = "envoy.extensions.tracers.opentelemetry"
@@ -55,7 +56,21 @@ def asked_for(environ: Mapping[str, str], warn: Warn) -> Traces | None:
             "Name a collector near it, which passes them on"
         )
         return None
-    return traces and replace(traces, key=environ.get(KEY, ""))
+    return traces and replace(traces, key=_key(environ, warn))
+
+
+def _key(environ: Mapping[str, str], warn: Warn) -> str:
+    """The secret, or the content of the file that KEY_FILE names; empty where there is none."""
+    file = environ.get(f"{TRACE_KEY}_FILE", "")
+    if environ.get(TRACE_KEY) or not file:
+        return environ.get(TRACE_KEY, "")
+    try:
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        # The line does not name the file: somebody may have given the secret itself as the name.
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        warn(f"the file that {TRACE_KEY}_FILE names cannot be read: {reason}; services' calls begin traces")
+        return ""
 
 
 def tracing(traces: Traces) -> Document:
