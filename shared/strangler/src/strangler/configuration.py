@@ -6,7 +6,7 @@ import difflib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,11 +99,11 @@ def parts_of(project: Project, endpoints: Endpoints, name: str) -> Parts:
 
 
 @contextmanager
-def parts(name: str) -> Iterator[Parts]:
-    """The parts of one capability of the present project, closed at the end."""
+def parts(name: str, *, endpoints: Callable[[Project], Endpoints] = state.endpoints) -> Iterator[Parts]:
+    """The parts of one capability of the present project, closed at the end; ``endpoints`` finds the addresses."""
     present = project()
     capability(present, name)
-    found = parts_of(present, state.endpoints(present), name)
+    found = parts_of(present, endpoints(present), name)
     try:
         yield found
     finally:

@@ -48,6 +48,25 @@ def test_a_preflight_says_what_is_found_and_what_follows(ground: Yard, tmp_path:
     ]
 
 
+def started_by_up(text: str) -> str:
+    """The project with processes, a gateway and a broker that only `strangler up` would start."""
+    for name in ("office", "depot"):
+        text = text.replace(f'address = "http://{name}"', 'directory = "."\ncommand = ["true"]\nhttp = true')
+    return text.replace('address = "http://gateway"\nadmin = "http://gateway"', "port = 0").replace(
+        'url = "amqp://elsewhere"', "embedded = true"
+    )
+
+
+def test_a_preflight_needs_the_databases_alone(ground: Yard, tmp_path: Path) -> None:
+    done = run(ground, tmp_path, "preflight", "crates", "--json", change=started_by_up)
+    refused = run(ground, tmp_path, "start", "crates", change=started_by_up)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["ready"]
+    assert refused.returncode == 2
+    assert "the stack is not up" in refused.stderr
+
+
 def test_a_dry_run_with_a_shut_gate_would_be_refused(ground: Yard, tmp_path: Path) -> None:
     ground.start()
 

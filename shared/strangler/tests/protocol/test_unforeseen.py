@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from yard import FILE, Yard
 VERBS = ["start", "status", "verify", "switch", "reverse", "complete", "cancel", "doctor"]
 
 
-def run(made: Yard, folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command line on the yard's two servers."""
+def run(
+    made: Yard, folder: Path, *words: str, change: Callable[[str], str] = str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The command line on the yard's two servers; ``change`` makes another strangler.toml of the usual one."""
     text = FILE.replace(
         "[databases.yard]",
         '[gateway]\naddress = "http://gateway"\nadmin = "http://gateway"\n\n'
@@ -27,7 +30,7 @@ def run(made: Yard, folder: Path, *words: str, **environment: str) -> subprocess
         text = text.replace(
             url, "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**{**parts, "dbname": parts["dbname"]})
         )
-    (folder / "strangler.toml").write_text(text)
+    (folder / "strangler.toml").write_text(change(text))
     return subprocess.run(
         [sys.executable, "-m", "strangler.cli.main", *words],
         capture_output=True,

@@ -12,6 +12,7 @@ from strangler.application.preflight import Report, preflight
 from strangler.cli.console import as_json, show_findings, told
 from strangler.domain.errors import RefusedError
 from strangler.domain.findings import commands
+from strangler.stack import state
 
 EPILOG = """\b
 Examples:
@@ -41,7 +42,8 @@ def command(context: click.Context, *, capabilities: tuple[str, ...], json_wante
         configuration.capability(project, name)
     reports = []
     for name in names:
-        with configuration.parts(name) as parts:
+        # It may be run before anything is started.
+        with configuration.parts(name, endpoints=state.endpoints_of_databases) as parts:
             report = preflight(parts, tell=_teller(name))
         _show(report, say)
         reports.append(report)

@@ -98,6 +98,20 @@ def endpoints(project: Project) -> Endpoints:
     return _resolved(project, _left_to_stack(project) + _gateway_left_to_stack(project))
 
 
+def endpoints_of_databases(project: Project) -> Endpoints:
+    """The same for who asks the databases alone: a process, a gateway or a broker of a stack that is not up has an
+    empty address.
+
+    Raises ``StackError`` if a database is the stack's, and the stack is not up.
+    """
+    try:
+        return endpoints(project)
+    except StackError:
+        if any(each.embedded for each in project.databases.values()):
+            raise
+        return _endpoints(project, None)
+
+
 def endpoints_behind(project: Project) -> Endpoints:
     """The same for a gateway's agent: the ledger and the processes. It needs to know nothing about other databases."""
     behind = replace(project, databases={project.ledger: project.databases[project.ledger]})
