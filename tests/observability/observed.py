@@ -54,10 +54,10 @@ class Customers:
                 path = f"/api/v1/products/{product}/stock"
                 api.post(path, json={"delta": STOCK}, headers=staff.headers).raise_for_status()
 
-    def check_out(self) -> None:
-        """One order, which must be confirmed."""
+    def check_out(self) -> str:
+        """One order, which must be confirmed; returns the id of its trace."""
         with self._stack.client() as api:
-            self._order(api, self._accounts[0])
+            return self._order(api, self._accounts[0])
 
     @contextmanager
     def checking_out(self) -> Iterator[None]:
@@ -78,11 +78,12 @@ class Customers:
                 for each in working:
                     each.result()
 
-    def _order(self, api: httpx.Client, account: Account) -> None:
+    def _order(self, api: httpx.Client, account: Account) -> str:
         lines = [{"product_id": product, "quantity": 1} for product in self._products]
         headers = {**account.headers, "Prefer": "wait=30", "Idempotency-Key": people.fresh_email()}
         answer = api.post("/api/v1/orders", json={"lines": lines}, headers=headers)
         assert (answer.status_code, answer.json()["status"]) == (201, "confirmed"), answer.text
+        return answer.headers["X-Trace-Id"]
 
 
 def children(trace: Sequence[Span], parent: Span) -> list[Span]:
