@@ -91,7 +91,7 @@ def test_each_container_sees_its_own_secrets_and_no_others(up: Containers) -> No
 def test_who_signs_tokens_has_the_key_and_nobody_else(up: Containers) -> None:
     seen = {name: set(up.execute(name, "ls", "/run/secrets").stdout.split()) for name in PROJECTS}
     public = {f"SERVICE_KEY_FILE.{name}.pub" for name in PROJECTS}
-    own = {"BROKER_URL", "DATABASE_URL", "LOG_KEY", "SECRET_KEY", "SERVICE_KEY_FILE", *public}
+    own = {"BROKER_URL", "DATABASE_URL", "GATEWAY_TRACE_KEY", "LOG_KEY", "SECRET_KEY", "SERVICE_KEY_FILE", *public}
 
     assert seen == dict.fromkeys(PROJECTS, own)
     for name in ("monolith", "users"):
@@ -99,6 +99,9 @@ def test_who_signs_tokens_has_the_key_and_nobody_else(up: Containers) -> None:
     for own_key in ("SERVICE_KEY_FILE", "SECRET_KEY"):
         keys = {up.execute(name, "cat", f"/run/secrets/{own_key}").stdout for name in PROJECTS}
         assert len(keys) == len(PROJECTS), own_key
+    # By it the gateway knows calls of services.
+    shared = {up.execute(name, "cat", "/run/secrets/GATEWAY_TRACE_KEY").stdout for name in (*PROJECTS, "gateway-agent")}
+    assert len(shared) == 1
 
 
 def test_no_role_but_the_server_s_own_is_a_superuser(up: Containers) -> None:

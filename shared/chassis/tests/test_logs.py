@@ -19,6 +19,23 @@ def record(message: str, **extra) -> logging.LogRecord:
     return logging.getLogger("shelf").makeRecord("shelf", logging.INFO, __file__, 1, message, (), None, extra=extra)
 
 
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"LOG_SERVICE": "services/lending"}, "lending"),
+        ({"LOG_SERVICE": "lending", "OTEL_SERVICE_NAME": "x"}, "lending"),
+        ({"OTEL_SERVICE_NAME": "lending-worker"}, "lending-worker"),
+    ],
+)
+def test_a_process_has_a_name_before_it_knows_its_settings(monkeypatch, environment, named):
+    for name in ("LOG_SERVICE", "OTEL_SERVICE_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert logs.service_name() == named
+
+
 def test_a_record_is_one_line_with_its_event_and_fields(formatter):
     line = formatter.format(record("book_lent", book=7, title="Emma\n"))
 

@@ -228,9 +228,10 @@ def _note_end(request: HttpRequest) -> None:
 
 
 def service_name() -> str:
-    """What a process is called before it knows its settings: ``LOG_SERVICE``, or ``OTEL_SERVICE_NAME``, or the name of
-    its folder."""
-    return os.environ.get("LOG_SERVICE") or os.environ.get("OTEL_SERVICE_NAME") or Path.cwd().name
+    """What a process is called before it knows its settings: ``LOG_SERVICE`` (of a path its last part), or
+    ``OTEL_SERVICE_NAME``, or the name of its folder."""
+    named = os.environ.get("LOG_SERVICE", "").rpartition("/")[2]
+    return named or os.environ.get("OTEL_SERVICE_NAME") or Path.cwd().name
 
 
 def configuration(service: str, *, level: str = "INFO") -> dict[str, Any]:
