@@ -153,8 +153,7 @@ def test_while_its_own_capability_moves_it_is_one_trace_through_both_sides_and_s
     told = {event.name: event.attributes for span in children(trace, first) for event in span.events}
     assert told["strangler.bounced"]["strangler.capability"] == "orders"
     assert told["strangler.bounced"]["strangler.epoch"] in (1, 2)
-    # Both can be looked at beside each other. Orders are bounced until the gateway has the new routes, so also after the
-    # lift.
+    # Both can be looked at beside each other. Until the gateway has the new routes, also after the lift, it bounces.
     assert bounced.start < switch.end
     assert bounced.end > fence.start
 
