@@ -15,7 +15,7 @@ from tests.observability.observed import CALLED, STATEMENT, Customers, Observed,
 from tests.otlp import Collector, Span
 from tests.waiting import eventually
 
-CUSTOMERS = 6
+CUSTOMERS = 12  # so many that hardly any pause is without an order that meets the fence
 BOUNCED = "POST orders/bounced-to-service"
 SWITCH = "strangler switch orders"
 STEPS = (
