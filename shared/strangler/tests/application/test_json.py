@@ -112,7 +112,7 @@ def yard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Yard:
     project = replace(PROJECT, state=tmp_path)
 
     @contextmanager
-    def parts(name: str) -> Iterator[Parts]:
+    def parts(name: str, **_: object) -> Iterator[Parts]:
         configuration.capability(project, name)
         yield made.parts
 
@@ -196,7 +196,7 @@ def test_faults(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRANGLER_FAULTS", "1")
     monkeypatch.setattr(faults, "present", lambda _: on)
     monkeypatch.setattr(faults, "switch_on", lambda _, name, told, __: on.update({name: told}))
-    monkeypatch.setattr(faults, "switch_off", lambda _, name: on.pop(name, None))
+    monkeypatch.setattr(faults, "switch_off", lambda _, name: {name} if on.pop(name, None) else set())
     databases = defaultdict[str, str](lambda: "a")
     monkeypatch.setattr(state, "endpoints", lambda _: replace(ENDPOINTS, databases=databases))
 

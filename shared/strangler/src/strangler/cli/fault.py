@@ -106,9 +106,7 @@ def _on(project: Project, endpoints: Endpoints, fault: Fault, told: Mapping[str,
 def _off(endpoints: Endpoints, name: str | None) -> list[str]:
     was_on: set[str] = set()
     for dsn in endpoints.databases.values():
-        found = set(rows.present(dsn))
-        rows.switch_off(dsn, name)
-        was_on |= found if name is None else found & {name}
+        was_on |= rows.switch_off(dsn, name)
     return sorted(was_on)
 
 

@@ -78,16 +78,16 @@ def switch_on(dsn: str, name: str, settings: Mapping[str, Any], tables: Iterable
                 session.execute(enable.format(where, sql.Identifier(TRIGGER)))
 
 
-def switch_off(dsn: str, name: str | None) -> bool:
-    """Switches a fault off, or all of them; returns whether there was one. Nothing is left where none is on.
+def switch_off(dsn: str, name: str | None) -> set[str]:
+    """Switches a fault off, or all of them; returns the names of those that were on. Nothing is left where none is on.
 
     Raises:
         RefusedError: a table could not be locked. The fault is off then, and a trigger is left that does nothing.
     """
     with _session(dsn) as session:
         if not _exists(session):
-            return False
-        before = _present(session)
+            return set()
+        before = set(_present(session))
         session.execute("DELETE FROM strangler_faults.fault WHERE name = %s OR %s::text IS NULL", (name, name))
         # From here on no trigger waits any more, so the stream lets go of its tables soon.
         with session.transaction():
@@ -95,7 +95,7 @@ def switch_off(dsn: str, name: str | None) -> bool:
                 _take_triggers(session)
             if not _present(session):
                 session.execute("DROP SCHEMA strangler_faults CASCADE")
-        return bool(before) if name is None else name in before
+        return before if name is None else before & {name}
 
 
 def _present(session: psycopg.Connection[Any]) -> Mapping[str, Mapping[str, Any]]:
