@@ -41,7 +41,7 @@ def sending(row: Waiting) -> tracing.Span:
     if parsed is None or not int(parsed[2], 16) & 1:
         return tracing.NO_SPAN
     told = _told("send", row.message_id, row.capability, row.destination or row.type)
-    return tracing.begin(f"send {row.type}", kind="producer", parent=parent, attributes=told)
+    return tracing.span(f"send {row.type}", kind="producer", parent=parent, attributes=told)
 
 
 def processing(message: Message, capability: str) -> AbstractContextManager[tracing.Span]:

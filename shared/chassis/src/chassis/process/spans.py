@@ -137,9 +137,6 @@ class OpenTelemetryTracer:
     def open(self, name: str, kind: Kind, parent: str, attributes: Attributes | None) -> Span:
         return KeptSpan(self.start(name, kind, parent, attributes))
 
-    def begin(self, name: str, kind: Kind, parent: str, attributes: Attributes | None) -> Span:
-        return KeptSpan(self.start(name, kind, parent, attributes))
-
     def start(self, name: str, kind: Kind, parent: str, attributes: Attributes | None) -> trace.Span:
         received = _context(parent) if parent else None
         return self._tracer.start_span(name, context=received, kind=KINDS[kind], attributes=attributes)

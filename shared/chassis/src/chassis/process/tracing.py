@@ -58,18 +58,14 @@ class Span:
         """Marks it as failed; ``reason`` is a word of few: the name of an error, or an outcome."""
 
     def end(self) -> None:
-        """Ends a span of `begin`."""
+        """Ends it where it is not in ``with``."""
 
 
 class Tracer(Protocol):
     """What `use` is given."""
 
     def open(self, name: str, kind: Kind, parent: str, attributes: Attributes | None) -> Span:
-        """A span for ``with``, which is the current one inside."""
-        ...
-
-    def begin(self, name: str, kind: Kind, parent: str, attributes: Attributes | None) -> Span:
-        """A span that has begun, and is not the current one."""
+        """A span that has begun. In ``with`` it is the current one inside."""
         ...
 
     def current(self) -> tuple[Span, str]:
@@ -97,14 +93,12 @@ def is_on() -> bool:
 
 
 def span(name: str, *, kind: Kind = "internal", parent: str = "", attributes: Attributes | None = None) -> Span:
-    """A part of the present work, for ``with``. Its parent is the current span, unless ``parent`` is a
-    ``traceparent``."""
+    """A part of the present work. Its parent is the current span, unless ``parent`` is a ``traceparent``.
+
+    It begins now. In ``with`` it is the current span until the end of the block; else it lasts until its `Span.end`,
+    whatever this thread does meanwhile.
+    """
     return NO_SPAN if _tracer is None else _tracer.open(name, kind, parent, attributes)
-
-
-def begin(name: str, *, kind: Kind = "internal", parent: str = "", attributes: Attributes | None = None) -> Span:
-    """A span that begins now and lasts until its `Span.end`, whatever this thread does meanwhile."""
-    return NO_SPAN if _tracer is None else _tracer.begin(name, kind, parent, attributes)
 
 
 @contextmanager

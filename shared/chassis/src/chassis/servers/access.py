@@ -10,8 +10,8 @@ from gunicorn import glogging  # type: ignore[import-untyped]
 
 from chassis import agreement
 from chassis.process.logs import NOTED
+from chassis.process.tracing import QUIET
 
-UNLOGGED = frozenset({"/healthz", "/readyz", "/metrics"})  # probes and scrapers come every few seconds
 SERVER_ERROR = 500
 
 logger = logging.getLogger("gunicorn.access")
@@ -25,7 +25,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         """Called after the last byte of the answer."""
         status = int(str(resp.status).split(None, 1)[0])
-        if environ.get("PATH_INFO") in UNLOGGED and status < SERVER_ERROR:
+        if environ.get("PATH_INFO") in QUIET and status < SERVER_ERROR:
             return
         fields = {
             "method": environ.get("REQUEST_METHOD"),
