@@ -321,13 +321,14 @@ CREATE OR REPLACE TRIGGER strangler_replica_truncate BEFORE TRUNCATE ON strangle
 CREATE OR REPLACE TRIGGER strangler_replica_fence BEFORE INSERT ON strangler.drill
     FOR EACH ROW EXECUTE FUNCTION strangler.refuse('drill', 'replicated row');
 
--- One statement for all tables, so that all waits together last at most one lock timeout, and not one per table.
+-- Locks all tables of a capability for a fence or a lift.
 CREATE OR REPLACE FUNCTION strangler.lock_tables(which text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE',
-        (SELECT string_agg('ONLY ' || t, ', ' ORDER BY t) FROM strangler.side, unnest(tables) t
-         WHERE capability = which AND (to_regclass(t) IS NOT NULL OR cardinality(parse_ident(t)) = 1)));
+    PERFORM strangler.lock_all(
+        ARRAY(SELECT t FROM strangler.side, unnest(tables) t
+              WHERE capability = which AND (to_regclass(t) IS NOT NULL OR cardinality(parse_ident(t)) = 1)),
+        'SHARE ROW EXCLUSIVE');
 END $$;
 
 -- Fences an owner: from open at `expected` to closed at `target`, or not at all.
@@ -506,7 +507,8 @@ BEGIN
         EXECUTE format('SELECT FROM %s LIMIT 0', t);
     END LOOP;
     UPDATE strangler.side SET pausing = pausing WHERE false;
-    LOCK TABLE ONLY strangler.drill IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM strangler.lock_order((SELECT tables FROM strangler.side WHERE capability = which));
+    PERFORM strangler.lock_all('{strangler.drill}', 'SHARE ROW EXCLUSIVE');
     PERFORM strangler.turn_fence('strangler.drill', true);
     PERFORM strangler.sequence_positions(which);
     IF EXISTS (SELECT FROM strangler.side WHERE capability = which AND NOT open) THEN

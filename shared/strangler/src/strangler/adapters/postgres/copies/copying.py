@@ -207,9 +207,10 @@ class Copy:
 
 
 def put_off_indexes(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
-    """Removes secondary indexes and unique constraints from the copy, after noting how to put them back."""
-    with connection.transaction():
-        for table in tables:
+    """Removes secondary indexes and unique constraints from the copy, after noting how to put them back; a table at a
+    time, so that it never holds one and waits for another."""
+    for table in tables:
+        with connection.transaction():
             for name, definition, drop in _secondary(connection, table):
                 connection.execute(
                     "INSERT INTO strangler.deferred (capability, position, name, definition) "

@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from strangler.adapters.postgres.fences import deletions
-from strangler.adapters.postgres.session.connection import Connection, scalar, script
+from strangler.adapters.postgres.session.connection import Connection, scalar
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.adapters.postgres.tables.locks import locked
 from strangler.domain import names
@@ -75,12 +75,6 @@ def create(connection: Connection, table: Table, capability: str) -> None:
     connection.execute("SELECT strangler.raise_fence(%s, %s)", (capability, table.oid))
 
 
-def bring(connection: Connection) -> None:
-    """Installs the functions that raise and remove fences on a side that an older version of the tool has installed."""
-    if scalar(connection, "SELECT to_regprocedure('strangler.remove_side(text, oid[])')") is None:
-        connection.execute(script("fence").encode())
-
-
 def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
     """No stream leaves this side any more, so a TRUNCATE makes nothing differ.
 
@@ -98,5 +92,4 @@ def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
 def remove(connection: Connection, *, capability: str, tables: Sequence[Table]) -> None:
     """Removes the fences, and all that the schema knows of the capability, in one transaction."""
     with locked(connection, tables, "ACCESS EXCLUSIVE"):
-        bring(connection)
         connection.execute("SELECT strangler.remove_side(%s, %s)", (capability, [table.oid for table in tables]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,10 @@ WHERE capability = %s AND open = %s AND (epoch = %s OR NOT open AND epoch < %s) 
 FORGET = """
 UPDATE strangler.side SET tables = array_remove(tables, %(table)s)
 WHERE capability = %(capability)s AND %(table)s = ANY (tables) AND to_regclass(%(table)s) IS NULL
+"""
+PARTITIONS = """
+SELECT format('%%I.%%I', n.nspname, c.relname) FROM unnest(%s::text[]) t, pg_partition_tree(t::regclass) p
+JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
 """
 # The tool's triggers of a table, known by their function, whatever their names are.
 OURS = """
@@ -116,15 +120,11 @@ def _tried(connection: Connection, turn: Callable[[], bool]) -> bool:
 
 
 def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool:
-    # A table's trigger for the queue also stands on its partitions.
     queued = deletions.noted(connection, state.capability)
-    listed = sql.SQL(", ").join(
-        sql.SQL("{}" if table.qualified in queued else "ONLY {}").format(table.sql()) for table in tables
-    )
-    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(listed))
+    locks.bring(connection)
+    locks.lock(connection, _with_partitions(connection, tables, queued), "SHARE ROW EXCLUSIVE")
     if not _is(connection, state):
         return False
-    fences.bring(connection)
     for table in tables:
         # Made anew, not only enabled: so a fence that is missing or was replaced is right again, too.
         fences.create(connection, table, state.capability)
@@ -133,6 +133,13 @@ def _turn(connection: Connection, state: State, tables: Sequence[Table]) -> bool
         if table.qualified in queued:
             deletions.queue(connection, state.capability, table, queued[table.qualified])
     return True
+
+
+def _with_partitions(connection: Connection, tables: Sequence[Table], queued: Collection[str]) -> list[str]:
+    """A table's trigger for the queue also stands on its partitions."""
+    names = [table.qualified for table in tables]
+    below = connection.execute(PARTITIONS, ([name for name in names if name in queued],)).fetchall()
+    return list(dict.fromkeys([*names, *(name for (name,) in below)]))
 
 
 def _turn_others(connection: Connection, table: Table) -> None:

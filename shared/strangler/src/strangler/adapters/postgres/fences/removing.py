@@ -16,6 +16,12 @@ from strangler.adapters.postgres.tables.locks import locked
 from strangler.domain import names
 from strangler.domain.errors import RefusedError
 
+PARENTS = """
+SELECT DISTINCT format('%%I.%%I', n.nspname, c.relname) FROM pg_constraint k
+JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype = 'f' AND k.conrelid = ANY (%(tables)s) AND k.confrelid <> ALL (%(tables)s)
+"""
+
 
 def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table]) -> None:
     """Drops the tables of a side together with the subscription that fills them, in one transaction.
@@ -23,8 +29,10 @@ def drop_tables(connection: Connection, stream: Stream, tables: Sequence[Table])
     Raises:
         RefusedError: something there still needs one of them, or the side is open; nothing has been dropped.
     """
+    # With a foreign key go the triggers of the table that it points at: the drop locks that table, too.
+    parents = [name for (name,) in connection.execute(PARENTS, {"tables": [one.oid for one in tables]}).fetchall()]
     try:
-        with locked(connection, tables, "ACCESS EXCLUSIVE"):
+        with locked(connection, tables, "ACCESS EXCLUSIVE", besides=parents):
             _require_closed(connection, stream.capability)
             stream.unsubscribe(connection)
             # RESTRICT is the default: this fails if something still points there.

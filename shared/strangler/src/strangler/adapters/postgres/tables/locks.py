@@ -1,5 +1,8 @@
 """Locks on tables that others write: asked for briefly, again and again, for a waiting lock lets no other session
-pass."""
+pass.
+
+The function ``strangler.lock_all`` takes all of them, whatever the order is in which others come to them.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
 
-from strangler.adapters.postgres.session.connection import Connection, describe, scalar
+from strangler.adapters.postgres.session.connection import Connection, describe, scalar, script
 from strangler.adapters.postgres.tables.catalog import Table
 from strangler.domain.errors import MoveError
 from strangler.ports.replication import Patience
@@ -21,6 +23,7 @@ from strangler.ports.side import Blocker
 TRY_SECONDS = 60.0
 SAY_SECONDS = 2.0
 SHORTEST_MS = 50
+LOCK = "SELECT strangler.lock_all(%s, %s)"
 NOT_FREE = (psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
 DEADLOCK_MS = "SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'"
 BLOCKERS = """
@@ -119,11 +122,28 @@ def pause(statement_ms: int) -> None:
     time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
 
 
+def bring(connection: Connection) -> None:
+    """Installs the functions that lock tables, and raise and remove fences, on a side that an older version of the tool
+    has installed."""
+    if scalar(connection, "SELECT to_regprocedure('strangler.lock_all(text[], text)')") is None:
+        connection.execute(script("fence").encode())
+
+
+def lock(connection: Connection, tables: Sequence[str], mode: str) -> None:
+    """Locks the (qualified) tables until the transaction's end; `bring` has been called."""
+    connection.execute(LOCK, (list(tables), mode))
+
+
 @contextmanager
 def locked(
-    connection: Connection, tables: Sequence[Table], mode: str, patience: Patience | None = None
+    connection: Connection,
+    tables: Sequence[Table],
+    mode: str,
+    patience: Patience | None = None,
+    *,
+    besides: Sequence[str] = (),
 ) -> Iterator[None]:
-    """A transaction that holds all tables; one statement locks them.
+    """A transaction that holds all tables, and those (qualified) ``besides``; one statement locks them.
 
     Each try ends before a client's session would check for a deadlock, and the sessions behind it then go on. Says now
     and then whom it waits for.
@@ -136,17 +156,17 @@ def locked(
     patience = patience or Patience(TRY_SECONDS)
     deadline = time.monotonic() + patience.seconds
     say_at = time.monotonic() + SAY_SECONDS
-    names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(table.sql()) for table in tables)
-    lock = sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode))
+    names = [*(table.qualified for table in tables), *besides]
+    bring(connection)
     while True:
         with attempt(connection, statement_ms):
-            if _taken(connection, lock):
+            if _taken(connection, names, mode):
                 connection.execute("SELECT set_config('statement_timeout', '0', true)")
                 yield
                 return
         if time.monotonic() >= min(deadline, say_at):
             say_at = time.monotonic() + SAY_SECONDS
-            whom = "".join(f"\n    held by {one}" for one in blockers(connection, [one.qualified for one in tables]))
+            whom = "".join(f"\n    held by {one}" for one in blockers(connection, names))
             if time.monotonic() >= deadline:
                 raise MoveError(
                     f"the tables did not become free within {patience.seconds:g} s{whom}",
@@ -158,10 +178,10 @@ def locked(
         pause(statement_ms)
 
 
-def _taken(connection: Connection, lock: sql.Composed) -> bool:
+def _taken(connection: Connection, tables: Sequence[str], mode: str) -> bool:
     try:
         with connection.transaction():
-            connection.execute(lock)
+            lock(connection, tables, mode)
     except NOT_FREE:
         return False
     return True
