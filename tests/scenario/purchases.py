@@ -8,6 +8,7 @@ from typing import Any
 from strangler.domain.traffic import Answer, Behaviour, Operation, Unexpected, Write, insert, update
 
 from tests.scenario.account import Account
+from tests.scenario.upkeep import restock
 
 WORDS = ("milk", "bread", "soup", "tea", "frozen", "apple", "cheese", "soap")
 SETTLED = ("confirmed", "rejected")
@@ -19,7 +20,8 @@ class Purchases:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._rng = account.rng
-        self._seen: list[dict[str, Any]] = []
+        self._page: list[dict[str, Any]] = []
+        self._seen: list[dict[str, Any]] = []  # in stock
         self._orders: list[tuple[str, dict[str, Any]]] = []  # not cancelled, each with its key
         self._keys: list[str] = []
         self._last: Operation | None = None
@@ -34,9 +36,9 @@ class Purchases:
         self._remember(answer)
 
     def look_at_product(self) -> Behaviour:
-        if not self._seen:
+        if not self._page:
             yield from self.browse()
-        product = self._rng.choice(self._seen)
+        product = self._rng.choice(self._page)
         answer = yield Operation("GET", f"/api/v1/products/{product['id']}")
         if answer.json()["name"] != product["name"]:
             raise Unexpected("another product")
@@ -48,6 +50,8 @@ class Purchases:
         """A checkout; now and then with a card that is declined."""
         while not self._seen:
             yield from self.browse()
+            if not self._seen:
+                yield from restock(self._account, self._page)
         products = self._rng.sample(self._seen, min(len(self._seen), self._rng.randint(1, 3)))
         lines = [{"product_id": product["id"], "quantity": self._rng.randint(1, 2)} for product in products]
         body: dict[str, Any] = {"lines": lines}
@@ -118,7 +122,8 @@ class Purchases:
         )
 
     def _remember(self, answer: Answer) -> None:
-        found = [product for product in answer.json()["results"] if product["stock"] > 0]
+        self._page = answer.json()["results"] or self._page
+        found = [product for product in self._page if product["stock"] > 0]
         self._seen = found or self._seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -10,6 +11,7 @@ from strangler.domain.traffic import Behaviour, Operation, Unexpected, Write, in
 from tests.scenario.account import HOUSEHOLD_PASSWORD, Account
 
 STAFF_EMAIL = "staff@example.com"
+PALLET = 100_000  # more than any delivery of `Upkeep`, of which no two may be of the same size
 
 
 class Upkeep:
@@ -74,3 +76,14 @@ class Upkeep:
 
     def _price(self) -> str:
         return f"{self._rng.randint(1, 99)}.{self._rng.randint(0, 99):02}"
+
+
+def restock(finder: Account, products: Sequence[Mapping[str, Any]]) -> Behaviour:
+    """Staff fills the shelves that a customer has found empty: a stack on which many rehearsals were played has sold
+    its sample, and its customers would look for something to buy without an end."""
+    clerk = Account(f"{finder.token}-clerk", finder.rng, email=STAFF_EMAIL, password=HOUSEHOLD_PASSWORD)
+    yield from clerk.log_in()
+    for product in products:
+        yield Operation(
+            "POST", f"/api/v1/products/{product['id']}/stock", body={"delta": PALLET}, headers=clerk.headers
+        )
