@@ -3,13 +3,7 @@ from __future__ import annotations
 import pytest
 from strangler.domain.traffic import update
 from strangler.rehearsal.journal import Attempt, Outcome
-from strangler.rehearsal.pauses import (
-    Acknowledged,
-    acknowledgements,
-    all_served,
-    longest_gap_ms,
-    longest_gap_within_ms,
-)
+from strangler.rehearsal.pauses import Acknowledged, acknowledgements, all_served, longest_gap_ms
 
 MS = 1_000_000
 TIMES = [place * MS for place in (0, 10, 90, 100, 105, 300)]
@@ -26,18 +20,6 @@ TIMES = [place * MS for place in (0, 10, 90, 100, 105, 300)]
 )
 def test_the_longest_gap_is_one_that_touches_the_window(began: int, ended: int, gap: float) -> None:
     assert longest_gap_ms(TIMES, began * MS, ended * MS) == gap
-
-
-@pytest.mark.parametrize(
-    ("began", "ended", "gap"),
-    [
-        pytest.param(20, 80, None, id="nobody wrote in it"),
-        pytest.param(5, 95, 80.0, id="the gap lies in the window"),
-        pytest.param(101, 200, 95.0, id="what lies outside the window is not counted"),
-    ],
-)
-def test_the_longest_gap_within_a_window_ends_with_it(began: int, ended: int, gap: float | None) -> None:
-    assert longest_gap_within_ms(TIMES, began * MS, ended * MS) == gap
 
 
 def test_without_two_writes_there_is_no_gap() -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class SpokenVerbs:
         if self.failing.get(words[0], 0):
             self.failing[words[0]] -= 1
             return Ran(1, {}, "a gate is shut", now, now)
-        return Ran(0, ANSWERS[words[0]], "", now, time.monotonic_ns())
+        answer = {"lifted_at": datetime.now(UTC).isoformat(), **ANSWERS[words[0]]}
+        return Ran(0, answer, "", now, time.monotonic_ns())
 
 
 class UnknownBounces:
@@ -67,6 +69,11 @@ class GrowingBounces:
     def count(self) -> int:
         self.total += self.step
         return self.total
+
+
+class SteadyFloors:
+    def measure(self, capability: str) -> float:
+        return 7.77
 
 
 class OpenSides:
@@ -106,6 +113,7 @@ def play(service: Service, connection: Connection, tmp_path: Path) -> Iterator[P
                 journals=[Path(one.journal) for one in assignments],
                 verbs=parts.get("verbs", SpokenVerbs()),
                 bounces=parts.get("bounces", GrowingBounces()),
+                floors=SteadyFloors(),
                 sides=OpenSides(),
                 rows=lambda capability, side: PostgresRows(connection),
                 writers=8,
@@ -152,6 +160,7 @@ def test_a_rehearsal_in_which_all_went_well_is_reported_field_by_field(play: Pla
         "verb": "switch",
         "tries": 2,
         "pause_ms": 12.3,
+        "floor_ms": 7.8,
         "client_pause_ms": client_pause,
         "quiet_gap_ms": quiet_gap,
         "rows": 10,

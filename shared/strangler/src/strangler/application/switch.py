@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from strangler.application import gates as gating
 from strangler.application import standing
@@ -48,7 +49,7 @@ class Switched:
     """What a switch did; ``steps`` with their milliseconds.
 
     ``pause_ms`` lasts from the first of the ``tries`` to fence, which shut the door to new writes, to the lift.
-    ``since_lift_ms`` lasts from the lift to the end of the command.
+    ``lifted_at`` is when the new owner was open, in UTC; ``since_lift_ms`` lasts from then to the end of the command.
     With ``events_held`` the owner's events still wait for events that the old owner has not sent.
     """
 
@@ -58,6 +59,7 @@ class Switched:
     epoch: int
     pause_ms: float
     tries: int
+    lifted_at: str
     since_lift_ms: float
     seconds: float
     steps: list[Taken]
@@ -133,6 +135,7 @@ def _switch(
             span.note(tries=run_switch.tries, pause_ms=run_switch.pause_ms)
     assert run_switch.pause_ms is not None
     assert run_switch.opened_at is not None
+    since_lift = timedelta(seconds=time.perf_counter() - run_switch.opened_at)
     return Switched(
         capability=parts.name,
         verb=verb,
@@ -140,7 +143,8 @@ def _switch(
         epoch=run_switch.target,
         pause_ms=round(run_switch.pause_ms, 3),
         tries=run_switch.tries,
-        since_lift_ms=round((time.perf_counter() - run_switch.opened_at) * 1000, 3),
+        lifted_at=(datetime.now(UTC) - since_lift).isoformat(),
+        since_lift_ms=round(since_lift / timedelta(milliseconds=1), 3),
         seconds=round(time.monotonic() - started, 3),
         steps=taken,
         events_held=run_switch.events_held,

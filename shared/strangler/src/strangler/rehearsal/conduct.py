@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from strangler.domain.errors import StranglerError
-from strangler.rehearsal.ports import Bounces, Ran, Totals, Traffic, Verbs
+from strangler.rehearsal.ports import Bounces, Floors, Ran, Totals, Traffic, Verbs
 from strangler.rehearsal.script import CHANGES_OWNER, TRAFFIC, ScriptStep
 
 CONFIRMED = CHANGES_OWNER | {"complete", "cancel", "retire"}
@@ -29,9 +30,9 @@ class RehearsalError(StranglerError):
 class Change:
     """A change of owner as its verb reported it, and when the clients saw it, in monotonic nanoseconds.
 
-    ``began`` is when its verb was first run, ``attempts`` how many times it was run, ``lifted`` when the new owner was
-    open or shortly after. At ``quiet_from`` began an equally long time in which the same writers wrote and nothing was
-    switched.
+    ``shut`` is when the door was first shut to new writes, or earlier where the verb was run several times:
+    ``attempts``. ``lifted`` is when the new owner was open. At ``quiet_from`` began an equally long time in which the
+    same writers wrote and nothing was switched; ``floor_ms`` was measured after it, and is None if it could not be.
     """
 
     capability: str
@@ -39,10 +40,11 @@ class Change:
     pause_ms: float
     tries: int
     bounced: int | None
-    began: int
+    shut: int
     lifted: int
     quiet_from: int
     attempts: int
+    floor_ms: float | None = None
     copied: Mapping[str, Any] = field(default_factory=dict)
     verified: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,6 +56,7 @@ class Conductor:
     traffic: Traffic
     verbs: Verbs
     bounces: Bounces
+    floors: Floors
     say: Callable[[str], None]
     writers: int
     patience: float = 120.0
@@ -106,23 +109,18 @@ class Conductor:
             if ran.code == 0:
                 after = self.bounces.count()
                 bounced = None if before is None or after is None else after - before
-                quiet_from = time.monotonic_ns()
-                self._pass_time(quiet_from - began)
-                self.traffic.set_writers(None)
-                self.changes.append(
-                    self._changed(step, ran, bounced=bounced, attempts=attempt, began=began, quiet_from=quiet_from)
-                )
+                self.changes.append(self._changed(step, ran, bounced=bounced, attempts=attempt, began=began))
                 return
             self.say(f"{step}: attempt {attempt} failed: {ran.errors.strip()}")
             self.pass_requests(BETWEEN_ATTEMPTS_REQUESTS)
         raise _failed(step, ran)
 
-    def _await_writers(self) -> None:
+    def _await_writers(self, writes: int = WARM_WRITES) -> None:
         """Waits until every writer has written a few more times."""
         before = self.traffic.totals().writers
 
         def all_wrote(totals: Totals) -> bool:
-            wrote = [count - before.get(name, 0) >= WARM_WRITES for name, count in totals.writers.items()]
+            wrote = [count - before.get(name, 0) >= writes for name, count in totals.writers.items()]
             return wrote.count(True) >= self.writers
 
         self.traffic.wait(all_wrote, within=self.patience)
@@ -137,19 +135,28 @@ class Conductor:
         within = LONG_SECONDS if step.verb in ("start", "verify") else self.patience
         return self.verbs.run(*words, *step.options, *confirmed, within=within)
 
-    def _changed(
-        self, step: ScriptStep, ran: Ran, *, bounced: int | None, attempts: int, began: int, quiet_from: int
-    ) -> Change:
+    def _changed(self, step: ScriptStep, ran: Ran, *, bounced: int | None, attempts: int, began: int) -> Change:
+        pause_ms = float(ran.answer["pause_ms"])
+        lifted = _monotonic(ran.answer["lifted_at"])
+        # A run that failed has not said when it shut the door.
+        shut = lifted - int(pause_ms * 1e6) if attempts == 1 else began
+        quiet_from = time.monotonic_ns()
+        self._pass_time(quiet_from - shut)
+        # The last gap of that time ends with a write after it.
+        self._await_writers(1)
+        floor_ms = self.floors.measure(step.capability)
+        self.traffic.set_writers(None)
         return Change(
             capability=step.capability,
             verb=step.verb,
-            pause_ms=float(ran.answer["pause_ms"]),
+            pause_ms=pause_ms,
             tries=int(ran.answer["tries"]),
             bounced=bounced,
-            began=began,
-            lifted=ran.ended - int(float(ran.answer["since_lift_ms"]) * 1e6),
+            shut=shut,
+            lifted=lifted,
             quiet_from=quiet_from,
             attempts=attempts,
+            floor_ms=floor_ms,
             copied=self._copied.get(step.capability, {}),
             verified=self._verified.get(step.capability, {}),
         )
@@ -160,6 +167,12 @@ class Conductor:
             if change.capability == capability:
                 self.changes[place] = replace(change, verified=verified)
                 return
+
+
+def _monotonic(at: str) -> int:
+    """A time of now in monotonic nanoseconds."""
+    ago = datetime.now(UTC) - datetime.fromisoformat(at)
+    return time.monotonic_ns() - ago // timedelta(microseconds=1) * 1000
 
 
 def _failed(step: ScriptStep, ran: Ran) -> RehearsalError:

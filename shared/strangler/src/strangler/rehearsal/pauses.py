@@ -52,11 +52,3 @@ def longest_gap_ms(times: Sequence[int], began: int, ended: int) -> float | None
     last = bisect_right(times, ended) + 1
     gaps = [after - before for before, after in pairwise(times[first:last])]
     return max(gaps) / 1e6 if gaps else None
-
-
-def longest_gap_within_ms(times: Sequence[int], began: int, ended: int) -> float | None:
-    """The longest gap inside the window, whose ends count as neighbours; None if no time is in the window."""
-    inside = times[bisect_left(times, began) : bisect_right(times, ended)]
-    if not inside:
-        return None
-    return max(after - before for before, after in pairwise([began, *inside, ended])) / 1e6

@@ -158,6 +158,18 @@ class Bounces(Protocol):
         ...
 
 
+class Floors(Protocol):
+    """The least that a pause can last on these servers."""
+
+    def measure(self, capability: str) -> float | None:
+        """Milliseconds for what no pause can do without: one lock of all tables, one marker's journey through the
+        stream, and two synchronous commits, one on each side. The median of several, under the traffic of now.
+
+        It holds writers up as briefly as it can, and changes no row of theirs. None: it could not be measured.
+        """
+        ...
+
+
 class Sides(Protocol):
     """What the databases themselves say of a capability's owner."""
 

@@ -12,7 +12,7 @@ from strangler.domain.project import MONOLITH
 from strangler.rehearsal import journal
 from strangler.rehearsal.conduct import Conductor, RehearsalError
 from strangler.rehearsal.history import confusions, gather
-from strangler.rehearsal.ports import Bounces, Damage, Sides, Traffic, Verbs
+from strangler.rehearsal.ports import Bounces, Damage, Floors, Sides, Traffic, Verbs
 from strangler.rehearsal.proof import DRAIN_SECONDS, Drain, owners, prove, spoil
 from strangler.rehearsal.report import Evidence, grouped
 from strangler.rehearsal.script import ScriptStep
@@ -47,6 +47,7 @@ class Stage:
     journals: Sequence[Path]
     verbs: Verbs
     bounces: Bounces
+    floors: Floors
     sides: Sides
     rows: Callable[[str, str], Damage]
     writers: int
@@ -64,7 +65,7 @@ def rehearse(
 
     A step that fails ends the script, but not the rehearsal: the writes until then are checked.
     """
-    conductor = Conductor(stage.traffic, stage.verbs, stage.bounces, say, stage.writers)
+    conductor = Conductor(stage.traffic, stage.verbs, stage.bounces, stage.floors, say, stage.writers)
     problems = _play(conductor, steps, aim, lambda: _presume(stage, conductor.pass_requests))
     moving = _moving(steps)
     say("drain")

@@ -11,7 +11,7 @@ from strangler.domain.words import counted
 from strangler.rehearsal.checker import Fault, Finding
 from strangler.rehearsal.conduct import Change
 from strangler.rehearsal.journal import Attempt, Outcome, Records
-from strangler.rehearsal.pauses import acknowledgements, all_served, longest_gap_ms, longest_gap_within_ms
+from strangler.rehearsal.pauses import acknowledgements, all_served, longest_gap_ms
 from strangler.rehearsal.selftest import SelfTest
 
 EXCERPT = 120  # characters of a failure's detail
@@ -20,6 +20,7 @@ LISTED_ENTRIES = 200  # entries of a list in the details
 COLUMNS = {
     "tries": "tries",
     "pause_ms": "pause ms",
+    "floor_ms": "floor ms",
     "client_pause_ms": "client pause ms",
     "quiet_gap_ms": "without ms",
     "bounced": "bounced",
@@ -155,13 +156,14 @@ def _move(change: Change, attempts: Sequence[Attempt]) -> dict[str, Any]:
     writes = acknowledgements(attempts, change.capability)
     times = [one.answered_at for one in writes]
     ended = all_served(writes, change.lifted)
-    gap = longest_gap_ms(times, change.began, ended)
-    quiet = longest_gap_within_ms(times, change.quiet_from, change.quiet_from + ended - change.began)
+    gap = longest_gap_ms(times, change.shut, ended)
+    quiet = longest_gap_ms(times, change.quiet_from, change.quiet_from + ended - change.shut)
     return {
         "capability": change.capability,
         "verb": change.verb,
         "tries": change.tries,
         "pause_ms": round(change.pause_ms, 1),
+        "floor_ms": None if change.floor_ms is None else round(change.floor_ms, 1),
         "client_pause_ms": None if gap is None else round(gap, 1),
         "quiet_gap_ms": None if quiet is None else round(quiet, 1),
         "rows": change.copied.get("rows", 0),

@@ -21,6 +21,7 @@ from strangler.domain.project import MONOLITH, SERVICE, Endpoints, Project
 from strangler.rehearsal.adapters.bounces import EnvoyBounces
 from strangler.rehearsal.adapters.crew import Assignment, load_scenario
 from strangler.rehearsal.adapters.crews import Crews
+from strangler.rehearsal.adapters.floors import PostgresFloors
 from strangler.rehearsal.adapters.rows import PostgresRows
 from strangler.rehearsal.adapters.verbs import CommandLine
 from strangler.rehearsal.ports import Damage, Sides
@@ -56,6 +57,7 @@ def staged(project: Project, endpoints: Endpoints, size: Size, *, folder: Path) 
             journals=[Path(assignment.journal) for assignment in assignments],
             verbs=CommandLine(project.path, project.state, listen=lambda text: _log(log, text)),
             bounces=EnvoyBounces(endpoints.envoy_admin),
+            floors=PostgresFloors(lambda capability, side: _dsn(project, endpoints, capability, side)),
             sides=DatabaseSides(project, endpoints),
             rows=_rows(project, endpoints, held),
             writers=size.writers,
