@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from http import HTTPStatus
 
 from chassis.calls.client import CallError, Client, RefusedError
 from django.conf import settings
+
+_users = Client("users", settings.GATEWAY_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)
 
 
 class UnansweredError(Exception):
@@ -44,6 +45,5 @@ def address(*, user_id: int) -> str:
     return found.address if found else ""
 
 
-@lru_cache(maxsize=1)
 def _client() -> Client:
-    return Client("users", settings.GATEWAY_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)
+    return _users

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
 
 from chassis.calls.client import CallError, Client
 from django.conf import settings
@@ -19,6 +18,7 @@ from orders.sagas import Payer
 from orders.services import Offer
 
 logger = logging.getLogger(__name__)
+_products = Client("products", settings.GATEWAY_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)
 
 
 class UnknownProductsError(Exception):
@@ -58,6 +58,5 @@ def present() -> RemoteShelves:
     return RemoteShelves()
 
 
-@lru_cache(maxsize=1)
 def _client() -> Client:
-    return Client("products", settings.GATEWAY_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)
+    return _products

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from chassis.messages import broker
 from chassis.messages.consumer import Consumer
 from chassis.messages.lanes import RETRIES
 from chassis.ownership.watch import Watch
@@ -185,6 +186,45 @@ def test_a_closed_capability_is_not_consumed_until_it_is_opened(post, side, watc
 
     handled(1)
     consumer.stop()
+
+
+SESSIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+)
+
+
+def test_a_consumer_is_connected_before_the_capability_is_opened_and_not_where_no_move_concerns_it(
+    post, side, watch, settings, monkeypatch
+):
+    connected: list[str] = []
+    settings.CHASSIS_LANES = 3
+    monkeypatch.setattr(broker, "connect", lambda url, connect=broker.connect: (connected.append(url), connect(url))[1])
+    until(lambda: watch.is_open("books"))
+    side.fence()
+    until(lambda: not watch.is_open("books"))
+    near, far = Consumer("books", watch), Consumer("films", watch)
+    settings.CHASSIS_OPEN_WITHOUT_MOVE = False
+    with connection.cursor() as cursor:
+
+        def sessions() -> int:
+            cursor.execute(SESSIONS)
+            return cursor.fetchone()[0]
+
+        before = sessions()
+        for consumer in (near, far):
+            consumer.start()
+
+        until(lambda: connected and sessions() == before + 3)
+    assert post.consumers("books") == 0
+    assert len(connected) == 1, "no move concerns the other capability"
+
+    side.reopen()
+
+    post.put(message(title="Emma"))
+    handled(1)
+    assert len(connected) == 1
+    for consumer in (near, far):
+        consumer.stop()
 
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["told of it", "meeting the fence"])

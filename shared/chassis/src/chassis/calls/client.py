@@ -1,7 +1,9 @@
 """Calls of one service to another over HTTP, in the caller's own name.
 
 ``catalogue = Client("catalogue", "http://gateway:8080", caller="lending")`` lives as long as the process and is used by
-all its threads: ``catalogue.get("/internal/books/7").json()``.
+all its threads: ``catalogue.get("/internal/books/7").json()``. Make it where a module is imported, so that the process
+has it before its first request, and has it once: it opens its connections when it is first called, so a server may fork
+after the import.
 
 Note "outside transactions": a call may take seconds, and a transaction that waits for it holds its locks and its
 connection meanwhile. And what the call did stays done when the transaction is rolled back. So a call is refused while a
@@ -29,7 +31,7 @@ from django.db import transaction
 from chassis import environment, settings
 from chassis.calls.circuit import Circuit, OpenError
 from chassis.identity import tokens
-from chassis.process import admission, logs, tracing
+from chassis.process import admission, logs, tls, tracing
 from chassis.process.admission import SAFE_METHODS
 
 logger = logging.getLogger(__name__)
@@ -116,7 +118,7 @@ class Client:
         # Shorter than servers keep an idle connection: the side that closes first must know what has been sent.
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=20)
         # The environment's proxies and .netrc are for calls to the outside.
-        self._http = httpx.Client(base_url=base_url, limits=limits, trust_env=False)
+        self._http = httpx.Client(base_url=base_url, limits=limits, trust_env=False, verify=tls.trusted(base_url))
 
     def __enter__(self) -> Self:
         return self

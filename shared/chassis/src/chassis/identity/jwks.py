@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 from chassis.extras import missing
 from chassis.identity import keys
+from chassis.process import tls
 from chassis.process.logs import Complaint
 
 try:
@@ -128,7 +129,7 @@ class RemoteKeys:
 def fetch(url: str) -> dict[str, Ed25519PublicKey]:
     """The keys of our kind at the address, by id. Raises SourceError, also where there is no such key."""
     try:
-        members = httpx.get(url, timeout=TIMEOUT).raise_for_status().json()["keys"]
+        members = httpx.get(url, timeout=TIMEOUT, verify=tls.trusted(url)).raise_for_status().json()["keys"]
         found = {str(member["kid"]): keys.from_web_key(member) for member in members if "kid" in member}
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SourceError(f"{type(error).__name__}: {error}") from error

@@ -33,6 +33,7 @@ logger = logging.getLogger("chassis.messages.consumer")
 BUSY_SECONDS = 0.005  # of waiting for a message while finished ones may have to be acknowledged
 # The same wait while there is nothing to acknowledge. The end of a subscription may be noticed so late.
 QUIET_SECONDS = 0.05
+IDLE_SECONDS = 0.5  # between two looks at a connection that waits for the capability
 FINISH_SECONDS = 2.0  # for what is under way when a subscription ends
 LISTEN = broker.HEARTBEAT_SECONDS / 4  # seconds between two signs of life
 LASTING_SECONDS = 10.0  # after which a lost subscription does not count as a failed attempt
@@ -50,7 +51,11 @@ class Consumer:
         self._complaint = Complaint(logger, "subscription_lost")
 
     def start(self) -> None:
-        """Begins to consume as soon as the capability is open; returns at once."""
+        """Begins to consume as soon as the capability is open; returns at once.
+
+        Where a move has begun, it connects to broker and database beforehand: who has to wait for an answer right after
+        a switch does not wait for that.
+        """
         self._lanes.start()
         self._thread.start()
 
@@ -65,7 +70,7 @@ class Consumer:
         with vitals.loop(self.capability):
             while not self._stopping.is_set():
                 vitals.beat()
-                if not self._watch.await_open(self.capability, QUIET_SECONDS * 10):
+                if not self._watch.await_near(self.capability, IDLE_SECONDS):
                     continue
                 began = time.monotonic()
                 try:
@@ -79,7 +84,10 @@ class Consumer:
         url = settings.broker_url()
         connection: Any = broker.connect(url)
         try:
+            self._lanes.warm()
             with broker.losing(connection):
+                if not self._awaited(connection):
+                    return
                 types = settings.consumes().get(self.capability, ())
                 refused = declarations.declare(connection, {self.capability: types})
                 if self.capability in refused:
@@ -87,6 +95,23 @@ class Consumer:
                 self._read(_Subscription(connection, self.capability, self._lanes, confirms=broker.confirms(url)))
         finally:
             connection.collect()
+
+    def _awaited(self, connection: Any) -> bool:
+        """Keeps the connection alive until the capability is open; False when it is not waited for any more.
+
+        It declares nothing: while another side consumes the queue, that side says what it is bound to.
+        """
+        heard = time.monotonic()
+        while not self._stopping.is_set() and self._watch.is_near(self.capability):
+            if self._watch.await_open(self.capability, IDLE_SECONDS):
+                return True
+            vitals.beat()
+            if time.monotonic() - heard >= LISTEN:
+                heard = time.monotonic()
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=BUSY_SECONDS)
+                connection.heartbeat_check()
+        return False
 
     def _read(self, subscription: _Subscription) -> None:
         self._complaint.over()

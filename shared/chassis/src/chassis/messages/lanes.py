@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
 from zlib import crc32
 
 import psycopg
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 from prometheus_client import Counter
 
 from chassis.messages import deadletters, inbox, traces
@@ -70,6 +71,11 @@ class Lanes:
         for lane in self._lanes:
             lane.start()
 
+    def warm(self) -> None:
+        """Each lane connects to the database, if it has not done so; returns at once."""
+        for lane in self._lanes:
+            lane.queue.put(WARM)
+
     def put(self, delivery: Delivery) -> None:
         """Queues the delivery behind the others of its subject."""
         subject = delivery.message.subject if delivery.message else ""
@@ -89,10 +95,17 @@ class Lanes:
             lane.join(max(0.0, deadline - time.monotonic()))
 
 
+class _Warm:
+    """In a lane's queue: no delivery, but an occasion to connect."""
+
+
+WARM = _Warm()
+
+
 class _Lane(threading.Thread):
     def __init__(self, capability: str, watch: Watch, number: int) -> None:
         super().__init__(name=f"chassis-{capability}-{number}", daemon=True)
-        self.queue: SimpleQueue[Delivery | None] = SimpleQueue()
+        self.queue: SimpleQueue[Delivery | _Warm | None] = SimpleQueue()
         self.idle = threading.Event()
         self.idle.set()
         self._capability = capability
@@ -103,6 +116,9 @@ class _Lane(threading.Thread):
 
     def run(self) -> None:
         while (delivery := self.queue.get()) is not None:
+            if isinstance(delivery, _Warm):
+                _connect()
+                continue
             self.idle.clear()
             if not delivery.origin.ended.is_set():
                 with vitals.loop(self.name):
@@ -213,6 +229,12 @@ class _Lane(threading.Thread):
             # The work of a lost session is over; the next statement begins another session.
             connection.close()
         delivery.origin.ended.wait(seconds)
+
+
+def _connect() -> None:
+    # A server that is away keeps nobody from anything: the first message waits for it.
+    with suppress(Error):
+        connection.ensure_connection()
 
 
 def _is_trouble(error: BaseException) -> bool:

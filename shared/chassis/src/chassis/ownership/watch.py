@@ -59,6 +59,16 @@ class Watch:
         with self._changed:
             return self._is_open(capability)
 
+    def is_near(self, capability: str) -> bool:
+        """Whether the capability is open here, or may be any moment: a move has begun that concerns it."""
+        with self._changed:
+            return self._is_near(capability)
+
+    def await_near(self, capability: str, seconds: float) -> bool:
+        """Waits until it is; False when ``seconds`` pass first, or the watch is stopped."""
+        self.wait(lambda: self._stopping.is_set() or self._is_near(capability), seconds)
+        return self.is_near(capability)
+
     def is_pausing(self, capability: str) -> bool:
         """Whether writes that have not begun should wait, because a fence is about to be put up."""
         state = (self._seen or {}).get(capability)
@@ -85,6 +95,9 @@ class Watch:
         if self._seen is None or capability in self._doubted:
             return False
         return owners.opened(self._seen.get(capability))
+
+    def _is_near(self, capability: str) -> bool:
+        return self._is_open(capability) or capability in (self._seen or {})
 
     def _run(self) -> None:
         with vitals.loop("watch"):
