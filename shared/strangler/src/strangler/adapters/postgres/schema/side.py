@@ -113,9 +113,11 @@ class PostgresSide(Side):
         self._locked("SELECT strangler.warm(%s)", (self.capability,), WARM_MS, what="the tables or their sequences")
 
     def pause(self, *, epoch: int, on: bool) -> None:
-        """The applications' middleware reads the column."""
+        """The applications' middleware reads the column. Nothing is lost with it in a crash, so nobody waits until it is
+        on disk."""
         self.connection.execute(
-            "UPDATE strangler.side SET pausing = %s WHERE capability = %s AND open AND epoch = %s",
+            "UPDATE strangler.side SET pausing = %s WHERE capability = %s AND open AND epoch = %s "
+            "AND set_config('synchronous_commit', 'off', true) IS NOT NULL",
             (on, self.capability, epoch),
         )
 
