@@ -28,12 +28,15 @@ class FenceOwner(Step[Switch]):
         statement_ms = move.statement_ms()
         while True:
             move.tries += 1
+            # Before the door is shut: what begins a thread would hold everybody up on a busy machine.
+            move.new.hurry(PAUSE_SECONDS + statement_ms / 1000)
             move.shut_at = move.shut_at or time.perf_counter()
             try:
                 move.old.pause(epoch=move.epoch, on=True)
                 move.old.fence(expected=move.epoch, target=move.target, statement_ms=statement_ms)
             except BlockedError as error:
                 move.old.pause(epoch=move.epoch, on=False)
+                move.new.hurry(None)
                 blockers = move.old.blockers()
                 if move.left() <= statement_ms / 1000:
                     raise MoveError(
@@ -45,5 +48,4 @@ class FenceOwner(Step[Switch]):
                     ) from error
                 time.sleep(random.uniform(0.5, 1.0) * statement_ms / 1000)  # noqa: S311  spread, not secrecy
             else:
-                move.new.hurry(PAUSE_SECONDS)
                 return

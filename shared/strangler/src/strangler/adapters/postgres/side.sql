@@ -284,6 +284,7 @@ END $$;
 CREATE OR REPLACE FUNCTION strangler.turn_fence(t text, opened boolean) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    replica CONSTANT text := CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END;
     leaf boolean;
 BEGIN
     SELECT relkind = 'r' INTO leaf FROM pg_class WHERE oid = t::regclass;
@@ -291,12 +292,7 @@ BEGIN
         'ALTER TABLE %s %s TRIGGER strangler_fence, %s TRIGGER strangler_replica_truncate',
         t,
         CASE WHEN opened THEN 'DISABLE' ELSE 'ENABLE' END,
-        CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END);
-    IF leaf THEN
-        EXECUTE format(
-            'ALTER TABLE %s %s TRIGGER strangler_replica_fence',
-            t, CASE WHEN opened THEN 'ENABLE REPLICA' ELSE 'DISABLE' END);
-    END IF;
+        replica) || CASE WHEN leaf THEN format(', %s TRIGGER strangler_replica_fence', replica) ELSE '' END;
 END $$;
 
 -- The same for every table of a capability.
