@@ -47,12 +47,10 @@ class Pauses:
 
 
 def main(switches: int, capabilities: Sequence[str]) -> int:
-    """Prints each change of owner, where its time went, and the table."""
+    """Prints the table, after what `measure` prints."""
     found: list[Figure] = []
     for capability in capabilities:
-        pauses = measure(capability, switches)
-        _tell(pauses)
-        found += summed_up(pauses)
+        found += summed_up(measure(capability, switches))
     print(table.text(found))
     return 0
 
@@ -60,13 +58,11 @@ def main(switches: int, capabilities: Sequence[str]) -> int:
 def figures(switches: int = SWITCHES) -> Iterator[Figure]:
     """For each capability."""
     for capability in CAPABILITIES:
-        pauses = measure(capability, switches)
-        _tell(pauses)
-        yield from summed_up(pauses)
+        yield from summed_up(measure(capability, switches))
 
 
 def measure(capability: str, switches: int) -> Pauses:
-    """Runs a rehearsal with a script of its own.
+    """Runs a rehearsal with a script of its own, and prints each change of owner and where its time went.
 
     Raises:
         SystemExit: it came to no good end, and has said why.
@@ -84,11 +80,13 @@ def measure(capability: str, switches: int) -> Pauses:
         subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
         found = json.loads(report.read_text()) if report.exists() else {}
         moves = [move for move in found.get("moves", ()) if move["capability"] == capability]
+        log = (Path(folder) / "rehearsal.log").read_text() if found else ""
+        pauses = Pauses(capability, moves, _steps(log, capability))
+        _tell(pauses)
         # That a pause was over before any request met the fence is no fault here.
         if len(moves) < switches or any(found[field] for field in ("failed", "lost", "doubled")):
             sys.exit(f"the rehearsal of {capability} has not been played to a good end: see above")
-        log = (Path(folder) / "rehearsal.log").read_text()
-    return Pauses(capability, moves, _steps(log, capability))
+    return pauses
 
 
 def summed_up(pauses: Pauses) -> Iterator[Figure]:

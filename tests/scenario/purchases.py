@@ -8,7 +8,7 @@ from typing import Any
 from strangler.domain.traffic import Answer, Behaviour, Operation, Unexpected, Write, insert, update
 
 from tests.scenario.account import Account
-from tests.scenario.upkeep import restock
+from tests.scenario.upkeep import Restocking
 
 WORDS = ("milk", "bread", "soup", "tea", "frozen", "apple", "cheese", "soap")
 SETTLED = ("confirmed", "rejected")
@@ -17,8 +17,9 @@ SETTLED = ("confirmed", "rejected")
 class Purchases:
     """The customer's way through the shop: products seen, orders placed."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, staff: Restocking) -> None:
         self._account = account
+        self._staff = staff
         self._rng = account.rng
         self._page: list[dict[str, Any]] = []
         self._seen: list[dict[str, Any]] = []  # in stock
@@ -51,7 +52,7 @@ class Purchases:
         while not self._seen:
             yield from self.browse()
             if not self._seen:
-                yield from restock(self._account, self._page)
+                yield from self._staff.fill(self._account, self._page)
         products = self._rng.sample(self._seen, min(len(self._seen), self._rng.randint(1, 3)))
         lines = [{"product_id": product["id"], "quantity": self._rng.randint(1, 2)} for product in products]
         body: dict[str, Any] = {"lines": lines}

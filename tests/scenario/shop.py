@@ -8,7 +8,7 @@ from strangler.domain.traffic import Behaviour
 
 from tests.scenario.account import Account
 from tests.scenario.purchases import Purchases
-from tests.scenario.upkeep import Upkeep
+from tests.scenario.upkeep import Restocking, Upkeep
 
 HOUSEHOLDS = 2400  # the data set's first ids, less a few gaps
 WEIGHTS = {
@@ -37,6 +37,7 @@ class Customers:
 
     def __init__(self, run: str) -> None:
         self._run = run
+        self._staff = Restocking()
 
     def client(self, number: int, rng: Random) -> Behaviour:
         account = Account.new(self._run, number, rng)
@@ -46,7 +47,7 @@ class Customers:
             yield from household.log_in(expected=frozenset({200, 401}))
             account = household if household.access else account
         is_new = not account.access
-        purchases = Purchases(account)
+        purchases = Purchases(account, self._staff)
         if is_new:
             yield from account.register()
             yield from account.log_in()
@@ -60,7 +61,7 @@ class Customers:
         if capability == "products":
             yield from _keep_up(Upkeep(self._run, number, rng))
         account = Account.new(self._run, number, rng)
-        purchases = Purchases(account)
+        purchases = Purchases(account, self._staff)
         yield from account.register()
         yield from account.log_in()
         while True:

@@ -8,6 +8,7 @@ from strangler.domain.traffic import Answer, Operation
 
 from tests.scenario.account import Account
 from tests.scenario.purchases import Purchases
+from tests.scenario.upkeep import Restocking
 
 PAGE = 20
 MOST_REQUESTS = 100  # far more than one order takes
@@ -39,7 +40,7 @@ def _told(status: int, content: Any) -> Answer:
 
 def test_a_customer_who_finds_all_shelves_empty_has_them_filled_and_orders() -> None:
     shop = Shop()
-    order = Purchases(Account.new("run", 1, Random(1))).order()
+    order = Purchases(Account.new("run", 1, Random(1)), Restocking()).order()
 
     operation: Operation | None = next(order)
     while operation is not None and len(shop.asked) < MOST_REQUESTS:
@@ -52,3 +53,13 @@ def test_a_customer_who_finds_all_shelves_empty_has_them_filled_and_orders() -> 
 
     assert shop.asked[-1] == "POST /api/v1/orders"
     assert all(stock > 0 for stock in shop.stock.values())
+
+
+def test_while_the_shelves_are_filled_for_one_customer_nobody_else_sends_for_staff() -> None:
+    staff, products = Restocking(), [{"id": 1}]
+    first, second = (staff.fill(Account.new("run", number, Random(1)), products) for number in (1, 2))
+    next(first)
+
+    assert list(second) == []
+    first.close()
+    assert next(staff.fill(Account.new("run", 3, Random(1)), products)).path == "/api/v1/auth/token"

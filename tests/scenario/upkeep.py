@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
+from threading import Lock
 from typing import Any
 
 from strangler.domain.traffic import Behaviour, Operation, Unexpected, Write, insert, update
@@ -78,12 +79,22 @@ class Upkeep:
         return f"{self._rng.randint(1, 99)}.{self._rng.randint(0, 99):02}"
 
 
-def restock(finder: Account, products: Sequence[Mapping[str, Any]]) -> Behaviour:
-    """Staff fills the shelves that a customer has found empty: a stack on which many rehearsals were played has sold
-    its sample, and its customers would look for something to buy without an end."""
-    clerk = Account(f"{finder.token}-clerk", finder.rng, email=STAFF_EMAIL, password=HOUSEHOLD_PASSWORD)
-    yield from clerk.log_in()
-    for product in products:
-        yield Operation(
-            "POST", f"/api/v1/products/{product['id']}/stock", body={"delta": PALLET}, headers=clerk.headers
-        )
+class Restocking:
+    """Staff who fill the shelves that customers find empty, one customer at a time: a stack on which many rehearsals
+    were played has sold its sample, and its customers would look for something to buy without an end."""
+
+    def __init__(self) -> None:
+        self._at_work = Lock()
+
+    def fill(self, finder: Account, products: Sequence[Mapping[str, Any]]) -> Behaviour:
+        """Nothing where another customer's finding is being seen to."""
+        if not self._at_work.acquire(blocking=False):
+            return
+        try:
+            clerk = Account(f"{finder.token}-clerk", finder.rng, email=STAFF_EMAIL, password=HOUSEHOLD_PASSWORD)
+            yield from clerk.log_in()
+            for product in products:
+                path = f"/api/v1/products/{product['id']}/stock"
+                yield Operation("POST", path, body={"delta": PALLET}, headers=clerk.headers)
+        finally:
+            self._at_work.release()
