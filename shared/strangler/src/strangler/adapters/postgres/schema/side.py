@@ -113,8 +113,8 @@ class PostgresSide(Side):
         self._locked("SELECT strangler.warm(%s)", (self.capability,), WARM_MS, what="the tables or their sequences")
 
     def pause(self, *, epoch: int, on: bool) -> None:
-        """The applications' middleware reads the column. Nothing is lost with it in a crash, so nobody waits until it is
-        on disk."""
+        """The applications' middleware reads the column. With it nothing is lost in a crash, so nobody waits for the
+        disk."""
         self.connection.execute(
             "UPDATE strangler.side SET pausing = %s WHERE capability = %s AND open AND epoch = %s "
             "AND set_config('synchronous_commit', 'off', true) IS NOT NULL",
