@@ -113,7 +113,10 @@ def _lacking(both: Both, key: ForeignKey) -> _Lacking | str:
     table = next((one for one in both.here if one.name == key.table), None)
     try:
         with patience(both.service):
-            if not scalar(both.service, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.SQL(key.parent_sql))):
+            filled = _filled(both.service, key)
+        # A feature that nobody uses has no rows anywhere, and nothing can point at them.
+        with patience(both.monolith):
+            if not filled and _filled(both.monolith, key) is not False:
                 return _Lacking(empty=True)
         if not key.plain or table is None:
             return "the types of the key are not the server's own"
@@ -128,6 +131,13 @@ def _lacking(both: Both, key: ForeignKey) -> _Lacking | str:
     except psycopg.errors.UndefinedColumn:
         return "the monolith has other columns"
     return _Lacking(len(missing), len(sampled), examples=missing)
+
+
+def _filled(connection: Connection, key: ForeignKey) -> bool | None:
+    """Whether the parent has rows; None where there is no such table."""
+    if scalar(connection, sql.SQL("SELECT to_regclass({})").format(key.parent_sql)) is None:
+        return None
+    return bool(scalar(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.SQL(key.parent_sql))))
 
 
 def _sampled(connection: Connection, table: Table, columns: Sequence[str]) -> list[str]:
