@@ -137,6 +137,11 @@ def test_a_parent_that_a_subscription_keeps_is_no_finding(ground: Yard) -> None:
         with ground.service() as connection:
             eventually(lambda: connection.execute("SELECT FROM yard_setting").fetchone() is not None)
         assert found(ground, "foreign-key-out") == []
+
+        run(ground, "service", "DELETE FROM yard_setting")  # as if the subscription stood still since
+        (key,) = found(ground, "foreign-key-out")
+        assert key.severity is Severity.ERROR
+        assert "the subscription kept keeps yard_setting there, and has not brought these rows" in key.remedy
     finally:
         run(ground, "service", "DROP SUBSCRIPTION kept")
         run(ground, "monolith", "DROP PUBLICATION kept")

@@ -22,9 +22,9 @@ from strangler.domain.project import SERVICE
 SAMPLE_ROWS = 100_000
 SAMPLE_KEYS = 1_000
 
-# The tables whose rows a subscription brings to this database.
+# The tables whose rows a subscription brings to this database, with its name.
 FED = catalog.with_names("""
-SELECT DISTINCT NAME_OF(root, n)
+SELECT DISTINCT NAME_OF(root, n), s.subname
 FROM pg_subscription_rel r
 JOIN pg_subscription s ON s.oid = r.srsubid AND s.subenabled
 JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
@@ -41,7 +41,7 @@ def keys(connection: Connection, tables: Sequence[Table]) -> list[ForeignKey]:
 def foreign_keys(both: Both) -> Iterator[Finding]:
     """Foreign keys in the service's database whose target does not come along, or lacks what the rows point at."""
     companions = both.companions()
-    fed = {row[0] for row in both.service.execute(FED).fetchall()}
+    fed: dict[str, str] = dict(both.service.execute(FED).fetchall())
     for key in keys(both.service, both.there):
         lacking = _lacking(both, key)
         place = f"{both.at(SERVICE)}: {key.table}.{', '.join(key.columns)}"
@@ -63,9 +63,9 @@ def foreign_keys(both: Both) -> Iterator[Finding]:
                 f"{key.name} points at {key.root}, which does not move with it: {told}. A copy steps over such a "
                 "key, so start, verify and switch would go through; then the service's writes of these rows fail at "
                 "COMMIT",
-                _cures(key, companions),
+                _cures(key, companions, fed.get(key.root)),
             )
-        elif key.root not in fed | companions:
+        elif key.root not in fed.keys() | companions:
             yield Finding(
                 "foreign-key-out",
                 Severity.WARNING,
@@ -76,9 +76,14 @@ def foreign_keys(both: Both) -> Iterator[Finding]:
             )
 
 
-def _cures(key: ForeignKey, companions: set[str]) -> str:
+def _cures(key: ForeignKey, companions: set[str], feeder: str | None = None) -> str:
     if key.root in companions:
         return f"start the capability that has {key.root} first: its stream keeps the rows there"
+    if feeder is not None:
+        return (
+            f"the subscription {feeder} keeps {key.root} there, and has not brought these rows: see in the log of that "
+            "server what it stands at, or wait until it has caught up"
+        )
     return (
         "either make it a number without a constraint there (db_constraint=False, or a plain field; then migrate the "
         f"service), or keep a copy of {key.root} there by a subscription of your own that runs before the start"
