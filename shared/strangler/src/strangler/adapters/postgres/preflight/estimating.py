@@ -24,7 +24,8 @@ FROM pg_class c WHERE c.oid = ANY (%s::oid[]) AND c.relkind = 'r'
 """
 # The server counts the rows of a table at its first ANALYZE, which a restored database has not seen. Until then: the
 # size of some rows as they are kept, with the pointer to each.
-WIDTH_BY_ROWS = "SELECT avg(pg_column_size(one.*)) + 4 FROM (SELECT * FROM {} LIMIT 100) one"
+SOME_ROWS = 100
+WIDTH_BY_ROWS = "SELECT count(*), avg(pg_column_size(one.*)) + 4 FROM (SELECT * FROM {} LIMIT {}) one"
 # Since the statistics were reset: what everything on that server writes, on average.
 WAL_RATE = """
 SELECT (wal_bytes / greatest(extract(epoch FROM clock_timestamp() - stats_reset), 1))::float8 FROM pg_stat_wal
@@ -70,8 +71,10 @@ def estimate(both: Both) -> Estimate:
 
 def _rows(connection: Connection, table: Table, size: int) -> int:
     """About how many rows a table of ``size`` bytes has, of which the server has not counted any yet."""
-    width = scalar(connection, sql.SQL(WIDTH_BY_ROWS).format(table.sql())) if size else None
-    return int(size / width) if width else 0
+    row = connection.execute(sql.SQL(WIDTH_BY_ROWS).format(table.sql(), SOME_ROWS)).fetchone()
+    assert row is not None
+    some, width = row
+    return int(size / width) if some == SOME_ROWS else int(some)
 
 
 class _Sample:
