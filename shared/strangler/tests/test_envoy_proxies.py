@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import urllib3
 from envoys import Request, Side, eventually, free_port, running, says
+from projects import project
 from strangler.adapters import envoy
-from strangler.domain.project import MONOLITH, SERVICE, Process, Project
+from strangler.domain.project import MONOLITH, SERVICE, Process
 from strangler.domain.project import Gateway as Configured
 from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
@@ -262,20 +263,9 @@ def test_the_access_log_has_no_address_of_a_client_in_either_half_of_a_bounce(be
 
 
 def test_the_gateway_of_a_local_stack_believes_as_many_as_the_file_says(tmp_path: Path) -> None:
-    monolith = Process("monolith", address="http://monolith")
-    project = Project(
-        path=tmp_path / "strangler.toml",
-        name="depot",
-        state=tmp_path,
-        ledger="depot",
-        monolith="monolith",
-        databases={},
-        processes={"monolith": monolith},
-        capabilities={},
-        stays=[],
-        gateway=Configured(trusted_hops=2),
-    )
+    office = Process("office", address="http://office")
+    made = project(tmp_path, processes={"office": office}, gateway=Configured(trusted_hops=2))
 
-    stack.Gateway(project, 1, 2).configure({"monolith": "http://monolith"})
+    stack.Gateway(made, 1, 2).configure({"office": "http://office"})
 
     assert '"xff_num_trusted_hops": 2' in (tmp_path / "gateway" / envoy.BOOTSTRAP_FILE).read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from projects import project
 from servers import Cluster
 from strangler.adapters.postgres import faults as rows
 from strangler.cli import fault as verb
@@ -28,18 +29,15 @@ def dsn(cluster: Cluster) -> Iterator[str]:
     cluster.drop(NAME)
 
 
-def project(tmp_path: Path, *, embedded: bool = True, calls: tuple[str, ...] = ("bank",)) -> Project:
+def yard(tmp_path: Path, *, embedded: bool = True, calls: tuple[str, ...] = ("bank",)) -> Project:
     database = {"embedded": True} if embedded else {"url": "postgresql://u:p@h/db"}
-    return Project(
-        path=tmp_path / "strangler.toml",
-        name="depot",
-        state=tmp_path,
+    return project(
+        tmp_path,
         ledger="old",
         monolith="web",
         databases={name: Database(name, **database) for name in ("old", "new", "other")},  # type: ignore[arg-type]
         processes={"web": Process("web", database="old")},
         capabilities={"things": Capability("things", ["thing"], [], "things", "new")},
-        stays=(),
         slow_calls=calls,
     )
 
@@ -111,7 +109,7 @@ def test_a_table_that_somebody_holds_is_told_and_no_trigger_waits_for_ever(
 
 
 def test_each_fault_is_written_where_it_is_read(tmp_path: Path) -> None:
-    depot = project(tmp_path)
+    depot = yard(tmp_path)
 
     where = {name: faults.databases(depot, fault, "things") for name, fault in FAULTS.items()}
 
@@ -125,7 +123,7 @@ def test_each_fault_is_written_where_it_is_read(tmp_path: Path) -> None:
 
 
 def test_the_only_capability_and_the_only_call_need_not_be_named(tmp_path: Path) -> None:
-    depot = project(tmp_path)
+    depot = yard(tmp_path)
 
     assert faults.settings(depot, FAULTS["errors"], {"percent": None}) == {"percent": 5, "capability": "things"}
     assert faults.settings(depot, FAULTS["slow-call"], {}) == {"milliseconds": 2000, "call": "bank"}
@@ -133,7 +131,7 @@ def test_the_only_capability_and_the_only_call_need_not_be_named(tmp_path: Path)
 
 def test_a_project_that_names_no_call_has_no_slow_one(tmp_path: Path) -> None:
     with pytest.raises(StranglerError, match="this project has no such fault"):
-        faults.settings(project(tmp_path, calls=()), FAULTS["slow-call"], {})
+        faults.settings(yard(tmp_path, calls=()), FAULTS["slow-call"], {})
 
 
 @pytest.mark.parametrize("embedded", [True, False])
@@ -141,7 +139,7 @@ def test_it_is_refused_where_no_stack_is_up(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv(VARIABLE, raising=False)
 
     with pytest.raises(RefusedError) as refused:
-        verb.require_allowed(project(tmp_path, embedded=embedded))
+        verb.require_allowed(yard(tmp_path, embedded=embedded))
 
     assert refused.value.id == "fault-not-here"
     assert refused.value.exit_code == 2
@@ -151,4 +149,4 @@ def test_it_is_refused_where_no_stack_is_up(tmp_path: Path, monkeypatch: pytest.
 def test_it_is_allowed_where_the_environment_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "1")
 
-    verb.require_allowed(project(tmp_path, embedded=False))
+    verb.require_allowed(yard(tmp_path, embedded=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -132,6 +133,17 @@ def test_what_a_variable_names_runs_elsewhere(depot: Depot, cluster: Cluster, mo
     assert depot.rows() == ["all"]
     depot.run("down")
     cluster.drop("elsewhere")
+
+
+def test_a_stack_whose_processes_run_elsewhere_names_no_empty_step(depot: Depot) -> None:
+    before, _, rest = depot.file.read_text().partition("[processes.web]")
+    after = rest.partition("[loader]")[2].partition("sample")[2].partition("\n")[2]
+    depot.file.write_text(f'{before}[processes.web]\naddress = "http://web"\n{after}')
+
+    told = depot.up("--data", "none")
+
+    assert set(depot.env()["processes"]) == {"gateway", "postgres-depot", "serve"}
+    assert not [line for line in told.splitlines() if re.search(r" s  (…|: .*)$", line)]
 
 
 @contextmanager

@@ -196,5 +196,18 @@ def instrumentors() -> Sequence[str]:
     return paths
 
 
+def checked() -> Mapping[str, str]:
+    """``CHASSIS_CHECKED``: by identifier and place of a finding of ``strangler_check``, why it is no fault.
+
+    Raises ImproperlyConfigured.
+    """
+    found: Mapping[str, str] = _setting("CHASSIS_CHECKED", {})
+    is_mapping = isinstance(found, Mapping)
+    texts = [*found.keys(), *found.values()] if is_mapping else []
+    if not is_mapping or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ImproperlyConfigured("CHASSIS_CHECKED is no dict of texts")
+    return found
+
+
 def _setting(name: str, default: Any) -> Any:
     return getattr(settings, name, default)

@@ -239,7 +239,7 @@ class Club:
 
     def complete(self, *, drop: bool) -> None:
         with self.working() as parts:
-            complete(parts, drop=drop, unused_for=0)
+            complete(parts, drop=drop, unused_for=0, unread_for=0)
 
     def catch_up(self, frm: str) -> None:
         with self.working() as parts:

@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/invoices/<int:pk>/split", billing.split),
     path("api/invoices/<int:pk>/mail", billing.mail),
     path("api/dunning/", billing.DunningList.as_view()),
+    path("api/dunning/<slug:name>/kept", lending.keep_dunning),
     path("api/dunning/<path:rest>", billing.Dunning.as_view()),
     path("api/state", billing.State.as_view()),
     path("loans/<int:pk>/back", lending.give_back),
@@ -25,4 +26,7 @@ urlpatterns = [
     path("loans/<int:pk>", lending.LoanPage.as_view()),
     path("loans", lending.lend),
     path("known", lending.known),
+    path("kept", lending.keep),
+    path("parcels", lending.parcel),
+    re_path(r"^loans/(?P<pk>\d+)/(?P<mark>good|bad)$", lending.mark),
 ]

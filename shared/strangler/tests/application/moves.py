@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from projects import project
 from strangler.application.gates import Ready
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
 from strangler.application.switch import switch
 from strangler.domain.errors import StranglerError
 from strangler.domain.phase import State
-from strangler.domain.project import MONOLITH, SERVICE, Capability, Project
+from strangler.domain.project import MONOLITH, SERVICE, Capability
 from strangler.domain.route import Route
 from strangler.testing import Client, Crashed, MemoryLedger, MemoryReplication, MemorySide, World
 
@@ -26,17 +27,7 @@ CRATES = Capability(
     process="depot",
     database="depot",
 )
-PROJECT = Project(
-    path=Path("strangler.toml"),
-    name="yard",
-    state=Path("var"),
-    ledger="yard",
-    monolith="office",
-    databases={},
-    processes={},
-    capabilities={NAME: CRATES},
-    stays=[],
-)
+PROJECT = project(Path("var"), capabilities={NAME: CRATES})
 READY: Ready = lambda _: None  # noqa: E731
 
 

@@ -72,11 +72,23 @@ def test_what_something_in_the_monolith_still_reads_is_not_dropped() -> None:
     with pytest.raises(RefusedError, match=r"copy of crate \(and 1 other table\) was read 2 s ago") as caught:
         complete(parts, drop=True)
 
-    assert "--unused-for" in caught.value.remedy
+    assert "--unread-for" in caught.value.remedy
+    assert caught.value.id == "still-needed"
     assert parts.replication.calls == []
     complete(parts, drop=False)
-    complete(parts, drop=True, unused_for=0)
+    with pytest.raises(RefusedError, match="copy of crate"):
+        complete(parts, drop=True, unused_for=0)
+    complete(parts, drop=True, unread_for=0)
     assert parts.replication.is_dropped
+
+
+def test_a_refusal_to_drop_names_both_who_asks_and_what_reads() -> None:
+    world = moving(SERVICE)
+    world.databases[MONOLITH].unused = 5.0
+    world.databases[MONOLITH].reads = [("crate", 2.0)]
+
+    with pytest.raises(RefusedError, match=r"were in use 5 s ago, .*; the monolith's copy of crate was read 2 s ago"):
+        complete(parts_of(world), drop=True)
 
 
 def test_what_has_been_dropped_is_not_asked_for_again() -> None:

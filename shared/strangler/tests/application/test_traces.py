@@ -93,7 +93,7 @@ def test_the_other_verbs_have_their_steps(collector: Collector) -> None:
     start(parts, progress=NOTHING, boundary=NOTHING)
     verify(parts, repair=True, progress=NOTHING)
     run_switch(parts, "switch")
-    complete(parts, drop=True, unused_for=0)
+    complete(parts, drop=True, unused_for=0, unread_for=0)
 
     by.send()
     spans = collector.await_(lambda spans: any(span.name == f"strangler complete {NAME}" for span in spans))

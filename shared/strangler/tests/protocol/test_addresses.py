@@ -121,7 +121,7 @@ def test_a_side_learns_where_the_other_s_process_has_gone_and_which_routes_there
 def test_after_the_end_only_what_is_left_is_followed(moving: Yard) -> None:
     moving.switch()
     with moving.working() as parts:
-        complete(parts, drop=False, unused_for=0)
+        complete(parts, drop=False, unused_for=0, unread_for=0)
 
     led_astray(moving, "reverse")
 

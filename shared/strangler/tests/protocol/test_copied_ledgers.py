@@ -47,7 +47,7 @@ def completed(made: Yard) -> None:
 
 
 def dropped(made: Yard) -> None:
-    ended(made, complete, drop=True, unused_for=0)
+    ended(made, complete, drop=True, unused_for=0, unread_for=0)
 
 
 def begun(made: Yard) -> None:

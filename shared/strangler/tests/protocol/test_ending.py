@@ -22,7 +22,7 @@ SEAM = 'ALTER TABLE audit."Entry" DROP CONSTRAINT "Entry_crate_fkey"'
 
 def completed(made: Yard, *, drop: bool = False, unused_for: float = 0) -> list[str]:
     with made.working() as parts:
-        return complete(parts, drop=drop, unused_for=unused_for)
+        return complete(parts, drop=drop, unused_for=unused_for, unread_for=unused_for)
 
 
 def cancelled(made: Yard) -> None:

@@ -55,6 +55,22 @@ def test_a_project_that_is_ready_is_told_what_was_looked_at_and_what_it_costs(gr
     assert report.looked.estimate.disk_bytes > 0
 
 
+def test_rows_that_the_server_has_not_counted_yet_are_estimated(ground: Yard) -> None:
+    """A restored database has seen no ANALYZE."""
+    many = "INSERT INTO ticket (number, crate) SELECT 100 + n, id FROM generate_series(1, 20000) n, {}"
+    first = '(SELECT id FROM "Crate" LIMIT 1) one'
+    run(ground, "monolith", "ALTER TABLE ticket SET (autovacuum_enabled = off)", many.format(first))
+    with ground.side("monolith") as connection:
+        counted = connection.execute("SELECT reltuples FROM pg_class WHERE oid = 'ticket'::regclass").fetchone()
+    assert counted == (-1,)
+
+    estimate = looked(ground).looked.estimate
+
+    assert estimate is not None
+    assert 15_000 < estimate.rows < 25_000
+    assert estimate.sampled_rows > 1_000, "the largest table is the one to sample"
+
+
 @pytest.mark.parametrize("rows", ["none", "some", "all"])
 def test_a_foreign_key_of_the_service_to_what_does_not_come_along(ground: Yard, rows: str) -> None:
     run(ground, "monolith", POINTING, "INSERT INTO yard_setting VALUES ('a'), ('b')")
@@ -121,8 +137,30 @@ def test_a_parent_that_a_subscription_keeps_is_no_finding(ground: Yard) -> None:
         with ground.service() as connection:
             eventually(lambda: connection.execute("SELECT FROM yard_setting").fetchone() is not None)
         assert found(ground, "foreign-key-out") == []
+
+        run(ground, "service", "DELETE FROM yard_setting")  # as if the subscription stood still since
+        (key,) = found(ground, "foreign-key-out")
+        assert key.severity is Severity.ERROR
+        assert "the subscription kept keeps yard_setting there, and has not brought these rows" in key.remedy
     finally:
         run(ground, "service", "DROP SUBSCRIPTION kept")
+        run(ground, "monolith", "DROP PUBLICATION kept")
+
+
+@pytest.mark.parametrize("fed", [True, False])
+def test_a_parent_without_rows_on_both_sides_lacks_none(ground: Yard, fed: bool) -> None:
+    run(ground, "monolith", POINTING, KEY, "CREATE PUBLICATION kept FOR TABLE yard_setting")
+    run(ground, "service", PARENT, POINTING, KEY)
+    dsn = ground.clusters[0].dsn(ground.databases[0])
+    if fed:
+        run(ground, "service", f"CREATE SUBSCRIPTION kept CONNECTION '{dsn}' PUBLICATION kept")
+    try:
+        keys = found(ground, "foreign-key-out")
+
+        assert severities(keys) == ([] if fed else ["warning"])
+        assert fed or "made later" in keys[0].message
+    finally:
+        run(ground, "service", "DROP SUBSCRIPTION IF EXISTS kept")
         run(ground, "monolith", "DROP PUBLICATION kept")
 
 

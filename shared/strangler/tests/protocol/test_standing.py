@@ -343,7 +343,7 @@ def test_an_owner_is_relieved_after_the_end(moving: Yard, drop: bool) -> None:
     if drop:
         execute(moving, "monolith", 'ALTER TABLE audit."Entry" DROP CONSTRAINT "Entry_crate_fkey"')
     with moving.working() as parts:
-        complete(parts, drop=drop, unused_for=0)
+        complete(parts, drop=drop, unused_for=0, unread_for=0)
     with moving.service() as connection:
         execute(
             moving,

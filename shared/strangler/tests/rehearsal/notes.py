@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
+from urllib.parse import parse_qsl
 
 import psycopg
 from strangler.domain.traffic import Answer, Behaviour, Operation, Unexpected, Write, delete, insert, update
@@ -116,7 +117,11 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200, {"notes": []})
 
     def do_POST(self) -> None:
-        note = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self.headers["Content-Type"] == "application/x-www-form-urlencoded":
+            self._insert(dict(parse_qsl(text, keep_blank_values=True)), copies=1)
+            return self._answer(302, None, Location="/notes")
+        note = json.loads(text)
         fault = self._next_fault()
         if fault in ("refuse", "redirect", "break"):
             return self._misbehave(fault)
@@ -166,6 +171,8 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: object, **headers: str) -> None:
         text = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
+        for cookie in ("sessionid=s1; HttpOnly; Path=/", "csrftoken=c1; SameSite=Lax"):
+            self.send_header("Set-Cookie", cookie)
         for name, value in headers.items():
             self.send_header(name, value)
         if status != 204:

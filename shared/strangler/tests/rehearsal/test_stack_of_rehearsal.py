@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from projects import project
 from strangler.domain.errors import StackError
 from strangler.domain.project import Endpoints, Project
 from strangler.rehearsal.adapters import stack as module
@@ -42,8 +43,7 @@ class World:
         return Endpoints("http://gateway", "http://admin", "amqp://broker", {}, {})
 
     def rehearse(self, *, proved: bool = True, keep: bool = False) -> Path:
-        project = Project(self.state / "strangler.toml", "notes", self.state, "", "", {}, {}, {}, ())
-        with RehearsalStack(project, data="sample", keep=keep) as stack:
+        with RehearsalStack(project(self.state), data="sample", keep=keep) as stack:
             assert stack.endpoints.gateway == "http://gateway"
             stack.proved = proved
             return stack.project.state

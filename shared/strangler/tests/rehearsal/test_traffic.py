@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
 import pytest
 from notes import Readers, Service
 from servers import Connection
-from strangler.domain.traffic import Behaviour, Operation
+from strangler.domain.traffic import Behaviour, Operation, insert
 from strangler.rehearsal.adapters.http import Connection as Http
 from strangler.rehearsal.adapters.rows import PostgresRows
 from strangler.rehearsal.checker import Fault, Finding, check
@@ -110,6 +111,26 @@ def test_a_misread_answer_fails(client: Client) -> None:
     client.play(behaviour())
 
     assert "misread: KeyError('missing')" in client.records().failures[0].detail
+
+
+def test_a_form_is_sent_as_a_browser_does_and_acknowledged_by_the_page_that_it_leads_to(
+    client: Client, connection: Connection
+) -> None:
+    cookies: list[Mapping[str, str]] = []
+
+    def behaviour() -> Behaviour:
+        answer = yield Operation("GET", "/notes")
+        cookies.append(answer.cookies)
+        form = {"title": "a & b", "body": None, "stars": 3, "pinned": False}
+        made = insert("notes", "note", {"title": "a & b"}, {"body": "", "stars": 3})
+        yield Operation("POST", "/notes", form=form, expected={302}, writes=(made,))
+
+    client.play(behaviour())
+
+    assert cookies == [{"sessionid": "s1", "csrftoken": "c1"}]
+    assert client.tally.totals().acknowledged == {"notes": 1}
+    assert client.records().failures == ()
+    assert findings(client, connection) == []
 
 
 def test_the_self_test_sees_each_damage_and_leaves_none(client: Client, connection: Connection) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
+from django.urls import URLPattern, URLResolver
 
-from chassis.inspection import entries, sources
+from chassis.inspection import entries, sources, urls
 from chassis.inspection.configuration import Capability
 from chassis.inspection.findings import Finding
 from chassis.inspection.lookup import find
-from chassis.inspection.project import Project, finding, groups
+from chassis.inspection.project import Group, Project, finding, groups, listed
 from chassis.inspection.reading import NO_ARGUMENTS, Arguments
 from chassis.inspection.values import Request, Rows
 from chassis.ownership.admin import OwnedAdmin
@@ -24,17 +25,28 @@ _CHANGES = {"add", "change", "delete"}
 
 def findings(project: Project) -> Iterator[Finding]:
     """All admins of all sites; nothing where the admin is not installed."""
+    for model, admin in _admins():
+        project.count("admins")
+        yield from _of_model(project, model, admin)
+        yield from _inlines(project, model, admin)
+        yield from _actions(project, model, admin)
+        yield from _methods(project, model, admin)
+        yield from _views(project, model, admin)
+
+
+def views() -> Collection[Any]:
+    """What stands for each view of an admin's ``get_urls``."""
+    return {urls.named(pattern.callback) for _, admin in _admins() for pattern in _patterns(admin.get_urls())}
+
+
+def _admins() -> Iterator[tuple[Any, Any]]:
+    """The admins of all sites with their models."""
     if not apps.is_installed("django.contrib.admin"):
         return
     from django.contrib.admin.sites import all_sites
 
     for site in all_sites:
-        for model, admin in sorted(site._registry.items(), key=lambda pair: pair[0]._meta.label):
-            project.count("admins")
-            yield from _of_model(project, model, admin)
-            yield from _inlines(project, model, admin)
-            yield from _actions(project, model, admin)
-            yield from _methods(project, model, admin)
+        yield from sorted(site._registry.items(), key=lambda pair: pair[0]._meta.label)
 
 
 def _of_model(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
@@ -55,7 +67,7 @@ def _unaware(project: Project, cls: Any, model: Any, name: str) -> Iterator[Find
             "admin-writes", "error", place,
             f"{cls.__name__ if written else 'The admin'} writes {label}, which moves with {name}, and does not know "
             f"who owns it: once {name} is owned elsewhere, every save and delete in the admin is refused.",
-            f'mix chassis.ownership.admin.OwnedAdmin into it, first, with capability = "{name}"',
+            _mixed_in(cls, label, name, written=written),
         )  # fmt: skip
     elif getattr(cls, "capability", None) != name:
         yield Finding(
@@ -64,6 +76,15 @@ def _unaware(project: Project, cls: Any, model: Any, name: str) -> Iterator[Find
             "writable or read-only at the wrong time.",
             f'write capability = "{name}"',
         )  # fmt: skip
+
+
+def _mixed_in(cls: Any, label: str, name: str, *, written: bool) -> str:
+    if written:
+        return f'mix chassis.ownership.admin.OwnedAdmin into it, first, with capability = "{name}"'
+    return (
+        f"register one of your own: admin.site.unregister({label.rpartition('.')[2]}), then a subclass of "
+        f'{sources.dotted(cls)} with chassis.ownership.admin.OwnedAdmin first and capability = "{name}"'
+    )
 
 
 def _inlines(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
@@ -130,6 +151,46 @@ def _methods(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
             )
             cure = f'ask owners.is_open("{group.capability.name}") before it, or send a message to the owner'
             yield finding("admin-writes", "error", group, entry=type(admin), message=told, remedy=cure)
+
+
+def _views(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
+    """The views that ``get_urls`` has besides Django's own, whoever has added them."""
+    parent = project.capability_of(model._meta.concrete_model)
+    for pattern in _patterns(admin.get_urls()):
+        view = urls.named(pattern.callback)
+        if (getattr(view, "__module__", "") or "").startswith("django."):
+            continue
+        project.count("admin views")
+        found: dict[tuple[str, str], tuple[Group, list[str]]] = {}
+        for method in ("GET", "POST"):
+            # An OwnedAdmin refuses it, and an admin of such a model that is none is a finding by itself.
+            refused = method == "POST" and not (pattern.name or "").endswith(tuple(_reading(admin)))
+
+            def inside(capability: Capability, refused: bool = refused) -> bool:
+                return refused and capability is parent
+
+            for group in groups(project, entries.view(project.reader, pattern.callback, method), inside=inside):
+                found.setdefault((group.capability.name, group.done), (group, []))[1].append(method)
+        for (name, done), (group, methods) in found.items():
+            told = f"The admin's view {sources.dotted(view)} writes {done} for {listed(methods)}, whoever owns {name}."
+            cure = (
+                "let only a POST write: an OwnedAdmin answers it only where the model is owned"
+                if parent is group.capability
+                else f'ask owners.is_open("{name}") before it, or send a message to the owner'
+            )
+            yield finding("admin-writes", "error", group, entry=view, message=told, remedy=cure)
+
+
+def _patterns(patterns: Iterable[Any]) -> Iterator[URLPattern]:
+    for one in patterns:
+        if isinstance(one, URLResolver):
+            yield from _patterns(one.url_patterns)
+        else:
+            yield one
+
+
+def _reading(admin: Any) -> Collection[str]:
+    return admin.reading_views if isinstance(admin, OwnedAdmin) else OwnedAdmin.reading_views
 
 
 def _is_read_only(project: Project, cls: type) -> bool:

@@ -12,16 +12,16 @@ from django.core.management import get_commands, load_command_class
 from chassis.inspection import entries
 from chassis.inspection.configuration import Capability
 from chassis.inspection.findings import Finding
-from chassis.inspection.project import Project, finding, groups, own_apps
+from chassis.inspection.project import Project, apps_that_write, finding, groups
 from chassis.inspection.reading import together
 
 
 def commands(project: Project) -> Iterator[Finding]:
-    """The commands of the project's own apps."""
-    own = {config.name for config in own_apps()}
+    """The commands of the project's own apps, and of apps whose models move."""
+    writing = {config.name for config in apps_that_write(project)}
     for name, app in sorted(get_commands().items()):
         label = app if isinstance(app, str) else type(app).__module__
-        if label not in own:
+        if label not in writing:
             continue
         project.count("commands")
         try:

@@ -13,7 +13,7 @@ from django.dispatch import Signal
 
 from chassis.inspection import answers, hints, orm, sources
 from chassis.inspection.lookup import attribute, find, written_model
-from chassis.inspection.reading import NO_ARGUMENTS, Arguments, layers
+from chassis.inspection.reading import NO_ARGUMENTS, Arguments, Blind, layers
 from chassis.inspection.receivers import receivers_of
 from chassis.inspection.values import (
     Above,
@@ -79,7 +79,9 @@ def _method(frame: Frame, node: ast.Call, func: ast.Attribute, arguments: Argume
         return arguments.first()
     if not bases:
         if name in orm.TELLING and frame.own:
-            frame.reader.blind[frame.place(node)] = f"{ast.unparse(func)[:60]}()"
+            blind = Blind(f"{ast.unparse(func)[:60]}()", frame.file, node.lineno, frame.line)
+            frame.summary.blind.add(blind)
+            frame.reader.blind.add(blind)
         elif name in orm.TELLING:
             frame.reader.blind_elsewhere.add(frame.place(node))
         _callbacks(frame, arguments, node)
@@ -140,7 +142,8 @@ def _write_row(frame: Frame, row: Of, name: str, node: ast.Call) -> None:
 def _statement(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> None:
     frame.summary.asks = frame.summary.asks or frame.place(node)
     texts = hints.texts(arguments.first())
-    if not texts and frame.own and name in ("execute", "executemany", "copy"):
+    # Without an argument it is the copy of something else.
+    if not texts and node.args and frame.own and name in ("execute", "executemany", "copy"):
         frame.reader.unknown_sql.add(frame.place(node))
     for text in texts:
         for table in orm.written_tables(text):

@@ -39,9 +39,14 @@ def function(reader: Reader, thing: Any, arguments: Arguments = NO_ARGUMENTS) ->
     if not kinds:
         raw, holder = find(type(thing), "__call__")
         return reader.run(raw, arguments.after(Of(type(thing))), holder) if isinstance(raw, FunctionType) else Summary()
-    owner = _owner(thing)
+    method = _method(thing)
+    if method is None:
+        return together(*(reader.run(layer, arguments) for layer in kinds))
+    owner, bound = Of(type(method.__self__)), list(layers(method))
+    # What was put around a method after it had been bound is not given the object.
     return together(
-        *(reader.run(layer, arguments.after(owner) if owner else arguments, _holder(owner, layer)) for layer in kinds)
+        *(reader.run(layer, arguments.after(owner), find(owner.cls, layer.__name__)[1]) for layer in bound),
+        *(reader.run(layer, arguments) for layer in kinds if layer not in bound),
     )
 
 
@@ -88,16 +93,12 @@ def _guard(reader: Reader, cls: type, attribute: str, names: tuple[str, ...], gi
     return together(*(method(reader, each, name, arguments, own=True) for each in known for name in names))
 
 
-def _owner(thing: Any) -> Of | None:
-    """The object whose method it is, also where it was decorated after it had been bound, as the admin does."""
+def _method(thing: Any) -> MethodType | None:
+    """The bound method that it is, also where that was decorated after it had been bound, as the admin does."""
     for _ in range(20):
         if isinstance(thing, MethodType):
-            return Of(type(thing.__self__))
+            return thing
         thing = thing.func if isinstance(thing, partial) else getattr(thing, "__wrapped__", None)
         if thing is None:
             break
     return None
-
-
-def _holder(owner: Of | None, layer: FunctionType) -> type | None:
-    return find(owner.cls, layer.__name__)[1] if owner else None

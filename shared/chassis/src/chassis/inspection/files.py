@@ -40,16 +40,12 @@ def _of_disk(model: type[Model], fields: list[Field[Any, Any]], capability: str)
         f"names and not the files. Once {capability} is owned elsewhere, each side lacks the files that the other has "
         "written, and what opens one fails."
     )
-    reason = sources.reason(*sources.line_of(model))
-    if reason is not None:
-        return Finding(
-            "files-stay", "note", sources.place(model), f"{message} It was looked at: {reason}.", "nothing to do"
-        )
-    return Finding(
+    found = Finding(
         "files-stay", "error", sources.place(model), message,
-        "let both sides use one storage, a bucket or a volume that both mount, before the switch; then say so in a "
-        "comment",
+        "let both sides use one storage, a bucket or a volume that both mount, before the switch; then say so "
+        f"{sources.where_to_say(sources.file_of(model))}",
     )  # fmt: skip
+    return found.explained(sources.reason(*sources.line_of(model)))
 
 
 def _is_local(project: Project, field: Field[Any, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
@@ -17,7 +17,8 @@ class Finding:
     """One thing that will not mean the same after a switch.
 
     ``id`` names a section of docs/how-to/when-something-is-wrong.md. An ``error`` fails for somebody after the switch;
-    of a ``warning`` a person has to decide whether it matters; a ``note`` is only said.
+    of a ``warning`` a person has to decide whether it matters; a ``note`` is only said. ``reason``: why a person says
+    that it is no fault.
     """
 
     id: str
@@ -26,6 +27,14 @@ class Finding:
     message: str
     remedy: str
     confidence: Confidence = "certain"
+    reason: str | None = None
+
+    def explained(self, reason: str | None) -> Finding:
+        """The same as a note, if a person has given a reason why it is no fault."""
+        if reason is None or self.reason is not None:
+            return self
+        told = f"{self.message} It was looked at: {reason}."
+        return replace(self, severity="note", message=told, remedy="nothing to do", reason=reason)
 
 
 @dataclass(slots=True)
@@ -41,6 +50,11 @@ class Report:
         """Whether nothing was found that will fail."""
         return not self.of("error")
 
+    @property
+    def explained(self) -> int:
+        """How many findings are no more than notes because a person has given a reason."""
+        return sum(finding.reason is not None for finding in self.findings)
+
     def of(self, severity: Severity) -> Sequence[Finding]:
         """The findings of a severity, as they are shown."""
         return [finding for finding in self.findings if finding.severity == severity]
@@ -54,13 +68,14 @@ class Report:
         """What to do now."""
         if self.ready:
             return ["strangler start CAPABILITY"]
-        return ["mend each error, or say in a comment why it is none, and run this again"]
+        return ["mend each error, or say in a comment or in CHASSIS_CHECKED why it is none, and run this again"]
 
     def as_json(self) -> dict[str, Any]:
         """The report as the command prints it with ``--json``."""
         return {
             "ready": self.ready,
             "findings": [asdict(finding) for finding in self.findings],
+            "explained": self.explained,
             "looked_at": self.looked_at,
             "not_looked_at": self.not_looked_at,
             "next": list(self.next()),

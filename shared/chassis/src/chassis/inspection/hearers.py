@@ -85,17 +85,15 @@ def _silent(project: Project, heard: dict[Any, list[tuple[str, type[Model] | Non
             continue
         kinds = listed(sorted({name for name, _ in about}))
         labels = listed(sorted({model._meta.label for _, model in about if model is not None})) or "every model"
-        reason = sources.reason(*sources.line_of(receiver))
-        yield Finding(
-            "receiver-does-not-run", "note" if reason else "warning", sources.place(receiver),
+        found = Finding(
+            "receiver-does-not-run", "warning", sources.place(receiver),
             f"{sources.dotted(receiver)} hears {kinds} of {labels}. It does not run for rows that the stream brings: "
             "what it keeps here (a cache, an index, a counter) is no longer kept up once "
-            f"{listed(names)} {'is' if len(names) == 1 else 'are'} owned elsewhere."
-            + (f" It was looked at: {reason}." if reason else ""),
-            "nothing to do" if reason else "let the owner tell of the change by a message and keep it up in a handler, "
-            "or keep it in the service",
+            f"{listed(names)} {'is' if len(names) == 1 else 'are'} owned elsewhere.",
+            "let the owner tell of the change by a message and keep it up in a handler, or keep it in the service",
             "likely" if labels == "every model" else "certain",
         )  # fmt: skip
+        yield found.explained(sources.reason(*sources.line_of(receiver)))
 
 
 def _stays_inside(project: Project, receiver: Any, capability: Capability, pairs: Sequence[tuple[str, Any]]) -> bool:

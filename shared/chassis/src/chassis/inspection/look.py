@@ -9,7 +9,18 @@ from pathlib import Path
 from django.conf import settings
 from django.urls import get_resolver
 
-from chassis.inspection import admins, background, configuration, files, hearers, relations, surroundings, urls, views
+from chassis.inspection import (
+    admins,
+    background,
+    configuration,
+    files,
+    hearers,
+    relations,
+    settled,
+    surroundings,
+    urls,
+    views,
+)
 from chassis.inspection.configuration import Capability, Configuration, ConfigurationError
 from chassis.inspection.findings import Finding, Report
 from chassis.inspection.project import Project, models
@@ -44,6 +55,7 @@ def look(
     """
     known = configuration.load(path)
     _need_database()
+    reasons = settled.reasons()
     chosen, strangers = _present(known, names)
     reader = Reader(lambda table: any(each.holds(table) for each in chosen))
     project = Project(known, chosen, reader)
@@ -56,8 +68,9 @@ def look(
         tell(what)
         report.add(_found(each, project))
     project.count("functions", reader.functions)
+    settled.apply(report, reasons, whole=not names)
     report.looked_at = dict(sorted(project.looked_at.items()))
-    report.not_looked_at = [*project.not_looked_at, *_unknown(reader)]
+    report.not_looked_at = [*project.not_looked_at, *_unknown(project)]
     return report
 
 
@@ -119,12 +132,17 @@ def _addresses(project: Project) -> list[urls.Address]:
         ) from error
 
 
-def _unknown(reader: Reader) -> Iterator[str]:
+def _unknown(project: Project) -> Iterator[str]:
     """What reading the source could not tell."""
-    for place, text in sorted(reader.blind.items())[:_SHOWN]:
-        yield f"{place}: {text} of an object whose class is not known"
-    if len(reader.blind) > _SHOWN:
-        yield f"{len(reader.blind) - _SHOWN} more calls of save() and the like on objects whose class is not known"
+    reader = project.reader
+    led = project.led - project.elsewhere - project.told
+    left = sorted(reader.blind - project.told - led, key=lambda one: (one.place, one.call))
+    for one in left[:_SHOWN]:
+        yield f"{one.place}: {one.call} of an object whose class is not known"
+    if len(left) > _SHOWN:
+        yield f"{len(left) - _SHOWN} more calls of save() and the like on objects whose class is not known"
+    why = "of an object whose class is not known, reached by routes of what moves alone"
+    yield from _several({one.place for one in led}, "call of save() or the like", "calls of save() or the like", why)
     why = "in installed packages, of an object whose class is not known"
     yield from _several(reader.blind_elsewhere, "call of save() or the like", "calls of save() or the like", why)
     yield from _several(reader.dynamic, "call by a name", "calls by names", "made at run time")

@@ -12,7 +12,7 @@ from django.db.models import Model
 from chassis.inspection import sources
 from chassis.inspection.configuration import Capability, Configuration
 from chassis.inspection.findings import Confidence, Finding, Severity
-from chassis.inspection.reading import Reader, Summary, Write
+from chassis.inspection.reading import Blind, Reader, Summary, Write
 from chassis.inspection.urls import Address
 
 
@@ -26,6 +26,11 @@ class Project:
     addresses: Sequence[Address] = ()
     looked_at: dict[str, int] = field(default_factory=dict)
     not_looked_at: list[str] = field(default_factory=list)
+    # Of the calls whose object is not known: those that are findings, and those that requests to routes of what moves
+    # reach, which are led to the owner.
+    told: set[Blind] = field(default_factory=set)
+    led: set[Blind] = field(default_factory=set)
+    elsewhere: set[Blind] = field(default_factory=set)  # reached by something else than a view
 
     def capability_of(self, model: type[Model]) -> Capability | None:
         """The capability, of those that are looked at, that the model's own table moves with."""
@@ -56,9 +61,10 @@ def moved(project: Project) -> Iterator[tuple[type[Model], Capability]]:
             yield model, capability
 
 
-def own_apps() -> list[AppConfig]:
-    """The apps that the project has not installed from elsewhere."""
-    return [config for config in apps.get_app_configs() if sources.is_own(_file(config))]
+def apps_that_write(project: Project) -> list[AppConfig]:
+    """The apps that the project has not installed from elsewhere, and those whose models move, wherever they are."""
+    moving = {model._meta.app_config for model, _ in moved(project)}
+    return [config for config in apps.get_app_configs() if config in moving or sources.is_own(_file(config))]
 
 
 def _file(config: AppConfig) -> str:
@@ -128,6 +134,7 @@ def together(found: Iterable[Concern]) -> list[Group]:
 
 def groups(project: Project, summary: Summary, *, inside: Callable[[Capability], bool]) -> list[Group]:
     """The same as `concerns`, for an entry as a whole: by capability, and apart what has been explained."""
+    project.elsewhere |= summary.blind
     found: dict[tuple[str, str | None], list[Concern]] = {}
     for one in concerns(project, summary, inside=inside):
         found.setdefault((one.capability.name, one.reason), []).append(one)
@@ -137,9 +144,7 @@ def groups(project: Project, summary: Summary, *, inside: Callable[[Capability],
 def finding(id: str, severity: Severity, group: Group, *, entry: Any, message: str, remedy: str) -> Finding:
     """A finding about writes; what a person has looked at and explained is no more than a note."""
     reason = group.reason or (sources.reason(*sources.line_of(entry)) if group.whole else None)
-    if reason is not None:
-        severity, message, remedy = "note", f"{message} It was looked at: {reason}.", "nothing to do"
-    return Finding(id, severity, group.place(entry), message, remedy, group.confidence)
+    return Finding(id, severity, group.place(entry), message, remedy, group.confidence).explained(reason)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

@@ -52,6 +52,21 @@ class Write:
         return f"{sources.shown(self.file)}:{self.line}" if self.file else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A call in the project's own code that probably writes, of an object whose class nothing tells."""
+
+    call: str
+    file: str
+    line: int
+    around: int  # the line of the function
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return f"{sources.shown(self.file)}:{self.line}"
+
+
 @dataclass(slots=True)
 class Summary:
     """What a function does, with all that it calls."""
@@ -60,6 +75,7 @@ class Summary:
     returns: Values = ()
     asks: str = ""  # where the database is asked for something
     durable: set[str] = field(default_factory=set)
+    blind: set[Blind] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +115,8 @@ class Reader:
         self.method: str | None = None
         # By what an attribute was set on, without where: a view of another model is another view.
         self.stored: dict[tuple[type, object, str], Values] = {}
-        self.blind: dict[str, str] = {}  # writes on objects of unknown classes, by place
-        self.blind_elsewhere: set[str] = set()  # the same in installed packages
+        self.blind: set[Blind] = set()
+        self.blind_elsewhere: set[str] = set()  # where the same is done in installed packages
         self.unreadable: set[str] = set()
         self.dynamic: set[str] = set()
         self.unknown_sql: set[str] = set()
@@ -210,6 +226,7 @@ def merge(into: Summary, other: Summary, *, file: str, line: int, around: int, n
     if other.asks and not into.asks:
         into.asks = other.asks
     into.durable |= other.durable
+    into.blind |= other.blind
 
 
 def together(*summaries: Summary) -> Summary:
@@ -221,6 +238,7 @@ def together(*summaries: Summary) -> Summary:
         found.returns = union(found.returns, each.returns)
         found.asks = found.asks or each.asks
         found.durable |= each.durable
+        found.blind |= each.blind
     return found
 
 

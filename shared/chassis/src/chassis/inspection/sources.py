@@ -22,6 +22,7 @@ CHECKED = re.compile(r"#\s*strangler-check:\s*(?P<reason>\S.*)")
 _STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
 _PACKAGES = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
 _PACKAGES |= {Path(folder).resolve() for folder in site.getsitepackages()}
+_FOLDERS = {"site-packages", "dist-packages"}
 _INSTALLED = {*_PACKAGES, Path(str(django.__file__)).resolve().parent}
 
 
@@ -93,7 +94,7 @@ def is_standard(file: str) -> bool:
 def is_installed(file: str) -> bool:
     """Whether a package was installed with the file, so that it is not the project's own."""
     path = _resolved(file)
-    return _below(path, _INSTALLED) or "site-packages" in path.parts or "dist-packages" in path.parts
+    return _below(path, _INSTALLED) or not _FOLDERS.isdisjoint(path.parts)
 
 
 @lru_cache(maxsize=4096)
@@ -107,12 +108,18 @@ _CHASSIS = Path(__file__).resolve().parent.parent
 
 @lru_cache(maxsize=4096)
 def shown(file: str) -> str:
-    """The file as it is named to people: from the working directory where it is below it."""
+    """The file as it is named to people: from the folder of installed packages, or from the working directory."""
     path = _resolved(file)
-    for folder in (Path.cwd(), *_PACKAGES):
+    # A package keeps its name wherever its environment lies, so that a setting can name the place.
+    for folder in (*_PACKAGES, *(one for one in path.parents if one.name in _FOLDERS), Path.cwd()):
         if path.is_relative_to(folder):
             return str(path.relative_to(folder))
     return str(path)
+
+
+def where_to_say(file: str) -> str:
+    """Where a person says why a finding in the file is no fault."""
+    return "in a comment" if is_own(file) else "in CHASSIS_CHECKED"
 
 
 def place(thing: Any) -> str:

@@ -17,10 +17,11 @@ from chassis.inspection.routes import METHODS
 # What a variable of a path may be filled with; the first that the project's own patterns take is used.
 SAMPLES = (
     *("7", "sample", "0b36b1c5-2f0c-4d4e-9c0f-0a4bd7c1a001", "2024", "07", "en", "a/b", "a-b", "a_b", "A", "abcdef"),
-    *("json", "a@b.example", "a1" * 20, "a1" * 16, "a1" * 32, "2024-01-07"),
+    *("json", ".json", "a@b.example", "a1" * 20, "a1" * 16, "a1" * 32, "2024-01-07"),
 )
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _VARIABLE = re.compile(r"<(?:[^<>:]+:)?[^<>]+>")
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def addresses(unknown: list[str]) -> Iterator[Address]:
 
     Raises whatever the project's own modules raise when they are imported.
     """
-    yield from _walk(get_resolver().url_patterns, "/", [""], "", unknown, of_admin=False)
+    yield from _walk(get_resolver().url_patterns, "/", (), "", unknown, of_admin=False)
 
 
 def class_of(view: Any) -> type | None:
@@ -108,22 +109,24 @@ def _chain(view: Any) -> Iterable[Any]:
 
 
 def _walk(
-    patterns: Sequence[Any], template: str, starts: Sequence[str], space: str, unknown: list[str], *, of_admin: bool
+    patterns: Sequence[Any], template: str, words: Sequence[str], space: str, unknown: list[str], *, of_admin: bool
 ) -> Iterator[Address]:
+    """``words``: what stands in the expressions of the variables so far, one of which may be all that they take."""
     for pattern in patterns:
         try:
             pieces = _pieces(pattern.pattern)
         except (ValueError, NotImplementedError, AttributeError) as error:
             unknown.append(f"the URL pattern {pattern.pattern}: {error}")
             continue
+        known = (*words, *_words(pattern.pattern))
         for piece in pieces:
             path = template + piece
             if isinstance(pattern, URLResolver):
                 name = f"{space}{pattern.namespace}:" if pattern.namespace else space
                 inside = of_admin or pattern.app_name == "admin"
-                yield from _walk(pattern.url_patterns, path, starts, name, unknown, of_admin=inside)
+                yield from _walk(pattern.url_patterns, path, known, name, unknown, of_admin=inside)
             elif isinstance(pattern, URLPattern):
-                sample = _sample(path, pattern.callback)
+                sample = _sample(path, known, pattern.callback)
                 if sample is None and not of_admin:
                     unknown.append(f"the URL pattern {path}: no path is known that leads to it")
                 yield Address(pattern.callback, path, sample, f"{space}{pattern.name or ''}", of_admin)
@@ -140,16 +143,25 @@ def _pieces(pattern: Any) -> Sequence[str]:
     return list(dict.fromkeys(found))
 
 
-def _sample(template: str, view: Any) -> str | None:
+def _words(pattern: Any) -> Iterator[str]:
+    """The words of the expressions behind the pattern's variables, such as both of ``(?P<vote>up|down)``."""
+    for converter in getattr(pattern, "converters", {}).values():
+        yield from _WORD.findall(str(converter.regex))
+    if hasattr(pattern, "_regex"):
+        yield from _WORD.findall(str(pattern._regex))
+
+
+def _sample(template: str, words: Sequence[str], view: Any) -> str | None:
     """A path of the template that leads to the view."""
     count = template.count("{}")
-    for filling in SAMPLES:
+    fillings = list(dict.fromkeys([*SAMPLES, *words]))
+    for filling in fillings:
         path = template.replace("{}", filling)
         if _leads(path, view):
             return path
     if 1 < count <= 4:
-        for first in SAMPLES[:6]:
-            for second in SAMPLES:
+        for first in dict.fromkeys([*SAMPLES[:6], *words]):
+            for second in fillings:
                 head, _, tail = template.partition("{}")
                 path = head + first + tail.replace("{}", second)
                 if _leads(path, view):

@@ -12,11 +12,11 @@ from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from chassis.inspection import entries, sources, urls
+from chassis.inspection import admins, entries, sources, urls
 from chassis.inspection.configuration import Capability
 from chassis.inspection.findings import Finding, Severity
 from chassis.inspection.project import Concern, Project, concerns, finding, listed, together
-from chassis.inspection.reading import Summary
+from chassis.inspection.reading import Blind, Summary
 from chassis.inspection.urls import Address
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -34,8 +34,10 @@ class _Staying:
 def findings(project: Project) -> Iterator[Finding]:
     """All of the project's views, each with every method that it answers."""
     staying: list[_Staying] = []
+    unknown: dict[Blind, list[tuple[Address, str]]] = {}
+    of_models = admins.views()
     for address in project.addresses:
-        if address.of_admin and (hasattr(address.view, "admin_site") or hasattr(address.view, "model_admin")):
+        if address.of_admin and (hasattr(address.view, "admin_site") or urls.named(address.view) in of_models):
             continue  # the admin is looked at by models
         project.count("views")
         durable = False
@@ -44,9 +46,15 @@ def findings(project: Project) -> Iterator[Finding]:
                 continue
             summary = entries.view(project.reader, address.view, method)
             staying += _staying(project, address, method, summary)
+            if any(covering(project, address, method)):
+                project.led |= summary.blind
+            else:
+                for blind in summary.blind:
+                    unknown.setdefault(blind, []).append((address, method))
             durable = durable or bool(summary.durable)
             yield from _unrepeatable(project, address, method, summary)
     yield from _written(staying)
+    yield from _not_known(project, unknown)
     yield from _routes(project)
 
 
@@ -73,25 +81,39 @@ def _written(staying: list[_Staying]) -> Iterator[Finding]:
         members.setdefault((id, one.concern.capability.name, file, line, one.concern.reason), []).append(one)
     for (id, name, *_), several in members.items():
         group = together(dict.fromkeys(one.concern for one in several))[0]
-        first, requests = several[0], _requests(several)
+        first, requests = several[0], _requests([(one.address, one.method) for one in several])
         alone = len(requests) == 1
         told = (
             f"{listed(requests)} {'writes' if alone else 'write'} {group.done}, and {'is' if alone else 'are'} in no "
             f"route of {name}. Once {name} is owned elsewhere, {'it is' if alone else 'they are'} refused for ever."
         )
         yield finding(
-            id, "error", group, entry=urls.named(first.address.view), message=told, remedy=_remedy(id, first, name)
+            id, "error", group, entry=urls.named(first.address.view), message=told, remedy=_remedy(id, several, name)
         )
 
 
-def _requests(several: list[_Staying]) -> list[str]:
+def _not_known(project: Project, unknown: dict[Blind, list[tuple[Address, str]]]) -> Iterator[Finding]:
+    """Calls that may write what moves, for requests that no route leads to its owner."""
+    project.told |= unknown.keys()
+    for blind, asked in unknown.items():
+        found = Finding(
+            "unknown-write", "warning", blind.place,
+            f"{listed(_requests(asked))} may write what moves, by {blind.call} of an object whose class is not known: "
+            "such a request is in no route of what moves, and would be refused for ever.",
+            "see what is written there: if it moves, add the URL to the routes, or ask owners.is_open first; if not, "
+            "say so in a comment, or annotate the object with its class",
+            "likely",
+        )  # fmt: skip
+        yield found.explained(sources.reason(blind.file, blind.line, blind.around))
+
+
+def _requests(asked: list[tuple[Address, str]]) -> list[str]:
     """The methods and paths, each path once."""
     methods: dict[str, list[str]] = {}
     possible: dict[str, set[str]] = {}
-    for one in several:
-        path = one.address.shown
-        methods.setdefault(path, []).append(one.method)
-        possible.setdefault(path, set()).update(set(one.address.methods) & set(METHODS))
+    for address, method in asked:
+        methods.setdefault(address.shown, []).append(method)
+        possible.setdefault(address.shown, set()).update(set(address.methods) & set(METHODS))
     return [
         f"{'*' if len(possible[path]) > 1 and set(names) == possible[path] else ','.join(dict.fromkeys(names))} {path}"
         for path, names in methods.items()
@@ -129,9 +151,17 @@ def _app(one: _Staying) -> bool:
     )
 
 
-def _remedy(id: str, first: _Staying, name: str) -> str:
+def _remedy(id: str, several: list[_Staying], name: str) -> str:
+    first = several[0]
     if id == "view-without-route":
-        return _near(first) or f'add "{first.method} {_template(first.address.template)}" to the routes of {name}'
+        near = {text: None for one in several if (text := _near(one)) is not None}
+        methods: dict[str, dict[str, None]] = {}
+        for one in several:
+            if _near(one) is None:
+                methods.setdefault(_template(one.address.template), {})[one.method] = None
+        routes = [f'"{",".join(names)} {path}"' for path, names in methods.items()]
+        more = [f"add {listed(routes)} to the routes of {name}"] if routes else []
+        return "; ".join([*near, *more])
     if first.method in ("GET", "HEAD"):
         return (
             "write it where the table is owned: by a message or a call to the service, or leave it out where "
@@ -195,11 +225,8 @@ def _unheld() -> str | None:
 
 
 def _of_view(id: str, severity: Severity, view: Any, message: str, remedy: str) -> Finding:
-    file, line = sources.line_of(view)
-    reason = sources.reason(file, line)
-    if reason is not None:
-        severity, message, remedy = "note", f"{message} It was looked at: {reason}.", "nothing to do"
-    return Finding(id, severity, sources.place(view), message, remedy)
+    found = Finding(id, severity, sources.place(view), message, remedy)
+    return found.explained(sources.reason(*sources.line_of(view)))
 
 
 def _is_async(address: Address) -> bool:

@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
+from functools import wraps
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.urls import URLPattern, URLResolver
 
 from chassis.ownership import owners
 
+# Django's own views of a ModelAdmin ask the permissions below.
+ASKING = {"changelist_view", "add_view", "change_view", "delete_view", "history_view"}
+SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+
 
 class OwnedAdmin:
-    """Mixin for a ``ModelAdmin``: read-only while another side owns ``capability``."""
+    """Mixin for a ``ModelAdmin``: read-only while another side owns ``capability``.
+
+    Views that a project or a package adds in ``get_urls`` ask no permission that is known here. While another side is
+    the owner, they answer only methods that change nothing by HTTP's rules; those that ``reading_views`` names answer
+    the others, too.
+    """
 
     capability: str
+    # The ends of the names of added URLs whose POST only reads. That of django-import-export writes a file.
+    reading_views: Collection[str] = ("_export",)
+
+    @property
+    def urls(self) -> list[URLPattern | URLResolver]:
+        """The views of ``get_urls``, all of them guarded, whoever has added them."""
+        return list(self._guarded(super().urls))  # type: ignore[misc]
+
+    def _guarded(self, patterns: Iterable[Any]) -> Iterable[URLPattern | URLResolver]:
+        for one in patterns:
+            if isinstance(one, URLResolver):
+                inner = list(self._guarded(one.url_patterns))
+                yield URLResolver(one.pattern, inner, one.default_kwargs, one.app_name, one.namespace)
+            elif self.asks_by_itself(one):
+                yield one
+            else:
+                yield URLPattern(one.pattern, self._guard(one.callback), one.default_args, one.name)
+
+    def asks_by_itself(self, pattern: URLPattern) -> bool:
+        """Whether a view asks the permissions of this class, or only reads."""
+        view = getattr(pattern.callback, "__wrapped__", pattern.callback)
+        own = getattr(view, "__self__", None) is self and view.__name__ in ASKING
+        return own or (pattern.name or "").endswith(tuple(self.reading_views))
+
+    def _guard(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.method not in SAFE and not owners.is_open(self.capability):
+                raise PermissionDenied(f"{self.capability} is owned elsewhere: do this in the admin of its owner")
+            return view(request, *args, **kwargs)
+
+        return guard
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         """Refused while another side owns the model."""

@@ -49,6 +49,32 @@ def known(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def mark(request: HttpRequest, pk: int, mark: str) -> HttpResponse:
+    """Its variable takes two words only."""
+    Invoice.objects.filter(loan=pk).update(paid=mark == "good")  # -> staying-view-writes
+    return HttpResponse()
+
+
+def keep(request: HttpRequest) -> HttpResponse:
+    """Nothing tells of which class the object is."""
+    if request.method == "POST":
+        request.parcel.save()  # -> unknown-write
+    seen = request.GET.copy()
+    return HttpResponse(seen.urlencode())
+
+
+def parcel(request: HttpRequest) -> HttpResponse:
+    # strangler-check: parcels stay
+    request.parcel.save()  # -> unknown-write
+    return HttpResponse()
+
+
+def keep_dunning(request: HttpRequest, name: str) -> HttpResponse:
+    """On a route of what moves, so that it is led to the owner, whatever it writes."""
+    request.parcel.save()
+    return HttpResponse()
+
+
 class LoanPage(DetailView):
     """Reads invoices, and writes a reader."""
 

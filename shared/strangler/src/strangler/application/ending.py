@@ -16,12 +16,15 @@ from strangler.domain.words import counted
 UNUSED_SECONDS = 600.0
 
 
-def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) -> tuple[Move, list[str]]:
+def completable(
+    parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS, unread_for: float = UNUSED_SECONDS
+) -> tuple[Move, list[str]]:
     """The move, and the seams by which the monolith still reads the capability; changes nothing.
 
     Raises:
         RefusedError: when the service does not own it; with ``drop`` also while a seam is left, or while the monolith's
-            routes have been asked for, or its copy of the tables read, within the last ``unused_for`` seconds.
+            routes have been asked for within the last ``unused_for`` seconds, or its copy of the tables has been read
+            within the last ``unread_for``.
     """
     move = parts.ledger.move(parts.name)
     require_nobody_at_work(parts, move)
@@ -43,46 +46,62 @@ def completable(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS)
             id="still-needed",
         )
     if drop and not parts.replication.dropped():
-        _unused(parts, unused_for)
-        _unread(parts, unused_for)
+        _require_quiet(parts, unused_for, unread_for)
     return move, seams
 
 
-def _unused(parts: Parts, seconds: float) -> None:
-    """The gateway sends nothing to the old routes any more; a client that still reaches them goes another way."""
+def _require_quiet(parts: Parts, unused_for: float, unread_for: float) -> None:
+    """Names both at once, so that a person who knows better of the one has seen the other."""
+    found = [one for one in (_used(parts, unused_for), _read(parts, unread_for)) if one is not None]
+    if found:
+        raise RefusedError(
+            "; ".join(message for _, message, _ in found),
+            place=parts.name,
+            remedy="; ".join(remedy for _, _, remedy in found),
+            id=found[0][0],
+        )
+
+
+def _used(parts: Parts, seconds: float) -> tuple[str, str, str] | None:
+    """The gateway sends nothing to the old routes any more; a client that still reaches them goes another way.
+
+    Identifier, message and remedy, as `_read` gives them.
+    """
     since = parts.monolith.unused()
     if since is None and seconds > 0:
-        raise RefusedError(
+        return (
+            "routes-in-use",
             "it is not known since when the monolith's routes have been unused",
-            place=parts.name,
-            remedy="give --unused-for 0s when you know it yourself",
-            id="routes-in-use",
+            "give --unused-for 0s when you know it yourself",
         )
     if since is not None and since < seconds:
-        raise RefusedError(
+        return (
+            "routes-in-use",
             f"the monolith's routes were in use {since:.0f} s ago, and must have been unused for {seconds:.0f} s",
-            place=parts.name,
-            remedy="find who asks the monolith past the gateway (its access log), or wait, or give --unused-for",
-            id="routes-in-use",
+            "find who asks the monolith past the gateway (its access log), or wait, or give --unused-for",
         )
+    return None
 
 
-def _unread(parts: Parts, seconds: float) -> None:
+def _read(parts: Parts, seconds: float) -> tuple[str, str, str] | None:
     """What stays reads the copy by pages, reports and jobs that nobody has named; no route and no key tells of them."""
     lately = [(table, since) for table, since in parts.monolith.reads() if since < seconds]
-    if lately:
-        table, since = lately[0]
-        others = f" (and {counted(len(lately) - 1, 'other table')})" if lately[1:] else ""
-        raise RefusedError(
-            f"the monolith's copy of {table}{others} was read {since:.0f} s ago, and must have been unread for "
-            f"{seconds:.0f} s",
-            place=parts.name,
-            remedy="find what still reads it there (a page, a report, a job), for it would fail; or wait, or give "
-            "--unused-for",
-        )
+    if not lately:
+        return None
+    table, since = lately[0]
+    others = f" (and {counted(len(lately) - 1, 'other table')})" if lately[1:] else ""
+    return (
+        "still-needed",
+        f"the monolith's copy of {table}{others} was read {since:.0f} s ago, and must have been unread for "
+        f"{seconds:.0f} s",
+        "find what still reads it there (a page, a report, a job), for it would fail from then on; or wait, or give "
+        "--unread-for",
+    )
 
 
-def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) -> list[str]:
+def complete(
+    parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS, unread_for: float = UNUSED_SECONDS
+) -> list[str]:
     """Ends the way back; the stream to the monolith stays while something there reads its rows.
 
     Returns the seams that are left.
@@ -92,7 +111,7 @@ def complete(parts: Parts, *, drop: bool, unused_for: float = UNUSED_SECONDS) ->
     """
     with traced(parts, "complete") as span, parts.ledger.coordinating(parts.name):
         recover(parts)
-        move, seams = completable(parts, drop=drop, unused_for=unused_for)
+        move, seams = completable(parts, drop=drop, unused_for=unused_for, unread_for=unread_for)
         span.note(epoch=move.epoch)
         with ExitStack() as held:
             if move.state is State.MOVING:

@@ -76,7 +76,7 @@ def _show_plan(parts: Parts, verb: str, gates: list[Gate], *, json_wanted: bool)
     if shut:
         waiting = all(gate.open or gate.opens_by_itself for gate in gates)
         say(
-            f"would wait for {_named(gates)} until --timeout, and then be refused; nothing was changed"
+            f"would wait until --timeout, and then be refused: {_named(gates)}; nothing was changed"
             if waiting
             else f"would be refused: {_named(gates)}; nothing was changed"
         )

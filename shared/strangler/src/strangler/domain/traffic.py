@@ -57,11 +57,12 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; only expected answers reach a behaviour."""
+    """What came back; only expected answers reach a behaviour. ``cookies`` are those that it sets, by name."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         """Raises ValueError when the body is not JSON."""
@@ -72,13 +73,15 @@ class Answer:
 class Operation:
     """A request, the statuses that are right for it, and what it writes.
 
-    A write is acknowledged by an expected status below 300, and refused by any other expected one.
+    A write is acknowledged by an expected status below 400, for a page that took a form leads to another one, and
+    refused by any other expected one. ``body`` is sent as JSON; ``form`` instead of it as a browser sends a form.
     ``told`` gives the writes whose keys only the answer tells; it is called once the request is acknowledged.
     """
 
     method: str
     path: str
     body: Any = None
+    form: Columns | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     expected: Collection[int] = frozenset({200})
     writes: tuple[Write, ...] = ()

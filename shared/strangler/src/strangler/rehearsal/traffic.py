@@ -112,7 +112,7 @@ class Session:
         return answer
 
     def _settle(self, number: int, operation: Operation, answer: Answer) -> None:
-        if answer.status >= 300:
+        if answer.status >= 400:
             self._journal.answered(number, Outcome.REFUSED)
             return
         told = tuple(operation.told(answer)) if operation.told else ()

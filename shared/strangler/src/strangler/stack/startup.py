@@ -264,6 +264,8 @@ class _Startup:
     def _processes(self, programs: Programs, processes: list[Process]) -> None:
         self._await_broker()
         started = [programs.serving(process) for process in processes]
+        if not started:
+            return
         with self._progress.step(", ".join(program.name for program in started)):
             for program in started:
                 self._supervisor.start(program)

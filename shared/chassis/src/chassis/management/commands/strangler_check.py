@@ -70,7 +70,8 @@ class Command(BaseCommand):
         for text in report.not_looked_at:
             self.stdout.write(f"Not looked at: {text}")
         counts = {severity: len(report.of(severity)) for severity in ("error", "warning", "note")}
-        self.stdout.write(", ".join(f"{number} {_counted(f'{name}s', number)}" for name, number in counts.items()))
+        told = ", ".join(f"{number} {_counted(f'{name}s', number)}" for name, number in counts.items())
+        self.stdout.write(told + (f" ({report.explained} explained by a person)" if report.explained else ""))
 
     def _print_json(self, content: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(content, indent=2, ensure_ascii=False))

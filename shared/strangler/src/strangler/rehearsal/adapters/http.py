@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from urllib.parse import urlsplit
+from http.cookies import SimpleCookie
+from urllib.parse import urlencode, urlsplit
 
 from strangler.domain.traffic import Answer, Operation
 from strangler.rehearsal.ports import Http, HttpError
@@ -21,16 +22,20 @@ class Connection(Http):
         self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
 
     def send(self, operation: Operation) -> Answer:
-        """Bodies are sent as JSON."""
-        headers = {"Accept": "application/json", **operation.headers}
+        """Bodies are sent as JSON, and forms as browsers send them."""
+        headers = {"Accept": "*/*" if operation.form else "application/json", **operation.headers}
         body = None
-        if operation.body is not None:
+        if operation.form is not None:
+            fields = {name: "" if value is None else value for name, value in operation.form.items()}
+            body = urlencode(fields).encode()
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        elif operation.body is not None:
             body = json.dumps(operation.body, separators=(",", ":")).encode()
             headers["Content-Type"] = "application/json"
         try:
             self._connection.request(operation.method, operation.path, body, headers)
             response = self._connection.getresponse()
-            return Answer(response.status, dict(response.headers), response.read())
+            return Answer(response.status, dict(response.headers), response.read(), _cookies(response))
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise HttpError(f"no answer: {error!r}") from error
@@ -38,3 +43,10 @@ class Connection(Http):
     def close(self) -> None:
         """The next request would open it again."""
         self._connection.close()
+
+
+def _cookies(response: http.client.HTTPResponse) -> dict[str, str]:
+    found: SimpleCookie = SimpleCookie()
+    for line in response.headers.get_all("Set-Cookie", ()):
+        found.load(line)
+    return {name: morsel.value for name, morsel in found.items()}

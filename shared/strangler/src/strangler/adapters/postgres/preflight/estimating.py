@@ -18,16 +18,18 @@ SAMPLE_ROWS = 20_000
 SAMPLE_BYTES = 16 * 1024 * 1024
 INDEX_ROWS_PER_SECOND = 1_000_000.0  # where no row could be sampled
 SIZES = """
-SELECT coalesce(sum(pg_table_size(c.oid)), 0)::bigint, coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
-       coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint, coalesce(sum(greatest(c.reltuples, 0) * (
-           SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid)), 0)::bigint
+SELECT c.oid, pg_table_size(c.oid), pg_indexes_size(c.oid), pg_relation_size(c.oid), c.reltuples::bigint,
+       (SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid)
 FROM pg_class c WHERE c.oid = ANY (%s::oid[]) AND c.relkind = 'r'
 """
+# The server counts the rows of a table at its first ANALYZE, which a restored database has not seen. Until then: the
+# size of some rows as they are kept, with the pointer to each.
+SOME_ROWS = 100
+WIDTH_BY_ROWS = "SELECT count(*), avg(pg_column_size(one.*)) + 4 FROM (SELECT * FROM {} LIMIT {}) one"
 # Since the statistics were reset: what everything on that server writes, on average.
 WAL_RATE = """
 SELECT (wal_bytes / greatest(extract(epoch FROM clock_timestamp() - stats_reset), 1))::float8 FROM pg_stat_wal
 """
-WIDTH = "SELECT pg_table_size(oid) / greatest(reltuples, 1) FROM pg_class WHERE oid = %s"
 SAMPLE = "strangler_sample"
 
 
@@ -37,14 +39,20 @@ def estimate(both: Both) -> Estimate:
     Raises:
         psycopg.Error: the tool's role may not read the table, or may not make a temporary one.
     """
-    leaves = [table for table in both.here if not table.partitioned]
-    row = both.monolith.execute(SIZES, ([table.oid for table in leaves],)).fetchone()
-    assert row is not None
-    heap, indexes, rows, entries = row
+    leaves = {table.oid: table for table in both.here if not table.partitioned}
+    heap, indexes, rows, entries = 0, 0, 0, 0
+    largest: tuple[int, Table, int] | None = None
+    for oid, size, of_indexes, main, counted, number in both.monolith.execute(SIZES, (list(leaves),)).fetchall():
+        of_table = counted if counted >= 0 else _rows(both.monolith, leaves[oid], main)
+        heap, indexes = heap + size, indexes + of_indexes
+        rows, entries = rows + of_table, entries + of_table * number
+        if largest is None or size > largest[0]:
+            largest = (size, leaves[oid], of_table)
     sample = _Sample(both.monolith, both.service)
-    largest = max(leaves, key=lambda table: table.estimate, default=None)
     if largest is not None:
-        sample.take(largest, next((one for one in both.there if one.name == largest.name), None))
+        size, table, of_table = largest
+        peer = next((one for one in both.there if one.name == table.name), None)
+        sample.take(table, peer, width=size // max(of_table, 1))
     copy_seconds = heap / sample.bytes_per_second if sample.bytes else 0.0
     index_seconds = entries / sample.entries_per_second
     verify_seconds = rows / sample.hashed_per_second if sample.bytes else 0.0
@@ -61,6 +69,14 @@ def estimate(both: Both) -> Estimate:
     )
 
 
+def _rows(connection: Connection, table: Table, size: int) -> int:
+    """About how many rows a table of ``size`` bytes has, of which the server has not counted any yet."""
+    row = connection.execute(sql.SQL(WIDTH_BY_ROWS).format(table.sql(), SOME_ROWS)).fetchone()
+    assert row is not None
+    some, width = row
+    return int(size / width) if some == SOME_ROWS else int(some)
+
+
 class _Sample:
     """Rows of one table, copied and hashed as a start and a verify do it."""
 
@@ -72,9 +88,8 @@ class _Sample:
         self.entries_per_second = INDEX_ROWS_PER_SECOND
         self.hashed_per_second = 1.0
 
-    def take(self, table: Table, peer: Table | None) -> None:
+    def take(self, table: Table, peer: Table | None, *, width: int) -> None:
         columns = sql.SQL(", ").join(sql.Identifier(name) for name in table.written)
-        width = int(scalar(self._monolith, WIDTH, table.oid) or 0)
         limit = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // max(width, 1)))
         some = sql.SQL("SELECT {} FROM {} LIMIT {}").format(columns, table.sql(), limit)
         began = time.perf_counter()

@@ -116,7 +116,7 @@ def _pointing(both: Both) -> Iterator[Pointer]:
     known: set[tuple[str, str]] = set()
     for key in outward.keys(both.monolith, both.here):
         known |= {(key.table, column) for column in key.columns}
-        kind = KINDS.get(key.parent.rpartition(".")[2])
+        kind = KINDS.get(key.root.rpartition(".")[2])
         if kind is not None and len(key.columns) == 1 and key.parent_columns == ("id",):
             yield Pointer(by_name[key.table], key.columns[0], kind, by_key=True)
     for table in both.here:

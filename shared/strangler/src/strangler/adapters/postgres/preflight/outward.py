@@ -15,86 +15,42 @@ from psycopg import sql
 from strangler.adapters.postgres.preflight.both import NAMED, PATIENCE_MS, Both, patience
 from strangler.adapters.postgres.session.connection import Connection, scalar
 from strangler.adapters.postgres.tables import catalog
-from strangler.adapters.postgres.tables.catalog import Table
+from strangler.adapters.postgres.tables.catalog import ForeignKey, Table
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.project import SERVICE
 
 SAMPLE_ROWS = 100_000
 SAMPLE_KEYS = 1_000
 
-# Foreign keys out of these tables. A constraint that is not enforced decides nothing; the columns of a key of several
-# columns come in the order of the key.
-OUT = catalog.with_names("""
-SELECT k.conname, NAME_OF(child, cn), NAME_OF(root, rn), k.confrelid::regclass::text, key.columns,
-       key.parent_columns, key.plain,
-       EXISTS (SELECT FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid AND s.subenabled
-               JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
-               WHERE r.srrelid IN (SELECT relid FROM pg_partition_tree(root.oid) UNION ALL SELECT root.oid))
-FROM pg_constraint k
-JOIN pg_class child ON child.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = child.relnamespace
-JOIN pg_class parent ON parent.oid = k.confrelid
-JOIN pg_class root ON root.oid = coalesce(pg_partition_root(parent.oid), parent.oid)
-JOIN pg_namespace rn ON rn.oid = root.relnamespace
-CROSS JOIN LATERAL (
-    SELECT array_agg(ca.attname::text ORDER BY pair.position) AS columns,
-           array_agg(pa.attname::text ORDER BY pair.position) AS parent_columns,
-           bool_and(t.typtype = 'b' AND t.typnamespace = 'pg_catalog'::regnamespace) AS plain
-    FROM unnest(k.conkey, k.confkey) WITH ORDINALITY pair (child, parent, position)
-    JOIN pg_attribute ca ON ca.attrelid = k.conrelid AND ca.attnum = pair.child
-    JOIN pg_attribute pa ON pa.attrelid = k.confrelid AND pa.attnum = pair.parent
-    JOIN pg_type t ON t.oid = pa.atttypid
-) key
-WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY (%(tables)s::oid[])
-  AND NOT coalesce(pg_partition_root(k.confrelid), k.confrelid) = ANY (%(tables)s::oid[])
-  AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
-ORDER BY 2, 5
+# The tables whose rows a subscription brings to this database, with its name.
+FED = catalog.with_names("""
+SELECT DISTINCT NAME_OF(root, n), s.subname
+FROM pg_subscription_rel r
+JOIN pg_subscription s ON s.oid = r.srsubid AND s.subenabled
+JOIN pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+JOIN pg_class root ON root.oid = coalesce(pg_partition_root(r.srrelid), r.srrelid)
+JOIN pg_namespace n ON n.oid = root.relnamespace
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A foreign key from ``columns`` of the moved table ``table`` to ``parent_columns`` of ``parent``, which does not
-    move with it.
-
-    ``fed``: a subscription brings the parent's rows to this database. ``plain``: its values are of the server's own
-    types, so reading them runs nobody's code.
-    """
-
-    name: str
-    table: str
-    parent: str
-    parent_sql: str
-    columns: tuple[str, ...]
-    parent_columns: tuple[str, ...]
-    plain: bool
-    fed: bool
-
-    @property
-    def place(self) -> str:
-        return f"{self.table}.{', '.join(self.columns)}"
-
-
-def keys(connection: Connection, tables: Sequence[Table]) -> list[Key]:
-    """The foreign keys from these tables to others."""
-    rows = connection.execute(OUT, {"tables": [table.oid for table in tables]}).fetchall()
-    return [
-        Key(name, table, parent, spelled, tuple(columns), tuple(parent_columns), plain, fed)
-        for name, table, parent, spelled, columns, parent_columns, plain, fed in rows
-    ]
+def keys(connection: Connection, tables: Sequence[Table]) -> list[ForeignKey]:
+    """The foreign keys from these tables to others, without those that the server does not enforce."""
+    return [key for key in catalog.references_out_of(connection, tables) if key.enforced]
 
 
 def foreign_keys(both: Both) -> Iterator[Finding]:
     """Foreign keys in the service's database whose target does not come along, or lacks what the rows point at."""
     companions = both.companions()
+    fed: dict[str, str] = dict(both.service.execute(FED).fetchall())
     for key in keys(both.service, both.there):
         lacking = _lacking(both, key)
-        place = f"{both.at(SERVICE)}: {key.place}"
+        place = f"{both.at(SERVICE)}: {key.table}.{', '.join(key.columns)}"
         if isinstance(lacking, str):
             yield Finding(
                 "foreign-key-out",
                 Severity.WARNING,
                 place,
-                f"{key.name} points at {key.parent}, which does not move with it; its keys could not be compared: "
+                f"{key.name} points at {key.root}, which does not move with it; its keys could not be compared: "
                 f"{lacking}",
                 _cures(key, companions),
             )
@@ -104,28 +60,33 @@ def foreign_keys(both: Both) -> Iterator[Finding]:
                 "foreign-key-out",
                 Severity.ERROR,
                 place,
-                f"{key.name} points at {key.parent}, which does not move with it: {told}. A copy steps over such a "
+                f"{key.name} points at {key.root}, which does not move with it: {told}. A copy steps over such a "
                 "key, so start, verify and switch would go through; then the service's writes of these rows fail at "
                 "COMMIT",
-                _cures(key, companions),
+                _cures(key, companions, fed.get(key.root)),
             )
-        elif not (key.fed or key.parent in companions):
+        elif key.root not in fed.keys() | companions:
             yield Finding(
                 "foreign-key-out",
                 Severity.WARNING,
                 place,
-                f"{key.name} points at {key.parent}, which does not move with it: it holds the keys of now, but "
+                f"{key.name} points at {key.root}, which does not move with it: it holds the keys of now, but "
                 "nothing brings a row that is made later in the monolith",
                 _cures(key, companions),
             )
 
 
-def _cures(key: Key, companions: set[str]) -> str:
-    if key.parent in companions:
-        return f"start the capability that has {key.parent} first: its stream keeps the rows there"
+def _cures(key: ForeignKey, companions: set[str], feeder: str | None = None) -> str:
+    if key.root in companions:
+        return f"start the capability that has {key.root} first: its stream keeps the rows there"
+    if feeder is not None:
+        return (
+            f"the subscription {feeder} keeps {key.root} there, and has not brought these rows: see in the log of that "
+            "server what it stands at, or wait until it has caught up"
+        )
     return (
         "either make it a number without a constraint there (db_constraint=False, or a plain field; then migrate the "
-        f"service), or keep a copy of {key.parent} there by a subscription of your own that runs before the start"
+        f"service), or keep a copy of {key.root} there by a subscription of your own that runs before the start"
     )
 
 
@@ -152,12 +113,15 @@ class _Lacking:
         )
 
 
-def _lacking(both: Both, key: Key) -> _Lacking | str:
+def _lacking(both: Both, key: ForeignKey) -> _Lacking | str:
     """What the parent lacks, or why this is not known."""
     table = next((one for one in both.here if one.name == key.table), None)
     try:
         with patience(both.service):
-            if not scalar(both.service, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.SQL(key.parent_sql))):
+            filled = _filled(both.service, key)
+        # A feature that nobody uses has no rows anywhere, and nothing can point at them.
+        with patience(both.monolith):
+            if not filled and _filled(both.monolith, key) is not False:
                 return _Lacking(empty=True)
         if not key.plain or table is None:
             return "the types of the key are not the server's own"
@@ -166,12 +130,19 @@ def _lacking(both: Both, key: Key) -> _Lacking | str:
         with patience(both.service):
             missing = _missing(both.service, key, sampled)
     except psycopg.errors.InsufficientPrivilege:
-        return f"the role {both.service.info.user} may not read {key.parent}"
+        return f"the role {both.service.info.user} may not read {key.root}"
     except psycopg.errors.QueryCanceled:
         return f"it took more than {PATIENCE_MS / 1000:.0f} s"
     except psycopg.errors.UndefinedColumn:
         return "the monolith has other columns"
     return _Lacking(len(missing), len(sampled), examples=missing)
+
+
+def _filled(connection: Connection, key: ForeignKey) -> bool | None:
+    """Whether the parent has rows; None where there is no such table."""
+    if scalar(connection, sql.SQL("SELECT to_regclass({})").format(key.parent_sql)) is None:
+        return None
+    return bool(scalar(connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.SQL(key.parent_sql))))
 
 
 def _sampled(connection: Connection, table: Table, columns: Sequence[str]) -> list[str]:
@@ -191,7 +162,7 @@ def _sampled(connection: Connection, table: Table, columns: Sequence[str]) -> li
     return [row[0] for row in connection.execute(query).fetchall()]
 
 
-def _missing(connection: Connection, key: Key, sampled: Sequence[str]) -> list[str]:
+def _missing(connection: Connection, key: ForeignKey, sampled: Sequence[str]) -> list[str]:
     query = sql.SQL(
         "SELECT wanted.key FROM unnest({sampled}::text[]) AS wanted (key) "
         "WHERE NOT EXISTS (SELECT FROM {parent} parent WHERE {spelled} = wanted.key) ORDER BY 1"

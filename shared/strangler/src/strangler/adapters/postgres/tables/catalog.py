@@ -65,7 +65,9 @@ class Table:
 class ForeignKey:
     """A constraint from ``columns`` of ``table`` to ``parent_columns`` of ``parent``.
 
-    ``on_delete`` is a catalog letter, and ``root`` the table that ``parent`` is a partition of, or itself.
+    ``on_delete`` is a catalog letter, ``root`` the table that ``parent`` is a partition of, or itself, and
+    ``parent_sql`` the parent as SQL spells it. ``plain``: its values are of the server's own types, so reading them
+    runs nobody's code. A constraint that is not ``enforced`` decides nothing.
     """
 
     name: str
@@ -75,6 +77,9 @@ class ForeignKey:
     columns: tuple[str, ...]
     parent_columns: tuple[str, ...]
     root: str
+    parent_sql: str
+    plain: bool
+    enforced: bool
 
     @property
     def column(self) -> str:
@@ -121,18 +126,21 @@ ORDER BY 1
 """)
 FOREIGN_KEYS = with_names("""
 SELECT k.conname, NAME_OF(child, cn), NAME_OF(parent, pn), k.confdeltype, key.columns, key.parent_columns,
-       NAME_OF(root, rn)
+       NAME_OF(root, rn), format('%%I.%%I', pn.nspname, parent.relname), key.plain,
+       coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
 FROM pg_constraint k
 JOIN pg_class child ON child.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = child.relnamespace
 JOIN pg_class parent ON parent.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = parent.relnamespace
 JOIN pg_class root ON root.oid = coalesce(pg_partition_root(parent.oid), parent.oid)
 JOIN pg_namespace rn ON rn.oid = root.relnamespace
 CROSS JOIN LATERAL (
-    SELECT array_agg(ca.attname::text ORDER BY pair.position), array_agg(pa.attname::text ORDER BY pair.position)
+    SELECT array_agg(ca.attname::text ORDER BY pair.position), array_agg(pa.attname::text ORDER BY pair.position),
+           bool_and(t.typtype = 'b' AND t.typnamespace = 'pg_catalog'::regnamespace)
     FROM unnest(k.conkey, k.confkey) WITH ORDINALITY pair (child, parent, position)
     JOIN pg_attribute ca ON ca.attrelid = k.conrelid AND ca.attnum = pair.child
     JOIN pg_attribute pa ON pa.attrelid = k.confrelid AND pa.attnum = pair.parent
-) key (columns, parent_columns)
+    JOIN pg_type t ON t.oid = pa.atttypid
+) key (columns, parent_columns, plain)
 WHERE k.contype = 'f' AND k.conparentid = 0 AND k.{} = ANY (%s::oid[]) ORDER BY 2, 5
 """)
 
@@ -207,8 +215,8 @@ def references_out_of(connection: Connection, tables: Sequence[Table]) -> list[F
 def _foreign_keys(connection: Connection, end: str, tables: Sequence[Table]) -> list[ForeignKey]:
     rows = connection.execute(FOREIGN_KEYS.format(end).encode(), ([table.oid for table in tables],)).fetchall()
     return [
-        ForeignKey(name, table, parent, on_delete, tuple(columns), tuple(parent_columns), root)
-        for name, table, parent, on_delete, columns, parent_columns, root in rows
+        ForeignKey(name, table, parent, on_delete, tuple(columns), tuple(parent_columns), *rest)
+        for name, table, parent, on_delete, columns, parent_columns, *rest in rows
     ]
 
 
