@@ -8,16 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 from chassis.process import telemetry
 from library.programs import WEB, Running
-from server_node import ServerNode
-from traced.processes import Processes, ask, database
+from traced.processes import Processes, ask
 
 from tests.otlp import Collector
 
@@ -27,18 +24,6 @@ REQUESTS = 60
 # Requests in turn to a process with and to one without: what slows the machine slows both.
 SLOWER = 1.5
 END_SECONDS = 25.0  # the library's own wait is 30; without any, a busy machine takes some of it
-
-
-@pytest.fixture(scope="module")
-def url(shared_server: ServerNode) -> Iterator[str]:
-    with database(shared_server) as found:
-        yield found
-
-
-@pytest.fixture
-def processes(url: str, tmp_path: Path) -> Iterator[Processes]:
-    with Processes(url, tmp_path) as found:
-        yield found
 
 
 def lines(said: str) -> list[dict[str, Any]]:
