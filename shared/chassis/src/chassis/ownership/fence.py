@@ -152,8 +152,9 @@ class _Passage:
         return self._later("runs")
 
     def _met_by(self, attempt: Attempt) -> SideState | None:
-        """The side whose fence the run has met, or else the request's own."""
-        return self.sides.get(attempt.refused or "") or self.own
+        """The side whose fence the run has met, or whose owner has not done its part; or else the request's own."""
+        waited_for = attempt.put_off.capability if attempt.put_off is not None else ""
+        return self.sides.get(attempt.refused or waited_for) or self.own
 
     def _later(self, reason: str) -> HttpResponseBase:
         traces.event("refused", self.own, reason=reason)
