@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.observability.stacks import standing
 from tests.scenario.upkeep import STAFF_EMAIL
 from tests.stack import Stack
 from tests.waiting import eventually
@@ -51,7 +50,7 @@ class Customer:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own: others may have moved the session's."""
-    with standing(tmp_path_factory.mktemp("faults")) as found:
+    with Stack(tmp_path_factory.mktemp("faults")).running() as found:
         yield found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -16,7 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.contract import people
 from tests.observability import boards
+from tests.observability.alerting import Told, alarmed
 from tests.observability.boards import Query
 from tests.stack import STRANGLER, UP_SECONDS, Stack
 from tests.waiting import eventually
@@ -74,17 +77,8 @@ class Rehearsed:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    found = Watched(tmp_path_factory.mktemp("watched"))
-    try:
-        found.up()
+    with Watched(tmp_path_factory.mktemp("watched")).running() as found:
         yield found
-    finally:
-        try:
-            found.down()
-            left = found.remains()
-            assert not left, f"still running after `strangler down`: {left}"
-        finally:
-            found.end_remains()
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +179,42 @@ def test_what_render_writes_asks_this_stack(rehearsed: Rehearsed, watched: Watch
             ["promtool", "check", "config", str(tmp_path / "prometheus.yml")], capture_output=True, check=False
         )
         assert checked.returncode == 0, checked
+
+
+def test_faults_reach_somebody_by_an_alertmanager_and_are_over_when_they_are_mended(
+    rehearsed: Rehearsed, watched: Watched, tmp_path: Path
+) -> None:
+    with alarmed(watched, tmp_path) as receiver, watched.client() as client, watched.database("monolith") as monolith:
+
+        def told(status: str) -> list[Told]:
+            found = [receiver.last(name) for name in ("DeadLetters", "StreamStopped")]
+            return [each for each in found if each and each.status == status]
+
+        somebody = people.sign_up(client, people.fresh_email())
+        fault = ("raising-handler", "--capability", "orders", "--where", f"user_id={somebody.id}")
+        watched.run("fault", "on", *fault)
+        # Processes look twice in a second whether a fault is on.
+        time.sleep(2 * 0.5)
+        client.delete("/api/v1/users/me", headers=somebody.headers).raise_for_status()
+        [[stream]] = monolith.execute("SELECT subname FROM pg_subscription WHERE subname LIKE '%users%'").fetchall()
+        monolith.execute(f"ALTER SUBSCRIPTION {stream} DISABLE")
+
+        dead, stopped = eventually(lambda: (found := told("firing"))[1:] and found, "both alerts")
+
+        assert (dead.receiver, dead.labels["capability"]) == ("page", "orders")
+        assert (stopped.receiver, stopped.labels["capability"]) == ("page", "users")
+        assert "messages could not be handled" in dead.annotations["summary"]
+        for each in (dead, stopped):
+            page, anchor = each.annotations["runbook"].split("#")
+            headings = re.findall(r"^#+ (.+)$", (boards.ROOT / page).read_text(), re.MULTILINE)
+            assert anchor in [heading.lower() for heading in headings]
+
+        monolith.execute(f"ALTER SUBSCRIPTION {stream} ENABLE")
+        watched.run("fault", "off")
+        replay = ("events", "replay", "--source", "dead", "--capability", "orders", "--yes")
+        watched.run("manage", "monolith", *replay)
+
+        eventually(lambda: len(told("resolved")) == 2, "both alerts to be over")
 
 
 def test_without_prometheus_nothing_is_started(tmp_path: Path) -> None:
