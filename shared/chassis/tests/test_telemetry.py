@@ -216,6 +216,15 @@ def program(**environment: str) -> tuple[str, list[dict[str, Any]]]:
         ({"OTEL_RESOURCE_ATTRIBUTES": "no pairs"}, True),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "not an address"}, False),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:99999"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector\nother:4318"}, False),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "key=a%0Aother:b"}, False),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "key=\u20ac"}, False),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "a key=b"}, False),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "-5"}, False),
+        ({"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100000"}, False),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "7"}, True),
         ({"OTEL_EXPORTER_OTLP_HEADERS": "no pairs"}, False),
         ({"OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem"}, True),
         ({"MISSING": "1"}, False),
@@ -230,6 +239,8 @@ def test_what_is_wrong_with_the_environment_is_told_once(environment: dict[str, 
     reasons = [line["reason"] for line in said]
     assert len(set(reasons)) == len(reasons) <= 2
     assert told == "ON" or [line["event"] for line in said] == ["tracing_off"]
+    assert all(line["event"] != "tracing_off" or "OTEL_" in line["reason"] or "MISSING" in environment for line in said)
+    assert "spans_not_sent" not in {line["event"] for line in said}
 
 
 def test_the_environment_s_headers_and_compression_are_used() -> None:
