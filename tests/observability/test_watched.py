@@ -9,22 +9,22 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.contract import people
 from tests.observability import boards
 from tests.observability.alerting import Told, alarmed
 from tests.observability.boards import Query
-from tests.stack import STRANGLER, UP_SECONDS, Stack
+from tests.observability.watched import HAS_PROMETHEUS, Watched
+from tests.stack import STRANGLER
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="there is no prometheus on the PATH")
+pytestmark = pytest.mark.skipif(not HAS_PROMETHEUS, reason="there is no prometheus on the PATH")
 
 SCRIPT = """\
 start users
@@ -43,26 +43,18 @@ STEP_SECONDS = 2
 SILENT = {alert["alert"] for alert in boards.alerts() if "Slow" not in alert["alert"]} - {"LedgerBackupUnknown"}
 
 
-class Watched(Stack):
-    """A stack with a Prometheus."""
-
-    def up(self) -> None:
-        self.run("up", "--detach", "--observe", "--data", "sample", seconds=UP_SECONDS)
-
-
 @dataclass
 class Rehearsed:
     """What Prometheus has seen of a rehearsal, and what the rehearsal says of itself."""
 
-    address: str
+    stack: Watched
     report: dict[str, Any]
     began: float
     ended: float
 
-    def ask(self, what: str, **query: Any) -> Any:
-        answer = httpx.get(f"{self.address}/api/v1/{what}", params=query, timeout=60).json()
-        assert answer["status"] == "success", f"{query}: {answer}"
-        return answer["data"]
+    @property
+    def ask(self) -> Callable[..., Any]:
+        return self.stack.ask
 
     def during(self, expression: str) -> list[dict[str, Any]]:
         """The series of the time of the rehearsal that have a number in them."""
@@ -89,7 +81,7 @@ def rehearsed(watched: Watched) -> Rehearsed:
     began = time.time()
     size = ("--clients", "8", "--processes", "1", "--think", "0.1", "--requests", "300", "--writes", "20")
     watched.run("rehearse", "--script", str(script), "--report", str(report), *size, seconds=REHEARSAL_SECONDS)
-    found = Rehearsed(watched.environment()["prometheus"], json.loads(report.read_text()), began, time.time())
+    found = Rehearsed(watched, json.loads(report.read_text()), began, time.time())
     # What serve reads of the last switch must have been asked for once more.
     eventually(
         lambda: found.now('strangler_changes_total{verb="switch",outcome="done"}').get("products") == 1,
@@ -156,8 +148,9 @@ def test_owner_and_epoch_are_those_of_the_ledger(rehearsed: Rehearsed, watched: 
 
 
 def test_status_says_where_it_is_and_it_listens_on_this_machine_alone(rehearsed: Rehearsed, watched: Watched) -> None:
-    assert f"prometheus: {rehearsed.address}" in watched.run("status").stdout
-    assert rehearsed.address.startswith("http://127.0.0.1:")
+    address = watched.environment()["prometheus"]
+    assert f"prometheus: {address}" in watched.run("status").stdout
+    assert address.startswith("http://127.0.0.1:")
     flags = rehearsed.ask("status/flags")
     assert flags["storage.tsdb.path"].startswith(str(watched.folder))
     assert flags["storage.tsdb.retention.size"].startswith("512")
