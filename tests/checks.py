@@ -70,6 +70,15 @@ PINNED = {
         ]
         for name in ("4.2", "5.2", "5.2-packages", "6.0")
     },
+    **{
+        f"tests/versions/requirements/{name}-tracing.txt": [
+            f"tests/versions/requirements/{name}.in",
+            "shared/chassis/pyproject.toml",
+            "--extra",
+            "tracing",
+        ]
+        for name in ("4.2", "5.2", "6.0")
+    },
     "services/orders/requirements.txt": [
         "services/orders/requirements.in",
         "shared/chassis/pyproject.toml",
@@ -83,7 +92,7 @@ WATCHED = ("alertmanager.yml", "dashboards", "rules")
 
 # The oldest Python that a file is for.
 PYTHON = "3.11"
-PYTHONS = {"tests/versions/requirements/6.0.txt": "3.12"}
+PYTHONS = {f"tests/versions/requirements/6.0{kind}.txt": "3.12" for kind in ("", "-tracing")}
 
 
 def run(*command: str, where: str = ".") -> bool:

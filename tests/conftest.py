@@ -16,14 +16,5 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The shop with sample data, up; it is stopped at the end of the run, and no process of it is left."""
-    found = Stack(tmp_path_factory.mktemp("stack"))
-    try:
-        found.up()
+    with Stack(tmp_path_factory.mktemp("stack")).running() as found:
         yield found
-    finally:
-        try:
-            found.down()
-            left = found.remains()
-            assert not left, f"still running after `strangler down`: {left}"
-        finally:
-            found.end_remains()

@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psycopg
@@ -35,6 +36,20 @@ class Stack:
 
     def down(self) -> None:
         self.run("down", seconds=UP_SECONDS)
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Up inside; at the end it is stopped, and no process of it may be left."""
+        try:
+            self.up()
+            yield self
+        finally:
+            try:
+                self.down()
+                left = self.remains()
+                assert not left, f"still running after `strangler down`: {left}"
+            finally:
+                self.end_remains()
 
     def run(
         self, *verb: str, code: int = 0, seconds: float = VERB_SECONDS, **environment: str

@@ -4,8 +4,9 @@
 
 Starts a PostgreSQL that flushes every commit and a RabbitMQ of its own, publishes the same bodies to the same quorum
 queue with a confirm each, pipelined, and through the outbox; then a part of them through the outboxes of the peers,
-each by its own relay and its own interface (see `tests.benchmarks.peers`). Both servers are taken down again. Figures
-depend on what else runs on the machine: client, relay, database and broker share its cores.
+each by its own relay and its own interface (see `tests.benchmarks.peers`). The relay publishes them twice: without
+traces, and with a span of each message that goes to a collector, which is one more process. All servers are taken down
+again. Figures depend on what else runs on the machine: client, relay, database, broker and collector share its cores.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +27,7 @@ import psycopg
 
 from tests.benchmarks import peers
 from tests.benchmarks.peers import PEERS, Peer, Peers
-from tests.benchmarks.servers import Place, django, postgres, rabbitmq, running
+from tests.benchmarks.servers import Place, collector, django, postgres, rabbitmq, running
 from tests.broker import connected
 
 PROJECT = Path(__file__).resolve().parent / "relay_project"
@@ -37,6 +38,8 @@ WINDOW = 500
 ROUNDS = 3
 FEWER = 20  # times fewer events for the peers and for one confirm per event, which are that much slower
 PEERS_DATABASE = "peers"
+UNTRACED, TRACED = "outbox and relay", "outbox and relay, traced"
+GOAL = 0.10
 
 
 def main(events: int = 20_000) -> int:
@@ -51,26 +54,32 @@ def main(events: int = 20_000) -> int:
         others = Others(python, session, database, broker) if python else None
         measured = [peer for peer in PEERS if others and not reasons[peer]]
         rates: dict[str, list[float]] = {}
-        bench = Bench(database, broker, session)
+        endpoint, spans = held.enter_context(collector())
+        bench = Bench(database, broker, session, endpoint)
         for _ in range(ROUNDS):
             bench.measure(events, rates)
             for peer in measured:
                 assert others is not None
                 rates.setdefault(f"{peer.package}, {peer.settings}", []).append(others.rate(peer, events // FEWER))
         _tell(rates)
+        cost = 1 - statistics.median(rates[TRACED]) / statistics.median(rates[UNTRACED])
+        print(f"every message traced, compared with none: {-cost:+.1%} (the goal is at most -{GOAL:.0%}); ", end="")
+        print(f"{spans.value} spans arrived, the others were dropped")
         for peer, reason in reasons.items():
             print(f"{peer.package}, {peer.settings}: {reason or peer.not_promised}")
     return 0
 
 
 class Bench:
-    """Three ways from the same rows to the same queue."""
+    """Four ways from the same rows to the same queue."""
 
-    def __init__(self, database: Place, broker: Place, session: psycopg.Connection[Any]) -> None:
+    def __init__(self, database: Place, broker: Place, session: psycopg.Connection[Any], endpoint: str) -> None:
         self._url = broker.url
         self._session = session
         settings = {"DATABASE_URL": database.url, "BROKER_URL": broker.url, "DJANGO_SETTINGS_MODULE": "settings"}
-        self._django = {**os.environ, **settings}
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        self._django = {**plain, **settings}
+        self._traced = {**self._django, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
         django(PROJECT, self._django, "migrate", "--verbosity", "0")
 
     def measure(self, events: int, rates: dict[str, list[float]]) -> None:
@@ -80,14 +89,17 @@ class Bench:
         for name, count, run in (
             ("bare, a confirm each", len(few), lambda: _one_by_one(self._url, few)),
             ("bare, pipelined", events, lambda: _pipelined(self._url, bodies)),
-            ("outbox and relay", events, self._relay),
+            (UNTRACED, events, lambda: self._relay(self._django)),
+            (TRACED, events, lambda: self._relay(self._traced)),
         ):
+            if name == TRACED:
+                self._fill(events)
             rates.setdefault(name, []).append(count / timed(self._url, count, run))
 
-    def _relay(self) -> float:
+    def _relay(self, environment: Mapping[str, str]) -> float:
         """Measures from the first row that is removed to the last, so that the start of a process does not count."""
         rows = self._rows()
-        with running([sys.executable, "-m", "django", "relay"], PROJECT, self._django) as relay:
+        with running([sys.executable, "-m", "django", "relay"], PROJECT, environment) as relay:
             began, first = 0.0, rows
             while (left := self._rows()) > 0:
                 if relay.poll() is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -11,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from strangler.stack import ports, secrets
 from strangler.stack.broker import PORTS, RabbitMQ, choose
 from strangler.stack.postgres import Server, binary
 from strangler.stack.program import Program, tail
+
+from tests.otlp import Collector
 
 START_SECONDS = 90.0
 SECONDS = 180.0  # the limit of every wait
@@ -67,6 +71,29 @@ def rabbitmq(*, stomp: bool = False) -> Iterator[Place]:
         with ExitStack() as held:
             pids = [held.enter_context(_started(program)) for program in programs]
             yield Place(broker.url, pids, assigned["stomp"])
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, Any]]:
+    """A collector in a process of its own: its endpoint, and the number of spans that it has been sent."""
+    spans, port = multiprocessing.Value("q", 0), multiprocessing.Value("i", 0)
+    process = multiprocessing.Process(target=_collect, args=(spans, port), daemon=True)
+    process.start()
+    until(lambda: port.value > 0)
+    try:
+        yield f"http://127.0.0.1:{port.value}", spans
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _collect(spans: Any, port: Any) -> None:
+    with Collector() as found:
+        port.value = found.port
+        while True:
+            time.sleep(0.2)
+            spans.value += len(found.spans())
+            found.forget()
 
 
 def _speaking_stomp(node: Program, port: int) -> Program:

@@ -12,22 +12,18 @@ processes are the same: how far they differ is what the benchmark cannot tell.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from strangler.stack import secrets
 
 from tests.benchmarks import servers, table, webs
 from tests.benchmarks.table import Figure, Goal
-from tests.otlp import Collector
 
 PROJECT = Path(__file__).resolve().parents[2] / "services" / "products"
 PRODUCTS = 50
@@ -64,7 +60,7 @@ def figures(requests: int = 2000) -> Iterator[Figure]:
         servers.django(PROJECT, environment, "migrate", "--verbosity", "0")
         with psycopg.connect(database.url, autocommit=True) as session:
             session.execute(INSERT, [PRODUCTS])
-        endpoint, spans = held.enter_context(_collector())
+        endpoint, spans = held.enter_context(servers.collector())
         more = {
             "without": {"DJANGO_SETTINGS_MODULE": "without_traces"},
             "again": {"DJANGO_SETTINGS_MODULE": "without_traces"},
@@ -96,29 +92,6 @@ def _environment(folder: Path, url: str) -> Mapping[str, str]:
         "OPEN_WITHOUT_MOVE": "1",
         "WEB_WORKERS": "1",
     }
-
-
-@contextmanager
-def _collector() -> Iterator[tuple[str, Any]]:
-    """A collector in a process of its own: its endpoint, and the number of spans that it has."""
-    spans, port = multiprocessing.Value("q", 0), multiprocessing.Value("i", 0)
-    process = multiprocessing.Process(target=_collect, args=(spans, port), daemon=True)
-    process.start()
-    servers.until(lambda: port.value > 0)
-    try:
-        yield f"http://127.0.0.1:{port.value}", spans
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _collect(spans: Any, port: Any) -> None:
-    with Collector() as collector:
-        port.value = collector.port
-        while True:
-            time.sleep(0.2)
-            spans.value += len(collector.spans())
-            collector.forget()
 
 
 if __name__ == "__main__":

@@ -223,10 +223,7 @@ def opened(folder: Path) -> Iterator[Market]:
     with ExitStack() as held:
         links = {name: held.enter_context(_link(folder, target)) for name, target in TARGETS.items()}
         stack = Stack(folder, _configuration(folder, links))
-        held.callback(stack.end_remains)
-        stack.up()
-        held.callback(stack.down)
-        yield Market(stack, links)
+        yield Market(held.enter_context(stack.running()), links)
 
 
 def check(testimony: Testimony, found: Books) -> None:

@@ -7,21 +7,20 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-import urllib3
 import yaml
-from strangler.stack import ports
 
 from tests.manifests import documents
 from tests.manifests.edges import edges, outside
 from tests.manifests.kustomize import K8S, ROOT, built, of_kind
 from tests.manifests.workloads import workload, workloads
+from tests.programs import Running, program
 from tests.waiting import eventually
 
 FOLDER = "tests/observability"
@@ -48,13 +47,6 @@ def read(path: Path) -> Any:
 def compose() -> dict[str, Any]:
     found: dict[str, Any] = read(ROOT / "docker-compose.yml")["services"]
     return {name: each for name, each in found.items() if "observability" in each.get("profiles", ())}
-
-
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 # ------------------------------------------------------------------------------------------------------ in the cluster
@@ -314,7 +306,8 @@ def test_prometheus_starts_with_it_and_has_the_rules_the_jobs_and_the_alertmanag
     place = _laid_out(PROMETHEUS[where], tmp_path)
     command = [program("prometheus"), f"--config.file={place}", f"--storage.tsdb.path={tmp_path / 'data'}"]
 
-    with _running(command, "--web.listen-address", "/-/ready", tmp_path) as ask:
+    with Running(command, tmp_path) as prometheus:
+        ask = prometheus.ask
         groups = ask("/api/v1/rules")["data"]["groups"]
         named = {job["job_name"] for job in read(place)["scrape_configs"]}
 
@@ -336,10 +329,10 @@ def test_alertmanager_starts_with_it_and_takes_an_alert(tmp_path: Path) -> None:
         "--cluster.listen-address=",
     ]
 
-    with _running(command, "--web.listen-address", "/-/ready", tmp_path) as ask:
+    with Running(command, tmp_path) as alertmanager:
         alert = {"labels": {"alertname": "any", "capability": "orders", "severity": "page"}}
-        ask("/api/v2/alerts", [alert])
-        found = eventually(lambda: ask("/api/v2/alerts"), "the alert is there")
+        alertmanager.post("/api/v2/alerts", [alert])
+        found = eventually(lambda: alertmanager.ask("/api/v2/alerts"), "the alert is there")
 
         assert [each["receivers"] for each in found] == [[{"name": "page"}]]
 
@@ -348,41 +341,3 @@ def _laid_out(configuration: Path, folder: Path) -> Path:
     """The configuration beside its rules, as it is mounted."""
     shutil.copytree(MONITORING / "rules", folder / "rules")
     return Path(shutil.copy(configuration, folder / "prometheus.yml"))
-
-
-class _running:
-    """The program on a port of its own, until the block ends; gives what asks it, or posts to it."""
-
-    def __init__(self, command: list[str], listen: str, ready: str, folder: Path) -> None:
-        port = ports.assign(["any"], {}, folder / "ports.json")["any"]
-        self._url = f"http://127.0.0.1:{port}"
-        self._command = [*command, f"{listen}=127.0.0.1:{port}"]
-        self._ready = ready
-        self._log = folder / "log"
-
-    def __enter__(self) -> Callable[..., Any]:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        try:
-            eventually(self._is_ready, f"{self._command[0]} is ready")
-        except AssertionError:
-            self.__exit__()
-            raise
-        return self._ask
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-    def _is_ready(self) -> bool:
-        assert self._process.poll() is None, self._log.read_text()
-        try:
-            return urllib3.request("GET", self._url + self._ready, retries=False).status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
-
-    def _ask(self, path: str, posted: object = None) -> Any:
-        if posted is not None:
-            assert urllib3.request("POST", self._url + path, json=posted, retries=False).status == 200
-            return None
-        return urllib3.request("GET", self._url + path, retries=False).json()

@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.observability.stacks import standing
 from tests.stack import Stack
 from tests.waiting import eventually
 
@@ -36,7 +35,7 @@ Line = Mapping[str, Any]
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own: others may have moved the session's."""
-    with standing(tmp_path_factory.mktemp("logs")) as found:
+    with Stack(tmp_path_factory.mktemp("logs")).running() as found:
         yield found
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.contract import people
 from tests.observability import boards
+from tests.observability.alerting import Told, alarmed
 from tests.observability.boards import Query
-from tests.stack import STRANGLER, UP_SECONDS, Stack
+from tests.observability.watched import HAS_PROMETHEUS, Watched
+from tests.stack import STRANGLER
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="there is no prometheus on the PATH")
+pytestmark = pytest.mark.skipif(not HAS_PROMETHEUS, reason="there is no prometheus on the PATH")
 
 SCRIPT = """\
 start users
@@ -40,26 +43,18 @@ STEP_SECONDS = 2
 SILENT = {alert["alert"] for alert in boards.alerts() if "Slow" not in alert["alert"]} - {"LedgerBackupUnknown"}
 
 
-class Watched(Stack):
-    """A stack with a Prometheus."""
-
-    def up(self) -> None:
-        self.run("up", "--detach", "--observe", "--data", "sample", seconds=UP_SECONDS)
-
-
 @dataclass
 class Rehearsed:
     """What Prometheus has seen of a rehearsal, and what the rehearsal says of itself."""
 
-    address: str
+    stack: Watched
     report: dict[str, Any]
     began: float
     ended: float
 
-    def ask(self, what: str, **query: Any) -> Any:
-        answer = httpx.get(f"{self.address}/api/v1/{what}", params=query, timeout=60).json()
-        assert answer["status"] == "success", f"{query}: {answer}"
-        return answer["data"]
+    @property
+    def ask(self) -> Callable[..., Any]:
+        return self.stack.ask
 
     def during(self, expression: str) -> list[dict[str, Any]]:
         """The series of the time of the rehearsal that have a number in them."""
@@ -74,17 +69,8 @@ class Rehearsed:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    found = Watched(tmp_path_factory.mktemp("watched"))
-    try:
-        found.up()
+    with Watched(tmp_path_factory.mktemp("watched")).running() as found:
         yield found
-    finally:
-        try:
-            found.down()
-            left = found.remains()
-            assert not left, f"still running after `strangler down`: {left}"
-        finally:
-            found.end_remains()
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +81,7 @@ def rehearsed(watched: Watched) -> Rehearsed:
     began = time.time()
     size = ("--clients", "8", "--processes", "1", "--think", "0.1", "--requests", "300", "--writes", "20")
     watched.run("rehearse", "--script", str(script), "--report", str(report), *size, seconds=REHEARSAL_SECONDS)
-    found = Rehearsed(watched.environment()["prometheus"], json.loads(report.read_text()), began, time.time())
+    found = Rehearsed(watched, json.loads(report.read_text()), began, time.time())
     # What serve reads of the last switch must have been asked for once more.
     eventually(
         lambda: found.now('strangler_changes_total{verb="switch",outcome="done"}').get("products") == 1,
@@ -162,8 +148,9 @@ def test_owner_and_epoch_are_those_of_the_ledger(rehearsed: Rehearsed, watched: 
 
 
 def test_status_says_where_it_is_and_it_listens_on_this_machine_alone(rehearsed: Rehearsed, watched: Watched) -> None:
-    assert f"prometheus: {rehearsed.address}" in watched.run("status").stdout
-    assert rehearsed.address.startswith("http://127.0.0.1:")
+    address = watched.environment()["prometheus"]
+    assert f"prometheus: {address}" in watched.run("status").stdout
+    assert address.startswith("http://127.0.0.1:")
     flags = rehearsed.ask("status/flags")
     assert flags["storage.tsdb.path"].startswith(str(watched.folder))
     assert flags["storage.tsdb.retention.size"].startswith("512")
@@ -185,6 +172,42 @@ def test_what_render_writes_asks_this_stack(rehearsed: Rehearsed, watched: Watch
             ["promtool", "check", "config", str(tmp_path / "prometheus.yml")], capture_output=True, check=False
         )
         assert checked.returncode == 0, checked
+
+
+def test_faults_reach_somebody_by_an_alertmanager_and_are_over_when_they_are_mended(
+    rehearsed: Rehearsed, watched: Watched, tmp_path: Path
+) -> None:
+    with alarmed(watched, tmp_path) as receiver, watched.client() as client, watched.database("monolith") as monolith:
+
+        def told(status: str) -> list[Told]:
+            found = [receiver.last(name) for name in ("DeadLetters", "StreamStopped")]
+            return [each for each in found if each and each.status == status]
+
+        somebody = people.sign_up(client, people.fresh_email())
+        fault = ("raising-handler", "--capability", "orders", "--where", f"user_id={somebody.id}")
+        watched.run("fault", "on", *fault)
+        # Processes look twice in a second whether a fault is on.
+        time.sleep(2 * 0.5)
+        client.delete("/api/v1/users/me", headers=somebody.headers).raise_for_status()
+        [[stream]] = monolith.execute("SELECT subname FROM pg_subscription WHERE subname LIKE '%users%'").fetchall()
+        monolith.execute(f"ALTER SUBSCRIPTION {stream} DISABLE")
+
+        dead, stopped = eventually(lambda: (found := told("firing"))[1:] and found, "both alerts")
+
+        assert (dead.receiver, dead.labels["capability"]) == ("page", "orders")
+        assert (stopped.receiver, stopped.labels["capability"]) == ("page", "users")
+        assert "messages could not be handled" in dead.annotations["summary"]
+        for each in (dead, stopped):
+            page, anchor = each.annotations["runbook"].split("#")
+            headings = re.findall(r"^#+ (.+)$", (boards.ROOT / page).read_text(), re.MULTILINE)
+            assert anchor in [heading.lower() for heading in headings]
+
+        monolith.execute(f"ALTER SUBSCRIPTION {stream} ENABLE")
+        watched.run("fault", "off")
+        replay = ("events", "replay", "--source", "dead", "--capability", "orders", "--yes")
+        watched.run("manage", "monolith", *replay)
+
+        eventually(lambda: len(told("resolved")) == 2, "both alerts to be over")
 
 
 def test_without_prometheus_nothing_is_started(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from library.handlers import moment
 from library.lending import plan
 from library.post import Post
 from library.pump import Pump
+from library.recorded import Recorded, recording
 from library.side import Side
 from server_node import ServerNode
+from traced.processes import Processes, database
 
 MIGRATED = ("django_content_type", "auth_permission")
 
@@ -101,6 +103,27 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerNo
     node = postgres_node.node(tmp_path_factory.mktemp("postgres"))
     yield node
     node.stop()
+
+
+@pytest.fixture(scope="module")
+def traced_url(shared_server: ServerNode) -> Iterator[str]:
+    """The database that the traced processes of a module share; its tables have no rows at first."""
+    with database(shared_server) as found:
+        yield found
+
+
+@pytest.fixture
+def processes(traced_url: str, tmp_path: Path) -> Iterator[Processes]:
+    """Starts processes of the traced library; none is left after the test."""
+    with Processes(traced_url, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def recorded() -> Iterator[Recorded]:
+    """The spans of this process."""
+    with recording() as found:
+        yield found
 
 
 @pytest.fixture

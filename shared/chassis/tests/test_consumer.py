@@ -271,6 +271,23 @@ def test_what_goes_back_has_been_delivered_once_and_is_in_order(post, side, cons
     assert {each.headers.get("x-delivery-count", 0) for each in taken} == {1}
 
 
+def test_a_message_that_is_given_back_says_so_in_its_trace(post, side, consumer, recorded):
+    permits = threading.Semaphore(0)
+    moment.planned = lambda: permits.acquire(timeout=20)
+    post.put(message("books.ask", key="1", title="Emma"))
+    until(lambda: moment.passed)
+
+    side.fence()
+    permits.release()
+
+    until(lambda: post.count("books") == 1)
+    until(lambda: recorded.named("process books.ask"))
+    assert "strangler.outcome" not in recorded.one("process books.ask").attributes
+    (given_back,) = recorded.events("strangler.given_back")
+    assert given_back.items() >= {"strangler.capability": "books", "strangler.side": "monolith"}.items()
+    assert given_back["strangler.epoch"] in (1, 2)  # whether it has seen the fence before it met it
+
+
 def test_a_pause_holds_messages_at_the_door(post, side, consumer, watch):
     side.pause()
     until(lambda: watch.is_pausing("books"))

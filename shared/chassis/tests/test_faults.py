@@ -8,9 +8,11 @@ from contextlib import nullcontext
 
 import pytest
 from chassis.process import faults
+from chassis.process.measuring import UNROUTED
 from django.db import connection
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
+from prometheus_client import REGISTRY
 from strangler.adapters.postgres import faults as tool
 
 postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the tool writes into PostgreSQL")
@@ -137,3 +139,17 @@ def test_a_database_that_is_away_has_no_faults(switch, monkeypatch):
     with monkeypatch.context() as away:
         away.setitem(connection.settings_dict, "PORT", "1")
         assert not faults.fails()
+
+
+def test_a_request_that_fails_counts_for_the_capability_whose_it_is(switch, side, rf):
+    from chassis.ownership.fence import FenceMiddleware
+    from chassis.servers.health import HealthMiddleware
+
+    labels = {"capability": "books", "side": "monolith", "method": "POST", "status": "500"}
+    where = {**labels, "route": UNROUTED}
+    before = REGISTRY.get_sample_value("chassis_http_requests_total", where) or 0
+    switch("errors", percent=100)
+
+    HealthMiddleware(FenceMiddleware(lambda request: HttpResponse()))(rf.post("/books"))
+
+    assert REGISTRY.get_sample_value("chassis_http_requests_total", where) == before + 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from chassis.ownership import passages
 from chassis.process import measuring
+from chassis.process.routes import NAME_CHARACTERS
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
@@ -108,10 +109,10 @@ def test_an_awkward_label_does_no_harm(ask: Any) -> None:
     families = {family.name: family for family in text_string_to_metric_families(generate_latest(REGISTRY).decode())}
 
     values = {sample.labels["capability"] for sample in families["chassis_fence_hits"].samples}
-    assert max(map(len, values)) == measuring.LABEL_CHARACTERS
+    assert max(map(len, values)) == NAME_CHARACTERS
     assert not any("\n" in value for value in values)
-    routes = {sample.labels["route"] for sample in families["chassis_http_requests"].samples}
-    assert max(map(len, routes)) == measuring.LABEL_CHARACTERS
+    seen = {sample.labels["route"] for sample in families["chassis_http_requests"].samples}
+    assert max(map(len, seen)) == NAME_CHARACTERS
 
 
 def test_routes_without_number_end_in_one_series(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,20 @@ class TestPublishing:
         assert ear.firsts() == {f"key-{key}": list(range(200)) for key in range(7)}
         assert len(ear.heard) == 1400
 
+    def test_of_a_backlog_the_first_of_each_batch_have_a_span_and_of_few_messages_all(self, ear, kind, recorded):
+        fill(kind, keys=300, each=1)
+        with relaying():
+            ear.await_count(300)
+            until(is_empty)
+            assert len(recorded.named(f"send {kind}")) == module.TRACED_MESSAGES
+
+            for number in range(5):
+                tell(kind, f"later-{number}")
+            ear.await_count(305)
+            until(is_empty)
+
+        assert len(recorded.named(f"send {kind}")) == module.TRACED_MESSAGES + 5
+
     def test_a_row_that_is_committed_late_is_not_passed_over(self, ear, kind, session):
         written, may_commit = threading.Event(), threading.Event()
 

@@ -13,6 +13,7 @@ from chassis import agreement
 from chassis.ownership import owners, sealing
 from chassis.ownership.fence import FenceMiddleware
 from chassis.ownership.refusals import PutOffError
+from chassis.process.tracing import TraceMiddleware
 from chassis.references import asking
 from chassis.testing.sides import Side
 from club.models import NOBODY, Booking, Card, Debt, Hour, Member, Person, Remark
@@ -23,6 +24,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from library.peer import Peer
+from library.recorded import Recorded
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="DATABASE_URL names no PostgreSQL"),
@@ -331,6 +333,26 @@ class TestTheRequest:
 
         assert (answer.status_code, answer["Retry-After"]) == (503, "1")
         assert Person.objects.exists()
+
+    def test_has_an_event_that_names_whose_owner_has_not_done_its_part(
+        self, desk: Side, peer: Peer, person: Person, recorded: Recorded
+    ) -> None:
+        peer.status = 500
+
+        def view(request: Any) -> HttpResponse:
+            Person.objects.all().delete()
+            return HttpResponse(status=204)
+
+        TraceMiddleware(FenceMiddleware(view))(RequestFactory().delete("/people/10"))
+
+        assert recorded.events("strangler.put_off") == [
+            {
+                "strangler.capability": "desk",
+                "strangler.epoch": 2,
+                "strangler.side": "monolith",
+                "strangler.open": False,
+            }
+        ]
 
     def test_is_half_done_if_it_had_committed_something_before(self, desk: Side, peer: Peer, person: Person) -> None:
         peer.status = 500

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from chassis.process import queries, tracing
 from chassis.process.tracing import TraceMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
-from library.recorded import Recorded, recording
+from library.recorded import Recorded
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 RECEIVED = f"00-{TRACE}-{PARENT}-01"
-
-
-@pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    with recording() as found:
-        yield found
 
 
 def test_what_is_sent_along_is_the_current_span(recorded: Recorded) -> None:

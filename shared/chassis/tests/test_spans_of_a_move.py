@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from django.test import Client
 from library.models import Book
 from library.peer import Peer
-from library.recorded import Recorded, recording
+from library.recorded import Recorded
 from library.side import Side
 from library.urls import moment
 from library.waiting import until
@@ -28,12 +28,6 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 SAMPLED = f"00-{TRACE}-b7ad6b7169203331-01"
 
 Ask = Callable[..., "Future[HttpResponse]"]
-
-
-@pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    with recording() as found:
-        yield found
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from chassis.messages.events import Message
 from chassis.models import OutboxMessage
@@ -12,19 +10,13 @@ from django.db import connection
 from library.desk import begin, hear, reply
 from library.models import Loan
 from library.pump import Pump
-from library.recorded import Recorded, recording
+from library.recorded import Recorded
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="DATABASE_URL names no PostgreSQL"),
     pytest.mark.usefixtures("places"),
 ]
-
-
-@pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    with recording() as found:
-        yield found
 
 
 def test_a_turn_of_the_clock_continues_the_turn_that_came_to_its_step(recorded: Recorded, pump: Pump) -> None:

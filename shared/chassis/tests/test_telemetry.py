@@ -8,16 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 from chassis.process import telemetry
 from library.programs import WEB, Running
-from server_node import ServerNode
-from traced.processes import Processes, ask, database
+from traced.processes import Processes, ask
 
 from tests.otlp import Collector
 
@@ -27,18 +24,6 @@ REQUESTS = 60
 # Requests in turn to a process with and to one without: what slows the machine slows both.
 SLOWER = 1.5
 END_SECONDS = 25.0  # the library's own wait is 30; without any, a busy machine takes some of it
-
-
-@pytest.fixture(scope="module")
-def url(shared_server: ServerNode) -> Iterator[str]:
-    with database(shared_server) as found:
-        yield found
-
-
-@pytest.fixture
-def processes(url: str, tmp_path: Path) -> Iterator[Processes]:
-    with Processes(url, tmp_path) as found:
-        yield found
 
 
 def lines(said: str) -> list[dict[str, Any]]:
@@ -231,6 +216,15 @@ def program(**environment: str) -> tuple[str, list[dict[str, Any]]]:
         ({"OTEL_RESOURCE_ATTRIBUTES": "no pairs"}, True),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "not an address"}, False),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:99999"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector\nother:4318"}, False),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "key=a%0Aother:b"}, False),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "key=\u20ac"}, False),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "a key=b"}, False),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "-5"}, False),
+        ({"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100000"}, False),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "7"}, True),
         ({"OTEL_EXPORTER_OTLP_HEADERS": "no pairs"}, False),
         ({"OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere.pem"}, True),
         ({"MISSING": "1"}, False),
@@ -245,6 +239,8 @@ def test_what_is_wrong_with_the_environment_is_told_once(environment: dict[str, 
     reasons = [line["reason"] for line in said]
     assert len(set(reasons)) == len(reasons) <= 2
     assert told == "ON" or [line["event"] for line in said] == ["tracing_off"]
+    assert all(line["event"] != "tracing_off" or "OTEL_" in line["reason"] or "MISSING" in environment for line in said)
+    assert "spans_not_sent" not in {line["event"] for line in said}
 
 
 def test_the_environment_s_headers_and_compression_are_used() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from depot import Depot, gone_at_the_end
 from limited import Gateway, limited, renew
 from servers import Cluster, running
+from strangler.cli.main import main
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,14 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster
 def cluster(clusters: tuple[Cluster, Cluster]) -> Cluster:
     """The first of the two."""
     return clusters[0]
+
+
+@pytest.fixture
+def at(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs the command line in the folder of the project that the module's FILE describes; its stack is not up."""
+    (tmp_path / "strangler.toml").write_text(request.module.FILE)
+    monkeypatch.chdir(tmp_path)
+    return lambda *words, **more: CliRunner().invoke(main, list(words), **more)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from strangler.adapters import toml
 from strangler.cli import console, interrupted
 from strangler.cli.display import fitted
-from strangler.cli.main import VERBS, main
+from strangler.cli.main import VERBS
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.words import counted
 from strangler.stack import state
@@ -48,14 +48,6 @@ process = "billing"
 database = "billing"
 routes = ["GET,POST /invoices"]
 """
-
-
-@pytest.fixture
-def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs the command line in the folder of a project whose stack is not up."""
-    (tmp_path / "strangler.toml").write_text(FILE)
-    monkeypatch.chdir(tmp_path)
-    return lambda *words, **more: CliRunner().invoke(main, list(words), **more)
 
 
 def test_the_list_of_commands_fits_80_columns_and_leaves_nothing_out(at: Callable[..., Result]) -> None:

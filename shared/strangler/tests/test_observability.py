@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from strangler.adapters import observability, toml
 from strangler.adapters.observability import GATEWAY, SERVE, Target
-from strangler.cli.main import main
 from strangler.stack import observation, state, teardown
 from strangler.stack.identity import identify
 from strangler.stack.state import State
@@ -47,14 +46,6 @@ process = "billing"
 database = "billing"
 routes = ["GET,POST /invoices"]
 """
-
-
-@pytest.fixture
-def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs the command line in the folder of a project whose stack is not up."""
-    (tmp_path / "strangler.toml").write_text(FILE)
-    monkeypatch.chdir(tmp_path)
-    return lambda *words: CliRunner().invoke(main, list(words))
 
 
 def test_a_project_whose_stack_is_not_up_gets_places_to_fill_in(at: Callable[..., Result], tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from chassis.ownership import fence
 from chassis.ownership.holding import Holding
+from chassis.process import telemetry
+from chassis.process.logs import Complaint
 from chassis.references import sweeping
 from chassis.testing.sides import Side
 from django.core.asgi import get_asgi_application
@@ -216,6 +218,52 @@ def test_the_sweep_does_what_on_delete_says(side: Side) -> None:
 def test_what_is_not_installed_is_named_with_what_brings_it(module: str, extra: str) -> None:
     with pytest.raises(ImportError, match=rf"is not installed, .* install strangler-chassis\[{extra}\]"):
         importlib.import_module(module)
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """The environment asks for traces, of a process that has not begun any."""
+    monkeypatch.setattr(telemetry, "_started", False)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+
+
+@pytest.mark.skipif(find_spec("opentelemetry") is not None, reason="OpenTelemetry is installed")
+def test_traces_that_nothing_can_make_say_what_to_install_and_disturb_no_request(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(telemetry, "_off", Complaint(telemetry.logger, "tracing_off"))
+    asked_for(monkeypatch, "http://127.0.0.1:1")
+
+    assert ask("/books").result(60)[0] == 201
+    until(lambda: [record for record in caplog.records if record.message == "tracing_off"])
+
+    (told,) = [record for record in caplog.records if record.message == "tracing_off"]
+    assert "strangler-chassis[tracing]" in told.reason
+    assert not telemetry.start("web")
+    assert ask("/books").result(60)[0] == 201
+
+
+@pytest.mark.skipif(find_spec("opentelemetry") is None, reason="OpenTelemetry is not installed")
+def test_where_opentelemetry_is_installed_requests_and_statements_are_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.otlp import Collector, Span
+
+    def below(spans: list[Span], name: str) -> set[str]:
+        return {each.name for span in spans if span.name == name for each in spans if each.parent_id == span.span_id}
+
+    with Collector() as collector:
+        asked_for(monkeypatch, collector.endpoint)
+        assert telemetry.start("web")
+        try:
+            assert by_wsgi("POST", "/books", b"[1]")[0] == 201
+            assert by_asgi("POST", "/books/async", b"[1]")[0] == 201
+            spans = collector.await_(
+                lambda spans: below(spans, "POST /books") and below(spans, "POST /books/async"), "spans of both"
+            )
+        finally:
+            telemetry.stop()
+
+    for name in ("POST /books", "POST /books/async"):
+        assert {"INSERT shelf_visit", "INSERT shelf_book"} <= below(spans, name)
 
 
 @bare

@@ -12,6 +12,7 @@ USE_TZ = True
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "chassis", "shelf"]
 MIDDLEWARE = [
     "chassis.servers.health.HealthMiddleware",
+    "chassis.process.tracing.TraceMiddleware",
     "chassis.process.admission.AdmissionMiddleware",
     "chassis.ownership.fence.FenceMiddleware",
 ]

@@ -185,7 +185,7 @@ class _Lane(threading.Thread):
 
     def _give_back(self, delivery: Delivery) -> None:
         """Gives back this message and all that wait here: they are the new owner's."""
-        tracing.event("strangler.given_back", {"strangler.capability": self._capability})
+        tracing.event("strangler.given_back", moves.seen(self._capability))
         logger.info("fence_met", extra={"capability": self._capability})
         self._watch.doubt(self._capability)
         delivery.origin.end()

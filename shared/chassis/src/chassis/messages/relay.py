@@ -3,6 +3,10 @@
 Note "one of a key at a time": a message is sent only when all messages of its key before it are confirmed. So the first
 copies of a key's messages are in order, whatever is sent again: by this relay after a cut, or by two relays at once,
 one of which does not know yet that its session is gone. A receiver that drops doubles by their id sees no other order.
+
+Note "a backlog is not traced whole": a span costs a good part of what the message itself does. So of a large batch,
+which is read when many messages wait, only the first `TRACED_MESSAGES` have one. The others' traces are whole but for
+it: what handles a message is below what has written it.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ logger = logging.getLogger("chassis.messages.relay")
 BATCH_ROWS = 1000  # rows read at once
 PATROL_SECONDS = 0.5  # between two looks where nothing was heard
 BURST_MESSAGES = 100  # messages sent between two looks at what the broker says
+TRACED_MESSAGES = 50  # of a batch
 BREATH_SECONDS = 0.05  # between two looks whether to stop, in a wait for confirms
 MEASURE_SECONDS = 5.0
 CALM_SECONDS = 0.05  # from a notice about a side to the look at it
@@ -64,6 +69,7 @@ class Batch:
         self._behind: dict[tuple[str, str], deque[Waiting]] = {}
         self._next: deque[Waiting] = deque()
         self._spans: dict[int, tracing.Span] = {}
+        self._traced = 0
         for row in rows:
             self._queue(row)
 
@@ -103,10 +109,17 @@ class Batch:
                 PUT_OFF.labels(row.capability, Fate.REFUSED.value).inc()
                 continue
             self.on_its_way[row.id] = row
-            if tracing.is_on():
-                self._spans[row.id] = traces.sending(row)
+            if tracing.is_on() and self._traced < TRACED_MESSAGES:
+                self._trace(row)
             self._publisher.send(_parcel(row))
         return bool(self._next) and room > BURST_MESSAGES
+
+    def _trace(self, row: Waiting) -> None:
+        """See the note "a backlog is not traced whole"."""
+        span = traces.sending(row)
+        if span.is_kept:
+            self._traced += 1
+            self._spans[row.id] = span
 
     def _is_full(self, row: Waiting) -> bool:
         """Whether a fault says so of the queue that the message goes to, as far as this project knows the queue."""

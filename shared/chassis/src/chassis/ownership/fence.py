@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from django.core.handlers.asgi import ASGIRequest
 from django.db import Error
@@ -55,6 +56,8 @@ class FenceMiddleware:
         if isinstance(request, ASGIRequest):
             asynchronous.tell()
         if faults.fails():
+            with suppress(Error):
+                _whose(request, owners.recent())
             return answers.injected()
         outage = request.META[OUTAGE] = Outage()
         try:
@@ -105,6 +108,16 @@ class FenceMiddleware:
         return body.release(request, response)
 
 
+def _whose(request: HttpRequest, sides: Mapping[str, SideState]) -> SideState | None:
+    """The side to whose capability's routes the request is one; what is measured and logged of it says so."""
+    method, path = request.method or "GET", request.path_info
+    found = next((side for side in sides.values() if side.concerns(method, path)), None)
+    if found is not None:
+        measuring.belongs(request, found.capability, found.side)
+        about.note(capability=found.capability, epoch=found.epoch, side=found.side)
+    return found
+
+
 class _Passage:
     """One request's way through the fence."""
 
@@ -115,13 +128,9 @@ class _Passage:
         self.request = request
         self.body = body
         self.method = request.method or "GET"
-        path = request.path_info
         self.sides = sides  # as they were before the present run
         self.strayed = 0
-        self.own = next((s for s in sides.values() if s.concerns(self.method, path)), None)
-        if self.own is not None:
-            measuring.belongs(request, self.own.capability, self.own.side)
-            about.note(capability=self.own.capability, epoch=self.own.epoch, side=self.own.side)
+        self.own = _whose(request, sides)
         self.deadline = time.monotonic() + settings.hold_seconds()
         self.denied: list[AwaitedRow] = []
         self.concerned = self.own.capability if self.own else ""  # whose fence or closed side it has come to
@@ -152,8 +161,9 @@ class _Passage:
         return self._later("runs")
 
     def _met_by(self, attempt: Attempt) -> SideState | None:
-        """The side whose fence the run has met, or else the request's own."""
-        return self.sides.get(attempt.refused or "") or self.own
+        """The side whose fence the run has met, or whose owner has not done its part; or else the request's own."""
+        waited_for = attempt.put_off.capability if attempt.put_off is not None else ""
+        return self.sides.get(attempt.refused or waited_for) or self.own
 
     def _later(self, reason: str) -> HttpResponseBase:
         traces.event("refused", self.own, reason=reason)

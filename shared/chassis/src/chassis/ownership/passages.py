@@ -11,7 +11,7 @@ from typing import Literal
 from django.http.response import HttpResponseBase
 from prometheus_client import Counter, Gauge, Histogram
 
-from chassis.process.measuring import bounded
+from chassis.process.routes import bounded
 
 Outcome = Literal["bounced", "forwarded", "run_again", "turned_away", "half_done", "put_off", "never"]
 OUTCOME = "fence_outcome"  # of an answer that no view has given

@@ -51,7 +51,11 @@ class SwallowedError(psycopg.InternalError):
 
 class PutOffError(OperationalError):
     """What was asked for could not be done just now, because another side has to do a part of it. It may succeed when
-    it is tried again; nothing has been done here."""
+    it is tried again; nothing has been done here. ``capability`` is what that other side owns."""
+
+    def __init__(self, text: str, capability: str = "") -> None:
+        super().__init__(text)
+        self.capability = capability
 
 
 class Seen:

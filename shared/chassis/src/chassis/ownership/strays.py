@@ -17,7 +17,8 @@ from django.http import HttpRequest
 from prometheus_client import Counter
 
 from chassis import agreement
-from chassis.process.measuring import METHODS, OTHER, UNROUTED, bounded
+from chassis.process import routes
+from chassis.process.measuring import METHODS, OTHER, UNROUTED
 
 logger = logging.getLogger("chassis.ownership.strays")
 
@@ -58,7 +59,8 @@ def tell(capability: str, request: HttpRequest, using: str = DEFAULT_DB_ALIAS) -
 
     If the database cannot take the note, the request is answered without it.
     """
-    key = (capability, _method(request), _route(request))
+    # Without a route a middleware has written, and no view was found.
+    key = (capability, _method(request), routes.name(request.resolver_match) or UNROUTED)
     WRITES.labels(*key).inc()
     times = _notes.add(key)
     if times:
@@ -77,9 +79,3 @@ def _note(key: Key, times: int, using: str) -> None:
 
 def _method(request: HttpRequest) -> str:
     return request.method if request.method in METHODS else OTHER
-
-
-def _route(request: HttpRequest) -> str:
-    match = request.resolver_match
-    # Without one a middleware has written, and no view was found.
-    return UNROUTED if match is None else bounded(f"/{match.route}")

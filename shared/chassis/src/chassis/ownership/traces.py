@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+from chassis.ownership import owners
 from chassis.ownership.owners import SideState
 from chassis.process import tracing
 from chassis.process.tracing import Attributes, Span
@@ -21,6 +22,12 @@ def of(state: SideState | None) -> Attributes:
         "strangler.side": state.side,
         "strangler.open": state.open,
     }
+
+
+def seen(capability: str) -> Attributes:
+    """The same as far as this process has seen it: a worker asks nobody for it."""
+    found = {"capability": capability, **owners.place(capability)}
+    return {f"strangler.{name}": value for name, value in found.items()}
 
 
 @contextmanager

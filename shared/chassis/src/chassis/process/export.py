@@ -9,7 +9,9 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +27,7 @@ logger = logging.getLogger("chassis.process.telemetry")
 PATH = "/v1/traces"
 LONGEST_SECONDS = 10.0  # for one batch; the standard's default, and here the most
 COMPRESSIONS = ("none", "gzip")
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2: a token
 
 
 class Exporter(SpanExporter):
@@ -63,7 +66,7 @@ class Exporter(SpanExporter):
         """What is wrong, or nothing."""
         body = gzip.compress(body) if self._zipped else body
         answer = self._pool.request("POST", self._url, body=body, headers=self._headers, redirect=False)
-        return "" if answer.status == 200 else f"it answered {answer.status}"
+        return "" if 200 <= answer.status < 300 else f"it answered {answer.status}"
 
     def shutdown(self) -> None:
         self._pool.clear()
@@ -81,10 +84,13 @@ def _setting(name: str) -> str:
 def _url() -> str:
     own = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
     url = own or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip().rstrip("/") + PATH
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("OTEL_EXPORTER_OTLP_ENDPOINT is no address: write it like http://collector:4318")
-    return url
+    # The client's own reading: what it refuses would be refused with each batch.
+    with suppress(urllib3.exceptions.LocationParseError):
+        parts = urllib3.util.parse_url(url)
+        if parts.scheme in ("http", "https") and parts.host:
+            return url
+    # Without the text: there may be a password in it.
+    raise ValueError("OTEL_EXPORTER_OTLP_ENDPOINT is no address: write it like http://collector:4318")
 
 
 def _headers() -> dict[str, str]:
@@ -92,7 +98,11 @@ def _headers() -> dict[str, str]:
     if not all(name.strip() and equals for name, equals, _ in pairs):
         # Without the text: it is where keys are given.
         raise ValueError("OTEL_EXPORTER_OTLP_HEADERS is no list of pairs: write it like name=value,other=value")
-    return {unquote(name.strip()): unquote(value.strip()) for name, _, value in pairs}
+    found = {unquote(name.strip()): unquote(value.strip()) for name, _, value in pairs}
+    for name, value in found.items():
+        if not (_NAME.fullmatch(name) and value.isprintable() and value.isascii()):
+            raise ValueError("OTEL_EXPORTER_OTLP_HEADERS has characters that no header may have")
+    return found
 
 
 def _seconds() -> float:

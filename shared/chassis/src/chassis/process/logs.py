@@ -26,7 +26,7 @@ from typing import Any, TextIO
 
 from django.http import HttpRequest, HttpResponseBase
 
-from chassis.process import about, masking, tracing
+from chassis.process import about, masking, routes, tracing
 
 HEADER = "X-Request-Id"
 NOTED = "chassis.noted"  # in a request's environment: what was noted of it
@@ -218,9 +218,9 @@ class RequestIdMiddleware:
 
 
 def _note_end(request: HttpRequest) -> None:
-    match = request.resolver_match
-    if match is not None:
-        about.note(route="/" + match.route.removeprefix("/"))
+    route = routes.name(request.resolver_match)
+    if route is not None:
+        about.note(route=route)
     # Not `request.user`, which would ask the database.
     user = getattr(request, "_cached_user", None)
     if user is not None and user.pk is not None:

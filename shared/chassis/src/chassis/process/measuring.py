@@ -20,13 +20,13 @@ from django.urls import Resolver404, resolve
 from prometheus_client import Counter, Histogram
 
 from chassis import settings
+from chassis.process import routes
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE"})
 OTHER = "OTHER"  # a client may send any word as a method
 UNROUTED = "(no route)"
 MORE_ROUTES = "(more routes)"
 MOST_ROUTES = 500
-LABEL_CHARACTERS = 200
 MONOLITH, SERVICE = "monolith", "service"
 OWN = "chassis.process.measuring"  # in each request's environment, which its copies share
 
@@ -63,13 +63,6 @@ def measured(request: HttpRequest, get_response: Callable[[HttpRequest], HttpRes
         DURATION.labels(*labels).observe(time.perf_counter() - began)
 
 
-def bounded(value: str) -> str:
-    """A label's value without control characters, and not longer than `LABEL_CHARACTERS`."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value)[
-        :LABEL_CHARACTERS
-    ]
-
-
 def _labels(request: HttpRequest) -> tuple[str, str, str, str]:
     meta: Mapping[str, tuple[str, str]] = request.META
     capability, side = meta.get(OWN) or ("", MONOLITH if settings.open_without_move() else SERVICE)
@@ -83,7 +76,8 @@ def _route(request: HttpRequest) -> str:
         # A request that was led on, or refused, before the view was looked up.
         with suppress(Resolver404):
             match = resolve(request.path_info, getattr(request, "urlconf", None))
-    return UNROUTED if match is None else _known(bounded(f"/{match.route}"))
+    route = routes.name(match)
+    return UNROUTED if route is None else _known(route)
 
 
 def _known(route: str) -> str:

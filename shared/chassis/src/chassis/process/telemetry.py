@@ -63,7 +63,7 @@ def start(process: str) -> bool:
                 raise missing(EXTRA, error) from error
             _stop = spans.start(process, _service())
         except Exception as error:  # noqa: BLE001  see the note "never a reason"
-            _off.make(f"{type(error).__name__}: {error}"[:500])
+            _off.make(_reason(error)[:500])
             return False
         atexit.register(stop)
         return True
@@ -95,6 +95,15 @@ def _check() -> None:
     protocol = next(filter(None, map(os.environ.get, PROTOCOLS)), SPOKEN)
     if protocol != SPOKEN:
         raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r}: only {SPOKEN} is spoken here, mostly at port 4318")
+
+
+def _reason(error: Exception) -> str:
+    """Names the variable; where the library does not say which one, those that it may be."""
+    said = f"{type(error).__name__}: {error}"
+    if "OTEL_" in said or isinstance(error, ImportError):
+        return said
+    given = sorted(name for name in os.environ if name.startswith("OTEL_"))
+    return f"{said} It is one of {', '.join(given)}."
 
 
 def _service() -> str:

@@ -17,7 +17,7 @@ from typing import Literal, Protocol, Self
 
 from django.http import HttpRequest, HttpResponseBase
 
-from chassis.process import about
+from chassis.process import about, routes
 
 HEADER = "traceparent"
 ID_HEADER = "X-Trace-Id"
@@ -217,9 +217,9 @@ def _asked(request: HttpRequest, method: str) -> Attributes:
 def _answered(opened: Span, request: HttpRequest, method: str, response: HttpResponseBase) -> None:
     """Note that neither path nor query are attributes: a password's reset, for one, has its secret there."""
     attributes: dict[str, str | int] = {"http.response.status_code": response.status_code}
-    match = request.resolver_match
-    if match is not None and match.route is not None:
-        attributes["http.route"] = route = f"/{match.route.removeprefix('^').removeprefix('/')}"
+    route = routes.name(request.resolver_match)
+    if route is not None:
+        attributes["http.route"] = route
         opened.rename(f"{method} {route}")
     opened.note(attributes)
     if response.status_code >= 500:

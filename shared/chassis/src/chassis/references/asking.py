@@ -142,6 +142,7 @@ def _has_table(session: Any, model: type[Model]) -> bool:
 def _put_off(state: SideState, why: str, *, moved: str | None = None) -> PutOffError:
     error = PutOffError(
         f"{state.capability} is the other side's, and has rows that point at what is deleted here, but {why}. "
-        "Nothing has been deleted here; try again."
+        "Nothing has been deleted here; try again.",
+        state.capability,
     )
     return refusals.put_off(error, moved=moved)

@@ -107,7 +107,9 @@ def settle(using: str) -> None:
     try:
         asking.send(_together(due), "delete", using)
     except (ProtectedError, RestrictedError) as error:
-        told = PutOffError(f"{error.args[0]} That was not so a moment ago: nothing has been deleted; try again.")
+        told = PutOffError(
+            f"{error.args[0]} That was not so a moment ago: nothing has been deleted; try again.", _owned(due)
+        )
         raise refusals.put_off(told) from error
     for one in due:
         one.done = True
@@ -125,8 +127,15 @@ def _commit(self: Any) -> None:
     except IntegrityError as error:
         if not _is_by(error, {link.table.rpartition(".")[2] for one in sent for link in one.noted}):
             raise
-        told = PutOffError("Rows that point at what is deleted here have just come. Nothing was deleted; try again.")
+        told = PutOffError(
+            "Rows that point at what is deleted here have just come. Nothing was deleted; try again.", _owned(sent)
+        )
         raise refusals.put_off(told) from error
+
+
+def _owned(due: Iterable[Due]) -> str:
+    """A capability whose owner has a part in it; mostly there is one."""
+    return next((link.state.capability for one in due for link in one.noted), "")
 
 
 def _delete(self: Any) -> Any:

@@ -17,7 +17,7 @@ from prometheus_client import Counter
 
 from chassis import settings
 from chassis.extras import missing
-from chassis.ownership import owners
+from chassis.ownership import owners, traces
 from chassis.ownership.watch import Watch, backoff
 from chassis.process import about, logs, telemetry, tracing, vitals
 from chassis.process.logs import Complaint, Output
@@ -271,7 +271,7 @@ class FencedTask(Task):  # type: ignore[misc]
     def _send_back(self, refused: str) -> None:
         request = self.request
         queue = (request.delivery_info or {}).get("routing_key", "")
-        tracing.event("strangler.sent_back", {"strangler.capability": refused})
+        tracing.event("strangler.sent_back", traces.seen(refused))
         logger.info("task_sent_back", extra={"task": self.name, "task_id": request.id, "capability": refused})
         time.sleep(BREATH_SECONDS)
         again = self.signature_from_request(request, request.args, request.kwargs, retries=request.retries)

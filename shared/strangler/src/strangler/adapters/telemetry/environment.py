@@ -2,6 +2,10 @@
 
 Note "never a reason": a value that cannot be used is told in one line. What depends on it is off, or has its default;
 nothing else is changed by it.
+
+The chassis reads the same variables in `chassis.process.telemetry` and `chassis.process.export`. It cannot share this:
+a Django process does not install the tool, and the tool imports nothing of Django. And it reads few of them, for there
+the library does it; Envoy has no such library, and the tool's spans are not sent by the library's exporter.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class _Keeper:
         headers = {**self._traces.headers, "content-type": "application/x-protobuf"}
         try:
             body = self._encode(spans).SerializeToString()
-            return pool.request("POST", self._traces.url, body=body, headers=headers).status == 200
+            return 200 <= pool.request("POST", self._traces.url, body=body, headers=headers).status < 300
         except (urllib3.exceptions.HTTPError, ValueError):
             return False
 
