@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 from zlib import crc32
 
@@ -29,14 +29,17 @@ _woken = float("-inf")
 
 # A row waits when a row of the same key before it could not be published.
 READY = """
-SELECT id, message_id::text, capability, type, key, destination, body FROM chassis_outbox waiting
-WHERE lane = ANY(%s) AND capability <> ALL(%s) AND (retry_at IS NULL OR retry_at <= clock_timestamp())
+SELECT id, message_id::text, capability, type, key, destination, body, {has_sides} FROM chassis_outbox waiting
+WHERE lane = ANY(%s) AND id <> ALL(%s){unheld} AND (retry_at IS NULL OR retry_at <= clock_timestamp())
   AND NOT EXISTS (
     SELECT FROM chassis_outbox before
     WHERE before.capability = waiting.capability AND before.key = waiting.key AND before.id < waiting.id
       AND before.retry_at > clock_timestamp())
 ORDER BY id LIMIT %s
 """
+ANYWHERE = READY.format(has_sides=agreement.HAS_SIDES.removeprefix("SELECT "), unheld="")
+# One statement sees one moment: where it sees an event of a side that holds its events, it also sees the hold.
+WITH_SIDES = READY.format(has_sides="true", unheld=f" AND capability NOT IN ({agreement.EVENTS_HELD})")
 DONE = """
 WITH gone AS (DELETE FROM chassis_outbox WHERE id = ANY(%s) RETURNING *)
 INSERT INTO chassis_published (id, message_id, capability, type, key, destination, lane, body, created_at, attempts,
@@ -91,11 +94,28 @@ def add(*, message_id: UUID, capability: str, type: str, key: str, destination: 
         transaction.on_commit(_wake, robust=True)
 
 
-def ready(lanes: Collection[int], held: Collection[str], limit: int) -> list[Waiting]:
-    """The oldest rows of these lanes that may be published, without those of the ``held`` capabilities."""
-    with connection.cursor() as cursor:
-        cursor.execute(READY, (list(lanes), list(held), limit))
-        return [Waiting(*row) for row in cursor.fetchall()]
+class Reader:
+    """Reads what may be published, over Django's session of this thread; a new session needs a new reader."""
+
+    def __init__(self) -> None:
+        # The first move makes the sides' table, perhaps while a relay runs.
+        self._has_sides = False
+
+    def ready(self, lanes: Collection[int], limit: int, *, without: Collection[int] = ()) -> list[Waiting]:
+        """The oldest rows of these lanes that may be published, but not those whose ids are known already.
+
+        The events of a capability wait as long as its side holds them: until the previous owner's are published.
+        """
+        rows = self._read(lanes, limit, without)
+        if rows and rows[0][-1] and not self._has_sides:
+            self._has_sides = True
+            rows = self._read(lanes, limit, without)
+        return [Waiting(*row[:-1]) for row in rows]
+
+    def _read(self, lanes: Collection[int], limit: int, without: Collection[int]) -> list[Any]:
+        with connection.cursor() as cursor:
+            cursor.execute(WITH_SIDES if self._has_sides else ANYWHERE, (list(lanes), list(without), limit))
+            return list(cursor.fetchall())
 
 
 def done(ids: Sequence[int]) -> None:
@@ -110,16 +130,6 @@ def put_off(problems: Mapping[int, str]) -> None:
     if problems:
         with connection.cursor() as cursor:
             cursor.execute(PUT_OFF, (list(problems), [note[:500] for note in problems.values()]))
-
-
-def held() -> frozenset[str]:
-    """The capabilities whose events wait until the previous owner's events are published."""
-    with connection.cursor() as cursor:
-        cursor.execute(agreement.HAS_SIDES)
-        if not cursor.fetchone()[0]:
-            return frozenset()
-        cursor.execute(agreement.EVENTS_HELD)
-        return frozenset(capability for (capability,) in cursor.fetchall())
 
 
 def backlog() -> tuple[int, float]:

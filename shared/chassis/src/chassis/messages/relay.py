@@ -3,6 +3,12 @@
 Note "one of a key at a time": a message is sent only when all messages of its key before it are confirmed. So the first
 copies of a key's messages are in order, whatever is sent again: by this relay after a cut, or by two relays at once,
 one of which does not know yet that its session is gone. A receiver that drops doubles by their id sees no other order.
+
+Note "the broker is not kept waiting": while there is a backlog, a batch reads more rows before the last ones are
+confirmed. Otherwise the broker would have nothing to do while rows are taken away and read.
+
+Note "taken away soon": the relay does not wait until its own commits are flushed. A database that crashes then may give
+back rows of the last moments, which are published again, as after any crash of a relay.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ import threading
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import psycopg
@@ -32,7 +38,11 @@ logger = logging.getLogger("chassis.messages.relay")
 
 BATCH_ROWS = 1000  # rows read at once
 PATROL_SECONDS = 0.5  # between two looks where nothing was heard
+LASTING_SECONDS = 1.0  # after which a batch reads no more rows
 BURST_MESSAGES = 100  # messages sent between two looks at what the broker says
+# Between two looks at the outbox for which the relay is woken. A message that comes to an idle relay does not wait; of
+# messages that come one after another, those of a moment are read together.
+REST_SECONDS = 0.01
 BREATH_SECONDS = 0.05  # between two looks whether to stop, in a wait for confirms
 MEASURE_SECONDS = 5.0
 CALM_SECONDS = 0.05  # from a notice about a side to the look at it
@@ -40,6 +50,8 @@ CALM_SECONDS = 0.05  # from a notice about a side to the look at it
 SESSION = (
     f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
     "SET default_transaction_isolation = 'read committed'",
+    # See the note "taken away soon".
+    "SET synchronous_commit = off",
 )
 
 ROWS = Gauge("chassis_outbox_rows", "Messages that wait in the outbox.", multiprocess_mode="mostrecent")
@@ -49,10 +61,17 @@ PUT_OFF = Counter("chassis_relay_put_off_total", "Messages to be tried again lat
 LOST = Counter("chassis_relay_broker_lost_total", "Times the broker was away, or hung up.")
 
 
-class Batch:
-    """One batch on its way; see the note "one of a key at a time"."""
+Read = Callable[[Collection[int]], list[Waiting]]
 
-    def __init__(self, rows: Iterable[Waiting], publisher: Publisher, window: int) -> None:
+
+class Batch:
+    """One batch on its way; see the note "one of a key at a time".
+
+    ``read`` reads rows without those of the given ids: see the note "the broker is not kept waiting".
+    """
+
+    def __init__(self, rows: Sequence[Waiting], publisher: Publisher, window: int, read: Read | None = None) -> None:
+        self.done = 0  # messages that are out of the outbox
         self.confirmed: list[int] = []
         self.published: Tally[str] = Tally()
         self.problems: dict[int, str] = {}
@@ -64,8 +83,11 @@ class Batch:
         self._behind: dict[tuple[str, str], deque[Waiting]] = {}
         self._next: deque[Waiting] = deque()
         self._spans: dict[int, tracing.Span] = {}
-        for row in rows:
-            self._queue(row)
+        self._read = read
+        self._known: set[int] = set()
+        self._unsent = 0
+        self._until = time.monotonic() + LASTING_SECONDS
+        self._take_in(rows)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Returns when all messages are decided, or when none is on its way and no more are to be sent.
@@ -78,12 +100,41 @@ class Batch:
                 more = self._send(stopping)
                 self._publisher.await_confirms(0 if more else BREATH_SECONDS)
                 self._take_outcomes()
+                if self._read and self._may_read(stopping):
+                    self.take_away()
+                    self._take_in(self._read(self._known))
         finally:
             self._take_outcomes()
             for span in self._spans.values():
                 span.fail("broker_lost")
                 span.end()
             self._spans.clear()
+
+    def take_away(self) -> None:
+        """Takes what is confirmed out of the outbox, and notes there what could not be published."""
+        outbox.done(self.confirmed)
+        self.done += len(self.confirmed)
+        self._known.difference_update(self.confirmed)
+        self.confirmed.clear()
+        outbox.put_off(self.problems)
+        for number, reason in self.problems.items():
+            logger.warning("message_put_off", extra={"id": number, "reason": reason})
+        self.problems.clear()
+
+    def _may_read(self, stopping: Callable[[], bool]) -> bool:
+        return (
+            self._backlog
+            and self._unsent <= self._window
+            and time.monotonic() < self._until
+            and not (self._publisher.blocked or stopping())
+        )
+
+    def _take_in(self, rows: Sequence[Waiting]) -> None:
+        self._backlog = len(rows) == BATCH_ROWS
+        self._unsent += len(rows)
+        self._known.update(row.id for row in rows)
+        for row in rows:
+            self._queue(row)
 
     def _queue(self, row: Waiting) -> None:
         line = self._behind.setdefault((row.capability, row.key), deque())
@@ -103,6 +154,7 @@ class Batch:
                 PUT_OFF.labels(row.capability, Fate.REFUSED.value).inc()
                 continue
             self.on_its_way[row.id] = row
+            self._unsent -= 1
             if tracing.is_on():
                 self._spans[row.id] = traces.sending(row)
             self._publisher.send(_parcel(row))
@@ -148,13 +200,14 @@ class Relay:
         self._database_lost = Complaint(logger, "database_lost")
         self._share = Share()
         self._publisher: Publisher | None = None
-        self._held: frozenset[str] = frozenset()
+        self._reader = outbox.Reader()
         self._listening = False
         self._echo = self._idle = False
         self._window = publishers.WINDOW_MESSAGES
         self._failures = 0
         self._measured = float("-inf")
         self._opened = 0.0
+        self._looked = float("-inf")
 
     @property
     def idle(self) -> bool:
@@ -185,6 +238,7 @@ class Relay:
 
         Raises ``BrokerLostError`` and the database's errors; nothing is lost, something may be published twice.
         """
+        self._looked = time.monotonic()
         self._listen()
         self._share.balance()
         self._measure()
@@ -208,14 +262,11 @@ class Relay:
         if publisher is not None and publisher.refused and time.monotonic() - self._opened > declarations.AGAIN_SECONDS:
             self._drop_publisher()
 
-    def _ready(self) -> list[Waiting]:
-        rows = outbox.ready(self._share.lanes, self._held, BATCH_ROWS) if self._share.lanes else []
-        # This is read after the rows: a side is told to hold its events before it may write the first one.
-        self._held = outbox.held()
-        return [row for row in rows if row.capability not in self._held]
+    def _ready(self, known: Collection[int] = ()) -> list[Waiting]:
+        return self._reader.ready(self._share.lanes, BATCH_ROWS, without=known) if self._share.lanes else []
 
     def _deliver(self, rows: list[Waiting], publisher: Publisher) -> int:
-        batch = Batch(rows, publisher, self._window)
+        batch = Batch(rows, publisher, self._window, self._ready)
         try:
             batch.run(self.stopping.is_set)
             self._window, self._failures = publishers.WINDOW_MESSAGES, 0
@@ -223,13 +274,10 @@ class Relay:
             self._blame(error, batch)
             raise
         finally:
-            outbox.done(batch.confirmed)
-            outbox.put_off(batch.problems)
+            batch.take_away()
             for capability, count in batch.published.items():
                 PUBLISHED.labels(capability).inc(count)
-        for number, reason in batch.problems.items():
-            logger.warning("message_put_off", extra={"id": number, "reason": reason})
-        return len(batch.confirmed)
+        return batch.done
 
     def _blame(self, error: BrokerLostError, batch: Batch) -> None:
         """Looks for the message at which the broker hangs up, one by one: it must not stop all others."""
@@ -261,6 +309,8 @@ class Relay:
             self.stopping.wait(CALM_SECONDS)
         self._echo = outbox.CHANNEL in heard
         self._idle = False
+        if self._echo:
+            self.stopping.wait(max(0.0, self._looked + REST_SECONDS - time.monotonic()))
 
     def _measure(self) -> None:
         if time.monotonic() - self._measured >= MEASURE_SECONDS:
@@ -282,6 +332,7 @@ class Relay:
         connection.close()
         self._listening = False
         self._share.forget()
+        self._reader = outbox.Reader()
         self._pause()
 
     def _pause(self) -> None:
