@@ -63,6 +63,13 @@ class Span:
     scope: str = field(repr=False)
 
 
+def whole(spans: Sequence[Span], *outside: str) -> bool:
+    """Whether each span's parent has arrived too, save those in ``outside``. Processes send for themselves, and a
+    parent ends after what it has caused: the last leaf of a tree may arrive first."""
+    known = {span.span_id for span in spans}.union(outside, [""])
+    return all(span.parent_id in known for span in spans)
+
+
 class Collector:
     """A server on loopback. ``endpoint`` is the value for ``OTEL_EXPORTER_OTLP_ENDPOINT``.
 

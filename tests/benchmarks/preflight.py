@@ -18,13 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 
+from tests.benchmarks import table
 from tests.benchmarks.servers import Place, dump_schema, postgres
+from tests.benchmarks.table import Figure, Goal
 
 TABLES = 500
 REFERENCES = 300
@@ -80,7 +82,14 @@ routes = ["* /all"]
 
 
 def main(tables: int = TABLES) -> int:
-    """Prints the medians of some rounds, their ratio, and whether the goal was reached."""
+    """Prints the table; whether the goal was reached is its exit code."""
+    found = list(figures(tables))
+    print(table.text(found))
+    return 1 if any(figure.missed() for figure in found) else 0
+
+
+def figures(tables: int = TABLES) -> Iterator[Figure]:
+    """The medians of some rounds."""
     with ExitStack() as held:
         sides = [held.enter_context(postgres()) for _ in range(2)]
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
@@ -94,12 +103,13 @@ def main(tables: int = TABLES) -> int:
         for _ in range(ROUNDS):
             looks.append(_seconds(lambda: _preflight(folder)))
             dumps.append(_seconds(lambda: [dump_schema(side) for side in sides]))
-    look, dump = statistics.median(looks), statistics.median(dumps)
-    print(f"preflight {look:6.2f} s   {', '.join(f'{each:.2f}' for each in looks)}")
-    print(f"pg_dump   {dump:6.2f} s   {', '.join(f'{each:.2f}' for each in dumps)}")
-    reached = look <= GOAL_SECONDS
-    print(f"ratio     {look / dump:6.2f}     goal: {GOAL_SECONDS:.0f} s, {'reached' if reached else 'MISSED'}")
-    return 0 if reached else 1
+    yield Figure(
+        f"preflight of {tables} tables",
+        "s",
+        statistics.median(looks),
+        {"pg_dump of both schemas": statistics.median(dumps)},
+        (Goal(GOAL_SECONDS),),
+    )
 
 
 def _make(sides: list[Place], tables: int) -> None:

@@ -13,7 +13,7 @@ from server_node import ServerNode
 from traced.processes import Processes, ask, database
 from traced.urls import SECRET
 
-from tests.otlp import Collector, Span
+from tests.otlp import Collector, Span, whole
 
 pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="DATABASE_URL names no PostgreSQL")
 
@@ -72,7 +72,9 @@ def test_what_a_request_causes_is_one_tree_across_services(
     assert ask(web, "/loans/ada", "POST", traceparent=SAMPLED).status_code == 201
 
     last = ("send printer.done", "process printer.done")
-    spans = collector.await_(lambda spans: all(len(named(spans, name)) == 1 for name in last), "the last of the tree")
+    spans = collector.await_(
+        lambda spans: all(len(named(spans, name)) == 1 for name in last) and whole(spans, PARENT), "the whole tree"
+    )
     assert {span.trace_id for span in spans} == {TRACE}
     assert_is_a_loan(drawn(spans))
     (request,) = named(spans, "POST /loans/<str:reader>")
@@ -111,7 +113,7 @@ def test_a_task_belongs_to_the_trace_of_who_has_sent_it(
 
     assert ask(web, "/books/shelve", "POST", traceparent=SAMPLED).status_code == 202
 
-    spans = collector.await_(lambda spans: named(spans, "run library.worker.shelve"))
+    spans = collector.await_(lambda spans: named(spans, "run library.worker.shelve") and whole(spans, PARENT))
     assert drawn(spans) == {
         "library: POST /books/shelve": "",
         "library: run library.worker.shelve": "library: POST /books/shelve",
@@ -131,10 +133,10 @@ def test_a_request_s_statements_are_its_children_and_have_no_values(processes: P
     ask(web, "/books", traceparent=UNSAMPLED)
     ask(web, "/about")
 
-    spans = collector.await_(lambda spans: named(spans, "GET /about"))
+    asked = ["GET /books", "GET /books/search", "GET /books/broken", "GET", "GET /about"]
+    spans = collector.await_(lambda spans: {span.name for span in spans} >= {*asked} and whole(spans, PARENT))
 
-    roots = [span.name for span in spans if not span.parent_id]
-    assert roots == ["GET /books", "GET /books/search", "GET /books/broken", "GET", "GET /about"]
+    assert [span.name for span in spans if not span.parent_id] == asked
     assert [span.parent_id for span in named(spans, "GET /books")] == ["", PARENT]
     first = named(spans, "GET /books")[0]
     assert [span.name for span in spans if span.parent_id == first.span_id] == STATEMENTS
