@@ -11,11 +11,10 @@ depend on what else runs on the machine: client, relay, database and broker shar
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -24,9 +23,10 @@ from typing import Any
 import amqp
 import psycopg
 
-from tests.benchmarks import peers
+from tests.benchmarks import peers, table
 from tests.benchmarks.peers import PEERS, Peer, Peers
 from tests.benchmarks.servers import Place, django, postgres, rabbitmq, running
+from tests.benchmarks.table import Figure, Goal
 from tests.broker import connected
 
 PROJECT = Path(__file__).resolve().parent / "relay_project"
@@ -35,17 +35,23 @@ TYPE = "benchmark.thing.done"
 KEYS = 2000
 WINDOW = 500
 ROUNDS = 3
+OURS, PIPELINED = "outbox and relay", "bare, pipelined"
+SHARE = 0.8  # of what is published without an outbox
 FEWER = 20  # times fewer events for the peers and for one confirm per event, which are that much slower
 PEERS_DATABASE = "peers"
 
 
 def main(events: int = 20_000) -> int:
-    """Prints one line per way of publishing: the median of the rounds, which alternate."""
+    """Prints the table."""
+    print(table.text(figures(events)))
+    return 0
+
+
+def figures(events: int = 20_000) -> Iterator[Figure]:
+    """Events per second, each the median of rounds that alternate."""
     with ExitStack() as held:
         database, broker = held.enter_context(postgres()), held.enter_context(rabbitmq(stomp=True))
         python, versions = held.enter_context(peers.installed())
-        print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, fsync on, {ROUNDS} rounds")
-        print(f"{events} events of {KEYS} keys, {events // FEWER} for the peers; py-amqp {version('amqp')}; {versions}")
         session = held.enter_context(psycopg.connect(database.url, autocommit=True))
         reasons = {peer: peers.missing(peer, python, versions, broker) for peer in PEERS}
         others = Others(python, session, database, broker) if python else None
@@ -57,10 +63,18 @@ def main(events: int = 20_000) -> int:
             for peer in measured:
                 assert others is not None
                 rates.setdefault(f"{peer.package}, {peer.settings}", []).append(others.rate(peer, events // FEWER))
-        _tell(rates)
-        for peer, reason in reasons.items():
-            print(f"{peer.package}, {peer.settings}: {reason or peer.not_promised}")
-    return 0
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    note = f"{events} events of {KEYS} keys, {events // FEWER} for the slow ones, fsync on, median of {ROUNDS} rounds; "
+    note += "; ".join([f"py-amqp {version('amqp')}", versions])
+    note += "".join(f"; {peer.package}: {reason or peer.not_promised}" for peer, reason in reasons.items())
+    yield Figure(
+        "outbox and relay, confirmed",
+        "events/s",
+        medians.pop(OURS),
+        medians,
+        (Goal(SHARE, PIPELINED, least=True),),
+        note,
+    )
 
 
 class Bench:
@@ -79,8 +93,8 @@ class Bench:
         few = bodies[: events // FEWER]
         for name, count, run in (
             ("bare, a confirm each", len(few), lambda: _one_by_one(self._url, few)),
-            ("bare, pipelined", events, lambda: _pipelined(self._url, bodies)),
-            ("outbox and relay", events, self._relay),
+            (PIPELINED, events, lambda: _pipelined(self._url, bodies)),
+            (OURS, events, self._relay),
         ):
             rates.setdefault(name, []).append(count / timed(self._url, count, run))
 
@@ -195,15 +209,6 @@ def _declare(channel: Any) -> None:
     channel.exchange_declare("events", "topic", durable=True, auto_delete=False)
     channel.queue_declare(QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
     channel.queue_bind(QUEUE, "events", TYPE)
-
-
-def _tell(rates: dict[str, list[float]]) -> None:
-    best = statistics.median(rates["bare, pipelined"])
-    widest = max(map(len, rates))
-    for name, measured in rates.items():
-        median = statistics.median(measured)
-        spread = f"{min(measured):,.0f} to {max(measured):,.0f}"
-        print(f"{name:<{widest}} {median:8,.0f} events/s   {median / best:6.1%} of bare pipelined   ({spread})")
 
 
 if __name__ == "__main__":
