@@ -48,7 +48,7 @@ def ask_at_once(message: Message) -> provider.Authorization | None:
     row = saga.find(message.correlation)
     if not row.awaits("reserve") or row.deadline < timezone.now() + ASKED_WITHIN:
         return None
-    order = selectors.order(order_id=row.data["order_id"])
+    order = Order(pk=row.data["order_id"])
     return _ask(order, row, amount=services.cost(lines=order.lines.all(), sold=_sold(message)))
 
 
@@ -114,7 +114,7 @@ def _reserved(row: Row, message: Message) -> End | None:
     answer: provider.Authorization | None = message.data.get(PROVIDED)
     if answer is None:
         return None  # the next step asks for the money
-    state = services.pay(order_id=order.pk, answer=answer)
+    state = services.pay_for(order=order, answer=answer)
     row.data["payment"] = state and state.value
     return saga.fail(declined(answer.reason)) if state == Payment.State.DECLINED else saga.finish()
 

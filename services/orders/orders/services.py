@@ -112,7 +112,8 @@ def cost(*, lines: Iterable[Line], sold: Mapping[int, Offer]) -> Decimal:
 
 @isolation.joined()
 def fill_in(*, order_id: int, sold: Mapping[int, Offer]) -> Order:
-    """Writes names and prices as they were when the stock was reserved; they decide what is paid."""
+    """Writes names and prices as they were when the stock was reserved; they decide what is paid. The order is locked
+    from then on."""
     order = lock(order_id=order_id)
     lines = list(order.lines.all())
     changed = [
@@ -134,7 +135,11 @@ def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | Non
     Money for an order that has ended meanwhile is given back at once, and None is returned. A second call with the same
     reference is no error and changes nothing.
     """
-    order = lock(order_id=order_id)
+    return pay_for(order=lock(order_id=order_id), answer=answer)
+
+
+def pay_for(*, order: Order, answer: provider.Authorization) -> Payment.State | None:
+    """The same, for an order that the caller's transaction has locked."""
     earlier = order.payments.filter(reference=answer.reference).first()
     if earlier:
         return Payment.State(earlier.state)

@@ -187,7 +187,7 @@ class TestCrashes:
     """Each commit of the saga is undone once at its end, as if the process had died before it."""
 
     @pytest.mark.parametrize(
-        "last_act", [(services, "fill_in"), (services, "pay"), (services, "conclude"), (services, "_tell")]
+        "last_act", [(services, "fill_in"), (services, "pay_for"), (services, "conclude"), (services, "_tell")]
     )
     def test_what_was_not_committed_is_done_again(self, api, placed, pump, warehouse, monkeypatch, last_act):
         self._dies_once("products.reserved", last_act, api, placed, pump, warehouse, monkeypatch)
@@ -253,7 +253,7 @@ class TestCrashes:
         pump.run(until="products.reserved")
         message = Message.decode(bytes(OutboxMessage.objects.get(type="products.reserved").body))
         with monkeypatch.context() as patch:
-            _die_after(patch, services, "pay")
+            _die_after(patch, services, "pay_for")
             with pytest.raises(KilledError):
                 inbox.handle(message, "orders")
 
