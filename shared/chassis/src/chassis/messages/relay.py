@@ -28,7 +28,7 @@ from prometheus_client import Counter, Gauge
 from chassis import agreement, settings
 from chassis.messages import broker, declarations, outbox, publishers, traces
 from chassis.messages.broker import BrokerLostError
-from chassis.messages.outbox import Waiting
+from chassis.messages.outbox import Rows, Waiting
 from chassis.messages.publishers import Fate, Outcome, Parcel, Publisher
 from chassis.messages.shares import Share
 from chassis.process import faults, tracing, vitals
@@ -40,8 +40,8 @@ BATCH_ROWS = 1000  # rows read at once
 PATROL_SECONDS = 0.5  # between two looks where nothing was heard
 LASTING_SECONDS = 1.0  # after which a batch reads no more rows
 BURST_MESSAGES = 100  # messages sent between two looks at what the broker says
-# Between two looks at the outbox for which the relay is woken. A message that comes to an idle relay does not wait; of
-# messages that come one after another, those of a moment are read together.
+# Between two looks at the outbox for which the relay is woken; after a look that found several messages, twice as long.
+# A message that comes to an idle relay does not wait; where many come, those of a moment are read together.
 REST_SECONDS = 0.01
 BREATH_SECONDS = 0.05  # between two looks whether to stop, in a wait for confirms
 MEASURE_SECONDS = 5.0
@@ -70,12 +70,15 @@ class Batch:
     ``read`` reads rows without those of the given ids: see the note "the broker is not kept waiting".
     """
 
-    def __init__(self, rows: Sequence[Waiting], publisher: Publisher, window: int, read: Read | None = None) -> None:
+    def __init__(
+        self, outbox: Rows, rows: Sequence[Waiting], publisher: Publisher, window: int, read: Read | None = None
+    ) -> None:
         self.done = 0  # messages that are out of the outbox
         self.confirmed: list[int] = []
         self.published: Tally[str] = Tally()
         self.problems: dict[int, str] = {}
         self.on_its_way: dict[int, Waiting] = {}
+        self._outbox = outbox
         self._publisher = publisher
         self._window = window
         self._unheard = frozenset(settings.unheard())
@@ -112,11 +115,11 @@ class Batch:
 
     def take_away(self) -> None:
         """Takes what is confirmed out of the outbox, and notes there what could not be published."""
-        outbox.done(self.confirmed)
+        self._outbox.done(self.confirmed)
         self.done += len(self.confirmed)
         self._known.difference_update(self.confirmed)
         self.confirmed.clear()
-        outbox.put_off(self.problems)
+        self._outbox.put_off(self.problems)
         for number, reason in self.problems.items():
             logger.warning("message_put_off", extra={"id": number, "reason": reason})
         self.problems.clear()
@@ -200,7 +203,7 @@ class Relay:
         self._database_lost = Complaint(logger, "database_lost")
         self._share = Share()
         self._publisher: Publisher | None = None
-        self._reader = outbox.Reader()
+        self._outbox = outbox.Rows()
         self._listening = False
         self._echo = self._idle = False
         self._window = publishers.WINDOW_MESSAGES
@@ -208,6 +211,7 @@ class Relay:
         self._measured = float("-inf")
         self._opened = 0.0
         self._looked = float("-inf")
+        self._found = 0
 
     @property
     def idle(self) -> bool:
@@ -250,6 +254,7 @@ class Relay:
             self._broker_lost.over()
             logger.info("broker_connected")
         rows = self._ready()
+        self._found = len(rows)
         if not rows:
             self._publisher.await_confirms(0)
             self._failures = 0
@@ -263,10 +268,10 @@ class Relay:
             self._drop_publisher()
 
     def _ready(self, known: Collection[int] = ()) -> list[Waiting]:
-        return self._reader.ready(self._share.lanes, BATCH_ROWS, without=known) if self._share.lanes else []
+        return self._outbox.ready(self._share.lanes, BATCH_ROWS, without=known) if self._share.lanes else []
 
     def _deliver(self, rows: list[Waiting], publisher: Publisher) -> int:
-        batch = Batch(rows, publisher, self._window, self._ready)
+        batch = Batch(self._outbox, rows, publisher, self._window, self._ready)
         try:
             batch.run(self.stopping.is_set)
             self._window, self._failures = publishers.WINDOW_MESSAGES, 0
@@ -310,7 +315,8 @@ class Relay:
         self._echo = outbox.CHANNEL in heard
         self._idle = False
         if self._echo:
-            self.stopping.wait(max(0.0, self._looked + REST_SECONDS - time.monotonic()))
+            rest = REST_SECONDS * min(2, self._found)
+            self.stopping.wait(max(0.0, self._looked + rest - time.monotonic()))
 
     def _measure(self) -> None:
         if time.monotonic() - self._measured >= MEASURE_SECONDS:
@@ -332,7 +338,7 @@ class Relay:
         connection.close()
         self._listening = False
         self._share.forget()
-        self._reader = outbox.Reader()
+        self._outbox = outbox.Rows()
         self._pause()
 
     def _pause(self) -> None:
