@@ -5,7 +5,8 @@ Note "the echo of a wake-up": NOTIFY takes a global lock at commit, so a process
 the last NOTIFY has none of its own. So a relay that hears a NOTIFY looks once more after `ECHO`.
 
 Note "planned for the present size": a relay asks the same things many times a second, so its statements are prepared.
-But a plan that was made for an empty outbox is wrong for a full one. So plans are forgotten every `PLANNED_SECONDS`.
+But a plan that was made for an empty outbox is wrong for a full one. So plans are forgotten every `PLANNED_SECONDS`,
+and what is read from a backlog, beside rows that are known already, is planned each time with their number.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 from uuid import UUID
 from zlib import crc32
@@ -28,6 +30,8 @@ CHANNEL = "chassis_outbox"
 WAKE_SECONDS = 0.005
 ECHO = 2 * WAKE_SECONDS
 PLANNED_SECONDS = 1.0
+# Rows that a crash of the server gives back are published again, as after any crash of a relay.
+SOON = "SET synchronous_commit = off"
 
 _waking = threading.Lock()
 _woken = float("-inf")
@@ -41,11 +45,11 @@ WHERE lane = ANY(%s::smallint[]) AND id <> ALL(%s::bigint[]){unheld}
     SELECT FROM chassis_outbox before
     WHERE before.capability = waiting.capability AND before.key = waiting.key AND before.id < waiting.id
       AND before.retry_at > clock_timestamp())
-ORDER BY id LIMIT %s::bigint
+ORDER BY id LIMIT {limit}
 """
-ANYWHERE = READY.format(has_sides=agreement.HAS_SIDES.removeprefix("SELECT "), unheld="")
+ANYWHERE = {"has_sides": agreement.HAS_SIDES.removeprefix("SELECT "), "unheld": ""}
 # One statement sees one moment: where it sees an event of a side that holds its events, it also sees the hold.
-WITH_SIDES = READY.format(has_sides="true", unheld=f" AND capability NOT IN ({agreement.EVENTS_HELD})")
+WITH_SIDES = {"has_sides": "true", "unheld": f" AND capability NOT IN ({agreement.EVENTS_HELD})"}
 DONE = """
 WITH gone AS (DELETE FROM chassis_outbox WHERE id = ANY(%s::bigint[]) RETURNING *)
 INSERT INTO chassis_published (id, message_id, capability, type, key, destination, lane, body, created_at, attempts,
@@ -133,10 +137,10 @@ class Rows:
             self._execute(PUT_OFF, [list(problems), [note[:500] for note in problems.values()]])
 
     def _read(self, lanes: Collection[int], limit: int, without: Collection[int]) -> list[Any]:
-        asked = WITH_SIDES if self._has_sides else ANYWHERE
-        return self._execute(asked, [list(lanes), list(without), limit]).fetchall()
+        asked = READY.format(limit=limit, **(WITH_SIDES if self._has_sides else ANYWHERE))
+        return self._execute(asked, [list(lanes), list(without)], prepare=not without).fetchall()
 
-    def _execute(self, statement: str, values: Sequence[Any]) -> psycopg.Cursor[Any]:
+    def _execute(self, statement: str, values: Sequence[Any], *, prepare: bool = True) -> psycopg.Cursor[Any]:
         """See the note "planned for the present size"."""
         connection.ensure_connection()
         session: psycopg.Connection[Any] = connection.connection
@@ -145,7 +149,31 @@ class Rows:
             session.execute("DISCARD PLANS")
             self._planned = time.monotonic()
         # Django's own cursors put the values into the text, which would be another statement each time.
-        return psycopg.Cursor(session).execute(statement.encode(), values, prepare=True)
+        return psycopg.Cursor(session).execute(statement.encode(), values, prepare=prepare)
+
+
+class Taking:
+    """Does `Rows.done` in a thread and a session of its own."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="chassis-taking")
+        self._rows: Rows | None = None
+
+    def begin(self, ids: Sequence[int]) -> Future[None]:
+        """Returns at once; the future has the error, if there is one."""
+        return self._thread.submit(self._take, ids)
+
+    def close(self) -> None:
+        """Ends the session, when what was begun is done."""
+        self._thread.submit(connection.close)
+        self._thread.shutdown(wait=True)
+
+    def _take(self, ids: Sequence[int]) -> None:
+        if self._rows is None:
+            with connection.cursor() as cursor:
+                cursor.execute(SOON)
+            self._rows = Rows()
+        self._rows.done(ids)
 
 
 def backlog() -> tuple[int, float]:

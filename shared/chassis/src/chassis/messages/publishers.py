@@ -34,6 +34,9 @@ CONFIRM_SECONDS = 30.0  # without any progress, after which the connection count
 GOODBYE_SECONDS = 1.0
 TOGETHER_BYTES = 64 * 1024  # of frames that are collected at most
 METHOD_FRAME = 1
+ANY_ID = "00000000-0000-0000-0000-000000000000"
+# Messages differ in their ids alone, all of one length, and the id is the last of the properties.
+PROPERTIES = AmqpMessage("", content_type=CONTENT_TYPE, delivery_mode=2, message_id=ANY_ID)._serialize_properties()
 
 
 class Fate(Enum):
@@ -111,6 +114,19 @@ def open_publisher(url: str, consumes: Mapping[str, Iterable[str]]) -> Publisher
         raise
 
 
+class _Content:
+    """What py-amqp's writer of frames wants to know of a message, without its general encoding of properties."""
+
+    __slots__ = ("_message_id", "body")
+
+    def __init__(self, parcel: Parcel) -> None:
+        self.body = parcel.body
+        self._message_id = parcel.message_id
+
+    def _serialize_properties(self) -> bytes:
+        return bytes(PROPERTIES[: -len(ANY_ID)]) + self._message_id.encode()
+
+
 class _Together:
     """Takes the place of a transport for a writer of frames: see the note "many frames, one write"."""
 
@@ -162,12 +178,6 @@ class ConfirmingPublisher:
         if parcel.exchange in self.refused:
             self._settled.append(Outcome(parcel, Fate.REFUSED, self.refused[parcel.exchange]))
             return
-        message = AmqpMessage(
-            parcel.body,
-            content_type=CONTENT_TYPE,
-            delivery_mode=2,
-            message_id=parcel.message_id,
-        )
         if not self._unconfirmed:
             self._progress = time.monotonic()
         # The tag is noted before the message is sent: its confirm may be read while it is being written.
@@ -175,7 +185,7 @@ class ConfirmingPublisher:
         self._unconfirmed[self._tag] = parcel
         with losing(self._connection):
             # No notice that the broker is blocked is looked for here: `await_confirms` looks often enough.
-            self._write(METHOD_FRAME, self._open_channel(), spec.Basic.Publish, self._address(parcel), message)
+            self._write(METHOD_FRAME, self._open_channel(), spec.Basic.Publish, self._address(parcel), _Content(parcel))
 
     def await_confirms(self, wait: float) -> None:
         with losing(self._connection):

@@ -5,10 +5,7 @@ copies of a key's messages are in order, whatever is sent again: by this relay a
 one of which does not know yet that its session is gone. A receiver that drops doubles by their id sees no other order.
 
 Note "the broker is not kept waiting": while there is a backlog, a batch reads more rows before the last ones are
-confirmed. Otherwise the broker would have nothing to do while rows are taken away and read.
-
-Note "taken away soon": the relay does not wait until its own commits are flushed. A database that crashes then may give
-back rows of the last moments, which are published again, as after any crash of a relay.
+confirmed, and another session takes rows away. Otherwise the broker would have nothing to do meanwhile.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ import time
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import psycopg
@@ -50,8 +48,7 @@ CALM_SECONDS = 0.05  # from a notice about a side to the look at it
 SESSION = (
     f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
     "SET default_transaction_isolation = 'read committed'",
-    # See the note "taken away soon".
-    "SET synchronous_commit = off",
+    outbox.SOON,
 )
 
 ROWS = Gauge("chassis_outbox_rows", "Messages that wait in the outbox.", multiprocess_mode="mostrecent")
@@ -71,14 +68,14 @@ class Batch:
     """
 
     def __init__(
-        self, outbox: Rows, rows: Sequence[Waiting], publisher: Publisher, window: int, read: Read | None = None
+        self, table: Rows, rows: Sequence[Waiting], publisher: Publisher, window: int, read: Read | None = None
     ) -> None:
         self.done = 0  # messages that are out of the outbox
         self.confirmed: list[int] = []
         self.published: Tally[str] = Tally()
         self.problems: dict[int, str] = {}
         self.on_its_way: dict[int, Waiting] = {}
-        self._outbox = outbox
+        self._outbox = table
         self._publisher = publisher
         self._window = window
         self._unheard = frozenset(settings.unheard())
@@ -88,6 +85,8 @@ class Batch:
         self._spans: dict[int, tracing.Span] = {}
         self._read = read
         self._known: set[int] = set()
+        self._taking: outbox.Taking | None = None
+        self._being_taken: tuple[list[int], Future[None]] | None = None
         self._unsent = 0
         self._until = time.monotonic() + LASTING_SECONDS
         self._take_in(rows)
@@ -104,7 +103,7 @@ class Batch:
                 self._publisher.await_confirms(0 if more else BREATH_SECONDS)
                 self._take_outcomes()
                 if self._read and self._may_read(stopping):
-                    self.take_away()
+                    self._take_away_meanwhile()
                     self._take_in(self._read(self._known))
         finally:
             self._take_outcomes()
@@ -115,10 +114,35 @@ class Batch:
 
     def take_away(self) -> None:
         """Takes what is confirmed out of the outbox, and notes there what could not be published."""
+        if self._taking is not None:
+            self._taking.close()
+            self._taking = None
+        self._await_taken()
         self._outbox.done(self.confirmed)
-        self.done += len(self.confirmed)
-        self._known.difference_update(self.confirmed)
-        self.confirmed.clear()
+        self._forget(self.confirmed)
+        self.confirmed = []
+        self._note_problems()
+
+    def _take_away_meanwhile(self) -> None:
+        """The same, but rows are taken away in a thread and a session of its own while more are published."""
+        self._await_taken()
+        self._taking = self._taking or outbox.Taking()
+        self._being_taken = self.confirmed, self._taking.begin(self.confirmed)
+        self.confirmed = []
+        self._note_problems()
+
+    def _await_taken(self) -> None:
+        if self._being_taken is not None:
+            ids, taken = self._being_taken
+            self._being_taken = None
+            taken.result()
+            self._forget(ids)
+
+    def _forget(self, ids: Sequence[int]) -> None:
+        self.done += len(ids)
+        self._known.difference_update(ids)
+
+    def _note_problems(self) -> None:
         self._outbox.put_off(self.problems)
         for number, reason in self.problems.items():
             logger.warning("message_put_off", extra={"id": number, "reason": reason})
