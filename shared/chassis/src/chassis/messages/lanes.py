@@ -1,8 +1,9 @@
 """The threads that handle a capability's messages. Of one key at most one message is under way, so its order holds.
 
-Note "short ones together": a lane takes several messages at once where they are there anyway, and where their handlers
-allow it and have been short lately (see the note "one transaction for several" in `chassis.messages.inbox`). No message
-waits for others to come.
+Note "short ones together": messages whose handlers allow it, and have been short lately, share a transaction (see the
+note "one transaction for several" in `chassis.messages.inbox`). One lane at a time does this. What comes meanwhile
+waits for its commit and is handled together then, as a database's commits share a flush; it waits no longer than
+`PATIENCE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count as count_up
 from typing import Any, Protocol
 
 import psycopg
@@ -34,6 +36,7 @@ logger = logging.getLogger("chassis.messages.consumer")
 TRIES = 5
 TOGETHER_MESSAGES = 32  # in one transaction at most
 TOGETHER_SECONDS = 0.02  # that their handlers may be expected to take
+PATIENCE_SECONDS = 0.1
 PAUSE_SECONDS = 5.0  # for which a message waits at a shut door before it goes on and meets the fence
 CANCELLED = "57014"  # SQLSTATE of a statement that took too long: its own fault, not the server's
 
@@ -78,10 +81,14 @@ class Lanes:
     def __init__(self, capability: str, watch: Watch, *, count: int) -> None:
         lock = threading.Lock()
         self._work, self._idle = threading.Condition(lock), threading.Condition(lock)
-        # The first messages of keys of which none is under way, and by key what is behind the first.
-        self._ready: deque[Delivery] = deque()
+        # The first messages of keys of which none is under way, numbered as they became that: those that are handled
+        # alone, and those that may share. By key, what is behind the first.
+        self._alone: deque[tuple[int, Delivery]] = deque()
+        self._short: deque[tuple[int, Delivery]] = deque()
         self._behind: dict[str, deque[Delivery]] = {}
+        self._numbers = count_up()
         self._under_way = self._free = 0
+        self._shared_since = float("-inf")  # when a lane began with several that are not done yet
         self._stopping = False
         self._capability = capability
         self._lanes = [_Lane(capability, watch, self, number) for number in range(count)]
@@ -98,7 +105,7 @@ class Lanes:
                 line.append(delivery)
                 return
             self._behind[delivery.key] = deque()
-            self._ready.append(delivery)
+            self._admit(delivery)
 
     def begin(self) -> None:
         """Wakes a lane for what was put here. Put first what there is: a lane may handle it together."""
@@ -136,6 +143,8 @@ class Lanes:
     def done(self, group: Sequence[Delivery]) -> None:
         """What was taken is no longer under way; the next message of each key is ready."""
         with self._work:
+            if self._pace(group[0]) is not None:
+                self._shared_since = float("-inf")
             for delivery in group:
                 self._follow(delivery.key)
             self._under_way -= len(group)
@@ -143,32 +152,53 @@ class Lanes:
                 self._idle.notify_all()
 
     def _next(self) -> list[Delivery]:
+        """What a lane is to do now: nothing, one message, or several short ones. The older comes first."""
+        self._drop_ended()
+        share = bool(self._short) and self._may_share()
+        if share and not (self._alone and self._alone[0] < self._short[0]):
+            self._shared_since = time.monotonic()
+            return self._several()
+        return [self._alone.popleft()[1]] if self._alone else []
+
+    def _several(self) -> list[Delivery]:
         group: list[Delivery] = []
         seconds = 0.0
-        while self._ready and len(group) < TOGETHER_MESSAGES:
-            delivery = self._ready[0]
-            pace = None if delivery.message is None else inbox.pace(delivery.message, self._capability)
-            if group and (pace is None or seconds + pace > TOGETHER_SECONDS):
+        while self._short and len(group) < TOGETHER_MESSAGES:
+            _, delivery = self._short[0]
+            seconds += self._pace(delivery) or 0.0
+            if group and seconds > TOGETHER_SECONDS:
                 break
-            self._ready.popleft()
+            self._short.popleft()
             if delivery.origin.ended.is_set():
                 self._follow(delivery.key)
-                continue
-            group.append(delivery)
-            if pace is None:
-                break
-            seconds += pace
+            else:
+                group.append(delivery)
         return group
+
+    def _may_share(self) -> bool:
+        return time.monotonic() - self._shared_since > PATIENCE_SECONDS
+
+    def _drop_ended(self) -> None:
+        for line in (self._alone, self._short):
+            while line and line[0][1].origin.ended.is_set():
+                self._follow(line.popleft()[1].key)
+
+    def _admit(self, delivery: Delivery) -> None:
+        line = self._alone if self._pace(delivery) is None else self._short
+        line.append((next(self._numbers), delivery))
+
+    def _pace(self, delivery: Delivery) -> float | None:
+        return None if delivery.message is None else inbox.pace(delivery.message, self._capability)
 
     def _follow(self, key: str) -> None:
         line = self._behind[key]
         if line:
-            self._ready.append(line.popleft())
+            self._admit(line.popleft())
         else:
             del self._behind[key]
 
     def _wake_one(self) -> None:
-        if self._ready and self._free:
+        if self._free and (self._alone or (self._short and self._may_share())):
             self._work.notify()
 
 

@@ -38,9 +38,9 @@ BATCH_ROWS = 1000  # rows read at once
 PATROL_SECONDS = 0.5  # between two looks where nothing was heard
 LASTING_SECONDS = 1.0  # after which a batch reads no more rows
 BURST_MESSAGES = 100  # messages sent between two looks at what the broker says
-# Between two looks at the outbox for which the relay is woken; after a look that found several messages, twice as long.
-# A message that comes to an idle relay does not wait; where many come, those of a moment are read together.
-REST_SECONDS = 0.01
+# Between two looks at the outbox for which the relay is woken, where so many messages come that each finds several. A
+# look costs as much as several messages.
+REST_SECONDS, MANY_PER_SECOND = 0.02, 100
 BREATH_SECONDS = 0.05  # between two looks whether to stop, in a wait for confirms
 MEASURE_SECONDS = 5.0
 CALM_SECONDS = 0.05  # from a notice about a side to the look at it
@@ -235,7 +235,8 @@ class Relay:
         self._measured = float("-inf")
         self._opened = 0.0
         self._looked = float("-inf")
-        self._found = 0
+        self._many = False
+        self._counted, self._counting_since = 0, 0.0
 
     @property
     def idle(self) -> bool:
@@ -278,12 +279,20 @@ class Relay:
             self._broker_lost.over()
             logger.info("broker_connected")
         rows = self._ready()
-        self._found = len(rows)
+        self._count(len(rows))
         if not rows:
             self._publisher.await_confirms(0)
             self._failures = 0
             return 0
         return self._deliver(rows, self._publisher)
+
+    def _count(self, messages: int) -> None:
+        """Notes once per second whether many messages come."""
+        self._counted += messages
+        seconds = self._looked - self._counting_since
+        if seconds >= 1.0:
+            self._many = self._counted > MANY_PER_SECOND * seconds
+            self._counted, self._counting_since = 0, self._looked
 
     def _look_again(self) -> None:
         """Makes the next publisher declare again: what the broker has refused may have been mended."""
@@ -338,9 +347,8 @@ class Relay:
             self.stopping.wait(CALM_SECONDS)
         self._echo = outbox.CHANNEL in heard
         self._idle = False
-        if self._echo:
-            rest = REST_SECONDS * min(2, self._found)
-            self.stopping.wait(max(0.0, self._looked + rest - time.monotonic()))
+        if self._echo and self._many:
+            self.stopping.wait(max(0.0, self._looked + REST_SECONDS - time.monotonic()))
 
     def _measure(self) -> None:
         if time.monotonic() - self._measured >= MEASURE_SECONDS:
