@@ -7,7 +7,7 @@ Note "one transaction for several": a transaction costs more than what a short h
 different subjects may be handled in one transaction, where their handlers allow it. All of them or none have their
 effect. Whatever goes wrong, each of them is then handled by itself, as if nothing had been tried: so one message cannot
 fail because of another. A handler has to allow it, because rows that it locks stay locked while the others run: two
-transactions that lock the same rows in different orders would wait for each other.
+transactions that lock the same rows, each in another sequence, would wait for each other.
 """
 
 from __future__ import annotations
