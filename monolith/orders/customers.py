@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from users import selectors as users
@@ -28,3 +29,8 @@ def customer(*, user_id: int) -> Customer | None:
 def address(*, user_id: int) -> str:
     """The customer's address for parcels; blank when there is none."""
     return str(users.default_address(user_id=user_id) or "")
+
+
+def look_up_address(*, user_id: int) -> Callable[[], str]:
+    """What is returned is `address`."""
+    return lambda: address(user_id=user_id)

@@ -16,10 +16,15 @@ logger = logging.getLogger(__name__)
 FORGOTTEN = Counter("orders_customers_forgotten_total", "Customers whose accounts were deleted and whom orders forgot.")
 
 
-@handles("products.reserved", capability="orders")
+@handles("products.reserved", capability="orders", before=sagas.ask_at_once)
+def reserved(message: Message, answer: provider.Authorization | None) -> None:
+    """Products have taken the stock of a checkout, and the provider has been asked for its money."""
+    sagas.take_reservation(message, answer)
+
+
 @handles("products.refused", capability="orders")
-def answer(message: Message) -> None:
-    """Products have answered a checkout."""
+def refused(message: Message) -> None:
+    """Products have refused a checkout."""
     saga.on_reply(message)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from chassis.database import leases
+from chassis.database import isolation, leases
 from chassis.messages import events
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -102,29 +102,44 @@ def lock(*, order_id: int) -> Order:
     return Order.objects.select_for_update(no_key=True).get(pk=order_id)
 
 
-@transaction.atomic
+def cost(*, lines: Iterable[Line], sold: Mapping[int, Offer]) -> Decimal:
+    """What the lines cost, at the price of the offer where there is one."""
+    prices = (
+        (line.quantity, sold[line.product_id].price if line.product_id in sold else line.unit_price) for line in lines
+    )
+    return sum((quantity * price for quantity, price in prices), Decimal("0.00"))
+
+
+@isolation.joined()
 def fill_in(*, order_id: int, sold: Mapping[int, Offer]) -> Order:
-    """Writes names and prices as they were when the stock was reserved; they decide what is paid."""
+    """Writes names and prices as they were when the stock was reserved; they decide what is paid. The order is locked
+    from then on."""
     order = lock(order_id=order_id)
     lines = list(order.lines.all())
-    for line in lines:
-        offer = sold.get(line.product_id)
-        if offer:
-            line.name, line.unit_price = offer.name, offer.price
-    Line.objects.bulk_update(lines, ("name", "unit_price"))
-    order.total = sum(line.unit_price * line.quantity for line in lines)
-    order.save(update_fields=["total", "updated_at"])
+    changed = [
+        line for line in lines if (offer := sold.get(line.product_id)) and offer != Offer(line.name, line.unit_price)
+    ]
+    for line in changed:
+        line.name, line.unit_price = sold[line.product_id].name, sold[line.product_id].price
+    if changed:
+        Line.objects.bulk_update(changed, ("name", "unit_price"))
+        order.total = cost(lines=lines, sold={})
+        order.save(update_fields=["total", "updated_at"])
     return order
 
 
-@transaction.atomic
+@isolation.joined()
 def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | None:
     """Write down what the provider has said of a pending order's money.
 
     Money for an order that has ended meanwhile is given back at once, and None is returned. A second call with the same
     reference is no error and changes nothing.
     """
-    order = lock(order_id=order_id)
+    return pay_for(order=lock(order_id=order_id), answer=answer)
+
+
+def pay_for(*, order: Order, answer: provider.Authorization) -> Payment.State | None:
+    """The same, for an order that the caller's transaction has locked."""
     earlier = order.payments.filter(reference=answer.reference).first()
     if earlier:
         return Payment.State(earlier.state)
@@ -138,7 +153,7 @@ def pay(*, order_id: int, answer: provider.Authorization) -> Payment.State | Non
     return None if is_late else state
 
 
-@transaction.atomic
+@isolation.joined()
 def conclude(*, order_id: int, refusal: str | None, payment: str | None, saved_token: str) -> None:
     """Ends a checkout: the order is rejected or confirmed, or stays pending for as long as a transfer is awaited.
 

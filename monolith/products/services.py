@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chassis.database import isolation
 from chassis.messages import events
 from django.conf import settings
 from django.db import transaction
@@ -72,7 +73,7 @@ def adjust_stock(*, product: Product, delta: int, by: User) -> Product:
     return current
 
 
-@transaction.atomic
+@isolation.joined()
 def reserve(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]]) -> Reservation:
     """Take the stock of all ``lines`` (``product_id``, ``quantity``) or of none; a second call with the key changes
     nothing.
@@ -92,7 +93,7 @@ def reserve(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]]) -> 
     return reservation
 
 
-@transaction.atomic
+@isolation.joined()
 def release(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]] = ()) -> Reservation:
     """Give back what the key has reserved; from then on the key is refused. A second call is no error.
 

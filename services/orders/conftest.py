@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from chassis.identity.principals import Principal
+from chassis.sagas import ends
 from chassis.testing.pump import Pump
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,6 +29,12 @@ def _keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 def _gateway() -> Iterator[Neighbours]:
     with Neighbours() as neighbours:
         yield neighbours
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_session_outlives_the_database(django_db_setup) -> Iterator[None]:
+    yield
+    ends.hang_up()
 
 
 @pytest.fixture(autouse=True)

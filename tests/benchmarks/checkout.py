@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +28,9 @@ from typing import Any
 
 import httpx
 
-from tests.benchmarks import journey
+from tests.benchmarks import journey, table
 from tests.benchmarks.journey import Purchase
+from tests.benchmarks.table import Figure, Goal
 from tests.contract import people
 from tests.contract.people import Account
 from tests.contract.sides import CAPABILITIES
@@ -39,6 +40,8 @@ WARMING = 2.0  # seconds before anything counts
 LINES = 2
 PRODUCTS = 100  # the first of the catalogue by name
 STOCK = 1_000_000
+MONOLITH = "monolith"
+SLOWER, SHARE = 2.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -58,20 +61,44 @@ class Load:
 
 
 def main(seconds: float = 10.0, clients: int = 8) -> int:
-    """Prints a table of the sides, and a breakdown of each; fails when an order was not confirmed."""
+    """Prints a breakdown of each side, and the table."""
+    print(table.text(list(figures(seconds, clients))))
+    return 0
+
+
+def figures(seconds: float = 10.0, clients: int = 8) -> Iterator[Figure]:
+    """Fails when an order was not confirmed."""
     with _stack() as stack:
         _tell_settings(stack, seconds, clients)
         shop = _Customers(stack, clients)
-        _measure("monolith, nothing moved", shop, journey.in_monolith, seconds)
+        monolith = _measure("monolith, nothing moved", shop, journey.in_monolith, seconds)
         for capability in CAPABILITIES:
             for verb in (("start",), ("verify",), ("switch", "--yes")):
                 stack.run(verb[0], capability, *verb[1:])
-        _measure("services, streams back run", shop, journey.through_services, seconds)
+        streaming = _measure("services, streams back run", shop, journey.through_services, seconds)
         for capability in CAPABILITIES:
             stack.run("complete", capability, "--yes")
         stack.run("retire", "--yes")
-        _measure("services, monolith retired", shop, journey.through_services, seconds)
-    return 0
+        retired = _measure("services, monolith retired", shop, journey.through_services, seconds)
+    note = f"sample data, {LINES} lines an order, {seconds:.0f} s each, no time to think"
+    for name, loads in (("", retired), (" while the streams back run", streaming)):
+        alone, together = {MONOLITH: monolith[1].quantile(50)}, {MONOLITH: monolith[clients].rate}
+        yield Figure(
+            f"a checkout through the services{name}, one client, p50",
+            "ms",
+            loads[1].quantile(50),
+            alone,
+            (Goal(SLOWER, MONOLITH),),
+            note,
+        )
+        yield Figure(
+            f"the same, {clients} clients",
+            "orders/s",
+            loads[clients].rate,
+            together,
+            (Goal(SHARE, MONOLITH, least=True),),
+            note,
+        )
 
 
 class _Customers:
@@ -123,7 +150,8 @@ def _place(api: httpx.Client, account: Account, wishes: list[dict[str, int]]) ->
 Breakdown = Callable[[Stack, Sequence[Purchase]], Iterator[journey.Stage]]
 
 
-def _measure(name: str, shop: _Customers, breakdown: Breakdown, seconds: float) -> None:
+def _measure(name: str, shop: _Customers, breakdown: Breakdown, seconds: float) -> Mapping[int, Load]:
+    """By the number of clients."""
     loads = {clients: shop.order(clients, seconds) for clients in (1, shop.count)}
     print(f"\n{name}")
     for clients, load in loads.items():
@@ -133,6 +161,7 @@ def _measure(name: str, shop: _Customers, breakdown: Breakdown, seconds: float) 
     print(f"  {'where the time goes':<58}" + "".join(f"{f'{count} at once: mean':>22} {'p99':>6}" for count in stages))
     for alone, together in zip(*stages.values(), strict=True):
         print(f"    {alone.name:<56}" + "".join(_figures(stage) for stage in (alone, together)), flush=True)
+    return loads
 
 
 def _figures(stage: journey.Stage) -> str:

@@ -26,8 +26,10 @@ import psycopg
 
 from tests.benchmarks.servers import Place, django, postgres, rabbitmq, running, until
 from tests.broker import connected
+from tests.stack import ROOT
 
-PROJECT = Path(__file__).resolve().parent / "consumer_project"
+FOLDER = Path("tests/benchmarks/consumer_project")
+PROJECT = ROOT / FOLDER
 QUEUE = "counting"
 TYPE = "benchmark.thing.done"
 KEYS = 500
@@ -58,10 +60,12 @@ def main(events: int = 20_000) -> int:
     return 0
 
 
-def environment(database: Place, broker: Place) -> dict[str, str]:
-    """The environment of the project's processes."""
+def environment(database: Place, broker: Place, checkout: Path = ROOT) -> dict[str, str]:
+    """The environment of the project's processes, which run the code of a checkout."""
+    sources = [checkout / "shared" / package / "src" for package in ("chassis", "strangler")]
     return {
         **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, sources)),
         "DATABASE_URL": database.url,
         "BROKER_URL": broker.url,
         "DJANGO_SETTINGS_MODULE": "settings",
@@ -69,11 +73,11 @@ def environment(database: Place, broker: Place) -> dict[str, str]:
 
 
 @contextmanager
-def worker(environment: Mapping[str, str]) -> Iterator[Popen[bytes]]:
+def worker(environment: Mapping[str, str], project: Path = PROJECT) -> Iterator[Popen[bytes]]:
     """One worker process of the project."""
     command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--pool", "threads", "--concurrency", "1"]
     command += ["--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
-    with running(command, PROJECT, environment) as process:
+    with running(command, project, environment) as process:
         yield process
 
 

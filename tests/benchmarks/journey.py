@@ -21,11 +21,9 @@ WHERE o.id = ANY(%(ids)s)
 # A message's row in the inbox is the first thing that its handler's transaction writes.
 ORDERS_HANDLED = """
 SELECT o.id, o.reservation,
-       extract(epoch FROM r.handled_at)::float8, extract(epoch FROM pg_xact_commit_timestamp(r.xmin))::float8,
-       extract(epoch FROM a.handled_at)::float8, extract(epoch FROM pg_xact_commit_timestamp(a.xmin))::float8
+       extract(epoch FROM r.handled_at)::float8, extract(epoch FROM pg_xact_commit_timestamp(r.xmin))::float8
 FROM orders_order o
 JOIN orders_inbox r ON r.subject = o.reservation AND r.type = 'products.reserved'
-JOIN orders_inbox a ON a.subject = o.id::text AND a.type = 'orders.authorise'
 WHERE o.id = ANY(%(ids)s)
 """
 PRODUCTS_HANDLED = """
@@ -50,9 +48,7 @@ THROUGH_SERVICES = (
     "order and saga in one transaction",
     "products.reserve: flush, relay, broker, worker",
     "  handled by products",
-    "products.reserved: flush, relay, broker, worker",
-    "  handled by orders",
-    "orders.authorise: flush, relay, broker, worker, provider",
+    "products.reserved: flush, relay, broker, worker, provider",
     "  handled by orders, who confirm",
     "flush, outcome seen by the request that waits, answer",
 )
@@ -83,7 +79,7 @@ def in_monolith(stack: Stack, purchases: Sequence[Purchase]) -> Iterator[Stage]:
 
 
 def through_services(stack: Stack, purchases: Sequence[Purchase]) -> Iterator[Stage]:
-    """Five transactions, and three messages between them."""
+    """Three transactions, and two messages between them."""
     ids = [purchase.order for purchase in purchases]
     placed = {row[0]: row[1:] for row in _rows(stack, "orders", PLACED, ids=ids)}
     handled = {row[0]: row[1:] for row in _rows(stack, "orders", ORDERS_HANDLED, ids=ids)}

@@ -1,34 +1,44 @@
-"""How long it takes from the commit of an event to the commit of the transaction that handles it.
+"""How long it takes from the commit of an event to the commit of the transaction that handles it, and what it costs.
 
     python -m tests.benchmarks.latency [RATE ...]
 
 Starts a PostgreSQL that flushes every commit and a RabbitMQ of its own. At each rate, events are written into the
 outbox for some seconds, one per transaction; one relay publishes them and one worker process handles them, each with
-the inbox row and one insert by the ORM in one transaction. Times are those of the commits, as PostgreSQL notes them.
-The table also shows the processor time of each process per event: everything shares the machine's cores, and if the
-events of one second need more than one second of all cores, the benchmark measures a queue.
+the inbox row and one insert by the ORM. Times are those of the commits, as PostgreSQL notes them. The cost is the
+processor time of relay, worker, PostgreSQL and RabbitMQ together, per event; PostgreSQL's also has the writing of the
+events. Everything shares the machine's cores, and if the events of one second need more than one second of all cores,
+the benchmark measures a queue.
+
+``PEER_CHECKOUT`` in the environment names another checkout of this repository, for instance a worktree of an earlier
+commit. Then its code is measured in the same way, before ours.
 """
 
 from __future__ import annotations
 
 import os
-import platform
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
 
-from tests.benchmarks import consumer
-from tests.benchmarks.consumer import PROJECT
+from tests.benchmarks import consumer, table
 from tests.benchmarks.servers import django, postgres, rabbitmq, running, until
+from tests.benchmarks.table import Figure, Goal
+from tests.stack import ROOT
 
-RATES = (250, 500, 1000)
-TELLING = 15.0  # seconds at each rate
-GOAL_MS = 50
+RATES = (100, 250, 500, 1000)
+TELLING = 12.0  # seconds at each rate
+MOST_MS, COST = 50, 0.5
+IDLE = 1 / 3  # of the processors
 REACHED = 0.98  # the share of a rate below which the rate was missed
+BROKER = "RabbitMQ"
+PEER = "PEER_CHECKOUT"
 
 TOLD = """
 SELECT (count(*) - 1) / extract(epoch FROM max(at) - min(at))::float8
@@ -50,43 +60,122 @@ GROUP BY place, name ORDER BY place
 """
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was measured at one rate: milliseconds at half, at 99 % and at most, by part of the way; microseconds of a
+    processor per event, by process; the share of all processors that was idle; events written per second."""
+
+    rate: int
+    delays: Mapping[str, Sequence[float]]
+    cost: Mapping[str, float]
+    idle: float
+    reached: float
+
+    @property
+    def together(self) -> float:
+        return sum(self.cost.values())
+
+    @property
+    def handled(self) -> Sequence[float]:
+        """Of the whole way."""
+        return next(iter(self.delays.values()))
+
+
 def main(*rates: int) -> int:
-    """Prints the delays at each rate; fails when an event was lost or handled twice."""
-    with ExitStack() as held:
-        database, broker = held.enter_context(postgres()), held.enter_context(rabbitmq())
-        environment = consumer.environment(database, broker)
-        session = held.enter_context(psycopg.connect(database.url, autocommit=True))
-        django(PROJECT, environment, "migrate", "--run-syncdb", "--verbosity", "0")
-        worker = held.enter_context(consumer.worker(environment))
-        until(lambda: consumer.declared(broker.url))
-        relay = held.enter_context(running([sys.executable, "-m", "django", "relay"], PROJECT, environment))
-        pids = {"worker": [worker.pid], "relay": [relay.pid], "PostgreSQL": database.pids, "RabbitMQ": broker.pids}
-        print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, fsync on")
-        _run(environment, session, events=500, rate=100)  # warms all of them
-        for rate in rates or RATES:
-            with _processors(pids) as used:
-                _run(environment, session, events=int(rate * TELLING), rate=rate)
-            _tell(session, rate, used)
+    """Prints the parts at each rate, then the table."""
+    print(table.text(list(figures(rates or RATES))))
     return 0
 
 
-def _run(environment: Mapping[str, str], session: psycopg.Connection[Any], *, events: int, rate: int) -> None:
+def figures(rates: Sequence[int] = RATES) -> Iterator[Figure]:
+    """Fails when an event was lost or handled twice."""
+    other = os.environ.get(PEER)
+    before = _measure(Path(other).resolve(), rates) if other else []
+    found = _measure(ROOT, rates)
+    peer = f"commit {_commit(Path(other))}" if other else ""
+    goals = (Goal(COST, peer),) if other else ()
+    for place, each in enumerate(found):
+        parts = ", ".join(f"{name} {value:.0f}" for name, value in each.cost.items())
+        beside = {peer: before[place].together} if other else {}
+        yield Figure(
+            f"an event at {each.rate}/s, all processes", "µs of a processor", each.together, beside, goals, parts
+        )
+        beside = {peer: before[place].together - before[place].cost[BROKER]} if other else {}
+        yield Figure("the same without the broker", "µs of a processor", each.together - each.cost[BROKER], beside)
+    fit = [place for place, each in enumerate(found) if each.idle >= IDLE and each.reached >= REACHED * each.rate]
+    place = max(fit, default=0)
+    beside = {peer: before[place].handled[1]} if other else {}
+    note = (
+        f"the highest of {', '.join(map(str, rates))}/s that left a third of the processors idle"
+        if fit
+        else "no rate did"
+    )
+    yield Figure(
+        f"from commit to handled at {found[place].rate}/s, p99",
+        "ms",
+        found[place].handled[1],
+        beside,
+        (Goal(MOST_MS),),
+        note,
+    )
+
+
+def _measure(checkout: Path, rates: Sequence[int]) -> list[Found]:
+    """With the code of the checkout."""
+    project = checkout / consumer.FOLDER
+    with ExitStack() as held:
+        database, broker = held.enter_context(postgres()), held.enter_context(rabbitmq())
+        environment = consumer.environment(database, broker, checkout)
+        session = held.enter_context(psycopg.connect(database.url, autocommit=True))
+        django(project, environment, "migrate", "--run-syncdb", "--verbosity", "0")
+        worker = held.enter_context(consumer.worker(environment, project))
+        until(lambda: consumer.declared(broker.url))
+        relay = held.enter_context(running([sys.executable, "-m", "django", "relay"], project, environment))
+        pids = {"worker": [worker.pid], "relay": [relay.pid], "PostgreSQL": database.pids, BROKER: broker.pids}
+        print(f"commit {_commit(checkout)}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, fsync on")
+        _run(project, environment, session, events=500, rate=100)  # warms all of them
+        return [_at(rate, project, environment, session, pids) for rate in rates]
+
+
+def _at(
+    rate: int,
+    project: Path,
+    environment: Mapping[str, str],
+    session: psycopg.Connection[Any],
+    pids: Mapping[str, Sequence[int]],
+) -> Found:
+    psutil.cpu_times_percent()
+    with _processors(pids) as used:
+        _run(project, environment, session, events=int(rate * TELLING), rate=rate)
+    idle = psutil.cpu_times_percent().idle / 100
+    [(reached,)] = session.execute(TOLD.encode()).fetchall()
+    [(events,)] = session.execute("SELECT count(*) FROM counting_told").fetchall()
+    delays = dict(session.execute(DELAYS.encode()).fetchall())
+    found = Found(rate, delays, {name: 1e6 * seconds / events for name, seconds in used.items()}, idle, reached)
+    _tell(found)
+    return found
+
+
+def _run(
+    project: Path, environment: Mapping[str, str], session: psycopg.Connection[Any], *, events: int, rate: int
+) -> None:
     session.execute("TRUNCATE counting_inbox, counting_effect, counting_told, chassis_published")
-    django(PROJECT, environment, "tell", str(events), str(rate))
+    django(project, environment, "tell", str(events), str(rate))
     until(lambda: consumer.count(session) == events)
     until(lambda: session.execute("SELECT NOT EXISTS (SELECT FROM chassis_outbox)").fetchone() == (True,))
 
 
-def _tell(session: psycopg.Connection[Any], rate: int, used: Mapping[str, float]) -> None:
-    [(reached,)] = session.execute(TOLD.encode()).fetchall()
-    [(events,)] = session.execute("SELECT count(*) FROM counting_told").fetchall()
-    missed = "" if reached >= REACHED * rate else "   THE RATE WAS MISSED"
-    print(f"\n{rate}/s asked, {reached:,.0f}/s written, n = {events}{missed}")
-    for name, (median, most, worst) in session.execute(DELAYS.encode()).fetchall():
+def _tell(found: Found) -> None:
+    missed = "" if found.reached >= REACHED * found.rate else "   THE RATE WAS MISSED"
+    print(f"\n{found.rate}/s asked, {found.reached:,.0f}/s written, {found.idle:.0%} of the processors idle{missed}")
+    for name, (median, most, worst) in found.delays.items():
         print(f"  {name:<36} p50 {median:8.1f} ms   p99 {most:8.1f} ms   worst {worst:8.1f} ms")
-    parts = ", ".join(f"{name} {1e6 * seconds / events:.0f}" for name, seconds in used.items())
-    whole = 1e6 * sum(used.values()) / events
-    print(f"  µs of a processor an event: {parts}; together {whole:.0f}", flush=True)
+    parts = ", ".join(f"{name} {value:.0f}" for name, value in found.cost.items())
+    print(f"  µs of a processor an event: {parts}; together {found.together:.0f}", flush=True)
+
+
+def _commit(checkout: Path) -> str:
+    return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=checkout, text=True).strip()
 
 
 @contextmanager

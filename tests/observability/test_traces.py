@@ -43,12 +43,8 @@ gateway: POST orders/writes
             products-worker: create products.reserved
               {0}-worker: process products.reserved
                 {0}-worker: saga checkout step reserve
-                  {0}-worker: create orders.authorise
-                    {0}-worker: process orders.authorise
-                      {0}-worker: saga checkout step authorise
-                        {0}-worker: create orders.order.confirmed
-                          {0}-relay: send orders.order.confirmed
-                    {0}-relay: send orders.authorise
+                  {0}-worker: create orders.order.confirmed
+                    {0}-relay: send orders.order.confirmed
               products-relay: send products.reserved
           {0}-relay: send products.reserve"""
 

@@ -5,18 +5,15 @@ Placing is one transaction. Waiting for the outcome follows outside of it, becau
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 from chassis.process import admission, waiting
 from django.db import transaction
 
-from orders import commands, customers, selectors, services, shelves
+from orders import commands, customers, sagas, selectors, services, shelves
 from orders.models import Order, Status
 from orders.sagas import Payer
-
-FIRST_LOOK, SLOWEST_LOOK = 0.005, 0.05
 
 
 def place(
@@ -36,8 +33,9 @@ def place(
         return earlier
     shelf = shelves.present()
     # This comes before the transaction begins: no call over the network is made inside it.
+    address = customers.look_up_address(user_id=user_id)
     offers = shelf.offers({wish.product_id for wish in wishes})
-    ship_to = customers.address(user_id=user_id)
+    ship_to = address()
     with transaction.atomic():
         order, is_new = services.open_order(
             user_id=user_id,
@@ -78,12 +76,5 @@ def expire(*, order_id: int) -> bool:
 def await_outcome(*, order_id: int, wait: float) -> None:
     """Returns when the order is decided, or after ``wait`` seconds, or at once where too many wait already. Do not call
     it within a transaction."""
-    deadline = time.monotonic() + wait
-    pause = FIRST_LOOK
     with suppress(waiting.Full), waiting.process.one("peers"), admission.aside():
-        while selectors.is_being_decided(order_id=order_id):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
-            time.sleep(min(pause, left))
-            pause = min(pause * 1.5, SLOWEST_LOOK)
+        sagas.Checkout.await_decision(str(order_id), wait)

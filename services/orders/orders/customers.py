@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from chassis.calls import ahead
 from chassis.calls.client import CallError, Client, RefusedError
 from django.conf import settings
 
@@ -43,6 +45,11 @@ def address(*, user_id: int) -> str:
     except UnansweredError:
         return ""
     return found.address if found else ""
+
+
+def look_up_address(*, user_id: int) -> Callable[[], str]:
+    """Asks for the address while the caller goes on; what is returned waits for it, and is `address`."""
+    return ahead.begin(lambda: address(user_id=user_id))
 
 
 def _client() -> Client:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from typing import Any
 
 from chassis.sagas.saga import UNDECIDED
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet, TextField
@@ -32,12 +31,6 @@ def order_by_key(*, user_id: int, key: str) -> Order | None:
 def is_being_decided(*, order_id: int) -> bool:
     """Whether a checkout still decides the order. An order that waits for a bank transfer counts as decided."""
     return Saga.objects.filter(kind=CHECKOUT, key=str(order_id), state__in=UNDECIDED).exists()
-
-
-def checkout_data(*, order_id: int) -> dict[str, Any]:
-    """What the order's latest checkout knows besides the order."""
-    found = Saga.objects.filter(kind=CHECKOUT, key=str(order_id)).order_by("-created_at").values_list("data", flat=True)
-    return found.first() or {}
 
 
 def reference(*, order: Order) -> str:

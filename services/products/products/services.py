@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chassis.database import isolation
 from chassis.identity.principals import Principal
 from chassis.messages import events
 from django.conf import settings
@@ -74,7 +75,7 @@ def adjust_stock(*, product: Product, delta: int, by: Principal) -> Product:
     return current
 
 
-@transaction.atomic
+@isolation.joined()
 def reserve(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]]) -> Reservation:
     """Take the stock of all ``lines`` (``product_id``, ``quantity``) or of none; a second call with the key changes
     nothing.
@@ -94,7 +95,7 @@ def reserve(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]]) -> 
     return reservation
 
 
-@transaction.atomic
+@isolation.joined()
 def release(*, key: str, reference: str, lines: Sequence[Mapping[str, Any]] = ()) -> Reservation:
     """Give back what the key has reserved; from then on the key is refused. A second call is no error.
 

@@ -58,6 +58,14 @@ def side(session) -> Iterator[psycopg.Connection]:
     session.execute("DROP SCHEMA strangler CASCADE")
 
 
+def _counted(run, begun):
+    def counted(self, stopping):
+        begun.append(self)
+        return run(self, stopping)
+
+    return counted
+
+
 def is_empty() -> bool:
     return not OutboxMessage.objects.exists()
 
@@ -110,6 +118,20 @@ class TestPublishing:
             until(is_empty)
 
         assert len(recorded.named(f"send {kind}")) == module.TRACED_MESSAGES + 5
+
+    def test_a_backlog_is_read_on_while_messages_are_on_their_way(self, ear, kind, monkeypatch):
+        begun = []
+        monkeypatch.setattr(module, "BATCH_ROWS", 20)
+        monkeypatch.setattr(module.Batch, "run", _counted(module.Batch.run, begun))
+        fill(kind, keys=7, each=30)
+
+        with relaying():
+            ear.await_count(210)
+            until(is_empty)
+
+        assert ear.firsts() == {f"key-{key}": list(range(30)) for key in range(7)}
+        assert len(ear.heard) == 210
+        assert len(begun) < 5
 
     def test_a_row_that_is_committed_late_is_not_passed_over(self, ear, kind, session):
         written, may_commit = threading.Event(), threading.Event()

@@ -28,6 +28,13 @@ def _shelf(warehouse):
 
 
 @pytest.fixture
+def _by_message(monkeypatch):
+    """The provider is asked in a step of its own, as checkouts do when the time of the reservation is nearly over, and
+    as all did in versions before."""
+    monkeypatch.setattr(sagas, "ASKED_WITHIN", sagas.STOCK_WITHIN * 2)
+
+
+@pytest.fixture
 def placed(api) -> int:
     return place(api, (MILK, 3)).json()["id"]
 
@@ -71,6 +78,7 @@ class TestDeadlines:
         assert warehouse.stock[MILK] == 10
         assert [message.type for message in warehouse.received[1:]] == ["products.reserve", "products.release"]
 
+    @pytest.mark.usefixtures("_by_message")
     def test_money_that_is_not_answered_for_rejects_it_and_gives_the_stock_back(self, api, placed, warehouse, pump):
         pump.run(until="orders.authorise")
         authorise = pump.take("orders.authorise")
@@ -85,8 +93,39 @@ class TestDeadlines:
         assert look(api, placed)["status"] == "rejected"
         assert money() == 0
 
+    def test_money_that_comes_after_the_deadline_goes_back_with_the_stock(
+        self, api, placed, warehouse, pump, monkeypatch
+    ):
+        real = provider.authorize
+        monkeypatch.setattr(provider, "authorize", lambda **what: overrun() or real(**what))
+
+        pump.run()
+
+        assert look(api, placed)["status"] == "rejected"
+        assert warehouse.stock[MILK] == 10
+        assert Payment.objects.get().state == Payment.State.RETURNED
+        assert money() == 0
+
+    @pytest.mark.usefixtures("_by_message")
+    def test_who_has_little_time_left_asks_for_the_money_in_a_step_of_its_own(self, api, placed, pump):
+        pump.run()
+
+        assert look(api, placed)["status"] == "confirmed"
+        assert [message.type for _, message in pump.handled] == [
+            "products.reserve", "products.reserved", "orders.authorise",
+        ]  # fmt: skip
+        assert str(money()) == "7.50"
+
+    def test_who_has_time_asks_where_the_reservation_is_handled(self, api, placed, pump):
+        pump.run()
+
+        assert look(api, placed)["status"] == "confirmed"
+        assert [message.type for _, message in pump.handled] == ["products.reserve", "products.reserved"]
+        assert str(money()) == "7.50"
+
 
 class TestDoubles:
+    @pytest.mark.usefixtures("_by_message")
     @pytest.mark.parametrize("type", ["products.reserve", "products.reserved", "orders.authorise"])
     def test_a_message_that_comes_twice_has_one_effect(self, api, placed, warehouse, pump, type):
         pump.run(until=type)
@@ -103,6 +142,25 @@ class TestDoubles:
         assert Payment.objects.count() == 1
         assert len(pump.events) == 1
 
+    @pytest.mark.parametrize("type", ["products.reserve", "products.reserved"])
+    def test_where_the_provider_is_asked_at_once_neither(self, api, placed, warehouse, pump, type):
+        pump.run(until=type)
+        row = OutboxMessage.objects.get(type=type)
+        twin = Message.decode(bytes(row.body))
+        destination = row.destination
+
+        pump.run()
+        pump.deliver(destination, twin)
+        pump.deliver(destination, replace(twin, id=uuid4()))  # as if it had been asked for again
+        pump.run()
+
+        assert look(api, placed)["status"] == "confirmed"
+        assert warehouse.stock[MILK] == 7
+        assert Payment.objects.count() == 1
+        assert str(money()) == "7.50"
+        assert len(pump.events) == 1
+
+    @pytest.mark.usefixtures("_by_message")
     def test_a_command_that_is_pushed_again_takes_no_money_twice(self, api, placed, pump):
         pump.run(until="orders.authorise")
         authorise = pump.take("orders.authorise")
@@ -116,8 +174,8 @@ class TestDoubles:
         assert str(money()) == "7.50"
 
     def test_a_reply_nobody_asked_for_changes_nothing(self, placed, pump):
-        pump.run(until="orders.authorise")
-        stray = replace(pump.take("orders.authorise"), id=uuid4(), type="products.reserved", correlation=str(uuid4()))
+        pump.run(until="products.reserved")
+        stray = replace(pump.take("products.reserved"), id=uuid4(), correlation=str(uuid4()))
 
         with pytest.raises(saga.UnknownSagaError):
             inbox.handle(stray, "orders")
@@ -129,6 +187,13 @@ class TestCrashes:
     """Each commit of the saga is undone once at its end, as if the process had died before it."""
 
     @pytest.mark.parametrize(
+        "last_act", [(services, "fill_in"), (services, "pay_for"), (services, "conclude"), (services, "_tell")]
+    )
+    def test_what_was_not_committed_is_done_again(self, api, placed, pump, warehouse, monkeypatch, last_act):
+        self._dies_once("products.reserved", last_act, api, placed, pump, warehouse, monkeypatch)
+
+    @pytest.mark.usefixtures("_by_message")
+    @pytest.mark.parametrize(
         ("type", "last_act"),
         [
             ("products.reserved", (services, "fill_in")),
@@ -138,7 +203,12 @@ class TestCrashes:
             ("orders.authorise", (services, "_tell")),
         ],
     )
-    def test_what_was_not_committed_is_done_again(self, api, placed, pump, warehouse, monkeypatch, type, last_act):
+    def test_nor_where_the_provider_is_asked_by_a_message(
+        self, api, placed, pump, warehouse, monkeypatch, type, last_act
+    ):
+        self._dies_once(type, last_act, api, placed, pump, warehouse, monkeypatch)
+
+    def _dies_once(self, type, last_act, api, placed, pump, warehouse, monkeypatch):
         pump.run(until=type)
         row = OutboxMessage.objects.get(type=type)
         message = Message.decode(bytes(row.body))
@@ -180,10 +250,10 @@ class TestCrashes:
         asked = []
         real = provider.authorize
         monkeypatch.setattr(provider, "authorize", lambda **what: asked.append(what) or real(**what))
-        pump.run(until="orders.authorise")
-        message = Message.decode(bytes(OutboxMessage.objects.get(type="orders.authorise").body))
+        pump.run(until="products.reserved")
+        message = Message.decode(bytes(OutboxMessage.objects.get(type="products.reserved").body))
         with monkeypatch.context() as patch:
-            _die_after(patch, services, "pay")
+            _die_after(patch, services, "pay_for")
             with pytest.raises(KilledError):
                 inbox.handle(message, "orders")
 

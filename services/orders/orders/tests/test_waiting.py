@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from threading import Barrier, Event, Thread
 
 import pytest
+from chassis.sagas import ends
 from conftest import client_of, new_customer
 from django.db import connection, connections
 from django.urls import resolve
 
-from orders import checkout
+from orders import sagas
 from orders.api import _wait
 from orders.models import Order
 from orders.tests.placing import cancel, place
@@ -81,14 +82,41 @@ def test_without_an_outcome_the_order_is_answered_as_pending_when_the_time_is_ov
 
 def test_no_transaction_is_open_while_it_waits(api, monkeypatch):
     seen = []
-    monkeypatch.setattr(checkout.time, "sleep", lambda pause: seen.append((connection.in_atomic_block, pause)))
+    deciding = sagas.Checkout.deciding
+    monkeypatch.setattr(
+        sagas.Checkout, "deciding", lambda key: seen.append(connection.in_atomic_block) or deciding(key)
+    )
 
     place(api, (MILK, 1), wait=1)
 
-    assert {is_open for is_open, _ in seen} == {False}
-    pauses = [pause for _, pause in seen]
-    assert pauses[0] == pytest.approx(0.005)
-    assert max(pauses) == pytest.approx(0.05)
+    assert len(seen) > 2
+    assert set(seen) == {False}
+
+
+def test_the_end_is_heard_and_not_only_seen_on_patrol(api, pump, monkeypatch):
+    monkeypatch.setattr(ends, "PATROL_SECONDS", 60.0)
+
+    with others_at_work(pump):
+        outcomes = [place(api, (MILK, 1), wait=10).json()["status"] for _ in range(3)]
+
+    assert outcomes == ["confirmed"] * 3
+
+
+def test_an_end_that_nobody_tells_of_is_seen(api, pump, monkeypatch):
+    monkeypatch.setattr(ends, "tell", lambda kind, key: None)
+
+    with others_at_work(pump):
+        assert place(api, (MILK, 1), wait=10).json()["status"] == "confirmed"
+
+
+def test_a_session_that_listens_and_is_lost_costs_no_outcome(api, pump):
+    with others_at_work(pump):
+        for _ in range(3):
+            assert place(api, (MILK, 1), wait=10).json()["status"] == "confirmed"
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN chassis_saga%'"
+                )
 
 
 def test_the_address_is_marked_as_one_that_manages_its_own_transactions():

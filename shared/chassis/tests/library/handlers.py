@@ -48,6 +48,13 @@ def add(message: Any) -> None:
     moment(message.data["title"])
 
 
+@handles("books.shelve", capability="books", together=True)
+def shelve(message: Any) -> None:
+    """The same, perhaps with others in one transaction."""
+    Book.objects.create(title=message.data["title"])
+    moment(message.data["title"])
+
+
 @handles("visits.visit.noted", capability="books", newest_only=True)
 def note(message: Any) -> None:
     Book.objects.create(title=f"{message.subject} {message.version}")

@@ -37,6 +37,20 @@ def read_committed() -> Iterator[None]:
             session.isolation_level = before
 
 
+@contextmanager
+def joined() -> Iterator[None]:
+    """``transaction.atomic()``, or the caller's transaction where one is open already.
+
+    There is no savepoint, which would cost two round trips. So an error inside leaves what was written before it: let
+    it undo the caller's transaction, too.
+    """
+    if connection.in_atomic_block:
+        yield
+    else:
+        with transaction.atomic():
+            yield
+
+
 def is_passing(error: BaseException | None) -> bool:
     """Whether the same transaction may succeed when it is tried again at once."""
     while error is not None:

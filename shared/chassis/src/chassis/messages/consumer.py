@@ -23,7 +23,7 @@ from chassis.messages import broker, deadletters, declarations
 from chassis.messages.acknowledgements import Acknowledgements
 from chassis.messages.broker import BrokerLostError
 from chassis.messages.events import MalformedError, Message
-from chassis.messages.lanes import Delivery, Lanes
+from chassis.messages.lanes import TOGETHER_MESSAGES, Delivery, Lanes
 from chassis.ownership.watch import Watch, backoff
 from chassis.process import vitals
 from chassis.process.logs import Complaint
@@ -144,6 +144,8 @@ class _Subscription:
         self._channel = connection.channel()
         self._heard = time.monotonic()
         self._acknowledgements = Acknowledgements(self._channel, ordered=confirms)
+        # kombu's virtual transports wait without end when they are not to wait.
+        self._more = TOGETHER_MESSAGES if confirms else 0
         # kombu's own consumer will not do: it unpacks bodies, and ends when a body cannot be unpacked.
         self._channel.basic_qos(0, settings.prefetch(), False)
         self._channel.basic_consume(
@@ -151,9 +153,12 @@ class _Subscription:
         )
 
     def read(self) -> None:
-        """Waits a moment for one message, and takes it if it comes; acknowledges what is due."""
+        """Waits a moment for a message, and takes all that have come; acknowledges what is due."""
         with suppress(TimeoutError):
             self._connection.drain_events(timeout=BUSY_SECONDS if self._acknowledgements.outstanding else QUIET_SECONDS)
+            for _ in range(self._more):
+                self._connection.drain_events(timeout=0)
+        self._lanes.begin()
         self._acknowledgements.flush_if_due()
         if time.monotonic() - self._heard >= LISTEN:
             self._heard = time.monotonic()

@@ -2,12 +2,20 @@
 
 The effects of a handler and the message's id are committed together, so a message that comes twice has one effect. The
 table belongs to the capability and moves with it: the next owner knows what this side has handled.
+
+Note "one transaction for several": a transaction costs more than what a short handler does in it. So messages of
+different subjects may be handled in one transaction, where their handlers allow it. All of them or none have their
+effect. Whatever goes wrong, each of them is then handled by itself, as if nothing had been tried: so one message cannot
+fail because of another. A handler has to allow it, because rows that it locks stay locked while the others run: two
+transactions that lock the same rows, each in another sequence, would wait for each other.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -15,7 +23,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from chassis import settings
@@ -31,9 +39,16 @@ logger = logging.getLogger("chassis.messages.inbox")
 F = TypeVar("F", bound=Callable[..., Any])
 Outcome = Literal["handled", "duplicate", "older", "ignored"]
 
+LATELY = 0.1  # the weight of a handler's last run in its pace
+
 TAKE = """
 INSERT INTO {table} (message_id, type, subject, version, handled_at) VALUES (%s, %s, %s, %s, clock_timestamp())
 ON CONFLICT (message_id) DO NOTHING
+"""
+TAKE_SEVERAL = """
+INSERT INTO {table} (message_id, type, subject, version, handled_at)
+SELECT *, clock_timestamp() FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::bigint[])
+ON CONFLICT (message_id) DO NOTHING RETURNING message_id
 """
 TAKE_NEWEST = """
 INSERT INTO {table} (message_id, type, subject, version, handled_at)
@@ -70,6 +85,7 @@ class Handler:
     function: Callable[..., Any]
     before: Callable[[Message], Any] | None = None
     newest_only: bool = False
+    together: bool = False
 
 
 class FencedError(Exception):
@@ -81,21 +97,32 @@ class FencedError(Exception):
 
 
 _handlers: dict[tuple[str, str], Handler] = {}
+_paces: dict[tuple[str, str], float] = {}
 
 
 def handles(
-    type: str, *, capability: str, before: Callable[[Message], Any] | None = None, newest_only: bool = False
+    type: str,
+    *,
+    capability: str,
+    before: Callable[[Message], Any] | None = None,
+    newest_only: bool = False,
+    together: bool = False,
 ) -> Callable[[F], F]:
     """Registers the function that handles a type of message for a capability.
 
     The function gets the message and runs in one transaction with the inbox row. ``before`` runs first and outside any
     transaction: a call over the network belongs there. What it returns is the function's second argument. It may run
     again for the same message, so it uses the message's id as its idempotency key. ``newest_only`` drops a message that
-    is older than the last handled message of its subject and type.
+    is older than the last handled message of its subject and type. ``together`` allows the function to share its
+    transaction with those of other subjects, which costs less: say so where it is short, and locks no row that others
+    lock, too.
 
     Raises:
-        ImproperlyConfigured: when another function handles the type for the capability already.
+        ImproperlyConfigured: when another function handles the type for the capability already, or when ``together``
+            is said with ``before`` or ``newest_only``.
     """
+    if together and (before is not None or newest_only):
+        raise ImproperlyConfigured(f"{type}: a handler with before or newest_only is alone in its transaction")
 
     def register(function: F) -> F:
         known = _handlers.get((capability, type))
@@ -103,7 +130,7 @@ def handles(
             raise ImproperlyConfigured(
                 f"{type} is handled for {capability} by {_name(known.function)} and by {_name(function)}: leave one"
             )
-        _handlers[capability, type] = Handler(type, capability, function, before, newest_only)
+        _handlers[capability, type] = Handler(type, capability, function, before, newest_only, together)
         return function
 
     return register
@@ -131,9 +158,56 @@ def handle(message: Message, capability: str) -> Outcome:
                 raise
             raise FencedError(refused) from error
     if seen.refused is not None:
-        # A callback after the commit met the fence: the commit stands.
-        logger.error("fence_met_after_commit", extra={"capability": seen.refused, "type": message.type})
+        _tell_of_late_refusal(seen.refused, message.type)
     return outcome
+
+
+def handle_together(
+    messages: Sequence[Message], capability: str, around: Callable[[Message], AbstractContextManager[object]]
+) -> list[Outcome]:
+    """Runs the capability's handlers for messages of different subjects in one transaction; see the note "one
+    transaction for several".
+
+    ``around`` is entered while a message's handler runs. Each message has a `pace`.
+
+    Raises:
+        Exception: whatever went wrong with any of them, and nothing was committed.
+    """
+    with refusals.watching() as seen, isolation.read_committed():
+        taken = _take_several(_table(capability), messages)
+        for message in messages:
+            if message.id in taken:
+                with around(message):
+                    _run(_handlers[capability, message.type], message)
+        if connection.needs_rollback:
+            raise transaction.TransactionManagementError(
+                "a handler has asked for a rollback, which would be everybody's"
+            )
+        seen.check()
+    if seen.refused is not None:
+        _tell_of_late_refusal(seen.refused, "several")
+    return ["handled" if message.id in taken else "duplicate" for message in messages]
+
+
+def pace(message: Message, capability: str) -> float | None:
+    """The seconds that the message's handler has taken lately; None where it may not share a transaction, or has not
+    run yet."""
+    handler = _handlers.get((capability, message.type))
+    if handler is None or not handler.together:
+        return None
+    return _paces.get((capability, message.type))
+
+
+def _tell_of_late_refusal(capability: str, type: str) -> None:
+    """A callback after the commit met the fence: the commit stands."""
+    logger.error("fence_met_after_commit", extra={"capability": capability, "type": type})
+
+
+def _run(handler: Handler, message: Message, *given: Any) -> None:
+    began = time.perf_counter()
+    handler.function(message, *given)
+    took, key = time.perf_counter() - began, (handler.capability, handler.type)
+    _paces[key] = LATELY * took + (1 - LATELY) * _paces.get(key, took)
 
 
 def _handle(handler: Handler, message: Message, seen: Seen) -> Outcome:
@@ -147,7 +221,7 @@ def _handle(handler: Handler, message: Message, seen: Seen) -> Outcome:
     with isolation.read_committed():
         outcome = _take(table, message, newest_only=handler.newest_only)
         if outcome == "handled":
-            handler.function(message, *given)
+            _run(handler, message, *given)
         seen.check()
     return outcome
 
@@ -203,6 +277,14 @@ def _take(table: str, message: Message, *, newest_only: bool) -> Outcome:
         if cursor.rowcount:
             return "handled"
     return "duplicate" if _known(table, message) else "older"
+
+
+def _take_several(table: str, messages: Sequence[Message]) -> set[UUID]:
+    """The ids of those that are to be handled."""
+    columns = zip(*((one.id, one.type, one.subject, one.version) for one in messages), strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE_SEVERAL.format(table=table), [list(column) for column in columns])
+        return {number for (number,) in cursor.fetchall()}
 
 
 def _name(function: Callable[..., Any]) -> str:

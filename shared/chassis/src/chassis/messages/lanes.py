@@ -1,16 +1,22 @@
-"""The threads that handle a capability's messages. One key always goes through the same thread, so its order holds."""
+"""The threads that handle a capability's messages. Of one key at most one message is under way, so its order holds.
+
+Note "short ones together": messages whose handlers allow it, and have been short lately, share a transaction (see the
+note "one transaction for several" in `chassis.messages.inbox`). One lane at a time does this. What comes meanwhile
+waits for its commit and is handled together then, as a database's commits share a flush; it waits no longer than
+`PATIENCE_SECONDS`.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Hashable, Mapping
-from contextlib import suppress
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from itertools import count as count_up
 from typing import Any, Protocol
-from zlib import crc32
 
 import psycopg
 from django.db import Error, InterfaceError, OperationalError, connection
@@ -28,6 +34,9 @@ from chassis.process import about, faults, logs, tracing, vitals
 logger = logging.getLogger("chassis.messages.consumer")
 
 TRIES = 5
+TOGETHER_MESSAGES = 32  # in one transaction at most
+TOGETHER_SECONDS = 0.02  # that their handlers may be expected to take
+PATIENCE_SECONDS = 0.1
 PAUSE_SECONDS = 5.0  # for which a message waits at a shut door before it goes on and meets the fence
 CANCELLED = "57014"  # SQLSTATE of a statement that took too long: its own fault, not the server's
 
@@ -60,12 +69,30 @@ class Delivery:
     message: Message | None
     fault: str = ""
 
+    @property
+    def key(self) -> str:
+        """Messages of one key are handled one after another."""
+        return self.message.subject if self.message else ""
+
 
 class Lanes:
     """Outlives subscriptions: work that is under way when one ends goes on, ahead of what the next one delivers."""
 
     def __init__(self, capability: str, watch: Watch, *, count: int) -> None:
-        self._lanes = [_Lane(capability, watch, number) for number in range(count)]
+        lock = threading.Lock()
+        self._work, self._idle = threading.Condition(lock), threading.Condition(lock)
+        # The first messages of keys of which none is under way, numbered as they became that: those that are handled
+        # alone, and those that may share. By key, what is behind the first.
+        self._alone: deque[tuple[int, Delivery]] = deque()
+        self._short: deque[tuple[int, Delivery]] = deque()
+        self._behind: dict[str, deque[Delivery]] = {}
+        self._numbers = count_up()
+        self._under_way = self._free = 0
+        self.warmed = 0  # how many times all were to connect
+        self._shared_since = float("-inf")  # when a lane began with several that are not done yet
+        self._stopping = False
+        self._capability = capability
+        self._lanes = [_Lane(capability, watch, self, number) for number in range(count)]
 
     def start(self) -> None:
         for lane in self._lanes:
@@ -73,58 +100,169 @@ class Lanes:
 
     def warm(self) -> None:
         """Each lane connects to the database, if it has not done so; returns at once."""
-        for lane in self._lanes:
-            lane.queue.put(WARM)
+        with self._work:
+            self.warmed += 1
+            self._work.notify_all()
 
     def put(self, delivery: Delivery) -> None:
-        """Queues the delivery behind the others of its subject."""
-        subject = delivery.message.subject if delivery.message else ""
-        self._lanes[crc32(subject.encode()) % len(self._lanes)].queue.put(delivery)
+        """Queues the delivery behind the others of its subject; `begin` has it handled."""
+        with self._work:
+            line = self._behind.get(delivery.key)
+            if line is not None:
+                line.append(delivery)
+                return
+            self._behind[delivery.key] = deque()
+            self._admit(delivery)
+
+    def begin(self) -> None:
+        """Wakes a lane for what was put here. Put first what there is: a lane may handle it together."""
+        with self._work:
+            self._wake_one()
 
     def finish(self, seconds: float) -> bool:
         """Waits until nothing of an ended subscription is under way; False when ``seconds`` pass first."""
-        deadline = time.monotonic() + seconds
-        return all(lane.idle.wait(max(0.0, deadline - time.monotonic())) for lane in self._lanes)
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._under_way, seconds)
 
     def stop(self, seconds: float) -> None:
-        """Ends the threads; each finishes its present message first."""
-        for lane in self._lanes:
-            lane.queue.put(None)
+        """Ends the threads; each finishes its present messages first."""
+        with self._work:
+            self._stopping = True
+            self._work.notify_all()
         deadline = time.monotonic() + seconds
         for lane in self._lanes:
             lane.join(max(0.0, deadline - time.monotonic()))
 
+    def take(self, warmed: int) -> Sequence[Delivery] | None:
+        """Waits for work: one message, or several short ones of different keys; none when all are to connect, and the
+        lane has last done so when `warmed` was as given. None when the lane has to end."""
+        with self._work:
+            self._free += 1
+            group: list[Delivery] = []
+            while not group and not self._stopping and warmed == self.warmed:
+                group = self._next()
+                if not group:
+                    self._work.wait()
+            self._free -= 1
+            self._under_way += len(group)
+            self._wake_one()
+        return None if self._stopping else group
 
-class _Warm:
-    """In a lane's queue: no delivery, but an occasion to connect."""
+    def done(self, group: Sequence[Delivery]) -> None:
+        """What was taken is no longer under way; the next message of each key is ready."""
+        with self._work:
+            if self._pace(group[0]) is not None:
+                self._shared_since = float("-inf")
+            for delivery in group:
+                self._follow(delivery.key)
+            self._under_way -= len(group)
+            if not self._under_way:
+                self._idle.notify_all()
 
+    def _next(self) -> list[Delivery]:
+        """What a lane is to do now: nothing, one message, or several short ones. The older comes first."""
+        self._drop_ended()
+        share = bool(self._short) and self._may_share()
+        if share and not (self._alone and self._alone[0] < self._short[0]):
+            self._shared_since = time.monotonic()
+            return self._several()
+        return [self._alone.popleft()[1]] if self._alone else []
 
-WARM = _Warm()
+    def _several(self) -> list[Delivery]:
+        group: list[Delivery] = []
+        seconds = 0.0
+        while self._short and len(group) < TOGETHER_MESSAGES:
+            _, delivery = self._short[0]
+            seconds += self._pace(delivery) or 0.0
+            if group and seconds > TOGETHER_SECONDS:
+                break
+            self._short.popleft()
+            if delivery.origin.ended.is_set():
+                self._follow(delivery.key)
+            else:
+                group.append(delivery)
+        return group
+
+    def _may_share(self) -> bool:
+        return time.monotonic() - self._shared_since > PATIENCE_SECONDS
+
+    def _drop_ended(self) -> None:
+        for line in (self._alone, self._short):
+            while line and line[0][1].origin.ended.is_set():
+                self._follow(line.popleft()[1].key)
+
+    def _admit(self, delivery: Delivery) -> None:
+        line = self._alone if self._pace(delivery) is None else self._short
+        line.append((next(self._numbers), delivery))
+
+    def _pace(self, delivery: Delivery) -> float | None:
+        return None if delivery.message is None else inbox.pace(delivery.message, self._capability)
+
+    def _follow(self, key: str) -> None:
+        line = self._behind[key]
+        if line:
+            self._admit(line.popleft())
+        else:
+            del self._behind[key]
+
+    def _wake_one(self) -> None:
+        if self._free and (self._alone or (self._short and self._may_share())):
+            self._work.notify()
 
 
 class _Lane(threading.Thread):
-    def __init__(self, capability: str, watch: Watch, number: int) -> None:
+    def __init__(self, capability: str, watch: Watch, lanes: Lanes, number: int) -> None:
         super().__init__(name=f"chassis-{capability}-{number}", daemon=True)
-        self.queue: SimpleQueue[Delivery | _Warm | None] = SimpleQueue()
-        self.idle = threading.Event()
-        self.idle.set()
         self._capability = capability
         self._watch = watch
+        self._all = lanes
         self._outcomes = {
             outcome: MESSAGES.labels(capability, outcome) for outcome in ("handled", "duplicate", "older", "dead")
         }
 
     def run(self) -> None:
-        while (delivery := self.queue.get()) is not None:
-            if isinstance(delivery, _Warm):
+        warmed = 0
+        while (group := self._all.take(warmed)) is not None:
+            if not group:
+                warmed = self._all.warmed
                 _connect()
                 continue
-            self.idle.clear()
-            if not delivery.origin.ended.is_set():
-                with vitals.loop(self.name):
-                    self._settle(delivery)
-            self.idle.set()
+            with vitals.loop(self.name):
+                if len(group) == 1 or not self._settle_together(group):
+                    for delivery in group:
+                        if not delivery.origin.ended.is_set():
+                            self._settle(delivery)
+            self._all.done(group)
         connection.close()
+
+    def _settle_together(self, group: Sequence[Delivery]) -> bool:
+        """Whether all of them are dealt with; otherwise nothing was done."""
+        self._stand_at_the_door(group[0])
+        began = time.monotonic()
+        messages = [delivery.message for delivery in group if delivery.message is not None]
+        try:
+            for message in messages:
+                faults.raise_for(self._capability, message.data)
+            outcomes = inbox.handle_together(messages, self._capability, self._one_of_several)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  each of them is handled by itself, and meets it again
+            logger.info("messages_parted", extra={"count": len(group), "reason": f"{type(error).__name__}: {error}"})
+            return False
+        for delivery, message, outcome in zip(group, messages, outcomes, strict=True):
+            with _logged(message, self._capability):
+                self._finish(delivery, outcome, began)
+        return True
+
+    @contextmanager
+    def _about(self, message: Message) -> Iterator[None]:
+        """What is logged and traced inside is of this message."""
+        with _logged(message, self._capability), traces.processing(message, self._capability):
+            yield
+
+    @contextmanager
+    def _one_of_several(self, message: Message) -> Iterator[None]:
+        with self._about(message):
+            yield
+            tracing.note({"strangler.outcome": "handled"})
 
     def _settle(self, delivery: Delivery) -> None:
         """Tries until the message is dealt with for good, or its subscription ends."""
@@ -132,13 +270,8 @@ class _Lane(threading.Thread):
         if message is None:
             self._bury(delivery, delivery.fault, tries=0)
             return
-        request = logs.request_id.set(str(message.id))
-        fields = {**_fields(message), "capability": self._capability, **owners.place(self._capability)}
-        try:
-            with traces.processing(message, self._capability), about.about(**fields):
-                self._try(delivery, message)
-        finally:
-            logs.request_id.reset(request)
+        with self._about(message):
+            self._try(delivery, message)
 
     def _try(self, delivery: Delivery, message: Message) -> None:
         attempts, tries = 0, 0
@@ -235,6 +368,17 @@ def _connect() -> None:
     # A server that is away keeps nobody from anything: the first message waits for it.
     with suppress(Error):
         connection.ensure_connection()
+
+
+@contextmanager
+def _logged(message: Message, capability: str) -> Iterator[None]:
+    """What is logged inside is about this message."""
+    request = logs.request_id.set(str(message.id))
+    try:
+        with about.about(**_fields(message), capability=capability, **owners.place(capability)):
+            yield
+    finally:
+        logs.request_id.reset(request)
 
 
 def _is_trouble(error: BaseException) -> bool:

@@ -1,4 +1,8 @@
-"""Hands messages to the broker without waiting for each."""
+"""Hands messages to the broker without waiting for each.
+
+Note "many frames, one write": py-amqp writes each message to the socket by itself, and each write wakes the broker. A
+relay has many messages at a time. So the frames of its messages are collected, and written together.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,11 @@ from chassis.messages.broker import BrokerLostError, losing
 from chassis.messages.events import CONTENT_TYPE
 
 try:
+    from amqp import spec  # type: ignore[import-untyped]
     from amqp.basic_message import Message as AmqpMessage  # type: ignore[import-untyped]
+    from amqp.exceptions import RecoverableConnectionError  # type: ignore[import-untyped]
+    from amqp.method_framing import frame_writer  # type: ignore[import-untyped]
+    from amqp.serialization import dumps  # type: ignore[import-untyped]
     from kombu.messaging import Producer
 except ImportError as error:
     raise missing("messages", error) from error
@@ -24,6 +32,11 @@ except ImportError as error:
 WINDOW_MESSAGES = 500  # the most messages that may be on their way without a confirm
 CONFIRM_SECONDS = 30.0  # without any progress, after which the connection counts as lost
 GOODBYE_SECONDS = 1.0
+TOGETHER_BYTES = 64 * 1024  # of frames that are collected at most
+METHOD_FRAME = 1
+ANY_ID = "00000000-0000-0000-0000-000000000000"
+# Messages differ in their ids alone, all of one length, and the id is the last of the properties.
+PROPERTIES = AmqpMessage("", content_type=CONTENT_TYPE, delivery_mode=2, message_id=ANY_ID)._serialize_properties()
 
 
 class Fate(Enum):
@@ -56,7 +69,10 @@ class Outcome:
 
 
 class Publisher(Protocol):
-    """Hands parcels to the broker without waiting for each. `send` and `await_confirms` raise ``BrokerLostError``."""
+    """Hands parcels to the broker without waiting for each. `send` and `await_confirms` raise ``BrokerLostError``.
+
+    What was sent is on its way when `await_confirms` is called, or before.
+    """
 
     refused: Mapping[str, str]  # by name: why something could not be declared
 
@@ -98,6 +114,38 @@ def open_publisher(url: str, consumes: Mapping[str, Iterable[str]]) -> Publisher
         raise
 
 
+class _Content:
+    """What py-amqp's writer of frames wants to know of a message, without its general encoding of properties."""
+
+    __slots__ = ("_message_id", "body")
+
+    def __init__(self, parcel: Parcel) -> None:
+        self.body = parcel.body
+        self._message_id = parcel.message_id
+
+    def _serialize_properties(self) -> bytes:
+        return bytes(PROPERTIES[: -len(ANY_ID)]) + self._message_id.encode()
+
+
+class _Together:
+    """Takes the place of a transport for a writer of frames: see the note "many frames, one write"."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._frames = bytearray()
+
+    def write(self, frame: Any) -> None:
+        self._frames += frame
+        if len(self._frames) >= TOGETHER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what was collected; raises the transport's errors."""
+        if self._frames:
+            frames, self._frames = self._frames, bytearray()
+            self._transport.write(frames)
+
+
 class ConfirmingPublisher:
     """Pipelined: confirms may come late and are matched by tag."""
 
@@ -106,9 +154,10 @@ class ConfirmingPublisher:
         self.refused = refused
         self._amqp: Any = connection.connection
         self._channel: Any = connection.default_channel
-        # Otherwise py-amqp looks for such a notice before every message; `await_confirms` looks often enough.
-        self._amqp.client_properties.get("capabilities", {}).pop("connection.blocked", None)
         self._channel.confirm_select()
+        self._together = _Together(self._amqp.transport)
+        self._write = frame_writer(self._amqp, self._together)
+        self._addresses: dict[tuple[str, str], Any] = {}
         self._channel.events["basic_return"].add(self._on_return)
         self._channel.events["basic_ack"].add(self._on_ack)
         self._channel.events["basic_nack"].add(self._on_nack)
@@ -129,22 +178,18 @@ class ConfirmingPublisher:
         if parcel.exchange in self.refused:
             self._settled.append(Outcome(parcel, Fate.REFUSED, self.refused[parcel.exchange]))
             return
-        message = AmqpMessage(
-            parcel.body,
-            content_type=CONTENT_TYPE,
-            delivery_mode=2,
-            message_id=parcel.message_id,
-        )
         if not self._unconfirmed:
             self._progress = time.monotonic()
         # The tag is noted before the message is sent: its confirm may be read while it is being written.
         self._tag += 1
         self._unconfirmed[self._tag] = parcel
         with losing(self._connection):
-            self._channel.basic_publish(message, parcel.exchange, parcel.routing_key, mandatory=True)
+            # No notice that the broker is blocked is looked for here: `await_confirms` looks often enough.
+            self._write(METHOD_FRAME, self._open_channel(), spec.Basic.Publish, self._address(parcel), _Content(parcel))
 
     def await_confirms(self, wait: float) -> None:
         with losing(self._connection):
+            self._together.flush()
             while self._read(0.0 if self._settled else wait):
                 wait = 0.0
             self._amqp.heartbeat_tick()
@@ -161,6 +206,19 @@ class ConfirmingPublisher:
                 self._amqp.sock.settimeout(GOODBYE_SECONDS)
                 self._amqp.close()
         self._amqp.collect()
+
+    def _open_channel(self) -> int:
+        if self._channel.connection is None:
+            raise RecoverableConnectionError("the channel was closed")
+        return int(self._channel.channel_id)
+
+    def _address(self, parcel: Parcel) -> Any:
+        """The arguments of ``basic.publish``, encoded once for each place that messages go to."""
+        place = (parcel.exchange, parcel.routing_key)
+        known = self._addresses.get(place)
+        if known is None:
+            known = self._addresses[place] = dumps("Bssbb", (0, *place, True, False))
+        return known
 
     def _read(self, wait: float) -> bool:
         try:

@@ -7,6 +7,9 @@ one of which does not know yet that its session is gone. A receiver that drops d
 Note "a backlog is not traced whole": a span costs a good part of what the message itself does. So of a large batch,
 which is read when many messages wait, only the first `TRACED_MESSAGES` have one. The others' traces are whole but for
 it: what handles a message is below what has written it.
+
+Note "the broker is not kept waiting": while there is a backlog, a batch reads more rows before the last ones are
+confirmed, and another session takes rows away. Otherwise the broker would have nothing to do meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ import threading
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import psycopg
@@ -26,7 +30,7 @@ from prometheus_client import Counter, Gauge
 from chassis import agreement, settings
 from chassis.messages import broker, declarations, outbox, publishers, traces
 from chassis.messages.broker import BrokerLostError
-from chassis.messages.outbox import Waiting
+from chassis.messages.outbox import Rows, Waiting
 from chassis.messages.publishers import Fate, Outcome, Parcel, Publisher
 from chassis.messages.shares import Share
 from chassis.process import faults, tracing, vitals
@@ -36,8 +40,12 @@ logger = logging.getLogger("chassis.messages.relay")
 
 BATCH_ROWS = 1000  # rows read at once
 PATROL_SECONDS = 0.5  # between two looks where nothing was heard
+LASTING_SECONDS = 1.0  # after which a batch reads no more rows
 BURST_MESSAGES = 100  # messages sent between two looks at what the broker says
 TRACED_MESSAGES = 50  # of a batch
+# Between two looks at the outbox for which the relay is woken, where so many messages come that each finds several. A
+# look costs as much as several messages.
+REST_SECONDS, MANY_PER_SECOND = 0.02, 100
 BREATH_SECONDS = 0.05  # between two looks whether to stop, in a wait for confirms
 MEASURE_SECONDS = 5.0
 CALM_SECONDS = 0.05  # from a notice about a side to the look at it
@@ -45,6 +53,7 @@ CALM_SECONDS = 0.05  # from a notice about a side to the look at it
 SESSION = (
     f"SET idle_session_timeout = '{2 * publishers.CONFIRM_SECONDS:.0f}s'",
     "SET default_transaction_isolation = 'read committed'",
+    outbox.SOON,
 )
 
 ROWS = Gauge("chassis_outbox_rows", "Messages that wait in the outbox.", multiprocess_mode="mostrecent")
@@ -54,14 +63,24 @@ PUT_OFF = Counter("chassis_relay_put_off_total", "Messages to be tried again lat
 LOST = Counter("chassis_relay_broker_lost_total", "Times the broker was away, or hung up.")
 
 
-class Batch:
-    """One batch on its way; see the note "one of a key at a time"."""
+Read = Callable[[Collection[int]], list[Waiting]]
 
-    def __init__(self, rows: Iterable[Waiting], publisher: Publisher, window: int) -> None:
+
+class Batch:
+    """One batch on its way; see the note "one of a key at a time".
+
+    ``read`` reads rows without those of the given ids: see the note "the broker is not kept waiting".
+    """
+
+    def __init__(
+        self, table: Rows, rows: Sequence[Waiting], publisher: Publisher, window: int, read: Read | None = None
+    ) -> None:
+        self.done = 0  # messages that are out of the outbox
         self.confirmed: list[int] = []
         self.published: Tally[str] = Tally()
         self.problems: dict[int, str] = {}
         self.on_its_way: dict[int, Waiting] = {}
+        self._outbox = table
         self._publisher = publisher
         self._window = window
         self._unheard = frozenset(settings.unheard())
@@ -70,8 +89,13 @@ class Batch:
         self._next: deque[Waiting] = deque()
         self._spans: dict[int, tracing.Span] = {}
         self._traced = 0
-        for row in rows:
-            self._queue(row)
+        self._read = read
+        self._known: set[int] = set()
+        self._taking: outbox.Taking | None = None
+        self._being_taken: tuple[list[int], Future[None]] | None = None
+        self._unsent = 0
+        self._until = time.monotonic() + LASTING_SECONDS
+        self._take_in(rows)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Returns when all messages are decided, or when none is on its way and no more are to be sent.
@@ -84,12 +108,66 @@ class Batch:
                 more = self._send(stopping)
                 self._publisher.await_confirms(0 if more else BREATH_SECONDS)
                 self._take_outcomes()
+                if self._read and self._may_read(stopping):
+                    self._take_away_meanwhile()
+                    self._take_in(self._read(self._known))
         finally:
             self._take_outcomes()
             for span in self._spans.values():
                 span.fail("broker_lost")
                 span.end()
             self._spans.clear()
+
+    def take_away(self) -> None:
+        """Takes what is confirmed out of the outbox, and notes there what could not be published."""
+        if self._taking is not None:
+            self._taking.close()
+            self._taking = None
+        self._await_taken()
+        self._outbox.done(self.confirmed)
+        self._forget(self.confirmed)
+        self.confirmed = []
+        self._note_problems()
+
+    def _take_away_meanwhile(self) -> None:
+        """The same, but rows are taken away in a thread and a session of its own while more are published."""
+        self._await_taken()
+        self._taking = self._taking or outbox.Taking()
+        self._being_taken = self.confirmed, self._taking.begin(self.confirmed)
+        self.confirmed = []
+        self._note_problems()
+
+    def _await_taken(self) -> None:
+        if self._being_taken is not None:
+            ids, taken = self._being_taken
+            self._being_taken = None
+            taken.result()
+            self._forget(ids)
+
+    def _forget(self, ids: Sequence[int]) -> None:
+        self.done += len(ids)
+        self._known.difference_update(ids)
+
+    def _note_problems(self) -> None:
+        self._outbox.put_off(self.problems)
+        for number, reason in self.problems.items():
+            logger.warning("message_put_off", extra={"id": number, "reason": reason})
+        self.problems.clear()
+
+    def _may_read(self, stopping: Callable[[], bool]) -> bool:
+        return (
+            self._backlog
+            and self._unsent <= self._window
+            and time.monotonic() < self._until
+            and not (self._publisher.blocked or stopping())
+        )
+
+    def _take_in(self, rows: Sequence[Waiting]) -> None:
+        self._backlog = len(rows) == BATCH_ROWS
+        self._unsent += len(rows)
+        self._known.update(row.id for row in rows)
+        for row in rows:
+            self._queue(row)
 
     def _queue(self, row: Waiting) -> None:
         line = self._behind.setdefault((row.capability, row.key), deque())
@@ -109,6 +187,7 @@ class Batch:
                 PUT_OFF.labels(row.capability, Fate.REFUSED.value).inc()
                 continue
             self.on_its_way[row.id] = row
+            self._unsent -= 1
             if tracing.is_on() and self._traced < TRACED_MESSAGES:
                 self._trace(row)
             self._publisher.send(_parcel(row))
@@ -161,13 +240,16 @@ class Relay:
         self._database_lost = Complaint(logger, "database_lost")
         self._share = Share()
         self._publisher: Publisher | None = None
-        self._held: frozenset[str] = frozenset()
+        self._outbox = outbox.Rows()
         self._listening = False
         self._echo = self._idle = False
         self._window = publishers.WINDOW_MESSAGES
         self._failures = 0
         self._measured = float("-inf")
         self._opened = 0.0
+        self._looked = float("-inf")
+        self._many = False
+        self._counted, self._counting_since = 0, 0.0
 
     @property
     def idle(self) -> bool:
@@ -198,6 +280,7 @@ class Relay:
 
         Raises ``BrokerLostError`` and the database's errors; nothing is lost, something may be published twice.
         """
+        self._looked = time.monotonic()
         self._listen()
         self._share.balance()
         self._measure()
@@ -209,11 +292,20 @@ class Relay:
             self._broker_lost.over()
             logger.info("broker_connected")
         rows = self._ready()
+        self._count(len(rows))
         if not rows:
             self._publisher.await_confirms(0)
             self._failures = 0
             return 0
         return self._deliver(rows, self._publisher)
+
+    def _count(self, messages: int) -> None:
+        """Notes once per second whether many messages come."""
+        self._counted += messages
+        seconds = self._looked - self._counting_since
+        if seconds >= 1.0:
+            self._many = self._counted > MANY_PER_SECOND * seconds
+            self._counted, self._counting_since = 0, self._looked
 
     def _look_again(self) -> None:
         """Makes the next publisher declare again: what the broker has refused may have been mended."""
@@ -221,14 +313,11 @@ class Relay:
         if publisher is not None and publisher.refused and time.monotonic() - self._opened > declarations.AGAIN_SECONDS:
             self._drop_publisher()
 
-    def _ready(self) -> list[Waiting]:
-        rows = outbox.ready(self._share.lanes, self._held, BATCH_ROWS) if self._share.lanes else []
-        # This is read after the rows: a side is told to hold its events before it may write the first one.
-        self._held = outbox.held()
-        return [row for row in rows if row.capability not in self._held]
+    def _ready(self, known: Collection[int] = ()) -> list[Waiting]:
+        return self._outbox.ready(self._share.lanes, BATCH_ROWS, without=known) if self._share.lanes else []
 
     def _deliver(self, rows: list[Waiting], publisher: Publisher) -> int:
-        batch = Batch(rows, publisher, self._window)
+        batch = Batch(self._outbox, rows, publisher, self._window, self._ready)
         try:
             batch.run(self.stopping.is_set)
             self._window, self._failures = publishers.WINDOW_MESSAGES, 0
@@ -236,13 +325,10 @@ class Relay:
             self._blame(error, batch)
             raise
         finally:
-            outbox.done(batch.confirmed)
-            outbox.put_off(batch.problems)
+            batch.take_away()
             for capability, count in batch.published.items():
                 PUBLISHED.labels(capability).inc(count)
-        for number, reason in batch.problems.items():
-            logger.warning("message_put_off", extra={"id": number, "reason": reason})
-        return len(batch.confirmed)
+        return batch.done
 
     def _blame(self, error: BrokerLostError, batch: Batch) -> None:
         """Looks for the message at which the broker hangs up, one by one: it must not stop all others."""
@@ -274,6 +360,8 @@ class Relay:
             self.stopping.wait(CALM_SECONDS)
         self._echo = outbox.CHANNEL in heard
         self._idle = False
+        if self._echo and self._many:
+            self.stopping.wait(max(0.0, self._looked + REST_SECONDS - time.monotonic()))
 
     def _measure(self) -> None:
         if time.monotonic() - self._measured >= MEASURE_SECONDS:
@@ -295,6 +383,7 @@ class Relay:
         connection.close()
         self._listening = False
         self._share.forget()
+        self._outbox = outbox.Rows()
         self._pause()
 
     def _pause(self) -> None:

@@ -30,7 +30,7 @@ from django.utils import timezone
 
 from chassis.database import isolation
 from chassis.ownership import owners, refusals
-from chassis.sagas import traces
+from chassis.sagas import ends, traces
 from chassis.sagas.steps import (
     UNDECIDED,
     Command,
@@ -116,6 +116,12 @@ class Saga:
         """Whether the key is being decided. The answer stays true only while the caller holds the lock under which
         sagas begin."""
         return cls.rows().filter(kind=cls.kind, key=key, state__in=UNDECIDED).exists()
+
+    @classmethod
+    def await_decision(cls, key: str, seconds: float) -> bool:
+        """Waits until nothing decides the key; False when ``seconds`` pass first. Do not call it within a
+        transaction."""
+        return ends.wait(cls.kind, key, lambda: not cls.deciding(key), seconds)
 
     @classmethod
     def ended(cls, row: Any) -> None:

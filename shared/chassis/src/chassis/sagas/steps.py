@@ -76,6 +76,10 @@ class SagaRow(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
 
+    def awaits(self, step: str) -> bool:
+        """Whether the saga waits for the reply to this step."""
+        return self.state == State.RUNNING and self.step == step and not self.reason
+
 
 @dataclass(frozen=True, slots=True)
 class Command:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from prometheus_client import Counter
 
 from chassis.messages import events
-from chassis.sagas import traces
+from chassis.sagas import ends, traces
 from chassis.sagas.steps import Command, Definition, End, SagaError, State, Step
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class Turn:
     def _end(self, state: State) -> None:
         self.row.state, self.row.deadline = state, None
         transaction.on_commit(ENDED.labels(self.saga.kind, state.value).inc)
+        ends.tell(self.saga.kind, self.row.key)
         self.saga.ended(self.row)
 
     def _send(self, command: Command | None, name: str) -> bool:
