@@ -11,6 +11,7 @@ import pytest
 from moves import NAME, READY, Coordinator, moving, parts_of, run_switch
 from strangler.application import gates
 from strangler.application.switch import plan
+from strangler.cli.ownership import _show_plan
 from strangler.domain.errors import RefusedError
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.move import Deviation
@@ -323,3 +324,14 @@ def test_a_shut_gate_changes_nothing() -> None:
 
     assert (dict(world.moves), {side: database.row for side, database in world.databases.items()}) == before
     assert world.locks == {}
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_dry_run_says_whether_a_switch_would_wait(capsys: pytest.CaptureFixture[str], waits: bool) -> None:
+    shut = gates.Gate("lag", open=False, found="2 s behind", remedy="wait", opens_by_itself=waits)
+
+    _show_plan(parts_of(moving()), "switch", [shut], json_wanted=False)
+
+    told = capsys.readouterr().out.splitlines()[-1]
+    when = "would wait until --timeout, and then be refused" if waits else "would be refused"
+    assert told == f"{when}: the gate lag is shut; nothing was changed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from strangler.application.recovery import recover, require_nobody_at_work
 from strangler.application.sides import Parts, swap
@@ -55,27 +56,33 @@ def _require_quiet(parts: Parts, unused_for: float, unread_for: float) -> None:
     found = [one for one in (_used(parts, unused_for), _read(parts, unread_for)) if one is not None]
     if found:
         raise RefusedError(
-            "; ".join(message for _, message, _ in found),
+            "; ".join(one.message for one in found),
             place=parts.name,
-            remedy="; ".join(remedy for _, _, remedy in found),
-            id=found[0][0],
+            remedy="; ".join(one.remedy for one in found),
+            id=found[0].id,
         )
 
 
-def _used(parts: Parts, seconds: float) -> tuple[str, str, str] | None:
-    """The gateway sends nothing to the old routes any more; a client that still reaches them goes another way.
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """Something that would fail after a drop."""
 
-    Identifier, message and remedy, as `_read` gives them.
-    """
+    id: str
+    message: str
+    remedy: str
+
+
+def _used(parts: Parts, seconds: float) -> _Use | None:
+    """The gateway sends nothing to the old routes any more; a client that still reaches them goes another way."""
     since = parts.monolith.unused()
     if since is None and seconds > 0:
-        return (
+        return _Use(
             "routes-in-use",
             "it is not known since when the monolith's routes have been unused",
             "give --unused-for 0s when you know it yourself",
         )
     if since is not None and since < seconds:
-        return (
+        return _Use(
             "routes-in-use",
             f"the monolith's routes were in use {since:.0f} s ago, and must have been unused for {seconds:.0f} s",
             "find who asks the monolith past the gateway (its access log), or wait, or give --unused-for",
@@ -83,14 +90,14 @@ def _used(parts: Parts, seconds: float) -> tuple[str, str, str] | None:
     return None
 
 
-def _read(parts: Parts, seconds: float) -> tuple[str, str, str] | None:
+def _read(parts: Parts, seconds: float) -> _Use | None:
     """What stays reads the copy by pages, reports and jobs that nobody has named; no route and no key tells of them."""
     lately = [(table, since) for table, since in parts.monolith.reads() if since < seconds]
     if not lately:
         return None
     table, since = lately[0]
     others = f" (and {counted(len(lately) - 1, 'other table')})" if lately[1:] else ""
-    return (
+    return _Use(
         "still-needed",
         f"the monolith's copy of {table}{others} was read {since:.0f} s ago, and must have been unread for "
         f"{seconds:.0f} s",
