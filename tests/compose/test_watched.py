@@ -1,4 +1,4 @@
-"""What watches the shop, and the faults of a presenter, in containers. Of the profile only Prometheus is run."""
+"""What watches the shop in containers; of the profile only Prometheus is run."""
 
 from __future__ import annotations
 
@@ -62,21 +62,6 @@ def test_each_container_that_answers_metrics_is_asked() -> None:
     }
     assert answering
     assert named == answering | {"gateway:9901"}
-
-
-def test_a_fault_of_a_presenter_works_here_and_is_over_when_it_is_off(
-    up: Containers, users_moved: Mapping[str, Any]
-) -> None:
-    with up.client() as client:
-
-        def statuses() -> set[int]:
-            return {client.get("/api/v1/users/me").status_code for _ in range(10)}
-
-        assert 500 not in statuses()
-        up.strangler("fault", "on", "errors", "--capability", "users", "--percent", "50")
-        eventually(lambda: 500 in statuses(), "an error")
-        up.strangler("fault", "off")
-        eventually(lambda: 500 not in statuses(), "no error any more")
 
 
 def test_without_the_variable_no_fault_can_be_switched_on(up: Containers) -> None:
