@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from strangler.adapters.postgres.copies import copying, hashing, repairing, resyncing
+from strangler.adapters.postgres.copies import copying, deferring, hashing, repairing, resyncing, workers
 from strangler.adapters.postgres.fences import fences, removing
 from strangler.adapters.postgres.inspection import Inspection
 from strangler.adapters.postgres.schema import installing, markers
@@ -72,7 +71,8 @@ class PostgresReplication(Inspection, Replication):
         """By the snapshot of the forward slot, in ranges, with a few sessions at a time."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
         self.forward.publish(monolith, self.tables(MONOLITH))
-        copying.put_off_indexes(service, capability=self.capability.name, tables=self.tables(SERVICE))
+        fences.put_off(service, self.tables(SERVICE))
+        deferring.put_off(service, capability=self.capability.name, tables=self.tables(SERVICE))
         with self.forward.exported_slot(monolith, patience) as snapshot:
             copy = copying.Copy(
                 capability=self.capability.name,
@@ -83,12 +83,13 @@ class PostgresReplication(Inspection, Replication):
                 tables=self.tables(SERVICE),
                 progress=progress,
             )
-            return copy.run(workers=min(4, max(2, os.cpu_count() or 2)))
+            return copy.run(workers.number())
 
     def finish_copy(self) -> None:
         """Statistics, too, and a checkpoint where the role may make one."""
         service = self.session(SERVICE)
-        copying.put_back_indexes(service, capability=self.capability.name)
+        fences.put_back(service, self.capability.name, self.tables(SERVICE))
+        self._put_back()
         drift = self.drift()
         if drift:
             raise MoveError(
@@ -97,7 +98,7 @@ class PostgresReplication(Inspection, Replication):
                 remedy="migrate the side that is behind, and run start again",
                 id="tables-differ",
             )
-        copying.flush(service, self.tables(SERVICE))
+        copying.flush(self.dsns[SERVICE], self.capability.name, self.tables(SERVICE))
 
     def stream_forward(self, *, within: float) -> None:
         """Publication and slot are those of the copy."""
@@ -206,11 +207,19 @@ class PostgresReplication(Inspection, Replication):
         copying.end_others(service, self.capability.name)
         if scalar(service, "SELECT to_regclass('strangler.side')") is not None:
             copying.empty_closed(service, self.capability.name, self.tables(SERVICE))
-            copying.put_back_indexes(service, capability=self.capability.name)
+            self._put_back()
             fences.remove(service, capability=self.capability.name, tables=self.tables(SERVICE))
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))
         for connection in (monolith, service):
             removing.drop_origins(connection, self.capability.name)
+
+    def _put_back(self) -> None:
+        deferring.put_back(
+            self.dsns[SERVICE],
+            capability=self.capability.name,
+            purpose=copying.purpose(self.capability.name),
+            threads=workers.number(),
+        )
 
     def _pairs(self, owner: str, copy: str) -> dict[str, tuple[Table, Table]]:
         here = {table.name: table for table in self.tables(owner)}
