@@ -1,4 +1,4 @@
-"""How rows go from one server to the other."""
+"""How rows go from one server to the other, and how ranges are cut and hashed: the parts of a start and of a verify."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 from psycopg import sql
-from strangler.adapters.postgres.copies import piping
+from strangler.adapters.postgres.copies import hashing, piping, reading, totals
 from strangler.adapters.postgres.copies.workers import Workers
 from strangler.adapters.postgres.session.connection import Connection, connect
 from strangler.adapters.postgres.tables.catalog import Table, read_tables
@@ -207,3 +207,54 @@ def test_an_error_of_who_watches_ends_the_workers_at_their_next_item() -> None:
     going.set()
     assert seen.wait(60)
     assert done == [0]
+
+
+@pytest.mark.parametrize("name", ["row_number", "row_count"])
+def test_bounds_from_a_sample_cut_every_row_into_one_range(
+    sessions: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(reading, "LEAST_PAGES", 10)
+    monkeypatch.setattr(reading, "RANGE_PAGES", 1)
+    here = sessions[0]
+    table = made(here, f"{name} int4, part text, filler text, PRIMARY KEY (part, {name})")
+    here.execute(
+        "INSERT INTO public.goods SELECT n, (n * 7919 % 100)::text, repeat('x', 100) FROM generate_series(1, 20000) n"
+    )
+    reader = reading.Reader(here, table, ("part", name, "filler"))
+
+    bounds = reader.bounds(500)
+
+    assert 10 < len(bounds) < 160
+    counts = [reader.total(within)[0] for within in reading.Range().cut(bounds)]
+    assert sum(counts) == 20_000
+    assert max(counts) < 10_000
+
+
+@pytest.mark.parametrize("pairs", [1, 3])
+def test_totals_of_several_ranges_at_once_are_those_of_one_after_the_other(ground: Yard, pairs: int) -> None:
+    dsns = [cluster.dsn(name) for cluster, name in zip(ground.clusters, ground.databases, strict=True)]
+    with (
+        totals.sessions(dsns[0], dsns[1], purpose="test", number=pairs) as more,
+        connect(dsns[0], purpose="test") as here,
+        connect(dsns[1], purpose="test") as there,
+    ):
+        tables = [read_tables(each, ["visit"], database="any")[0] for each in (here, there)]
+        owner, copy = (reading.Reader(each, table, ("id",)) for each, table in zip((here, there), tables, strict=True))
+        parts = [totals.Part(owner, copy, within) for within in reading.Range().cut(owner.starts(reading.Range(), 2))]
+        with totals.Totals(more) as together, totals.Totals([]) as alone:
+            assert list(together.of(parts)) == list(alone.of(parts))
+        assert len(parts) > 3
+
+
+def test_an_error_of_the_copy_ends_a_proof(ground: Yard) -> None:
+    dsns = [cluster.dsn(name) for cluster, name in zip(ground.clusters, ground.databases, strict=True)]
+    with ground.service() as connection:
+        connection.execute("ALTER TABLE visit RENAME COLUMN took TO taken")
+    with (
+        totals.sessions(dsns[0], dsns[1], purpose="test", number=2) as more,
+        connect(dsns[0], purpose="test") as here,
+        connect(dsns[1], purpose="test") as there,
+    ):
+        table = read_tables(here, ["visit"], database="any")[0]
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            hashing.compare(here, there, [(table, table)], catch_up=lambda: None, progress=print, more=more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strangler.adapters.postgres.copies import copying, deferring, hashing, repairing, resyncing, workers
+from strangler.adapters.postgres.copies import copying, deferring, hashing, repairing, resyncing, totals, workers
 from strangler.adapters.postgres.fences import fences, removing
 from strangler.adapters.postgres.inspection import Inspection
 from strangler.adapters.postgres.schema import installing, markers
@@ -161,9 +161,16 @@ class PostgresReplication(Inspection, Replication):
         def catch_up() -> None:
             self._settled(owner, within=SETTLE_SECONDS)
 
-        with repairing.Repairs(
+        sessions = totals.sessions(
+            self.dsns[owner],
+            self.dsns[copy_side],
+            purpose=f"verify {self.capability.name}",
+            number=workers.number(),
+        )
+        repairs = repairing.Repairs(
             self.capability.name, self.session(owner), self.dsns[copy_side], pairs, catch_up=catch_up
-        ) as repairs:
+        )
+        with sessions as more, repairs:
             found = hashing.compare(
                 self.session(owner),
                 self.session(copy_side),
@@ -172,6 +179,7 @@ class PostgresReplication(Inspection, Replication):
                 progress=lambda rows: progress(rows, expected),
                 by_bytes=not alike,
                 found=repairs.take if mend else lambda _: None,
+                more=more,
             )
             repairs.finish()
         return Proof(
