@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from strangler.adapters.postgres.copies import copying, deferring, hashing, repairing, resyncing, totals, workers
 from strangler.adapters.postgres.fences import fences, removing
@@ -21,6 +22,8 @@ SETTLE_SECONDS = 30.0
 
 class PostgresReplication(Inspection, Replication):
     """The whole port: `Inspection` looks and notes, and this class has what moves rows."""
+
+    _cleared_at = 0  # no move is at this epoch
 
     def install(self) -> None:
         """Makes the schema ``strangler``, and writes what both sides have to know."""
@@ -66,13 +69,15 @@ class PostgresReplication(Inspection, Replication):
         ):
             copying.require_epoch(writer, self.capability.name, epoch)
             copying.empty(writer, self.tables(SERVICE))
+        self._cleared_at = epoch
 
     def copy(self, progress: Progress, patience: Patience) -> int:
         """By the snapshot of the forward slot, in ranges, with a few sessions at a time."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
+        with self._still_cleared():
+            fences.put_off(service, self.tables(SERVICE))
+            deferring.put_off(service, capability=self.capability.name, tables=self.tables(SERVICE))
         self.forward.publish(monolith, self.tables(MONOLITH))
-        fences.put_off(service, self.tables(SERVICE))
-        deferring.put_off(service, capability=self.capability.name, tables=self.tables(SERVICE))
         with self.forward.exported_slot(monolith, patience) as snapshot:
             copy = copying.Copy(
                 capability=self.capability.name,
@@ -88,7 +93,8 @@ class PostgresReplication(Inspection, Replication):
     def finish_copy(self) -> None:
         """Statistics, too, and a checkpoint where the role may make one."""
         service = self.session(SERVICE)
-        fences.put_back(service, self.capability.name, self.tables(SERVICE))
+        with self._still_cleared():
+            fences.put_back(service, self.capability.name, self.tables(SERVICE))
         self._put_back()
         drift = self.drift()
         if drift:
@@ -220,6 +226,17 @@ class PostgresReplication(Inspection, Replication):
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))
         for connection in (monolith, service):
             removing.drop_origins(connection, self.capability.name)
+
+    @contextmanager
+    def _still_cleared(self) -> Iterator[None]:
+        """A transaction that changes the copy only if no other start, and no switch, has come since `clear`.
+
+        It asks at its end: whoever raises fences locks the tables first, then the side's row.
+        """
+        service = self.session(SERVICE)
+        with service.transaction():
+            yield
+            copying.require_epoch(service, self.capability.name, self._cleared_at)
 
     def _put_back(self) -> None:
         deferring.put_back(
