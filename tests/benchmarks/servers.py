@@ -50,9 +50,14 @@ def postgres() -> Iterator[Place]:
             yield Place(server.dsn, [pid])
 
 
+def tool(name: str) -> Path:
+    """A client program of the servers' own version."""
+    return binary(name, None)
+
+
 def dump_schema(place: Place) -> str:
     """What the server's own `pg_dump --schema-only` prints of the database."""
-    command = [str(binary("pg_dump", None)), "--schema-only", place.url]
+    command = [str(tool("pg_dump")), "--schema-only", place.url]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -142,9 +147,10 @@ def django(project: Path, environment: Mapping[str, str], *arguments: str) -> st
     return subprocess.run(command, cwd=project, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def until(done: Callable[[], bool]) -> None:
+def until(done: Callable[[], bool], *, every: float = 0.2) -> None:
+    """Asks ``every`` so many seconds."""
     deadline = time.monotonic() + SECONDS
     while not done():
         if time.monotonic() > deadline:
             sys.exit(f"not done within {SECONDS:.0f} s")
-        time.sleep(0.2)
+        time.sleep(every)

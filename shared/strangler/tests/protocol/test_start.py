@@ -12,7 +12,8 @@ import pytest
 from servers import eventually
 from strangler.application import start as starting
 from strangler.application.start import start
-from strangler.domain.errors import MoveError, RefusedError
+from strangler.domain.errors import MoveError, RefusedError, StranglerError
+from strangler.domain.phase import State
 from strangler.domain.project import Reference
 from strangler.ports.replication import Patience
 from strangler.ports.side import StaleError
@@ -206,6 +207,31 @@ def test_a_starter_that_slept_finds_itself_behind(ground: Yard) -> None:
 
     with ground.working() as parts:
         assert {name: side.row().open for name, side in parts.sides.items()} == {"monolith": False, "service": True}
+    assert ground.verify().differing == 0
+
+
+def test_a_starter_that_slept_in_its_copy_leaves_the_new_owner_its_fences(ground: Yard) -> None:
+    with ground.working() as sleeper:
+
+        def sleep(*_: int) -> None:
+            if sleeper.ledger.move("crates").state is State.STARTING:
+                sleeper.ledger.close()
+                ground.start()
+                ground.verify()
+                ground.switch()
+
+        with pytest.raises(StranglerError):
+            start(sleeper, progress=sleep, boundary=lambda _: None)
+        for late in (
+            lambda: sleeper.replication.copy(lambda *_: None, Patience()),
+            sleeper.replication.finish_copy,
+        ):
+            with pytest.raises(StaleError):
+                late()
+
+    with ground.service() as there:
+        assert refused(there, WRITES["visit"]) is None
+    assert ground.doctor() == []
     assert ground.verify().differing == 0
 
 

@@ -83,17 +83,20 @@ class Replication(Inspection, Protocol):
     def copy(self, progress: Progress, patience: Patience) -> int:
         """Copies all rows as of one moment, and keeps later changes for `stream_forward`; returns the number of rows.
 
-        The copy may lack indexes and constraints until `finish_copy`. `clear` must be called before each try.
+        The copy may lack indexes, constraints and its disabled fence until `finish_copy`. `clear` must be called before
+        each try.
 
         Raises:
+            StaleError: another start, or a switch, has come since `clear`.
             MoveError: a row could not be copied, or a transaction of the monolith's server did not end.
         """
         ...
 
     def finish_copy(self) -> None:
-        """Puts indexes and constraints back; all of the copy survives a crash afterwards.
+        """Puts back what `copy`, which must be called before, has put off; all of the copy survives a crash afterwards.
 
         Raises:
+            StaleError: another start, or a switch, has come since `clear`.
             MoveError: a constraint does not hold for the rows, or the sides' tables are no longer equal.
         """
         ...

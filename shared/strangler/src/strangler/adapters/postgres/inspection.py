@@ -10,7 +10,7 @@ import psycopg
 
 from strangler.adapters import peers
 from strangler.adapters.postgres import addresses
-from strangler.adapters.postgres.copies import copying
+from strangler.adapters.postgres.copies import deferring
 from strangler.adapters.postgres.ends import Ends
 from strangler.adapters.postgres.fences import deletions, mending, standing
 from strangler.adapters.postgres.preflight import (
@@ -61,7 +61,7 @@ class Inspection(Ends):
     def _drift(
         self, here: Sequence[Table], there: Sequence[Table], both: tuple[rules.Database, rules.Database]
     ) -> list[str]:
-        whole = not copying.put_off(self.session(SERVICE), capability=self.capability.name)
+        whole = not deferring.lacking(self.session(SERVICE), capability=self.capability.name)
         return catalog.differences(here, there) + comparing.differences(*both, uniques=whole)
 
     def misnumbered(self, owner: str) -> list[str]:

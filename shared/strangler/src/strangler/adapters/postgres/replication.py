@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from strangler.adapters.postgres.copies import copying, hashing, repairing, resyncing
+from strangler.adapters.postgres.copies import copying, deferring, hashing, repairing, resyncing, totals, workers
 from strangler.adapters.postgres.fences import fences, removing
 from strangler.adapters.postgres.inspection import Inspection
 from strangler.adapters.postgres.schema import installing, markers
@@ -22,6 +22,8 @@ SETTLE_SECONDS = 30.0
 
 class PostgresReplication(Inspection, Replication):
     """The whole port: `Inspection` looks and notes, and this class has what moves rows."""
+
+    _cleared_at = 0  # no move is at this epoch
 
     def install(self) -> None:
         """Makes the schema ``strangler``, and writes what both sides have to know."""
@@ -67,12 +69,15 @@ class PostgresReplication(Inspection, Replication):
         ):
             copying.require_epoch(writer, self.capability.name, epoch)
             copying.empty(writer, self.tables(SERVICE))
+        self._cleared_at = epoch
 
     def copy(self, progress: Progress, patience: Patience) -> int:
         """By the snapshot of the forward slot, in ranges, with a few sessions at a time."""
         monolith, service = self.session(MONOLITH), self.session(SERVICE)
+        with self._still_cleared():
+            fences.put_off(service, self.tables(SERVICE))
+            deferring.put_off(service, capability=self.capability.name, tables=self.tables(SERVICE))
         self.forward.publish(monolith, self.tables(MONOLITH))
-        copying.put_off_indexes(service, capability=self.capability.name, tables=self.tables(SERVICE))
         with self.forward.exported_slot(monolith, patience) as snapshot:
             copy = copying.Copy(
                 capability=self.capability.name,
@@ -83,12 +88,14 @@ class PostgresReplication(Inspection, Replication):
                 tables=self.tables(SERVICE),
                 progress=progress,
             )
-            return copy.run(workers=min(4, max(2, os.cpu_count() or 2)))
+            return copy.run(workers.number())
 
     def finish_copy(self) -> None:
         """Statistics, too, and a checkpoint where the role may make one."""
         service = self.session(SERVICE)
-        copying.put_back_indexes(service, capability=self.capability.name)
+        with self._still_cleared():
+            fences.put_back(service, self.capability.name, self.tables(SERVICE))
+        self._put_back()
         drift = self.drift()
         if drift:
             raise MoveError(
@@ -97,7 +104,7 @@ class PostgresReplication(Inspection, Replication):
                 remedy="migrate the side that is behind, and run start again",
                 id="tables-differ",
             )
-        copying.flush(service, self.tables(SERVICE))
+        copying.flush(self.dsns[SERVICE], self.capability.name, self.tables(SERVICE))
 
     def stream_forward(self, *, within: float) -> None:
         """Publication and slot are those of the copy."""
@@ -160,9 +167,16 @@ class PostgresReplication(Inspection, Replication):
         def catch_up() -> None:
             self._settled(owner, within=SETTLE_SECONDS)
 
-        with repairing.Repairs(
+        sessions = totals.sessions(
+            self.dsns[owner],
+            self.dsns[copy_side],
+            purpose=f"verify {self.capability.name}",
+            number=workers.number(),
+        )
+        repairs = repairing.Repairs(
             self.capability.name, self.session(owner), self.dsns[copy_side], pairs, catch_up=catch_up
-        ) as repairs:
+        )
+        with sessions as more, repairs:
             found = hashing.compare(
                 self.session(owner),
                 self.session(copy_side),
@@ -171,6 +185,7 @@ class PostgresReplication(Inspection, Replication):
                 progress=lambda rows: progress(rows, expected),
                 by_bytes=not alike,
                 found=repairs.take if mend else lambda _: None,
+                more=more,
             )
             repairs.finish()
         return Proof(
@@ -206,11 +221,30 @@ class PostgresReplication(Inspection, Replication):
         copying.end_others(service, self.capability.name)
         if scalar(service, "SELECT to_regclass('strangler.side')") is not None:
             copying.empty_closed(service, self.capability.name, self.tables(SERVICE))
-            copying.put_back_indexes(service, capability=self.capability.name)
+            self._put_back()
             fences.remove(service, capability=self.capability.name, tables=self.tables(SERVICE))
         fences.remove(monolith, capability=self.capability.name, tables=self.tables(MONOLITH))
         for connection in (monolith, service):
             removing.drop_origins(connection, self.capability.name)
+
+    @contextmanager
+    def _still_cleared(self) -> Iterator[None]:
+        """A transaction that changes the copy only if no other start, and no switch, has come since `clear`.
+
+        It asks at its end: whoever raises fences locks the tables first, then the side's row.
+        """
+        service = self.session(SERVICE)
+        with service.transaction():
+            yield
+            copying.require_epoch(service, self.capability.name, self._cleared_at)
+
+    def _put_back(self) -> None:
+        deferring.put_back(
+            self.dsns[SERVICE],
+            capability=self.capability.name,
+            purpose=copying.purpose(self.capability.name),
+            threads=workers.number(),
+        )
 
     def _pairs(self, owner: str, copy: str) -> dict[str, tuple[Table, Table]]:
         here = {table.name: table for table in self.tables(owner)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from strangler.adapters.postgres.copies.differing import CatchUp, Difference, Judge
 from strangler.adapters.postgres.copies.reading import Key, Range, Reader, hash_of
+from strangler.adapters.postgres.copies.totals import Part, Sessions, Totals
 from strangler.adapters.postgres.session.connection import Connection
 from strangler.adapters.postgres.tables.catalog import Table
 
@@ -42,32 +43,41 @@ def compare(
     by_bytes: bool = False,
     still: bool = False,
     found: Callable[[Sequence[Difference]], None] = lambda _: None,
+    more: Sequence[Sessions] = (),
 ) -> Proof:
     """Compares all rows of all tables, each given as the owner's and the copy's, while writes go on.
 
     However wide the rows are, only hashes and keys are read: of one range at a time, and of its parts if it differs.
     ``by_bytes``: the two databases sort differently. ``still``: neither side changes meanwhile. ``found`` is called
-    with all differences, a few at a time.
+    with all differences, a few at a time. ``more`` has sessions of the owner and of the copy which see the same as the
+    first two: as many ranges as there are pairs are hashed at a time, and both sides of each.
     """
     proof = Proof()
     judge = Judge(catch_up, lambda: progress(proof.rows))
     judged = judge.still if still else judge.judge
-    for here, there in tables:
-        if here.partitioned:
-            continue
-        columns = tuple(column.name for column in there.columns)
-        mine, theirs = Reader(owner, here, columns, by_bytes), Reader(copy, there, columns, by_bytes)
-        for within in Range().cut(mine.starts(Range(), _size(mine)) or [()]):
-            rows, total = mine.total(within)
-            count, other = theirs.total(within)
+    with Totals(more) as totals:
+        for part, (rows, total), (count, other) in totals.of(_parts(owner, copy, tables, by_bytes)):
             if (rows, total) != (count, other):
-                for keys in _suspects(mine, theirs, within, max(rows, count)):
-                    unlike = judged(mine, theirs, keys)
+                for keys in _suspects(part.owner, part.copy, part.within, max(rows, count)):
+                    unlike = judged(part.owner, part.copy, keys)
                     proof.add(unlike)
                     found(unlike)
             proof.rows += rows
             progress(proof.rows)
     return proof
+
+
+def _parts(
+    owner: Connection, copy: Connection, tables: Sequence[tuple[Table, Table]], by_bytes: bool
+) -> Iterator[Part]:
+    # The largest first, so that at the end no range is long.
+    for here, there in sorted(tables, key=lambda pair: pair[0].estimate, reverse=True):
+        if here.partitioned:
+            continue
+        columns = tuple(column.name for column in there.columns)
+        mine, theirs = Reader(owner, here, columns, by_bytes), Reader(copy, there, columns, by_bytes)
+        for within in Range().cut(mine.bounds(_size(mine)) or [()]):
+            yield Part(mine, theirs, within)
 
 
 def _size(reader: Reader) -> int:

@@ -20,6 +20,8 @@ from strangler.adapters.postgres.tables import ordering
 from strangler.adapters.postgres.tables.catalog import Table
 
 Key = tuple[str, ...]  # text for all types: a value that Python reads and writes again can come out changed
+Total = tuple[int, Decimal]
+"""How many rows there are, and the sum of their hashes."""
 
 
 # By rows per page, as the planner counts them: the number of rows at the last ANALYZE may be old.
@@ -28,6 +30,11 @@ SELECT pg_table_size(oid) / nullif(reltuples / nullif(relpages, 0)
                                    * (pg_relation_size(oid) / current_setting('block_size')::int), 0)
 FROM pg_class WHERE oid = %s AND reltuples > 0
 """
+
+PAGES = "SELECT pg_relation_size(%s::oid::regclass) / current_setting('block_size')::int"
+SAMPLED = 10  # of how many pages one is in a sample
+LEAST_PAGES, MOST_PAGES = 1_000, 20_000  # of a sample
+RANGE_PAGES = 8  # of a sample, for each range
 
 
 class Range(NamedTuple):
@@ -81,9 +88,35 @@ class Reader:
         )
         return [_key(row) for row in as_written(self.connection.execute(query))]
 
-    def total(self, within: Range) -> tuple[int, Decimal]:
+    def bounds(self, size: int) -> list[Key]:
+        """Keys in their order that cut the table into ranges of about ``size`` rows; from a sample, if it is large.
+
+        Ranges of the largest tables have more rows, for a range of only a few pages of the sample is of any size.
+        """
+        pages = int(scalar(self.connection, PAGES, self.table.oid))
+        sampled = max(LEAST_PAGES, min(pages // SAMPLED, MOST_PAGES))
+        if sampled >= pages:
+            return self.starts(Range(), size)
+        number, rows = (sql.Identifier(_unlike(name, self.table.key)) for name in ("row_number", "row_count"))
+        query = sql.SQL(
+            "SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {order}) AS {number}, count(*) OVER () "
+            "AS {rows} FROM ONLY {table} TABLESAMPLE system ({percent})) AS sample "
+            "WHERE mod({number}, greatest({size}, {rows} / {most})) = 1 ORDER BY {number}"
+        ).format(
+            key=_names(self.table.key),
+            order=sql.SQL(", ").join(self._order),
+            number=number,
+            rows=rows,
+            table=self.table.sql(),
+            percent=sql.Literal(100 * sampled / pages),
+            size=sql.Literal(max(2, size * sampled // pages)),
+            most=sql.Literal(sampled // RANGE_PAGES),
+        )
+        return [_key(row) for row in as_written(self.connection.execute(query))]
+
+    def total(self, within: Range) -> Total:
         """How many rows there are, and the sum of their hashes."""
-        query = sql.SQL("SELECT count(*), coalesce(sum({}::numeric), 0) FROM ONLY {} WHERE {}").format(
+        query = sql.SQL("SELECT count(*), coalesce(sum({}), 0) FROM ONLY {} WHERE {}").format(
             self._hash, self.table.sql(), self._between(within)
         )
         row = self.connection.execute(query).fetchone()

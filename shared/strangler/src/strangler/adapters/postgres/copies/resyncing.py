@@ -7,7 +7,7 @@ from itertools import groupby
 
 from psycopg import sql
 
-from strangler.adapters.postgres.copies import hashing, repairing
+from strangler.adapters.postgres.copies import hashing, repairing, totals, workers
 from strangler.adapters.postgres.copies.differing import MISSING, ONLY_THERE, Difference
 from strangler.adapters.postgres.copies.reading import Key, as_written, matching
 from strangler.adapters.postgres.session.connection import Connection, connect, own_origin
@@ -39,6 +39,9 @@ def level(
         connect(owner_dsn, purpose=f"resync {capability}", idle_ms=0) as owner,
         connect(copy_dsn, purpose=f"resync {capability}", idle_ms=0) as copy,
         own_origin(copy, capability, "repair"),
+        totals.sessions(
+            owner_dsn, copy_dsn, purpose=f"resync {capability}", number=workers.number(), snapshot=snapshot
+        ) as more,
     ):
         owner.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         owner.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
@@ -52,6 +55,7 @@ def level(
             by_bytes=by_bytes,
             still=True,
             found=found.extend,
+            more=more,
         )
         copy.execute("SET session_replication_role = replica")
         with copy.transaction():

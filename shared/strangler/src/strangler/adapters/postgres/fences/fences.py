@@ -1,4 +1,9 @@
-"""The triggers of both fences."""
+"""The triggers of both fences.
+
+Note "no trigger": COPY writes rows one by one into a table that has a BEFORE ROW trigger, though it be disabled, and
+many at a time into one that has none. On a copy the replica fence is disabled, so it refuses nothing there, and the
+first copy goes without it.
+"""
 
 from __future__ import annotations
 
@@ -73,6 +78,23 @@ WHERE side.epoch < excluded.epoch AND side.ledger IS NOT DISTINCT FROM excluded.
 def create(connection: Connection, table: Table, capability: str) -> None:
     """Makes all fences of a table, and replaces others of these names; they are not the right way round yet."""
     connection.execute("SELECT strangler.raise_fence(%s, %s)", (capability, table.oid))
+
+
+def put_off(connection: Connection, tables: Sequence[Table]) -> None:
+    """Removes the replica fence's row triggers for the time of a first copy; see the note "no trigger"."""
+    with connection.transaction():
+        for table in (table for table in tables if not table.partitioned):
+            name = sql.Identifier(names.REPLICA_FENCE)
+            connection.execute(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(name, table.sql()))
+
+
+def put_back(connection: Connection, capability: str, tables: Sequence[Table]) -> None:
+    """Makes all fences anew, as they are on a side that is closed; its commit is synchronous."""
+    # By locks that are waited for, for nobody writes a copy; a vacuum that was not asked for gives way after a second.
+    with connection.transaction():
+        for table in tables:
+            create(connection, table, capability)
+        connection.execute("SELECT strangler.turn_fences(%s, false)", (capability,))
 
 
 def allow_truncate(connection: Connection, *, tables: Sequence[Table]) -> None:
