@@ -152,7 +152,7 @@ def test_a_drop_holds_up_nobody_at_the_tables_that_stay(moving: Yard) -> None:
         holder.execute("BEGIN")
         holder.execute("SELECT FROM yard_setting")
         with moving.working() as parts, ThreadPoolExecutor(1) as aside:
-            dropping = aside.submit(complete, parts, drop=True, unused_for=0)
+            dropping = aside.submit(complete, parts, drop=True, unused_for=0, unread_for=0)
             eventually(lambda: client.execute(WAITING).fetchone() is not None or dropping.done())
             # Longer than a client would wait, and far shorter than the tool waits for the holder.
             client.execute("SET statement_timeout = '20s'")
