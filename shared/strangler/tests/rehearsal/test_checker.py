@@ -57,6 +57,10 @@ def judge(writes: Sequence[tuple[Write, Outcome]], *held: Mapping[str, Text]) ->
         ([(INSERT, YES), (DELETE, PERHAPS)], [ONE]),
         ([(INSERT, YES), (DELETE, PERHAPS)], []),
         ([(UPDATE, YES)], [TWO]),
+        ([(UPDATE, NO)], []),
+        ([(UPDATE, NO)], [ONE]),
+        ([(DELETE, NO)], []),
+        ([(UPDATE, NO), (INSERT, YES)], [ONE]),
         ([(UPDATE, PERHAPS)], [ONE]),
     ],
 )
@@ -75,6 +79,7 @@ def test_what_the_writes_allow_is_no_finding(
         pytest.param([(INSERT, YES), (UPDATE, YES), (LATER, PERHAPS)], [ONE], Fault.LOST, id="an older value"),
         pytest.param([(INSERT, YES), (DELETE, YES)], [ONE], Fault.LOST, id="a deletion is undone"),
         pytest.param([(UPDATE, YES)], [], Fault.LOST, id="a row from before is gone"),
+        pytest.param([(UPDATE, NO), (UPDATE, YES)], [], Fault.LOST, id="a row that was written later is gone"),
         pytest.param([(INSERT, YES)], [ONE, ONE], Fault.DOUBLED, id="an insert twice"),
         pytest.param([(INSERT, PERHAPS)], [ONE, ONE], Fault.DOUBLED, id="an unanswered insert twice"),
         pytest.param([(INSERT, NO)], [ONE], Fault.DOUBLED, id="a refused insert is there"),

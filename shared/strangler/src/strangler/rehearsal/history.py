@@ -71,6 +71,8 @@ def gather(attempts: Iterable[Attempt]) -> dict[Place, History]:
         for write in attempt.writes:
             place = Place(write.capability, write.table, tuple(_texts(write.key).items()))
             if place not in histories:
+                if attempt.outcome is Outcome.REFUSED and write.kind is not Kind.INSERT:
+                    continue  # perhaps it was refused because there is no such row
                 histories[place] = History([None if write.kind is Kind.INSERT else {}])
             histories[place].add(write, attempt.outcome, attempt.request)
     return histories
