@@ -37,6 +37,7 @@ import psycopg
 from psycopg import sql
 
 from tests.benchmarks import table
+from tests.benchmarks.moves import write_project
 from tests.benchmarks.servers import Place, postgres, tool, until
 from tests.benchmarks.table import Figure, Goal
 
@@ -61,37 +62,6 @@ INDEXES = ("CREATE INDEX ON orders_line (order_id)", "CREATE INDEX ON orders_lin
 FILL = """
 INSERT INTO orders_line (name, quantity, unit_price, order_id, product_id)
 SELECT 'Product number ' || n % 4711, 1 + n % 5, (n % 10000) / 100.0, n / 3, n % 4711 FROM generate_series({}, {}) n
-"""
-FILE = """
-[project]
-name = "large"
-ledger = "office"
-monolith = "office"
-
-[gateway]
-address = "http://gateway"
-admin = "http://gateway"
-
-[broker]
-url = "amqp://elsewhere"
-
-[databases.office]
-url = "{monolith}"
-
-[databases.depot]
-url = "{service}"
-
-[processes.office]
-address = "http://office"
-
-[processes.depot]
-address = "http://depot"
-
-[capabilities.lines]
-tables = ["orders_line"]
-process = "depot"
-database = "depot"
-routes = ["* /lines"]
 """
 # Prints the seconds of the copy and of the verify, the most memory in KiB, and the rows.
 RUN = """
@@ -124,7 +94,7 @@ def figures(rows: int = ROWS, rounds: int = ROUNDS) -> Iterator[Figure]:
     with ExitStack() as held:
         office, depot = (held.enter_context(postgres()) for _ in range(2))
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        (folder / "strangler.toml").write_text(FILE.format(monolith=office.url, service=depot.url))
+        write_project(folder, office, depot, "lines", ["orders_line"])
         print(f"{platform.machine()}, {AT_ONCE} cores, load {os.getloadavg()[0]:.1f}, {rows:,} rows")
         _make(office, depot)
         _fill(office, 1, rows // 10)

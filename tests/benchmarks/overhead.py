@@ -13,14 +13,12 @@ from __future__ import annotations
 import http.client
 import itertools
 import os
-import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,7 +30,7 @@ from tests.benchmarks import table, webs
 from tests.benchmarks.servers import until
 from tests.benchmarks.table import Figure, Goal
 from tests.contract import people
-from tests.stack import ROOT, UP_SECONDS, Stack
+from tests.stack import ROOT, Stack
 
 READ = "/api/v1/products?page_size=20"
 CLIENTS = 8
@@ -56,7 +54,7 @@ def main(requests: int = 800) -> int:
 
 def figures(requests: int = 800) -> Iterator[Figure]:
     """Medians in milliseconds, and requests per second of several clients."""
-    with _stack() as stack:
+    with tempfile.TemporaryDirectory(prefix="overhead-") as folder, Stack(Path(folder)).running() as stack:
         staff = _staff(stack)
         yield from _of_the_fence(stack, staff, requests)
         yield from _of_the_gateway(stack, requests)
@@ -182,20 +180,6 @@ def _copied(session: psycopg.Connection[tuple[object, ...]], name: sql.Identifie
 def _answers(stack: Stack) -> bool:
     with stack.client() as api:
         return api.get(READ).status_code == 200
-
-
-@contextmanager
-def _stack() -> Iterator[Stack]:
-    stack = Stack(Path(tempfile.mkdtemp(prefix="overhead-")))
-    try:
-        stack.up()
-        yield stack
-    finally:
-        try:
-            stack.run("down", "--wipe", "--yes", seconds=UP_SECONDS)
-        finally:
-            stack.end_remains()
-            shutil.rmtree(stack.folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 import psycopg
 
 from tests.benchmarks import table
+from tests.benchmarks.moves import write_project
 from tests.benchmarks.servers import Place, dump_schema, postgres
 from tests.benchmarks.table import Figure, Goal
 
@@ -48,37 +49,6 @@ CREATE INDEX ON t{n} (t_id);
 """
 REFERENCE = "ALTER TABLE t{n} ADD FOREIGN KEY (t_id) REFERENCES t{to} DEFERRABLE INITIALLY DEFERRED;"
 FILL = "INSERT INTO t{n} (name) SELECT 'row ' || i FROM generate_series(1, {rows}) i;"
-FILE = """
-[project]
-name = "large"
-ledger = "office"
-monolith = "office"
-
-[gateway]
-address = "http://gateway"
-admin = "http://gateway"
-
-[broker]
-url = "amqp://elsewhere"
-
-[databases.office]
-url = "{monolith}"
-
-[databases.depot]
-url = "{service}"
-
-[processes.office]
-address = "http://office"
-
-[processes.depot]
-address = "http://depot"
-
-[capabilities.all]
-tables = [{tables}]
-process = "depot"
-database = "depot"
-routes = ["* /all"]
-"""
 
 
 def main(tables: int = TABLES) -> int:
@@ -94,9 +64,7 @@ def figures(tables: int = TABLES) -> Iterator[Figure]:
         sides = [held.enter_context(postgres()) for _ in range(2)]
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         _make(sides, tables)
-        names = ", ".join(f'"t{number}"' for number in range(tables))
-        urls = {"monolith": sides[0].url, "service": sides[1].url}
-        (folder / "strangler.toml").write_text(FILE.format(tables=names, **urls))
+        write_project(folder, *sides, "all", [f"t{number}" for number in range(tables)])
         print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {tables} tables")
         _preflight(folder)  # warms the servers
         looks, dumps = [], []

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from library.programs import RELAY, WEB, WORKER
-from server_node import ServerNode
-from traced.processes import Processes, ask, database
+from traced.processes import Processes, ask
 from traced.urls import SECRET
 
 from tests.otlp import Collector, Span, whole
@@ -30,18 +28,6 @@ STATEMENTS = ["SELECT", *["SELECT library_book"] * 4]
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     with Collector() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def url(shared_server: ServerNode) -> Iterator[str]:
-    with database(shared_server) as found:
-        yield found
-
-
-@pytest.fixture
-def processes(url: str, tmp_path: Path) -> Iterator[Processes]:
-    with Processes(url, tmp_path) as found:
         yield found
 
 
