@@ -57,16 +57,21 @@ def test_who_waits_hears_of_the_end(monkeypatch, over, waiting):
     assert waiting.result(20)
 
 
-def test_an_end_of_another_key_wakes_nobody(monkeypatch, over, waiting):
-    monkeypatch.setattr(ends, "PATROL_SECONDS", 60.0)
-    until(listens)
+def test_an_end_of_another_key_wakes_nobody(monkeypatch):
+    here = ends.Ends()
+    monkeypatch.setattr(here, "_listen", lambda: None)
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(here.wait, "loan 7", over.is_set, 30.0)
+        until(lambda: here._waiting)
+        (heard,) = here._waiting["loan 7"]
 
-    over.set()
-    tell("loan", "8")
-    assert not waiting.done()
+        here._wake("loan 8")
+        assert not heard.is_set()
 
-    tell("loan", "7")
-    assert waiting.result(20)
+        over.set()
+        here._wake("loan 7")
+        assert waiting.result(20)
 
 
 def test_nobody_is_told_of_a_transaction_that_is_rolled_back(monkeypatch, waiting):
