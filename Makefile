@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 DJANGO_PROJECTS := monolith services/users services/products services/orders
 
-.PHONY: demo test check faults soak images compose lock openapi boards seams clean help
+.PHONY: demo test check faults soak images compose pipeline lock openapi boards seams clean help
 
 help:
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ images: ## the images of everything, with Docker
 
 compose: $(VENV)/ready ## the suite in containers, with Docker (about 5 minutes)
 	@$(BIN)/python -m tests.suites compose
+
+pipeline: $(VENV)/ready ## check, test, image, scan and bump of one: make pipeline SERVICE=orders
+	@$(BIN)/python -m tests.pipeline "$(SERVICE)" $(STEPS)
 
 check: $(VENV)/ready ## lint, types, layers, migrations, schemas, copies
 	@$(BIN)/python -m tests.checks

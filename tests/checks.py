@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.copies import drift
+from tests.pipeline import gate
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -213,6 +214,35 @@ def layers_are_kept() -> bool:
     return all(outcomes)
 
 
+def contracts_hold() -> bool:
+    """No consumer that runs is broken; where there is no history, this says that nobody has looked."""
+    try:
+        return gate.judge() == 0
+    except gate.NoHistoryError as error:
+        print(f"not compared with what others run: {error}")
+        return True
+    except gate.UnreadableError as error:
+        print(error)
+        return False
+
+
+def pipelines_are_valid() -> bool:
+    """The workflows, and the files for other servers; shell and Python in them only as far as actionlint reads them."""
+    workflows = [str(path) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))]
+    others = [str(path) for path in sorted((ROOT / "docs/how-to/pipelines").glob("gitlab-*.yml"))]
+    schema = ("check-jsonschema", "--quiet", "--builtin-schema")
+    outcomes = [
+        run("actionlint", "-shellcheck=", *workflows),
+        run("zizmor", "--quiet", "--offline", "--persona=pedantic", ".github"),
+        run(*schema, "vendor.github-workflows", *workflows),
+        run(*schema, "vendor.dependabot", ".github/dependabot.yml"),
+        run(*schema, "vendor.gitlab-ci", "--data-transform", "gitlab-ci", *others),
+    ]
+    if content := all(outcomes):
+        print(f"{len(workflows)} workflows, {len(others)} files for GitLab: no problems")
+    return content
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "ruff": lambda: run("ruff", "check", "."),
     "ruff format": lambda: run("ruff", "format", "--check", "."),
@@ -223,6 +253,8 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "references": references_are_current,
     "copies": drift.copies_are_equal,
     "words": no_word_of_the_shop,
+    "contracts": contracts_hold,
+    "pipelines": pipelines_are_valid,
     "manifests": lambda: run("python", "-m", "tests.manifests.schemas"),
 }
 

@@ -51,7 +51,7 @@ SUITES: Mapping[str, Suite] = {
     "exhaustive": Suite("shared/strangler", ("tests/protocol", "-m", "soak")),
     "contract": Suite(".", ("tests/contract",)),
     "manifests": Suite(".", ("tests/manifests",)),
-    "copies": Suite(".", ("tests/copies", "tests/benchmarks", "tests/scenario")),
+    "copies": Suite(".", ("tests/copies", "tests/benchmarks", "tests/scenario", "tests/pipeline")),
     "observability": Suite(".", ("tests/observability",)),
     "versions": Suite(".", ("tests/versions",), database=True),
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),

@@ -64,8 +64,8 @@ def scan(target: Target, told: Told) -> None:
         run("docker", "pull", "--quiet", named)
     elif subprocess.run(["docker", "image", "inspect", named], capture_output=True, check=False).returncode:
         raise SkippedError(f"there is no image {named}: run the step `image` first")
-    if problems := list(_problems(target, named)):
-        raise StepError("\n".join(problems))
+    if found := list(problems(target, named)):
+        raise StepError("\n".join(found))
     print(f"{named}: user {USER}, no secret in its environment, no stray or writable file, packages as pinned")
     run(*_scanner(named), why="known vulnerabilities that are mended in a later version: see above, then `make lock`")
 
@@ -80,7 +80,8 @@ def _scanner(named: str) -> list[str]:
     raise SkippedError("known vulnerabilities: neither grype nor trivy is installed; the rest of the scan is done")
 
 
-def _problems(target: Target, named: str) -> Iterator[str]:
+def problems(target: Target, named: str) -> Iterator[str]:
+    """What an image should not have, each with what to do."""
     configured = json.loads(read("docker", "image", "inspect", named))[0]["Config"]
     if configured.get("User") != USER:
         yield f"it runs as {configured.get('User') or 'root'}, not as {USER}: set USER in its Dockerfile"
@@ -108,6 +109,7 @@ def _packages(target: Target, named: str) -> Iterator[str]:
 
 
 def _inside(named: str, program: str, *words: str) -> str:
-    """What a program says in a container that can reach nothing and write nothing."""
-    contained = ["--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    """What a program says in a container that can reach nothing."""
+    # Not read-only: then nothing would seem writable.
+    contained = ["--rm", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
     return read("docker", "run", *contained, "--entrypoint", program, named, *words)

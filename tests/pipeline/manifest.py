@@ -37,9 +37,9 @@ def bump(target: Target, told: Told, *, write: bool = False) -> None:
     if not shown:
         print(f"{name} has this image already")
         return
-    changed = _changed(told.overlay, after)
+    touched = changed(told.overlay, after)
     print("\n".join(shown))
-    print(f"built with it: {', '.join(changed)} change, and nothing else does")
+    print(f"built with it: {', '.join(touched)} change, and nothing else does")
     if write:
         if tag().endswith("-dirty"):
             raise SkippedError("commit first: no registry has the image of what is not committed")
@@ -61,7 +61,7 @@ def bumped(text: str, name: str, new_tag: str, new_name: str = "") -> str:
     return text[: found.start()] + "\n".join(lines) + "\n" + text[found.end() :]
 
 
-def _changed(overlay: str, after: str) -> list[str]:
+def changed(overlay: str, after: str) -> list[str]:
     """The resources that change, built from a copy. Raises StepError where more than images and Jobs' names does."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "k8s"

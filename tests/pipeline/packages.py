@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.pipeline.steps import MADE, ROOT, StepError, Target, Told, module, read
+from tests.pipeline.steps import MADE, ROOT, StepError, Target, Told, module, read, version
 
 PACKAGES = {"strangler": "strangler", "chassis": "strangler_chassis"}
 UV = str(Path(sys.executable).with_name("uv"))
@@ -18,8 +18,11 @@ INSTALLED = "shared/strangler/tests/test_installed.py"
 
 
 def build(target: Target, told: Told) -> None:
-    """Builds both packages into var/pipeline/dist."""
-    del target, told
+    """Builds both packages into var/pipeline/dist; of the version that the release's tag says, if there is one."""
+    del target
+    for name in PACKAGES:
+        if told.release and told.release != f"v{version(name)}":
+            raise StepError(f"the tag is {told.release}, shared/{name}/pyproject.toml says {version(name)}: mend one")
     shutil.rmtree(DIST, ignore_errors=True)
     for path in built(DIST):
         print(path.relative_to(ROOT))

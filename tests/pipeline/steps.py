@@ -37,6 +37,15 @@ class Target:
     suites: Sequence[str]
     contracts: bool = False
 
+    @property
+    def watched(self) -> list[str]:
+        """What a change has to be in for the target's pipeline to run; as patterns of paths."""
+        shared = [] if self.folder.startswith("shared") else ["shared/chassis/**", "shared/ready"]
+        contracts = ["monolith/contracts/**", "services/*/contracts/**"] if self.contracts else ["strangler.toml"]
+        # Of the two targets below shared/, each has to do with all of it.
+        folder = "shared" if self.folder.startswith("shared") else self.folder
+        return [f"{folder}/**", *shared, *contracts, "requirements/**", "tests/pipeline/**"]
+
 
 TARGETS: Mapping[str, Target] = {
     each.name: each
@@ -56,19 +65,22 @@ class Told:
     """What the environment says of a run; each is empty where it says nothing.
 
     ``PIPELINE_REGISTRY``: where images are pushed to; without one they stay on this machine. ``PIPELINE_BASE``: the
-    commit that others run. ``PIPELINE_OVERLAY``: the overlay whose manifest is bumped.
+    commit that others run. ``PIPELINE_OVERLAY``: the overlay whose manifest is bumped. ``PIPELINE_RELEASE``: the tag
+    that packages are released by.
     """
 
     registry: str
     base: str
     overlay: str
+    release: str
     ci: bool
 
     @classmethod
     def by(cls, environment: Mapping[str, str]) -> Told:
         overlay = environment.get("PIPELINE_OVERLAY") or "staging"
         registry = environment.get("PIPELINE_REGISTRY", "").rstrip("/").lower()
-        return cls(registry, environment.get("PIPELINE_BASE", ""), overlay, bool(environment.get("CI")))
+        release = environment.get("PIPELINE_RELEASE", "")
+        return cls(registry, environment.get("PIPELINE_BASE", ""), overlay, release, bool(environment.get("CI")))
 
 
 def run(*command: str, why: str = "") -> None:
@@ -92,13 +104,18 @@ def module(*words: str) -> None:
     run(sys.executable, "-m", *words)
 
 
+def version(package: str) -> str:
+    """Of the tool or the chassis."""
+    with (ROOT / "shared" / package / "pyproject.toml").open("rb") as file:
+        found: str = tomllib.load(file)["project"]["version"]
+    return found
+
+
 def tag() -> str:
     """Of an image: the version and the commit, ``-dirty`` where the checkout has what no commit has. It may be part of
     a Job's name: lower-case letters, digits, `.` and `-`."""
-    with (ROOT / "shared/strangler/pyproject.toml").open("rb") as file:
-        version = tomllib.load(file)["project"]["version"]
     dirty = "-dirty" if read("git", "status", "--porcelain") else ""
-    made = f"{version}-{read('git', 'rev-parse', '--short=12', 'HEAD')}{dirty}".lower()
+    made = f"{version('strangler')}-{read('git', 'rev-parse', '--short=12', 'HEAD')}{dirty}".lower()
     assert re.fullmatch(r"[a-z0-9.-]+", made), made
     return made
 
