@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +112,7 @@ def version(package: str) -> str:
     return found
 
 
+@cache
 def tag() -> str:
     """Of an image: the version and the commit, ``-dirty`` where the checkout has what no commit has. It may be part of
     a Job's name: lower-case letters, digits, `.` and `-`."""
