@@ -99,7 +99,7 @@ def _asked(old: Mapping[Any, Schema], new: Mapping[Any, Schema], base: Schema, n
         place = f"{key[0]} {(after or before or {})['name']}"
         if after is None:
             assert before is not None
-            yield Misfit(place, "parameter-removed", "", deprecated=bool(before.get("deprecated")))
+            yield Misfit(place, "parameter-removed", "", before["name"], bool(before.get("deprecated")))
             continue
         if after.get("required") and not (before or {}).get("required"):
             yield Misfit(place, "parameter-newly-required", "")

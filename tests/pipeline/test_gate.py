@@ -308,6 +308,24 @@ def test_a_deprecated_field_may_go_when_no_caller_reads_it(tree, tmp_path, field
     assert bool([each for each in found if each.place.endswith(f"200 {field}")]) is kept
 
 
+@pytest.mark.parametrize(("name", "kept"), [("ids", True), ("market", False)])
+def test_a_deprecated_parameter_may_go_when_no_caller_names_it(tree, tmp_path, name, kept):
+    def asked(document: dict[str, Any]) -> list[dict[str, Any]]:
+        return document["paths"]["/internal/products"]["get"].setdefault("parameters", [])
+
+    def without(document: dict[str, Any]) -> None:
+        asked(document)[:] = [each for each in asked(document) if each["name"] != name]
+
+    parameter = {"in": "query", "name": name, "schema": {"type": "string"}, "deprecated": True}
+    api("products", lambda each: (without(each), asked(each).append(parameter)))(tree)
+    shutil.copytree(tree, tmp_path / "base")
+    api("products", without)(tree)
+
+    found = told(Tree(tmp_path / "base"), tree, "products")
+
+    assert [each.rule for each in found] == (["parameter-removed"] if kept else [])
+
+
 def test_the_monolith_may_drop_what_a_service_has(base, tree):
     shutil.rmtree(tree / "monolith/users")
     path = tree / "monolith/openapi.yaml"
