@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.pipeline.operations import OperationMisfit, broken, operations
-from tests.pipeline.projects import MONOLITH, Project, Tree, UnreadableError
-from tests.pipeline.schemas import Misfit, Side, misfits
+from tests.pipeline.projects import MONOLITH, Project, Tree
+from tests.pipeline.schemas import Misfit, Side, UnreadableError, misfits
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = "docs/how-to/pipelines.md#a-wanted-break"
@@ -323,7 +323,11 @@ def tree_of(revision: str, folder: Path, root: Path = ROOT) -> Tree:
         ).stdout
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             for each in archive:
-                content = archive.extractfile(each) if each.name.endswith((".py", ".yaml", ".json")) else None
+                content = (
+                    archive.extractfile(each)
+                    if each.isfile() and each.name.endswith((".py", ".yaml", ".json"))
+                    else None
+                )
                 if content is not None:  # no link: what it points to is there itself
                     path = folder / each.name
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -347,7 +351,8 @@ def judge(only: Sequence[str] = (), against: str = "", root: Path = ROOT) -> int
                 print(f"not looked at: {place}")
     print(
         f"contracts: {len(types)} types of messages, {len(paths)} operations and {calls} calls compared with "
-        f"{git('log', '-1', '--format=%h %s', revision, root=root)}: {len(found) or 'no'} breaks"
+        f"{git('log', '-1', '--format=%h %s', revision, root=root)}: "
+        f"{len(found) or 'no'} {'break' if len(found) == 1 else 'breaks'}"
     )
     return 1 if found else 0
 

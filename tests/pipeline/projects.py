@@ -13,20 +13,18 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonschema import Draft202012Validator, SchemaError
 
 from tests.pipeline.operations import METHODS, template
+from tests.pipeline.schemas import UnreadableError
 
 MONOLITH = "monolith"
 ANYTHING = "{}"
-
-
-class UnreadableError(Exception):
-    """A file that is part of a contract cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +76,10 @@ class Tree:
 def _project(root: Path, folder: Path) -> Project:
     made = Project(folder.name, folder.relative_to(root).as_posix())
     for path in sorted((folder / "contracts").glob("*.json")):
-        try:
-            made.messages[path.name.removesuffix(".json")] = json.loads(path.read_text())
-        except ValueError as error:
-            raise UnreadableError(f"{path.relative_to(root)}: {error}") from error
+        made.messages[path.name.removesuffix(".json")] = _schema(path, root)
     described = folder / "openapi.yaml"
     if described.is_file():
-        try:
-            made.openapi = yaml.load(described.read_text(), yaml.CSafeLoader)
-        except yaml.YAMLError as error:
-            raise UnreadableError(f"{described.relative_to(root)}: {error}") from error
+        made.openapi = _document(described, root)
     for path in sorted(folder.rglob("*.py")):
         inside = path.relative_to(folder).parts
         if path.is_symlink() or {"tests", "migrations"} & set(inside) or inside[-1] == "conftest.py":
@@ -97,6 +89,39 @@ def _project(root: Path, folder: Path) -> Project:
         except SyntaxError as error:
             raise UnreadableError(f"{path.relative_to(root)}:{error.lineno}: {error.msg}") from error
     return made
+
+
+def _schema(path: Path, root: Path) -> dict[str, Any]:
+    try:
+        schema = _json_schema(path.read_text())
+    except (ValueError, SchemaError) as error:
+        raise UnreadableError(f"{path.relative_to(root)}: {str(error).splitlines()[0]}") from error
+    if not isinstance(schema, dict):
+        raise UnreadableError(f"{path.relative_to(root)}: a schema is an object")
+    return schema
+
+
+def _document(path: Path, root: Path) -> dict[str, Any]:
+    try:
+        document = _yaml(path.read_text())
+    except yaml.YAMLError as error:
+        raise UnreadableError(f"{path.relative_to(root)}: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+        raise UnreadableError(f"{path.relative_to(root)}: no OpenAPI document with paths")
+    return document
+
+
+# Most files are the same in both trees, and nobody changes what was read.
+@lru_cache
+def _yaml(text: str) -> Any:
+    return yaml.load(text, yaml.CSafeLoader)
+
+
+@lru_cache
+def _json_schema(text: str) -> Any:
+    schema = json.loads(text)
+    Draft202012Validator.check_schema(schema)
+    return schema
 
 
 class _Reader(ast.NodeVisitor):

@@ -39,6 +39,10 @@ VALUES: Mapping[Newer, str] = {"writer": "values-added", "reader": "values-remov
 LIMIT: Mapping[Newer, str] = {"writer": "limit-loosened", "reader": "limit-tightened"}
 
 
+class UnreadableError(Exception):
+    """A file that is part of a contract cannot be read, or points to nothing."""
+
+
 @dataclass(frozen=True, order=True)
 class Misfit:
     """A place at which the reader does not get what it takes; ``field`` is the name of the field, if it is one.
@@ -214,7 +218,10 @@ def referred(reference: str, document: Schema) -> Any:
         return {"$ref elsewhere": reference}
     found: Any = document
     for step in reference[2:].split("/"):
-        found = found[step.replace("~1", "/").replace("~0", "~")]
+        try:
+            found = found[step.replace("~1", "/").replace("~0", "~")]
+        except (KeyError, TypeError) as error:
+            raise UnreadableError(f"a $ref to {reference}, where nothing is") from error
     return found
 
 
