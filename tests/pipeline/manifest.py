@@ -18,6 +18,9 @@ from tests.pipeline.steps import SkippedError, StepError, Target, Told, tag
 # An entry of `images:`, with all lines that belong to it.
 ENTRY = r"^(?P<indent> *)- name: strangler/{name}\n(?:(?P=indent)  .*\n)*"
 
+# What a Job may be called: its name becomes a label's value.
+JOB = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+
 
 def bump(target: Target, told: Told, *, write: bool = False) -> None:
     """Shows the change of the overlay that deploys this commit, after the manifests have been built with it.
@@ -70,6 +73,9 @@ def changed(overlay: str, after: str) -> list[str]:
         old, new = (list(_plain(build(root / "overlays" / overlay))) for root in (K8S, copy))
     if [each[1] for each in old] != [each[1] for each in new]:
         raise StepError("more than images and names of Jobs would change: look at the overlay's images:")
+    for kind, _, name in (each[0].partition(" ") for each in new):
+        if kind == "Job" and not JOB.fullmatch(name):
+            raise StepError(f"the Job would be called {name}, which is no name: see k8s/transformers/README.md")
     return sorted({one[0] for one, other in zip(old, new, strict=True) if one[2] != other[2]})
 
 

@@ -88,6 +88,13 @@ def test_more_than_images_does_not_pass_as_a_bump():
         manifest.changed("staging", text.replace("ALLOWED_HOSTS=", "ALLOWED_HOSTS=elsewhere,"))
 
 
+def test_a_registry_with_a_port_is_not_taken_into_the_name_of_a_job():
+    text = (K8S / "overlays/staging/kustomization.yaml").read_text()
+
+    with pytest.raises(StepError, match="which is no name: see k8s/transformers"):
+        manifest.changed("staging", manifest.bumped(text, "orders", "0.2.0", "localhost:5001/shop/orders"))
+
+
 def test_an_image_is_named_for_its_commit_and_a_registry_is_written_small():
     assert reference(TARGETS["orders"], THERE) == f"ghcr.io/some-team/shop/orders:{tag()}"
     assert reference(TARGETS["orders"], HERE) == f"strangler/orders:{tag()}"
