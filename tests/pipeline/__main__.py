@@ -6,7 +6,7 @@ python -m tests.pipeline NAME STEP …      some of them
 python -m tests.pipeline NAME bump --write     writes the overlay's new line instead of showing it alone
 
 The environment: PIPELINE_REGISTRY, PIPELINE_BASE, PIPELINE_OVERLAY, CI: docs/how-to/pipelines.md.
-Exit codes: 0 done, 1 a step has failed, 2 no such target or step.
+Exit codes: 0 done, 1 a step has failed, 2 no such target, step or overlay.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PACKAGES: Mapping[str, Step] = {
 
 
 class UnknownError(Exception):
-    """No such target or step; the text has the known names."""
+    """No such target, step or overlay; the text has the known names."""
 
 
 def known(name: str, names: Sequence[str], what: str) -> str:
@@ -62,11 +62,14 @@ def main(arguments: Sequence[str]) -> int:
         target = TARGETS[known(asked.name, list(TARGETS), "target")]
         offered = PACKAGES if target.name == "packages" else IMAGE
         chosen = [known(step, list(offered), f"step of {target.name}") for step in asked.steps] or list(offered)
+        told = steps.environment()
+        if "bump" in chosen:
+            known(told.overlay, manifest.overlays(), "overlay")
     except UnknownError as error:
         print(error, file=sys.stderr)
         return 2
     doing = {**offered, "bump": partial(manifest.bump, write=True)} if asked.write else offered
-    return run({step: doing[step] for step in chosen}, target, steps.environment())
+    return run({step: doing[step] for step in chosen}, target, told)
 
 
 def run(chosen: Mapping[str, Step], target: Target, told: Told) -> int:

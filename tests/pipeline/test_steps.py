@@ -55,7 +55,7 @@ def test_an_unknown_overlay_is_refused(monkeypatch):
 
     done = pipeline("orders", "bump")
 
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (2, "")
     assert "no overlay stagin. Did you mean staging? There are: local, production, staging" in done.stderr
 
 
