@@ -47,13 +47,18 @@ class Project:
     openapi: dict[str, Any] = field(default_factory=dict)
     handled: dict[str, tuple[str, str]] = field(default_factory=dict)  # type → place, capability
     texts: list[tuple[str, str]] = field(default_factory=list)  # arguments of calls, as patterns, and their places
+    registered: list[tuple[ast.expr | None, str, str]] = field(default_factory=list)  # what is handled, as written
+    names: list[tuple[str, str]] = field(default_factory=list)  # the same, where they are names of constants
+    constants: dict[str, set[str]] = field(default_factory=dict)  # name → texts
     calls: list[Call] = field(default_factory=list)
     keys: dict[str, dict[str, str]] = field(default_factory=dict)  # module → text → place
     unread: list[str] = field(default_factory=list)
 
     def sends(self, type: str) -> str | None:
         """The place at which messages of the type are sent, if they are."""
-        return next((place for text, place in self.texts if re.fullmatch(text, type)), None)
+        texts = (place for text, place in self.texts if re.fullmatch(text, type))
+        names = (place for name, place in self.names if type in self.constants.get(name, ()))
+        return next(texts, None) or next(names, None)
 
     def reads(self, name: str, module: str | None = None) -> str | None:
         """A place at which the text is, which may be the name of a field; in one module, or in all."""
@@ -88,6 +93,11 @@ def _project(root: Path, folder: Path) -> Project:
             _Reader(made, path.relative_to(root).as_posix()).visit(ast.parse(path.read_text()))
         except SyntaxError as error:
             raise UnreadableError(f"{path.relative_to(root)}:{error.lineno}: {error.msg}") from error
+    for type_, place, capability in made.registered:
+        texts = {_written(type_)} if isinstance(type_, ast.Constant) else made.constants.get(_receiver(type_), set())
+        if len(texts) != 1:
+            made.unread.append(f"{place}: a handler whose type is no literal text")
+        made.handled.update({str(text): (place, capability) for text in texts})
     return made
 
 
@@ -136,6 +146,12 @@ class _Reader(ast.NodeVisitor):
         self._clients |= set(_clients(node))
         self.generic_visit(node)
 
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for each in node.targets:
+                self._project.constants.setdefault(_receiver(each), set()).add(node.value.value)
+
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self._keys.setdefault(node.value, self._place(node))
@@ -149,17 +165,16 @@ class _Reader(ast.NodeVisitor):
         for argument in [*node.args, *(each.value for each in node.keywords)]:
             if (pattern := _pattern(argument)) is not None and "." in pattern:
                 self._project.texts.append((pattern, self._place(argument)))
+            elif isinstance(argument, ast.Name | ast.Attribute):
+                self._project.names.append((_receiver(argument), self._place(argument)))
         if name in {*METHODS, "request"} and isinstance(node.func, ast.Attribute):
             self._call(node, node.func, name)
 
     def _handler(self, node: ast.Call) -> None:
         given = {each.arg: each.value for each in node.keywords}
-        type_, capability = (node.args or [given.get("type")])[0], given.get("capability")
-        if not (isinstance(type_, ast.Constant) and isinstance(type_.value, str)):
-            self._project.unread.append(f"{self._place(node)}: a handler whose type is no literal text")
-            return
-        named = capability.value if isinstance(capability, ast.Constant) else ""
-        self._project.handled[type_.value] = (self._place(node), str(named))
+        capability = given.get("capability")
+        named = str(capability.value) if isinstance(capability, ast.Constant) else ""
+        self._project.registered.append(((node.args or [given.get("type")])[0], self._place(node), named))
 
     def _call(self, node: ast.Call, function: ast.Attribute, name: str) -> None:
         at = 1 if name == "request" else 0

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from tests.pipeline import gate
-from tests.pipeline.gate import ROOT, RULES, Finding, findings
+from tests.pipeline.breaks import OUTSIDE, RULES, Finding, findings
+from tests.pipeline.gate import ROOT
 from tests.pipeline.projects import Tree
 
 Change = Callable[[Path], Any]
@@ -68,13 +69,13 @@ def api(name: str, change: Callable[[dict[str, Any]], Any]) -> Change:
     return write
 
 
-def source(path: str, old: str, new: str) -> Change:
-    """Changes a line of code."""
+def source(path: str, old: str, new: str, end: str = "") -> Change:
+    """Changes a line of code, and adds what stands at its end."""
 
     def write(root: Path) -> None:
         text = (root / path).read_text()
         assert old in text
-        (root / path).write_text(text.replace(old, new))
+        (root / path).write_text(text.replace(old, new) + end)
 
     return write
 
@@ -197,7 +198,7 @@ BREAKS = {
         "services/orders/openapi.yaml",
         "POST /api/v1/orders body payment_token",
         "field-newly-required",
-        gate.OUTSIDE,
+        OUTSIDE,
     ),
     "a narrower limit": (
         api("orders", lambda each: parts(each)["Wish"]["properties"]["quantity"].update(maximum=10)),
@@ -205,7 +206,7 @@ BREAKS = {
         "services/orders/openapi.yaml",
         "POST /api/v1/orders body lines[].quantity",
         "limit-tightened",
-        gate.OUTSIDE,
+        OUTSIDE,
     ),
     "a call of what nobody serves": (
         source(CUSTOMERS, "/internal/users/", "/internal/people/"),
@@ -242,6 +243,10 @@ def test_a_break_is_stopped_by_name(base, tree, name):
         api("orders", lambda each: parts(each)["Order"]["properties"].update(weight={"type": "integer"})),
         api("orders", lambda each: parts(each)["NewOrder"]["properties"].update(gift={"type": "boolean"})),
         api("users", lambda each: each["paths"]["/api/v1/users"]["post"]["responses"].update({"402": {}})),
+        source("services/users/users/services.py", f'"{DELETED}"', "DELETED", f'DELETED = "{DELETED}"\n'),
+        source("services/orders/orders/handlers.py", f'"{DELETED}"', "types.DELETED", f'DELETED = "{DELETED}"\n'),
+        # A command that is no longer sent hurts nobody.
+        source("services/orders/orders/commands.py", '"products.release"', "RELEASE"),
         lambda root: (root / "services/users/contracts/users.user.renamed.json").write_text('{"type": "object"}'),
         lambda root: None,
     ],
@@ -416,6 +421,14 @@ def test_a_call_whose_path_is_not_known_is_told(clone, capsys):
 
     assert gate.main(["--against", "main"], clone) == 0
     assert f"not looked at: {CUSTOMERS}:" in capsys.readouterr().out
+
+
+def test_a_type_that_nobody_is_seen_to_send_is_told(clone, capsys):
+    for folder in ("services/orders", "monolith"):
+        source(f"{folder}/orders/commands.py", '"products.release"', "RELEASE")(clone)
+
+    assert gate.main(["--against", "main"], clone) == 0
+    assert "not looked at: who sends products.release" in capsys.readouterr().out
 
 
 def test_each_rule_says_what_follows_and_what_to_do():
