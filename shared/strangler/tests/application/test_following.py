@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from moves import NAME, PROJECT, Coordinator, at_rest, moving, parts_of, run_switch
+from moves import NAME, PROJECT, Coordinator, at_rest, moving, parts_of, relay, run_switch
 from strangler.application import agent as following
 from strangler.application import routes
 from strangler.application.agent import Agent, prepare
@@ -225,6 +225,7 @@ def test_a_patrol_unwinds_what_has_no_coordinator_and_tells() -> None:
         patrol(parts_of(world), lambda *words: told.append(words))
 
     assert told[0] == (NAME, "unwound an interrupted switch")
+    relay(world)
     at_rest(world, rounds=0)
 
 

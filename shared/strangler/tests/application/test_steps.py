@@ -15,12 +15,12 @@ from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import BlockedError, StaleError
 from strangler.steps import flip_routes, unwinding
-from strangler.steps.drain_stream import DrainStream
 from strangler.steps.fence_owner import FenceOwner
 from strangler.steps.flip_routes import FlipRoutes
 from strangler.steps.step import Step, run
 from strangler.steps.switching import Switch
-from strangler.testing import Crashed, World
+from strangler.testing import Client, Crashed, World
+from strangler.testing.world import Opening
 
 VERBS = {MONOLITH: "switch", SERVICE: "reverse"}
 BOUNDARIES = [f"{moment}:{step.name}" for step in STEPS for moment in ("before", "after")]
@@ -189,21 +189,27 @@ class Recorded(Step[None]):
             raise MoveError("it failed")
 
 
+def blocked_at_first(parts: Parts, monkeypatch: pytest.MonkeyPatch, *, times: int) -> list[float]:
+    """Lets that many fences of the monolith fail; returns when each began."""
+    began: list[float] = []
+    fence = parts.monolith.fence
+
+    def blocked(**values: int) -> Any:
+        began.append(time.perf_counter())
+        if len(began) <= times:
+            raise BlockedError("held")
+        return fence(**values)
+
+    monkeypatch.setattr(parts.monolith, "fence", blocked)
+    monkeypatch.setattr(Switch, "statement_ms", lambda _: 1)
+    return began
+
+
 def test_a_fence_is_tried_until_the_tables_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
     world = moving()
     parts = parts_of(world)
     move = switching(parts, MONOLITH)
-    tries = iter([BlockedError("held"), BlockedError("held"), None])
-    fence = parts.monolith.fence
-
-    def blocked(**values: int) -> None:
-        error = next(tries)
-        if error is not None:
-            raise error
-        fence(**values)
-
-    monkeypatch.setattr(parts.monolith, "fence", blocked)
-    monkeypatch.setattr(Switch, "statement_ms", lambda _: 1)
+    blocked_at_first(parts, monkeypatch, times=2)
 
     FenceOwner().start(move)
 
@@ -214,24 +220,7 @@ def test_a_fence_is_tried_until_the_tables_are_free(monkeypatch: pytest.MonkeyPa
 def test_the_pause_begins_with_the_first_door_that_was_shut(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = parts_of(moving())
     move = switching(parts, MONOLITH)
-    shut: list[float] = []
-    tries = iter([BlockedError("held"), None])
-    fence, pause = parts.monolith.fence, parts.monolith.pause
-
-    def noted(*, epoch: int, on: bool) -> None:
-        if on:
-            shut.append(time.perf_counter())
-        pause(epoch=epoch, on=on)
-
-    def blocked(**values: int) -> None:
-        error = next(tries)
-        if error is not None:
-            raise error
-        fence(**values)
-
-    monkeypatch.setattr(parts.monolith, "pause", noted)
-    monkeypatch.setattr(parts.monolith, "fence", blocked)
-    monkeypatch.setattr(Switch, "statement_ms", lambda _: 1)
+    shut = blocked_at_first(parts, monkeypatch, times=1)
 
     FenceOwner().start(move)
 
@@ -278,15 +267,11 @@ def test_a_switch_tells_the_history_what_its_steps_took_and_when_it_was_lifted()
     assert entry.details["since_lift_ms"] >= 0
 
 
-def test_a_fence_that_comes_to_nothing_names_who_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fence_that_comes_to_nothing_names_who_is_in_the_way() -> None:
     world = moving()
     parts = parts_of(world)
     parts.monolith.busy.append("pid 7 (clerk)")
-
-    def blocked(**_: int) -> None:
-        raise BlockedError("held")
-
-    monkeypatch.setattr(parts.monolith, "fence", blocked)
+    world.databases[MONOLITH].opening = Opening(Client(), 9)
 
     with pytest.raises(MoveError, match=r"(?s)did not become free in time.*held by pid 7 \(clerk\)"):
         FenceOwner().start(switching(parts, MONOLITH, budget=0))
@@ -306,12 +291,12 @@ def test_a_stream_that_does_not_drain_ends_the_switch() -> None:
     at_rest(world)
 
 
-def test_a_drain_says_how_far_the_sequences_have_come() -> None:
+def test_a_fence_says_how_far_the_sequences_have_come() -> None:
     world = moving()
     world.write(MONOLITH)
     move = switching(parts_of(world), MONOLITH)
 
-    DrainStream().start(move)
+    FenceOwner().start(move)
 
     assert move.positions == {"rows": 4}
 

@@ -291,13 +291,17 @@ def test_a_side_that_is_open_or_ahead_is_not_prepared(bench: Bench, name: str, t
         bench.side(name).prepare(target=target, positions={})
 
 
-def test_a_pause_is_for_the_owner_at_its_epoch(bench: Bench) -> None:
-    for name, epoch in ((MONOLITH, 1), (MONOLITH, 2), (SERVICE, 1)):
-        bench.side(name).pause(epoch=epoch, on=True)
+def test_the_marker_of_a_fence_arrives_behind_all_that_was_written(bench: Bench) -> None:
+    bench.stream(runs=False)
+    last = bench.write(MONOLITH)
+    marker, positions = bench.side(MONOLITH).fence(expected=1, target=2, statement_ms=500)
+    assert not bench.side(SERVICE).await_marker(marker, within=0.01)
 
-    bench.side(MONOLITH).warm()
-    assert row(bench, MONOLITH) == (True, 1, None)
-    assert row(bench, SERVICE) == (False, 1, MONOLITH)
+    bench.stream(runs=True)
+    bench.deliver(SERVICE)
+
+    assert bench.side(SERVICE).await_marker(marker, within=1.0)
+    assert list(positions.values()) == [last]
 
 
 def test_nobody_is_in_the_way_of_an_idle_side(bench: Bench) -> None:

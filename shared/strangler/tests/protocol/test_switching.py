@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -29,6 +31,13 @@ def opened(made: Yard) -> dict[str, tuple[bool, int]]:
     with made.working() as parts:
         rows = {name: side.row() for name, side in parts.sides.items()}
     return {name: (row.open, row.epoch) for name, row in rows.items() if row is not None}
+
+
+def told(connection: Connection, what: LiteralString) -> bool:
+    """What the side's own row says."""
+    row = connection.execute(f"SELECT {what} FROM strangler.side").fetchone()
+    assert row is not None
+    return bool(row[0])
 
 
 def written(connection: Connection, label: str) -> None:
@@ -142,7 +151,7 @@ def test_a_truncate_on_the_owner_says_what_to_do(moving: Yard) -> None:
 def test_compare_and_set_refuses_another_epoch(moving: Yard) -> None:
     with moving.working() as parts:
         monolith, service = parts.monolith, parts.service
-        refusals: list[Callable[[], None]] = [
+        refusals: list[Callable[[], object]] = [
             lambda: monolith.fence(expected=2, target=3, statement_ms=500),
             lambda: service.fence(expected=1, target=2, statement_ms=500),
             lambda: service.reopen(target=0),
@@ -409,6 +418,34 @@ def test_a_step_that_fails_in_the_pause_gives_the_old_owner_back(moving: Yard) -
 
         assert opened(moving) == {"monolith": (True, 3), "service": (False, 1)}
         assert refused(connection, "UPDATE visit SET code = 'x'") is None
+
+
+def test_the_door_is_shut_while_a_fence_waits_and_open_when_it_gives_up(moving: Yard) -> None:
+    with moving.working() as parts, moving.monolith() as holder, moving.monolith() as looker:
+        holder.execute("BEGIN")
+        holder.execute("UPDATE visit SET code = code")
+        with ThreadPoolExecutor(1) as threads:
+            fence = threads.submit(parts.monolith.fence, expected=1, target=2, statement_ms=400)
+            eventually(lambda: told(looker, "pausing"))
+            with pytest.raises(BlockedError):
+                fence.result()
+
+        assert told(looker, "open AND epoch = 1 AND NOT pausing")
+        holder.execute("COMMIT")
+        parts.monolith.fence(expected=1, target=2, statement_ms=400)
+        assert told(looker, "NOT open AND NOT pausing")
+
+
+def test_a_fence_that_fails_leaves_its_session_usable(moving: Yard) -> None:
+    with moving.working() as parts, moving.monolith() as connection:
+        connection.execute("ALTER FUNCTION strangler.turn_fences(text, boolean) RENAME TO turned")
+        with pytest.raises(psycopg.errors.UndefinedFunction):
+            parts.monolith.fence(expected=1, target=2, statement_ms=400)
+        connection.execute("ALTER FUNCTION strangler.turned(text, boolean) RENAME TO turn_fences")
+
+        parts.monolith.reopen(target=3)
+
+    assert opened(moving)["monolith"] == (True, 3)
 
 
 def test_a_request_that_has_looked_at_its_side_holds_nothing_up(moving: Yard) -> None:

@@ -91,19 +91,15 @@ class Side(Protocol):
         """
         ...
 
-    def pause(self, *, epoch: int, on: bool) -> None:
-        """With ``on`` new writes wait at the door; without it they no longer do. May be called twice.
-
-        Does nothing unless the side is open at ``epoch``. It is no fence: a write may pass all the same, and no write
-        waits longer than some seconds. `fence`, `reopen` and `open` take it back.
-        """
-        ...
-
-    def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
+    def fence(self, *, expected: int, target: int, statement_ms: int) -> tuple[UUID, dict[str, int]]:
         """Closes the side, from open at ``expected`` to closed at ``target``: no application writes any more.
 
         Every write that was under way is committed or undone by then. Requests wait here until `bounce` says where they
-        go; no events are held. A second call raises StaleError.
+        go; no events are held. A second call raises StaleError. Returns what `mark` returns, and from then on
+        fence and marker survive a crash of the server: the marker is behind the last write.
+
+        From the beginning of the call new writes wait at the door, but a write may pass it all the same. BlockedError
+        opens the door again, and so do `reopen` and `open`; no write waits there longer than some seconds.
 
         Raises:
             BlockedError: the tables were not free within ``statement_ms`` milliseconds (0: however long it takes).

@@ -8,18 +8,17 @@ from strangler.steps.switching import DRAIN_SECONDS, Switch
 
 
 class DrainStream(Step[Switch]):
-    """Uses a marker that is written after the fence has committed; when it is on the other side, so is all before
-    it."""
+    """The fence has left a marker behind it; when the marker is on the other side, so is all before it."""
 
     name = "drain stream"
 
     def start(self, move: Switch) -> None:
-        """Writes the marker and waits for it.
+        """Waits for the marker.
 
         Raises:
             MoveError: when it does not arrive in time.
         """
-        move.marker, move.positions = move.old.mark()
+        assert move.marker is not None
         if not move.new.await_marker(move.marker, within=DRAIN_SECONDS):
             raise MoveError(
                 f"the stream did not drain within {DRAIN_SECONDS:g} s",

@@ -12,14 +12,14 @@ from strangler.steps.switching import PAUSE_SECONDS, Switch
 
 
 class FenceOwner(Step[Switch]):
-    """Locks all tables and turns both fences in one statement and one commit."""
+    """Locks all tables, turns both fences in one commit, and leaves a marker behind it."""
 
     name = "fence owner"
 
     def start(self, move: Switch) -> None:
         """Tries until the budget ends.
 
-        Each try lets new writes wait at the door, and all others queue behind its lock, for at most one statement
+        While a try lasts, new writes wait at the door, and all others queue behind its lock, for at most one statement
         timeout. Between two tries the writes may go on for as long.
 
         Raises:
@@ -32,10 +32,10 @@ class FenceOwner(Step[Switch]):
             move.new.hurry(PAUSE_SECONDS + statement_ms / 1000)
             move.shut_at = move.shut_at or time.perf_counter()
             try:
-                move.old.pause(epoch=move.epoch, on=True)
-                move.old.fence(expected=move.epoch, target=move.target, statement_ms=statement_ms)
+                move.marker, move.positions = move.old.fence(
+                    expected=move.epoch, target=move.target, statement_ms=statement_ms
+                )
             except BlockedError as error:
-                move.old.pause(epoch=move.epoch, on=False)
                 move.new.hurry(None)
                 blockers = move.old.blockers()
                 if move.left() <= statement_ms / 1000:

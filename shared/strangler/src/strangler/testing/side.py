@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from strangler.domain.move import SideRow, other
 from strangler.domain.phase import State
-from strangler.ports.side import Blocker, LostError, Side, StaleError
+from strangler.ports.side import BlockedError, Blocker, LostError, Side, StaleError
 from strangler.testing.world import Client, Database, Opening, World
 
 
@@ -63,18 +63,21 @@ class MemorySide(Side):
     def warm(self) -> None:
         """Nothing is compiled in memory."""
 
-    def pause(self, *, epoch: int, on: bool) -> None:
+    def fence(self, *, expected: int, target: int, statement_ms: int) -> tuple[UUID, dict[str, int]]:
         self._call("pause")
-        if self._row.open and self._row.epoch == epoch:
-            self._database.pausing = on
-
-    def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
+        if self._row.open and self._row.epoch == expected:
+            self._database.pausing = True
         self._call("fence")
-        self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
+        try:
+            self._world.lock_tables(self._database, self._client, statement_ms=statement_ms)
+        except BlockedError:
+            self._database.pausing = False
+            raise
         if not self._row.open or self._row.epoch != expected:
             raise StaleError(f"not open here at epoch {expected}", place=self.side)
         self._database.pausing = False
         self._world.put(self.side, open=False, epoch=target, bounce_to=None, events_held=False)
+        return self.mark()
 
     def reopen(self, *, target: int) -> None:
         self._call("reopen")

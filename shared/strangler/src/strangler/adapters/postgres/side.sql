@@ -31,7 +31,7 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS ledger uuid;
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS sequences text[] NOT NULL DEFAULT '{}';
 
 -- Wakes the requests that are held for this side, and all other sessions that follow its state. It does not fire for
--- `prepared`, which matters only to the coordinator.
+-- `prepared`, which matters only to the coordinator, nor for `pausing`: the fence comes at once.
 CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -39,7 +39,7 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE OR REPLACE TRIGGER strangler_tell
-    AFTER INSERT OR DELETE OR UPDATE OF side, epoch, open, bounce_to, peer_url, routes, tables, pausing, events_held
+    AFTER INSERT OR DELETE OR UPDATE OF side, epoch, open, bounce_to, peer_url, routes, tables, events_held
     ON strangler.side
     FOR EACH STATEMENT EXECUTE FUNCTION strangler.tell_side();
 

@@ -43,6 +43,18 @@ WITH free AS (SELECT FROM strangler.used WHERE capability = %s FOR SHARE SKIP LO
 SELECT CASE WHEN EXISTS (SELECT FROM free) THEN extract(epoch FROM clock_timestamp() - used_at)::float8 ELSE 0 END
 FROM strangler.used WHERE capability = %s
 """
+# The applications' middleware reads the column `pausing`. With it nothing is lost in a crash, so nobody waits for the
+# disk; and nobody is woken by it, for on a busy machine those who are woken keep the fence waiting.
+FENCE = """
+BEGIN; SET LOCAL synchronous_commit = off;
+UPDATE strangler.side SET pausing = true WHERE capability = %s AND open AND epoch = %s; COMMIT;
+BEGIN; SET LOCAL synchronous_commit = off; SELECT strangler.close_side(%s, %s, %s); COMMIT;
+SELECT strangler.mark(%s, %s)
+"""
+OPEN_DOOR = """
+WITH opened AS (UPDATE strangler.side SET pausing = false WHERE capability = %s AND open AND epoch = %s RETURNING 1)
+SELECT pg_notify('strangler_side', '') FROM opened
+"""
 BACKLOG_MS = 2000
 WARM_MS = 2000  # less than the silence after which the server ends the session of the ledger
 STALE = "SF002"  # SQLSTATE of a compare-and-set that was refused
@@ -112,18 +124,23 @@ class PostgresSide(Side):
         """Compiles the functions, plans the queries and reads the catalogue, for each session keeps its own."""
         self._locked("SELECT strangler.warm(%s)", (self.capability,), WARM_MS, what="the tables or their sequences")
 
-    def pause(self, *, epoch: int, on: bool) -> None:
-        """The applications' middleware reads the column. With it nothing is lost in a crash, so nobody waits for the
-        disk."""
-        self.connection.execute(
-            "UPDATE strangler.side SET pausing = %s WHERE capability = %s AND open AND epoch = %s "
-            "AND set_config('synchronous_commit', 'off', true) IS NOT NULL",
-            (on, self.capability, epoch),
-        )
-
-    def fence(self, *, expected: int, target: int, statement_ms: int) -> None:
-        """Table locks, compare-and-set and triggers in one round trip and one commit."""
-        self._locked("SELECT strangler.close_side(%s, %s, %s)", (self.capability, expected, target), statement_ms)
+    def fence(self, *, expected: int, target: int, statement_ms: int) -> tuple[UUID, dict[str, int]]:
+        """Door, fence and marker in one round trip and three commits. Only the last one waits for the disk, which has
+        the others, too, by then: the WAL is flushed in its order."""
+        marker = uuid4()
+        values = (self.capability, expected, self.capability, expected, target, self.capability, marker)
+        try:
+            cursor = self._locked(FENCE, values, statement_ms)
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, BlockedError):
+                self.connection.execute(OPEN_DOOR, (self.capability, expected))
+            raise
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone()
+        assert row is not None
+        return marker, row[0]
 
     def reopen(self, *, target: int) -> None:
         """The same three; no locks and no triggers if the side is open already."""
@@ -153,6 +170,9 @@ class PostgresSide(Side):
 
     def drop_opening(self) -> None:
         """A session that has gone has rolled back already."""
+        self._roll_back()
+
+    def _roll_back(self) -> None:
         if self._connection is not None and not self._connection.closed:
             with suppress(psycopg.Error, LostError):
                 self._connection.execute("ROLLBACK")
@@ -196,9 +216,11 @@ class PostgresSide(Side):
         return released.rowcount == 1
 
     def bounce(self, to: str | None, *, epoch: int) -> None:
-        """The applications' middleware reads the column."""
+        """The applications' middleware reads the column. Recovery writes it again if a crash of the server loses it, so
+        nobody waits for the disk."""
         self.connection.execute(
-            "UPDATE strangler.side SET bounce_to = %s WHERE capability = %s AND NOT open AND epoch <= %s",
+            "UPDATE strangler.side SET bounce_to = %s WHERE capability = %s AND NOT open AND epoch <= %s "
+            "AND set_config('synchronous_commit', 'off', true) IS NOT NULL",
             (to, self.capability, epoch),
         )
         if to is not None:
@@ -249,7 +271,7 @@ class PostgresSide(Side):
         *,
         begin: bool = False,
         what: str = "the tables",
-    ) -> None:
+    ) -> psycopg.Cursor[Any]:
         connection = self.connection
         started = time.monotonic()
         try:
@@ -257,7 +279,7 @@ class PostgresSide(Side):
             # message that psycopg sends at its end resets the server's idle_in_transaction_session_timeout.
             called = psycopg.ClientCursor(connection).mogrify(query, values)
             batch = f"{'BEGIN; ' if begin else ''}SET statement_timeout = {statement_ms:d}; {called}"
-            connection.execute(batch.encode(), prepare=False)
+            return connection.execute(batch.encode(), prepare=False)
         except locks.NOT_FREE as error:
             raise BlockedError(
                 f"{what} were not free within {time.monotonic() - started:.2f} s",
