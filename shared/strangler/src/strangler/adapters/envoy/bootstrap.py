@@ -25,6 +25,7 @@ they are plain: Envoy can leave out a whole value, but not a part. A path is pla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ from strangler.adapters.envoy import files
 from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
 from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
+from strangler.adapters.envoy.tokens import key_clusters, token_filter
 from strangler.adapters.envoy.tracing import collector_cluster, context_mutations, runtime, tracing
 from strangler.adapters.telemetry.environment import Traces
-from strangler.domain.project import MAX_BODY
+from strangler.domain.project import MAX_BODY, Issuer
 
 BOOTSTRAP_FILE = "bootstrap.json"
 ROUTE_CONFIGURATION = "routes"
@@ -109,6 +111,7 @@ def write_bootstrap(
     trusted_hops: int = 0,
     largest_body: int = MAX_BODY,
     traces: Traces | None = None,
+    issuers: Sequence[Issuer] = (),
 ) -> None:
     """Without an ``access_log`` requests are logged on standard output.
 
@@ -117,13 +120,14 @@ def write_bootstrap(
 
     An admin port that others can reach shows only statistics: otherwise it could be used to end the gateway.
 
-    With ``traces`` each request has its spans; without, the file has no word of traces.
+    Routes that need a token take one of any of the ``issuers``. With ``traces`` each request has its spans; without,
+    the file has no word of traces.
     """
     admin: dict[str, object] = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
         admin["allow_paths"] = [{"exact": "/ready"}, {"prefix": "/stats"}]
-    manager = _connection_manager(directory, access_log, trusted_hops, largest_body)
-    settings, clusters = _patterns(), []
+    manager = _connection_manager(directory, access_log, trusted_hops, largest_body, token_filter(issuers, port))
+    settings, clusters = _patterns(), key_clusters(issuers, port)
     if traces is not None:
         typed = manager["typed_config"]
         typed |= tracing(traces)
@@ -131,7 +135,7 @@ def write_bootstrap(
             strip_headers(trusted_hops, *context_mutations(trusted_hops, traces.key))
         ]
         settings |= runtime(traces)
-        clusters = [collector_cluster(traces)]
+        clusters.append(collector_cluster(traces))
     document = {
         "node": {"id": "gateway", "cluster": "gateway"},
         "application_log_config": {"log_format": {"json_format": _OWN_LOG}},
@@ -201,7 +205,7 @@ def _patterns() -> dict[str, object]:
 
 
 def _connection_manager(
-    directory: Path, access_log: Path | None, trusted_hops: int, largest_body: int
+    directory: Path, access_log: Path | None, trusted_hops: int, largest_body: int, guards: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     router = {
         "name": "envoy.filters.http.router",
@@ -234,10 +238,10 @@ def _connection_manager(
             "request_headers_timeout": HEADERS_TIMEOUT,
             "request_timeout": f"{max(LEAST_REQUEST_SECONDS, largest_body // SLOWEST_BYTES_PER_SECOND)}s",
             "stream_idle_timeout": "60s",
-            "http_filters": [_tell_the_client(), buffer_filter(), router],
+            "http_filters": [_tell_the_client(), *guards, buffer_filter(), router],
             # A connection that goes both ways has no end for which one could wait.
             "upgrade_configs": [
-                {"upgrade_type": "websocket", "filters": [_only_without_body(), _tell_the_client(), router]}
+                {"upgrade_type": "websocket", "filters": [_only_without_body(), _tell_the_client(), *guards, router]}
             ],
             "local_reply_config": local_replies(),
             "access_log": [_access_log(access_log)],
