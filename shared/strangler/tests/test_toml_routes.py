@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from strangler.adapters import toml
 from strangler.domain.errors import ConfigurationError
+from strangler.domain.limit import ACCOUNT, CLIENT, EVERYTHING, Limit
 from strangler.domain.project import CLOSED, MAX_BODY, Issuer, Project
 from strangler.domain.route import Route, covers
 
@@ -304,3 +305,51 @@ def test_a_route_asks_for_a_token_or_does_not(tmp_path: Path) -> None:
     error = refusal(tmp_path, gateway=TOKENS, routes='{ route = "* /things", auth = "require" }')
 
     assert error.remedy == "did you mean required?"
+
+
+def test_limits_are_rates(tmp_path: Path) -> None:
+    logins = 'limits.logins = { rate = "60/min", routes = ["POST /things", "* /things/{id}"] }'
+    project = load(tmp_path, gateway=f'{TOKENS}\n{logins}\nlimits.all = {{ rate = "1000/h", per = "account" }}')
+
+    routes = (Route(frozenset({"POST"}), "/things"), Route(frozenset(), "/things/{id}"))
+    assert project.gateway.limits == (
+        Limit("logins", 60, 60, CLIENT, routes),
+        Limit("all", 1000, 3600, ACCOUNT, (EVERYTHING,)),
+    )
+
+
+@pytest.mark.parametrize(("held", "limits"), [("7/s", [Limit("all", 7, 1)]), (None, [])])
+def test_a_rate_may_be_left_to_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str | None, limits: list[Limit]
+) -> None:
+    if held:
+        monkeypatch.setenv("RATE", held)
+
+    assert list(load(tmp_path, gateway='limits.all = { rate_env = "RATE" }').gateway.limits) == limits
+
+
+@pytest.mark.parametrize(
+    ("limit", "key"),
+    [
+        ("{}", "rate"),
+        ('{ rate = "" }', "rate"),
+        ('{ rate = "60" }', "rate"),
+        ('{ rate = "0/s" }', "rate"),
+        ('{ rate = "6/week" }', "rate"),
+        ('{ rate = "6/s", rate_env = "RATE" }', "rate_env"),
+        ('{ rate = "6/s", per = "user" }', "per"),
+        ('{ rate = "6/s", per = "account" }', "per"),
+        ('{ rate = "6/s", routes = ["things"] }', "routes[0]"),
+        ('{ rate = "6/s", burst = 7 }', "burst"),
+    ],
+)
+def test_a_rate_that_limits_nothing_is_refused(tmp_path: Path, limit: str, key: str) -> None:
+    error = refusal(tmp_path, gateway=f"limits.all = {limit}")
+
+    assert error.place == f"strangler.toml: gateway.limits.all.{key}"
+
+
+def test_a_rate_that_the_environment_has_wrong_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE", "often")
+
+    assert "is not a rate" in refusal(tmp_path, gateway='limits.all = { rate_env = "RATE" }').message

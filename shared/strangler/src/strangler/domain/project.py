@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from strangler.domain.limit import Limit
 from strangler.domain.route import Route
 
 MONOLITH = "monolith"
@@ -139,7 +140,7 @@ class Gateway:
     ``trusted_hops`` is the number of the project's own proxies that each request from outside has passed before it
     comes here. ``max_body`` is the largest body in bytes where a route does not say. ``routes`` have limits and belong
     to no capability. ``closed`` are the paths that nobody reaches from outside, with all paths below them. A route that
-    needs a token takes one of any of the ``issuers``.
+    needs a token takes one of any of the ``issuers``. ``limits`` say how often somebody may ask.
     """
 
     port: int = 0
@@ -152,6 +153,7 @@ class Gateway:
     routes: Sequence[Route] = ()
     closed: Sequence[str] = CLOSED
     issuers: Sequence[Issuer] = ()
+    limits: Sequence[Limit] = ()
 
     @property
     def largest_body(self) -> int:

@@ -45,6 +45,7 @@ class Gateway:
             trusted_hops=self._project.gateway.trusted_hops,
             largest_body=self._project.largest_body,
             issuers=self._project.gateway.issuers,
+            limits=self._project.gateway.limits,
             traces=traces,
         )
         envoy.publish_clusters(self._folder, addresses, self._project.monolith)

@@ -19,6 +19,7 @@ DETAILS = {
     404: "Not found.",
     408: "The request came too slowly.",
     413: "The body is larger than what is taken here.",
+    429: "This was asked too often; try again later.",
     431: "The headers are too many, or too large.",
     501: "The body comes in a way that is not known here.",
     502: "The answer cannot be read.",
