@@ -30,7 +30,27 @@ def answers(moved, before, halfway, staff) -> dict[str, Transcripts]:
 @pytest.mark.parametrize(("capability", "number"), STEPS)
 @pytest.mark.parametrize("which", [BEFORE, HALFWAY, SERVICES, AFTER])
 def test_all_answer_as_the_monolith_does(answers, moved, which, capability, number):
-    assert answers[which][capability][number] == answers[MONOLITH][capability][number]
+    answer, expected = answers[which][capability][number], answers[MONOLITH][capability][number]
+
+    if _is_the_gateway_s(answer):
+        assert which != SERVICES
+        # It is given before any process has looked at what else may be wrong.
+        assert expected["status"] in (401, 406)
+        assert answer["body"].keys() == {"detail"}
+        assert answer["headers"]["www-authenticate"] == 'Bearer realm="api"'
+    else:
+        assert answer == expected
+
+
+def test_the_gateway_refuses_who_has_no_token_and_nobody_else(answers, moved):
+    refused = [answer for said in answers[BEFORE].values() for answer in said if _is_the_gateway_s(answer)]
+
+    assert len(refused) > len(CONVERSATIONS)
+
+
+def _is_the_gateway_s(answer):
+    """A process says which methods it allows."""
+    return answer["status"] == 401 and answer["headers"]["allow"] is None
 
 
 def test_no_answer_is_an_error_of_the_server(answers, moved):

@@ -81,7 +81,10 @@ def test_the_gateway_knows_of_no_database_but_the_ledger() -> None:
 
 @pytest.mark.parametrize("overlay", ["overlays/production", "overlays/staging"])
 def test_where_a_balancer_is_in_front_the_gateway_is_told_how_many_proxies_to_trust(overlay: str) -> None:
-    assert PROJECT["gateway"]["trusted_hops_env"] in _config_map("addresses", overlay)
+    addresses = _config_map("addresses", overlay)
+    assert PROJECT["gateway"]["trusted_hops_env"] in addresses
+    # Without that number a limit would hold for all clients together.
+    assert {limit["rate_env"] for limit in PROJECT["gateway"]["limits"].values()} <= addresses.keys()
 
     gateway = workload(overlay, "gateway")
     for container in ("prepare", "agent"):

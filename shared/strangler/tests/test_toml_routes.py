@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from strangler.adapters import toml
 from strangler.domain.errors import ConfigurationError
-from strangler.domain.project import CLOSED, MAX_BODY, Project
+from strangler.domain.limit import ACCOUNT, CLIENT, EVERYTHING, Limit
+from strangler.domain.project import CLOSED, MAX_BODY, Issuer, Project
 from strangler.domain.route import Route, covers
 
 FILE = """
@@ -247,3 +248,108 @@ def test_a_secret_does_not_replace_what_a_process_is_given(tmp_path: Path, name:
 )
 def test_one_route_covers_another(one: str, other: str, holds: bool) -> None:
     assert covers(Route(frozenset(), one), Route(frozenset(), other)) is holds
+
+
+TOKENS = 'tokens.shop = { jwks = "/keys", audiences = ["shop"] }'
+
+
+def test_a_route_may_need_a_token(tmp_path: Path) -> None:
+    project = load(
+        tmp_path,
+        gateway=f'{TOKENS}\nroutes = [{{ route = "GET /reports", auth = "required" }}]',
+        routes='"GET /things", { route = "POST /things", auth = "required" }, { route = "* /a", auth = "none" }',
+    )
+
+    assert [route.auth for route in project.capabilities["things"].routes] == [False, True, False]
+    assert [route.auth for route in project.gateway.routes] == [True]
+    assert list(project.gateway.issuers) == [Issuer("shop", "/keys", ("shop",))]
+
+
+def test_an_issuer_elsewhere_has_an_address(tmp_path: Path) -> None:
+    written = 'jwks = "https://id.example:8443/keys", issuer = "https://id.example", jwks_age = "10m", ca = "/ca.pem"'
+
+    [issuer] = load(tmp_path, gateway=f"tokens.id = {{ {written} }}").gateway.issuers
+
+    assert issuer == Issuer("id", "https://id.example:8443/keys", (), "https://id.example", 600, "/ca.pem")
+    assert not issuer.is_here
+
+
+def test_a_token_that_nobody_issues_is_not_asked_for(tmp_path: Path) -> None:
+    error = refusal(tmp_path, routes='{ route = "* /things", auth = "required" }')
+
+    assert error.place == "strangler.toml: capabilities.things.routes[0]"
+    assert "[gateway.tokens.NAME]" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("issuer", "key"),
+    [
+        ("{}", "jwks"),
+        ('{ jwks = "" }', "jwks"),
+        ('{ jwks = "keys" }', "jwks"),
+        ('{ jwks = "ftp://host/keys" }', "jwks"),
+        ('{ jwks = "https://user:word@host/keys" }', "jwks"),
+        ('{ jwks = "https://host" }', "jwks"),
+        ('{ jwks = "/keys", jwks_age = "never" }', "jwks_age"),
+        ('{ jwks = "/keys", audiences = "shop" }', "audiences"),
+        ('{ jwks = "/keys", audience = "shop" }', "audience"),
+    ],
+)
+def test_an_issuer_that_cannot_be_asked_is_refused(tmp_path: Path, issuer: str, key: str) -> None:
+    error = refusal(tmp_path, gateway=f"tokens.shop = {issuer}")
+
+    assert error.place == f"strangler.toml: gateway.tokens.shop.{key}"
+
+
+def test_a_route_asks_for_a_token_or_does_not(tmp_path: Path) -> None:
+    error = refusal(tmp_path, gateway=TOKENS, routes='{ route = "* /things", auth = "require" }')
+
+    assert error.remedy == "did you mean required?"
+
+
+def test_limits_are_rates(tmp_path: Path) -> None:
+    logins = 'limits.logins = { rate = "60/min", routes = ["POST /things", "* /things/{id}"] }'
+    project = load(tmp_path, gateway=f'{TOKENS}\n{logins}\nlimits.all = {{ rate = "1000/h", per = "account" }}')
+
+    routes = (Route(frozenset({"POST"}), "/things"), Route(frozenset(), "/things/{id}"))
+    assert project.gateway.limits == (
+        Limit("logins", 60, 60, CLIENT, routes),
+        Limit("all", 1000, 3600, ACCOUNT, (EVERYTHING,)),
+    )
+
+
+@pytest.mark.parametrize(("held", "limits"), [("7/s", [Limit("all", 7, 1)]), (None, [])])
+def test_a_rate_may_be_left_to_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str | None, limits: list[Limit]
+) -> None:
+    if held:
+        monkeypatch.setenv("RATE", held)
+
+    assert list(load(tmp_path, gateway='limits.all = { rate_env = "RATE" }').gateway.limits) == limits
+
+
+@pytest.mark.parametrize(
+    ("limit", "key"),
+    [
+        ("{}", "rate"),
+        ('{ rate = "" }', "rate"),
+        ('{ rate = "60" }', "rate"),
+        ('{ rate = "0/s" }', "rate"),
+        ('{ rate = "6/week" }', "rate"),
+        ('{ rate = "6/s", rate_env = "RATE" }', "rate_env"),
+        ('{ rate = "6/s", per = "user" }', "per"),
+        ('{ rate = "6/s", per = "account" }', "per"),
+        ('{ rate = "6/s", routes = ["things"] }', "routes[0]"),
+        ('{ rate = "6/s", burst = 7 }', "burst"),
+    ],
+)
+def test_a_rate_that_limits_nothing_is_refused(tmp_path: Path, limit: str, key: str) -> None:
+    error = refusal(tmp_path, gateway=f"limits.all = {limit}")
+
+    assert error.place == f"strangler.toml: gateway.limits.all.{key}"
+
+
+def test_a_rate_that_the_environment_has_wrong_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE", "often")
+
+    assert "is not a rate" in refusal(tmp_path, gateway='limits.all = { rate_env = "RATE" }').message

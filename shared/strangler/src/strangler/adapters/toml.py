@@ -8,16 +8,20 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from strangler.adapters import toml_routes
+from strangler.adapters import toml_limits, toml_routes
 from strangler.adapters.toml_addresses import Addresses, is_written
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import (
+    AUTHORITIES,
+    JWKS_AGE,
     MAX_BODY,
     Capability,
     Database,
     Gateway,
+    Issuer,
     Loader,
     Parent,
     Process,
@@ -37,6 +41,7 @@ _CAPABILITY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # As the catalog spells them, without quotes: capitals matter, and a name outside `public` has its schema.
 _TABLE = re.compile(r'(?:[^".*?]+\.)?[^".*?]+')
 _TABLE_PATTERN = re.compile(r'(?:[^".]+\.)?[^".]+')
+_JWKS = re.compile(r"(?:https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?)?/[^\s?#@]*")
 _COLUMN = re.compile(r'[^"]+')
 
 
@@ -269,11 +274,34 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
         max_body=toml_routes.max_body(part) or MAX_BODY,
         routes=tuple(toml_routes.read(part, "routes", required=False)),
         closed=tuple(toml_routes.closed(part)),
+        issuers=tuple(_issuer(name, each) for name, each in part.named_sections("tokens", required=False).items()),
+        limits=tuple(toml_limits.read(part, addresses)),
     )
+    toml_limits.check(gateway, part)
     if gateway.admin and not gateway.address:
         raise part.error("has an admin but no address", remedy="give both for a gateway that runs elsewhere")
     part.close()
     return gateway
+
+
+def _issuer(name: str, part: Section) -> Issuer:
+    jwks = part.text("jwks")
+    if not _JWKS.fullmatch(jwks) or "//" in urlsplit(jwks).path:
+        raise part.error(
+            f"{jwks!r} is neither a path nor an address",
+            key="jwks",
+            remedy='write a path at this gateway, "/.well-known/jwks.json", or "https://host/path"',
+        )
+    issuer = Issuer(
+        name=name,
+        jwks=jwks,
+        audiences=tuple(part.texts("audiences", [])),
+        issuer=part.optional_text("issuer"),
+        jwks_age=toml_routes.seconds(part, "jwks_age", "an age") or JWKS_AGE,
+        ca=part.text("ca", AUTHORITIES),
+    )
+    part.close()
+    return issuer
 
 
 def _secrets(part: Section, databases: Mapping[str, Database]) -> dict[str, Any]:

@@ -109,6 +109,21 @@ class Addresses:
             )
         return int(held)
 
+    def text(self, part: Section, key: str) -> str | None:
+        """The text at ``key``, or in the environment variable that ``key_env`` names; None where neither is given, and
+        where the environment is not read.
+
+        Raises:
+            ConfigurationError: the file has neither key, or both.
+        """
+        if self._environment is None and f"{key}_env" in part:
+            part.optional_text(f"{key}_env")
+            return None
+        found, place = self._read(part, key, required=False)
+        if found is None and place == key:
+            raise part.error("is missing", key=key, remedy=f'write it, or {key}_env = "VARIABLE"')
+        return found
+
     def _held(self, part: Section, key: str, variable: str) -> str | None:
         assert self._environment is not None
         value, file = self._environment.get(variable), self._environment.get(f"{variable}_FILE")

@@ -21,6 +21,8 @@ _BYTES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _TIME = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<unit>s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 NO_LIMIT = "none"
+REQUIRED = "required"
+AUTH = (REQUIRED, "none")
 
 Place = tuple[str, Route]
 """The place where a route is written, and the route."""
@@ -59,9 +61,17 @@ def closed(part: Section) -> list[str]:
 
 
 def check(project: Project, label: str) -> None:
-    """Raises ConfigurationError for a route that never matches because of another, or that two capabilities claim."""
+    """Raises ConfigurationError for a route that never matches because of another, that two capabilities claim, or that
+    needs a token which nobody issues."""
     places = list(_places(project))
     for position, (place, route) in enumerate(places):
+        if route.auth and not project.gateway.issuers:
+            raise ConfigurationError(
+                f'"{route}" needs a token, and nobody issues any',
+                place=f"{label}: {place}",
+                remedy="name who does: [gateway.tokens.NAME] with jwks, the path or address of the public keys",
+                id="routes-conflict",
+            )
         for other_place, other in places[:position]:
             _check_pair(f"{label}: {place}", route, other_place, other)
         for path in project.gateway.closed:
@@ -103,19 +113,27 @@ def _check_pair(place: str, route: Route, other_place: str, other: Route) -> Non
 
 def _limited(part: Section) -> Route:
     route = _route(part, "route", part.text("route"))
-    limited = Route(route.methods, route.path, timeout=_timeout(part), max_body=max_body(part))
+    auth = part.one_of("auth", AUTH, required=False) == REQUIRED
+    limited = Route(route.methods, route.path, timeout=_timeout(part), max_body=max_body(part), auth=auth)
     part.close()
     return limited
 
 
 def _timeout(part: Section) -> float | None:
-    text = part.optional_text("timeout")
-    if text is None or text == NO_LIMIT:
-        return None if text is None else 0
+    if part.optional_text("timeout") == NO_LIMIT:
+        return 0
+    return seconds(part, "timeout", "a time limit", f' or "{NO_LIMIT}"')
+
+
+def seconds(part: Section, key: str, what: str, otherwise: str = "") -> int | None:
+    """The key as seconds, ``"10m"``; None if it is not there."""
+    text = part.optional_text(key)
+    if text is None:
+        return None
     match = _TIME.fullmatch(text)
     if match is None or int(match["number"]) * _SECONDS[match["unit"]] > 24 * 3600:
         raise part.error(
-            f"{text!r} is not a time limit", key="timeout", remedy='write "90s", "10m", "2h" (a day at most) or "none"'
+            f"{text!r} is not {what}", key=key, remedy=f'write "90s", "10m", "2h" (a day at most){otherwise}'
         )
     return int(match["number"]) * _SECONDS[match["unit"]]
 

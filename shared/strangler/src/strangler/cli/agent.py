@@ -118,6 +118,8 @@ class Keeper:
             access_log=None,
             trusted_hops=self._agent.project.gateway.trusted_hops,
             largest_body=self._agent.project.largest_body,
+            issuers=self._agent.project.gateway.issuers,
+            limits=self._agent.project.gateway.limits,
             traces=envoy.asked_for(os.environ, lambda text: click.echo(text, err=True)),
         )
         self.prepared = True

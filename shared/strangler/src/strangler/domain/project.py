@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from strangler.domain.limit import Limit
 from strangler.domain.route import Route
 
 MONOLITH = "monolith"
 SERVICE = "service"
 MAX_BODY = 16 * 1024 * 1024
+JWKS_AGE = 300
+# Where Debian's and Alpine's images, and Envoy's own, have them.
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 CLOSED = ("/admin", "/metrics")
 
 
@@ -106,13 +110,37 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who signs tokens: ``jwks`` is where the public keys are (a JSON Web Key Set), a path at this gateway or a whole
+    address.
+
+    The keys are asked for again after ``jwks_age`` seconds. A token is for one of the ``audiences``, if there are any,
+    and says it is of ``issuer``, if there is one. ``ca`` is the file, on the gateway's machine, with the authorities
+    that are trusted for an address with https.
+    """
+
+    name: str
+    jwks: str
+    audiences: Sequence[str] = ()
+    issuer: str | None = None
+    jwks_age: int = JWKS_AGE
+    ca: str = AUTHORITIES
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the gateway itself leads to the keys."""
+        return self.jwks.startswith("/")
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """Where Envoy listens (0: any free port), or the address of an Envoy that runs elsewhere, and the address of its
     admin if that can be reached from here.
 
     ``trusted_hops`` is the number of the project's own proxies that each request from outside has passed before it
     comes here. ``max_body`` is the largest body in bytes where a route does not say. ``routes`` have limits and belong
-    to no capability. ``closed`` are the paths that nobody reaches from outside, with all paths below them.
+    to no capability. ``closed`` are the paths that nobody reaches from outside, with all paths below them. A route that
+    needs a token takes one of any of the ``issuers``. ``limits`` say how often somebody may ask.
     """
 
     port: int = 0
@@ -124,6 +152,8 @@ class Gateway:
     max_body: int = MAX_BODY
     routes: Sequence[Route] = ()
     closed: Sequence[str] = CLOSED
+    issuers: Sequence[Issuer] = ()
+    limits: Sequence[Limit] = ()
 
     @property
     def largest_body(self) -> int:

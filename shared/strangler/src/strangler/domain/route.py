@@ -25,14 +25,15 @@ class Route:
     """Methods and a path template: ``GET,POST /api/v1/books/{id}``; ``*`` as methods is any method,
     ``{name}`` is one segment, a final ``*`` is anything that follows.
 
-    An answer must be complete after ``timeout`` seconds (0: no limit); ``max_body`` is the largest body in bytes. Where
-    one is None, the gateway's own limit holds.
+    With ``auth`` each request needs a token. An answer must be complete after ``timeout`` seconds (0: no limit);
+    ``max_body`` is the largest body in bytes. Where one of the two is None, the gateway's own limit holds.
     """
 
     methods: frozenset[str]
     path: str
     timeout: float | None = None
     max_body: int | None = None
+    auth: bool = False
 
     @property
     def pattern(self) -> str:

@@ -44,6 +44,8 @@ class Gateway:
             access_log=self._project.state / "log" / "access.log",
             trusted_hops=self._project.gateway.trusted_hops,
             largest_body=self._project.largest_body,
+            issuers=self._project.gateway.issuers,
+            limits=self._project.gateway.limits,
             traces=traces,
         )
         envoy.publish_clusters(self._folder, addresses, self._project.monolith)

@@ -1,5 +1,8 @@
 """Answers that the gateway gives itself, in the shape of all other errors: JSON with ``detail``.
 
+Note "tokens": what Envoy says of a token becomes 401, or 503 where nobody could say whose keys are good: a client whose
+token is good must not be logged out because of that.
+
 Note "come again": an answer says when to try again only if the request has not been delivered. If a request was lost on
 its way, or took too long, nobody knows what it has done.
 """
@@ -8,12 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from strangler.adapters.envoy import files
+
 DETAILS = {
     400: "The request cannot be read.",
     403: "This is not done here.",
     404: "Not found.",
     408: "The request came too slowly.",
     413: "The body is larger than what is taken here.",
+    429: "This was asked too often; try again later.",
     431: "The headers are too many, or too large.",
     501: "The body comes in a way that is not known here.",
     502: "The answer cannot be read.",
@@ -23,6 +29,16 @@ DETAILS = {
 # Envoy's names for: no connection, no healthy host, too many requests, too little memory.
 UNDELIVERED = ("UF", "UH", "UO", "OM")
 LATER = "Nobody is there to answer, and nothing was done; try again."
+# How the details of Envoy's answer begin, and go on: a status, and what is told. The first that fits counts.
+_DENIED = "jwt_authn_access_denied"
+TOKENS = {
+    "{Jwks_remote_fetch": (503, "Whether the token is genuine cannot be told now; try again."),
+    "{Jwt_is_missing": (401, "Authentication credentials were not provided."),
+    "{Jwt_is_expired": (401, "Token has expired."),
+    "{Jwks_doesn": (401, "Token is signed with an unknown key."),
+    "": (401, "Token is invalid."),
+}
+REALM = 'Bearer realm="api"'
 
 Document = dict[str, Any]
 
@@ -32,8 +48,25 @@ def local_replies() -> Document:
     undelivered = {"and_filter": {"filters": [_of_status(503), {"response_flag_filter": {"flags": UNDELIVERED}}]}}
     retry_after = {"header": {"key": "retry-after", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     later = {"filter": undelivered, "headers_to_add": [retry_after], "body_format_override": _saying(LATER)}
+    tokens = [_of_token(details, status, text, retry_after) for details, (status, text) in TOKENS.items()]
     mappers = [{"filter": _of_status(code), "body_format_override": _saying(text)} for code, text in DETAILS.items()]
-    return {"mappers": [later, *mappers], "body_format": _saying("%LOCAL_REPLY_BODY%")}
+    return {"mappers": [later, *tokens, *mappers], "body_format": _saying("%LOCAL_REPLY_BODY%")}
+
+
+def _of_token(details: str, status: int, text: str, retry_after: Document) -> Document:
+    """See the note "tokens"."""
+    realm = {"header": {"key": "www-authenticate", "value": REALM}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    expression = {
+        "@type": files.type_url("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"),
+        "expression": f"response.code_details.startsWith('{_DENIED}{details}')",
+    }
+    name = "envoy.access_loggers.extension_filters.cel"
+    return {
+        "filter": {"extension_filter": {"name": name, "typed_config": expression}},
+        "status_code": status,
+        "headers_to_add": [realm if status == 401 else retry_after],
+        "body_format_override": _saying(text),
+    }
 
 
 def _of_status(code: int) -> Document:

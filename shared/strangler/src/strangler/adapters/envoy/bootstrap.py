@@ -25,6 +25,7 @@ they are plain: Envoy can leave out a whole value, but not a part. A path is pla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,12 @@ from strangler.adapters.envoy import files
 from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
 from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
+from strangler.adapters.envoy.limits import answer_mutations, limit_filter
+from strangler.adapters.envoy.tokens import key_clusters, token_filter
 from strangler.adapters.envoy.tracing import collector_cluster, context_mutations, runtime, tracing
 from strangler.adapters.telemetry.environment import Traces
-from strangler.domain.project import MAX_BODY
+from strangler.domain.limit import Limit
+from strangler.domain.project import MAX_BODY, Issuer
 
 BOOTSTRAP_FILE = "bootstrap.json"
 ROUTE_CONFIGURATION = "routes"
@@ -109,6 +113,8 @@ def write_bootstrap(
     trusted_hops: int = 0,
     largest_body: int = MAX_BODY,
     traces: Traces | None = None,
+    issuers: Sequence[Issuer] = (),
+    limits: Sequence[Limit] = (),
 ) -> None:
     """Without an ``access_log`` requests are logged on standard output.
 
@@ -117,13 +123,15 @@ def write_bootstrap(
 
     An admin port that others can reach shows only statistics: otherwise it could be used to end the gateway.
 
-    With ``traces`` each request has its spans; without, the file has no word of traces.
+    Routes that need a token take one of any of the ``issuers``; nobody asks more often than the ``limits`` say. With
+    ``traces`` each request has its spans; without, the file has no word of traces.
     """
     admin: dict[str, object] = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
         admin["allow_paths"] = [{"exact": "/ready"}, {"prefix": "/stats"}]
-    manager = _connection_manager(directory, access_log, trusted_hops, largest_body)
-    settings, clusters = _patterns(), []
+    filters = [_tell_the_client(limits), *token_filter(issuers, port), *limit_filter(limits)]
+    manager = _connection_manager(directory, access_log, trusted_hops, largest_body, filters)
+    settings, clusters = _patterns(), key_clusters(issuers, port)
     if traces is not None:
         typed = manager["typed_config"]
         typed |= tracing(traces)
@@ -131,7 +139,7 @@ def write_bootstrap(
             strip_headers(trusted_hops, *context_mutations(trusted_hops, traces.key))
         ]
         settings |= runtime(traces)
-        clusters = [collector_cluster(traces)]
+        clusters.append(collector_cluster(traces))
     document = {
         "node": {"id": "gateway", "cluster": "gateway"},
         "application_log_config": {"log_format": {"json_format": _OWN_LOG}},
@@ -201,7 +209,7 @@ def _patterns() -> dict[str, object]:
 
 
 def _connection_manager(
-    directory: Path, access_log: Path | None, trusted_hops: int, largest_body: int
+    directory: Path, access_log: Path | None, trusted_hops: int, largest_body: int, filters: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     router = {
         "name": "envoy.filters.http.router",
@@ -234,19 +242,20 @@ def _connection_manager(
             "request_headers_timeout": HEADERS_TIMEOUT,
             "request_timeout": f"{max(LEAST_REQUEST_SECONDS, largest_body // SLOWEST_BYTES_PER_SECOND)}s",
             "stream_idle_timeout": "60s",
-            "http_filters": [_tell_the_client(), buffer_filter(), router],
+            "http_filters": [*filters, buffer_filter(), router],
             # A connection that goes both ways has no end for which one could wait.
-            "upgrade_configs": [
-                {"upgrade_type": "websocket", "filters": [_only_without_body(), _tell_the_client(), router]}
-            ],
+            "upgrade_configs": [{"upgrade_type": "websocket", "filters": [_only_without_body(), *filters, router]}],
             "local_reply_config": local_replies(),
             "access_log": [_access_log(access_log)],
         },
     }
 
 
-def _tell_the_client() -> dict[str, object]:
-    """See the note "the client's address". It also removes what a bounce would add."""
+def _tell_the_client(limits: Sequence[Limit]) -> dict[str, Any]:
+    """Tells a process who the client is, see the note "the client's address", and a client how often it may ask.
+
+    It also removes what a bounce would add.
+    """
     written = {
         "header": {"key": "x-forwarded-for", "value": f"%REQ({CLIENT_HEADER})%"},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
@@ -255,7 +264,10 @@ def _tell_the_client() -> dict[str, object]:
         "name": "envoy.filters.http.header_mutation",
         "typed_config": {
             "@type": files.type_url("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"),
-            "mutations": {"request_mutations": [{"append": written}, {"remove": ORIGINAL_URL}]},
+            "mutations": {
+                "request_mutations": [{"append": written}, {"remove": ORIGINAL_URL}],
+                "response_mutations": answer_mutations(limits),
+            },
         },
     }
 

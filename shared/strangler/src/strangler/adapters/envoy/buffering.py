@@ -24,7 +24,7 @@ def buffered(*, max_request_bytes: int) -> dict[str, Any]:
 
 def _of_route(setting: dict[str, Any]) -> dict[str, Any]:
     per_route = {"@type": files.type_url(f"{_EXTENSION}.BufferPerRoute"), **setting}
-    return {"typed_per_filter_config": {NAME: per_route}}
+    return {NAME: per_route}
 
 
 # For a route: bodies are passed on as they come, or there is none at all.

@@ -14,5 +14,5 @@ def closed_route(path: str) -> dict[str, Any]:
         "name": "closed",
         "match": {"safe_regex": {"regex": spellings(path)}},
         "direct_response": {"status": 404},
-        **UNBUFFERED,
+        "typed_per_filter_config": UNBUFFERED,
     }

@@ -26,6 +26,7 @@ from strangler.adapters.envoy import files
 from strangler.adapters.envoy.bootstrap import BUFFER_BYTES, LOGGED, ROUTE_CONFIGURATION
 from strangler.adapters.envoy.buffering import UNBUFFERED, buffered
 from strangler.adapters.envoy.closing import closed_route
+from strangler.adapters.envoy.tokens import required
 from strangler.domain.route import Route
 from strangler.domain.routing import (
     CAPABILITY_HEADER,
@@ -144,21 +145,27 @@ def _route(name: str, match: Document, target: Document, route: Route, timeout: 
     timeout = timeout if route.timeout is None else route.timeout
     idle = max(timeout, IDLE_SECONDS) if timeout else LONG_IDLE_SECONDS
     limits = {"timeout": f"{timeout:g}s", "idle_timeout": f"{idle:g}s"}
-    return {"name": name, "match": match, "route": target | limits, "max_body": route.max_body}
+    return {"name": name, "match": match, "route": target | limits, "max_body": route.max_body, "auth": route.auth}
 
 
 def _with_limit(route: Document, most: int) -> Iterator[Document]:
     """The routes that Envoy needs, one for each way in which a request may say its length; see the note "limits"."""
     limit = route.pop("max_body") or most
+    guard = required() if route.pop("auth") else {}
     told = {"header": {"key": LIMIT_HEADER, "value": str(limit)}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     route = {**route, "request_headers_to_add": [told]}
     refused = {"name": "too-large", "match": route["match"], "direct_response": {"status": 413}}
-    yield {**_of_length(refused, limit + 1, 2**63 - 1), **UNBUFFERED}
+    yield _filtered(_of_length(refused, limit + 1, 2**63 - 1), UNBUFFERED)
     if limit > BUFFERED:
-        yield {**_of_length(route, 0, BUFFERED + 1), **buffered(max_request_bytes=BUFFERED)}
-        yield {**route, **UNBUFFERED}
+        yield _filtered(_of_length(route, 0, BUFFERED + 1), buffered(max_request_bytes=BUFFERED), guard)
+        yield _filtered(route, UNBUFFERED, guard)
     else:
-        yield {**route, **buffered(max_request_bytes=limit)}
+        yield _filtered(route, buffered(max_request_bytes=limit), guard)
+
+
+def _filtered(route: Document, *settings: Mapping[str, Document]) -> Document:
+    """The route with the settings of several filters."""
+    return {**route, "typed_per_filter_config": {name: each for part in settings for name, each in part.items()}}
 
 
 def _of_length(route: Document, start: int, end: int) -> Document:
