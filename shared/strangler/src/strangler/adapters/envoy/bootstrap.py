@@ -129,9 +129,10 @@ def write_bootstrap(
     admin: dict[str, object] = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
         admin["allow_paths"] = [{"exact": "/ready"}, {"prefix": "/stats"}]
-    filters = [_tell_the_client(limits), *token_filter(issuers, port), *limit_filter(limits)]
+    own = _reached(host, port)
+    filters = [_tell_the_client(limits), *token_filter(issuers, own), *limit_filter(limits)]
     manager = _connection_manager(directory, access_log, trusted_hops, largest_body, filters)
-    settings, clusters = _patterns(), key_clusters(issuers, port)
+    settings, clusters = _patterns(), key_clusters(issuers, own)
     if traces is not None:
         typed = manager["typed_config"]
         typed |= tracing(traces)
@@ -303,6 +304,12 @@ def _access_log(path: Path | None) -> dict[str, object]:
             "log_format": _ACCESS_LOG,
         },
     }
+
+
+def _reached(host: str, port: int) -> str:
+    """Where a listener can be reached from its own machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared, and not listened at
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _address(host: str, port: int) -> dict[str, object]:

@@ -31,22 +31,22 @@ _CLUSTER = "tokens/{}".format
 Document = dict[str, Any]
 
 
-def token_filter(issuers: Sequence[Issuer], port: int) -> list[Document]:
-    """The filter, if there are issuers; ``port`` is the listener's own."""
+def token_filter(issuers: Sequence[Issuer], own: str) -> list[Document]:
+    """The filter, if there are issuers; ``own`` is the host and port at which the listener can be reached from here."""
     if not issuers:
         return []
     any_of = [{"provider_name": issuer.name} for issuer in issuers]
     settings = {
         "@type": files.type_url(f"{_EXTENSION}.JwtAuthentication"),
-        "providers": {issuer.name: _provider(issuer, port) for issuer in issuers},
+        "providers": {issuer.name: _provider(issuer, own) for issuer in issuers},
         "requirement_map": {REQUIRED: any_of[0] if len(any_of) == 1 else {"requires_any": {"requirements": any_of}}},
     }
     return [{"name": FILTER, "typed_config": settings}]
 
 
-def key_clusters(issuers: Sequence[Issuer], port: int) -> list[Document]:
+def key_clusters(issuers: Sequence[Issuer], own: str) -> list[Document]:
     """Where the keys of each issuer are."""
-    return [_cluster(issuer, port) for issuer in issuers]
+    return [_cluster(issuer, own) for issuer in issuers]
 
 
 def required() -> Mapping[str, Document]:
@@ -54,7 +54,7 @@ def required() -> Mapping[str, Document]:
     return {FILTER: {"@type": files.type_url(f"{_EXTENSION}.PerRouteConfig"), "requirement_name": REQUIRED}}
 
 
-def _provider(issuer: Issuer, port: int) -> Document:
+def _provider(issuer: Issuer, own: str) -> Document:
     expected: Document = {"issuer": issuer.issuer} if issuer.issuer else {}
     return {
         **expected,
@@ -64,7 +64,7 @@ def _provider(issuer: Issuer, port: int) -> Document:
         "payload_in_metadata": CLAIMS,
         "from_headers": [{"name": "Authorization", "value_prefix": f"{word} "} for word in ("Bearer", "bearer")],
         "remote_jwks": {
-            "http_uri": {"uri": _url(issuer, port), "cluster": _CLUSTER(issuer.name), "timeout": FETCH_TIMEOUT},
+            "http_uri": {"uri": _url(issuer, own), "cluster": _CLUSTER(issuer.name), "timeout": FETCH_TIMEOUT},
             "cache_duration": f"{issuer.jwks_age}s",
             # The listener must not wait for keys that come through it.
             "async_fetch": {"fast_listener": True, "failed_refetch_duration": f"{AGAIN_SECONDS}s"},
@@ -72,12 +72,12 @@ def _provider(issuer: Issuer, port: int) -> Document:
     }
 
 
-def _url(issuer: Issuer, port: int) -> str:
-    return f"http://127.0.0.1:{port}{issuer.jwks}" if issuer.is_here else issuer.jwks
+def _url(issuer: Issuer, own: str) -> str:
+    return f"http://{own}{issuer.jwks}" if issuer.is_here else issuer.jwks
 
 
-def _cluster(issuer: Issuer, port: int) -> Document:
-    parts = urlsplit(_url(issuer, port))
+def _cluster(issuer: Issuer, own: str) -> Document:
+    parts = urlsplit(_url(issuer, own))
     tls = parts.scheme == "https"
     endpoint = {
         "address": {"socket_address": {"address": parts.hostname, "port_value": parts.port or (443 if tls else 80)}}
