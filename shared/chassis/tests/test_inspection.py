@@ -70,7 +70,7 @@ def finding(report: dict[str, Any], id: str, part: str) -> dict[str, Any]:
 
 def test_each_marked_line_is_found_and_no_other(report):
     marked = []
-    for file in sorted(PROJECT.rglob("*.py")):
+    for file in sorted([*PROJECT.rglob("*.py"), *PROJECT.rglob("*.html")]):
         for number, line in enumerate(file.read_text().splitlines(), 1):
             marked += [(id, f"{file.relative_to(HERE)}:{number}") for id in MARK.findall(line) if id != "ID"]
 
@@ -144,6 +144,59 @@ def test_files_on_a_disk_are_an_error_until_somebody_says_that_both_sides_have_t
     assert "both sides mount the volume" in known["message"]
 
 
+def test_what_reads_the_copy_is_told_with_its_requests_and_places(report):
+    one = finding(report, "copy-is-read", "GET /loans/{…} ")
+
+    assert one["severity"] == "note", "reading is fine as long as the copy is kept"
+    assert one["message"].startswith("billing_invoice and billing_line are read by GET /loans/{…} (at ")
+    assert "inspected/billing/services.py" in one["message"], "what it calls is told with it"
+    assert "until `strangler complete billing --drop`" in one["message"]
+    assert "is_open" in one["remedy"]
+
+
+def test_a_reader_of_the_capability_itself_is_told_as_a_route_too(report):
+    one = finding(report, "copy-is-read", "/seen")
+
+    assert one["remedy"].endswith('add "GET /api/invoices/{id}/seen" to the routes of billing')
+
+
+def test_admins_of_what_moves_are_told_as_one(report):
+    one = finding(report, "copy-is-read", "the admin's pages of billing.Archive")
+
+    assert "billing.Line" in one["message"]
+    assert one["remedy"] == "before the drop, take these admins out here: the service has its own"
+
+
+def test_a_template_is_only_likely(report):
+    one = finding(report, "copy-is-read", "templates that name invoices")
+
+    assert one["confidence"] == "likely"
+
+
+def test_before_a_drop_what_reads_is_an_error_unless_it_is_explained():
+    report = json.loads(check("--json", "--before-drop").stdout)
+
+    found = {one["place"]: one for one in report["findings"] if one["id"] == "copy-is-read"}
+    severities = {one["severity"] for one in found.values() if one["reason"] is None}
+    assert severities == {"error"}
+    assert finding(report, "copy-is-read", "/owed")["severity"] == "note"
+
+
+def test_a_reader_that_moves_with_another_capability_is_told_so(tmp_path):
+    (tmp_path / "moves.toml").write_text(
+        (PROJECT / "strangler.toml").read_text()
+        + '[capabilities.lending]\ntables = ["lending_loan", "lending_reader"]\nroutes = ["GET /owing"]\n'
+    )
+
+    report = json.loads(check("billing", "--before-drop", "--json", config=str(tmp_path / "moves.toml")).stdout)
+
+    one = finding(report, "copy-is-read", "GET /owing")
+    assert one["severity"] == "warning"
+    assert "If lending has not left by then" in one["message"]
+    assert one["remedy"].startswith("let lending leave before the drop")
+    assert finding(report, "copy-is-read", "POST,PUT,PATCH,DELETE /owing")["severity"] == "error"
+
+
 def test_it_says_what_it_looked_at_and_what_not(report):
     assert report["looked_at"]["views"] > 10
     assert report["looked_at"]["commands"] == 2
@@ -186,7 +239,7 @@ def test_the_text_has_place_consequence_and_remedy(monkeypatch, capsys):
     report = Report(looked_at={"capabilities": 1, "views": 3}, not_looked_at=["a pattern"])
     report.add([Finding("note-of-it", "note", "a.py:1", "It is so.", "nothing to do", "likely")])
     report.add([Finding("fault-of-it", "error", "b.py:2", "It fails.", "mend it")])
-    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: report)
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell, dropping: report)
 
     with pytest.raises(CommandError, match="1 error was found") as told:
         call_command("strangler_check")
@@ -208,7 +261,7 @@ def test_the_text_has_place_consequence_and_remedy(monkeypatch, capsys):
 
 
 def test_what_takes_long_says_what_it_looks_at(monkeypatch, capsys):
-    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: (tell("views and routes"), Report())[1])
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell, dropping: (tell("views and routes"), Report())[1])
     call_command("strangler_check")
     assert capsys.readouterr().err == ""
 
@@ -219,7 +272,7 @@ def test_what_takes_long_says_what_it_looks_at(monkeypatch, capsys):
 
 
 def test_without_an_error_it_ends_with_0(monkeypatch, capsys):
-    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: Report())
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell, dropping: Report())
 
     call_command("strangler_check", "--json")
 

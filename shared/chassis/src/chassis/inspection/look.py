@@ -15,9 +15,11 @@ from chassis.inspection import (
     configuration,
     files,
     hearers,
+    readers,
     relations,
     settled,
     surroundings,
+    templates,
     urls,
     views,
 )
@@ -40,16 +42,23 @@ _LOOKS: Mapping[str, Callable[[Project], Iterator[Finding]]] = {
     "receivers of signals": hearers.findings,
     "cascades and numbers": relations.findings,
     "files": files.findings,
+    "templates": templates.findings,
+    "what reads the copy": readers.findings,  # the last: the others keep what they have met
 }
 _SHOWN = 20
 
 
 def look(
-    names: Sequence[str] = (), path: Path | None = None, *, tell: Callable[[str], None] = lambda what: None
+    names: Sequence[str] = (),
+    path: Path | None = None,
+    *,
+    dropping: bool = False,
+    tell: Callable[[str], None] = lambda what: None,
 ) -> Report:
     """What is found for the capabilities of these names; without names, for all whose models this project has.
 
-    ``tell`` is called with what is looked at next.
+    ``dropping``: the tables here are to be dropped next, so that what only reads them fails, too. ``tell`` is called
+    with what is looked at next.
 
     Raises ConfigurationError where nothing can be looked at.
     """
@@ -58,12 +67,12 @@ def look(
     reasons = settled.reasons()
     chosen, strangers = _present(known, names)
     reader = Reader(lambda table: any(each.holds(table) for each in chosen))
-    project = Project(known, chosen, reader)
+    project = Project(known, chosen, reader, dropping=dropping)
     project.not_looked_at += strangers
     project.addresses = _addresses(project)
     project.count("capabilities", len(chosen))
     project.count("models", len(models()))
-    report = Report()
+    report = Report(follows="strangler complete CAPABILITY --drop" if dropping else "strangler start CAPABILITY")
     for what, each in _LOOKS.items():
         tell(what)
         report.add(_found(each, project))
@@ -148,6 +157,7 @@ def _unknown(project: Project) -> Iterator[str]:
     yield from _several(reader.dynamic, "call by a name", "calls by names", "made at run time")
     yield from _several(reader.unknown_sql, "SQL statement", "SQL statements", "made at run time")
     yield from _several(reader.unreadable, "function", "functions", "without a source")
+    yield "what templates read but by the names of relations; and what others read, such as reports and backups"
     if reader.cut:
         yield f"calls that lie too deep: {reader.cut}"
 

@@ -47,7 +47,7 @@ class ReplaceInvoice(generics.UpdateAPIView):  # -> view-without-route
     http_method_names = ("put",)
 
 
-class Reading(generics.RetrieveAPIView):
+class Reading(generics.RetrieveAPIView):  # -> copy-is-read
     """Not in the routes, and only reads."""
 
     queryset = Invoice.objects.all()
