@@ -29,6 +29,7 @@ ELSEWHERE = [
     ("autocommit-off", "settings.DATABASES['second']"),
     ("middleware-order", "settings.MIDDLEWARE"),  # the sessions
     ("middleware-order", "settings.MIDDLEWARE"),  # the project's own
+    ("route-reads-outside", "strangler.toml, [capabilities.billing] routes"),
     ("route-without-view", "strangler.toml, [capabilities.billing] routes"),  # no pattern
     ("route-without-view", "strangler.toml, [capabilities.billing] routes"),  # not this method
 ]
@@ -165,6 +166,21 @@ def test_admins_of_what_moves_are_told_as_one(report):
 
     assert "billing.Line" in one["message"]
     assert one["remedy"] == "before the drop, take these admins out here: the service has its own"
+
+
+def test_what_moves_and_writes_what_stays_is_told(report):
+    one = finding(report, "route-writes-outside", "Reader.objects.update()")
+
+    assert one["message"].startswith("POST /api/invoices/{…}/pay belongs to billing and writes lending_reader by ")
+    assert one["severity"] == "warning"
+    assert finding(report, "route-writes-outside", "It was looked at")["severity"] == "note"
+
+
+def test_what_moves_and_reads_what_stays_is_told_as_one(report):
+    one = finding(report, "route-reads-outside", "")
+
+    assert "The routes of billing read lending_reader (at inspected/billing/views.py:" in one["message"]
+    assert one["severity"] == "note"
 
 
 def test_a_template_is_only_likely(report):

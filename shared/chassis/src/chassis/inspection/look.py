@@ -15,6 +15,7 @@ from chassis.inspection import (
     configuration,
     files,
     hearers,
+    outside,
     readers,
     relations,
     settled,
@@ -25,7 +26,7 @@ from chassis.inspection import (
 )
 from chassis.inspection.configuration import Capability, Configuration, ConfigurationError
 from chassis.inspection.findings import Finding, Report
-from chassis.inspection.project import Project, models
+from chassis.inspection.project import Project, models, staying
 from chassis.inspection.reading import Reader
 
 # What each looks at, as people are told of it.
@@ -43,6 +44,7 @@ _LOOKS: Mapping[str, Callable[[Project], Iterator[Finding]]] = {
     "cascades and numbers": relations.findings,
     "files": files.findings,
     "templates": templates.findings,
+    "what moves and touches what stays": outside.findings,
     "what reads the copy": readers.findings,  # the last: the others keep what they have met
 }
 _SHOWN = 20
@@ -66,8 +68,8 @@ def look(
     _need_database()
     reasons = settled.reasons()
     chosen, strangers = _present(known, names)
-    reader = Reader(lambda table: any(each.holds(table) for each in chosen))
-    project = Project(known, chosen, reader, dropping=dropping)
+    reader = Reader(_tables(chosen).__contains__)
+    project = Project(known, chosen, reader, staying=staying(known), dropping=dropping)
     project.not_looked_at += strangers
     project.addresses = _addresses(project)
     project.count("capabilities", len(chosen))
@@ -127,6 +129,12 @@ def _present(known: Configuration, names: Sequence[str]) -> tuple[list[Capabilit
             known.path.name, "no model of this project has a table that moves", "run this in the monolith"
         )
     return found, strangers
+
+
+def _tables(chosen: Sequence[Capability]) -> Set[str]:
+    """The tables of models, as they and as SQL spell them, and those that move though no model has them."""
+    spelled = {model._meta.db_table for model in models()}
+    return {*spelled, *map(configuration.plain, spelled), *(table for each in chosen for table in each.tables)}
 
 
 def _addresses(project: Project) -> list[urls.Address]:

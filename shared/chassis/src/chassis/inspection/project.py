@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from chassis.inspection.configuration import Capability, Configuration
 from chassis.inspection.findings import Confidence, Finding, Severity
 from chassis.inspection.reading import Access, Blind, Reader, Summary
 from chassis.inspection.urls import Address
+
+_ON_EACH_SIDE = {"chassis", "contenttypes", "sessions"}
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class Project:
     led: set[Blind] = field(default_factory=set)
     elsewhere: set[Blind] = field(default_factory=set)  # reached by something else than a view
     readings: list[Reading] = field(default_factory=list)
+    outside: list[Outside] = field(default_factory=list)
+    staying: Set[str] = frozenset()  # tables that no capability takes along
     dropping: bool = False  # whether the tables here are to be dropped
 
     def capability_of(self, model: type[Model]) -> Capability | None:
@@ -54,6 +58,15 @@ def models() -> list[type[Model]]:
         for model in apps.get_models(include_auto_created=True)
         if not model._meta.proxy and not model._meta.swapped
     ]
+
+
+def staying(configuration: Configuration) -> Set[str]:
+    """The tables of models that no capability takes along, but those of which each side has its own."""
+    return {
+        model._meta.db_table
+        for model in models()
+        if configuration.owner(model._meta.db_table) is None and model._meta.app_label not in _ON_EACH_SIDE
+    }
 
 
 def moved(project: Project) -> Iterator[tuple[type[Model], Capability]]:
@@ -131,6 +144,26 @@ class Reading:
     concern: Concern
     asked: tuple[Address, str] | None = None
     leaving: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a request of a capability's routes does with a table that no capability takes along."""
+
+    address: Address
+    method: str
+    concern: Concern
+    writes: bool
+
+
+def outside(project: Project, summary: Summary, address: Address, method: str, capability: Capability) -> None:
+    """Keeps for the end what a request does there that belongs to the capability."""
+    for accesses, writes in ((summary.writes, True), (summary.reads, False)):
+        for access, via in accesses.items():
+            if access.table in project.staying:
+                reason = sources.reason(access.file, access.line, access.around) if access.file else None
+                concern = Concern(capability, access, via, reason)
+                project.outside.append(Outside(address, method, concern, writes))
 
 
 def concerns(

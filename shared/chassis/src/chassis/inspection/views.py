@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from chassis.inspection import admins, entries, sources, urls
 from chassis.inspection.configuration import Capability
 from chassis.inspection.findings import Finding, Severity
-from chassis.inspection.project import Concern, Project, Reading, concerns, finding, listed, readings, together
+from chassis.inspection.project import Concern, Project, Reading, concerns, finding, listed, outside, readings, together
 from chassis.inspection.reading import Blind, Summary
 from chassis.inspection.urls import Address
 
@@ -48,6 +48,9 @@ def findings(project: Project) -> Iterator[Finding]:
             staying += _staying(project, address, method, summary)
             if any(covering(project, address, method)):
                 project.led |= summary.blind
+                for capability in covering(project, address, method):
+                    if capability in project.capabilities:
+                        outside(project, summary, address, method, capability)
             else:
                 for blind in summary.blind:
                     unknown.setdefault(blind, []).append((address, method))
@@ -195,7 +198,7 @@ def _template(template: str) -> str:
 
 def _unrepeatable(project: Project, address: Address, method: str, summary: Summary) -> Iterator[Finding]:
     """What keeps a route of a capability from being undone and repeated; nothing where it only reads."""
-    if urls.is_safe(method) and not summary.writes:
+    if urls.is_safe(method) and not any(project.holder(write.table) for write in summary.writes):
         return
     view = urls.named(address.view)
     shown = f"{address.shown} ({sources.dotted(view)})"
