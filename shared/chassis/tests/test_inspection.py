@@ -13,12 +13,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chassis.inspection import configuration
+from chassis.inspection import configuration, templates
 from chassis.inspection.configuration import ConfigurationError
 from chassis.inspection.findings import Finding, Report
 from chassis.inspection.look import look
 from chassis.management.commands import strangler_check
 from django.core.management import CommandError, call_command
+from django.template.backends.django import DjangoTemplates
 
 HERE = Path(__file__).parent
 PROJECT = HERE / "inspected"
@@ -166,6 +167,18 @@ def test_admins_of_what_moves_are_told_as_one(report):
 
     assert "billing.Line" in one["message"]
     assert one["remedy"] == "before the drop, take these admins out here: the service has its own"
+
+
+def test_a_folder_with_too_many_files_is_told(monkeypatch):
+    monkeypatch.setattr("chassis.inspection.templates.MOST_FILES", 1)
+    project = SimpleNamespace(not_looked_at=[], readings=[], count=lambda what: None)
+    monkeypatch.setattr("chassis.inspection.templates._library", lambda *_: [])
+    monkeypatch.setattr("chassis.inspection.templates._relations", lambda _: {})
+    engine = DjangoTemplates({"NAME": "x", "DIRS": [str(HERE)], "APP_DIRS": False, "OPTIONS": {}})
+    monkeypatch.setattr("chassis.inspection.templates.engines", SimpleNamespace(all=lambda: [engine]))
+
+    assert list(templates.findings(project)) == []
+    assert project.not_looked_at == [f"templates in {HERE}: of more than 1 files only the first"]
 
 
 def test_what_moves_and_writes_what_stays_is_told(report):

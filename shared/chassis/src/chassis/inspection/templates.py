@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from chassis.inspection.reading import Access, Summary, layers, together
 from chassis.inspection.values import Of, is_model
 
 KEY = "templates"  # what templates name is told together
+MOST_FILES = 20_000  # a folder of templates may be that of the whole project
+MOST_BYTES = 1_000_000
 _PATH = re.compile(r"(?<![\w.\"'])([A-Za-z_]\w*)((?:\.\w+)+)")
 _Relations = dict[str, set[tuple[Capability, str]]]
 
@@ -32,8 +35,11 @@ def findings(project: Project) -> Iterator[Finding]:
         yield from _library(project, path)
     relations = _relations(project)
     for folder in dict.fromkeys(Path(folder) for engine in known for folder in engine.template_dirs):
-        for file in sorted(folder.rglob("*")):
-            if file.is_file() and sources.is_own(str(file)):
+        files = list(islice(folder.rglob("*"), MOST_FILES))
+        if len(files) == MOST_FILES:
+            project.not_looked_at.append(f"templates in {folder}: of more than {MOST_FILES} files only the first")
+        for file in sorted(files):
+            if file.is_file() and file.stat().st_size <= MOST_BYTES and sources.is_own(str(file)):
                 project.count("templates")
                 _keep(project, file, relations)
 
@@ -79,7 +85,10 @@ def _relations(project: Project) -> _Relations:
 
 def _keep(project: Project, file: Path, relations: _Relations) -> None:
     """Keeps for the end where a template names a relation, of whatever it is given there."""
-    text = "\n".join(sources.lines(str(file)))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return  # no text: something else lies in the folder
     if not any(name in text for name in relations):
         return
     for token in Lexer(text).tokenize():
