@@ -196,6 +196,12 @@ def test_what_moves_and_reads_what_stays_is_told_as_one(report):
     assert one["severity"] == "note"
 
 
+def test_tags_of_a_library_are_told_as_one(report):
+    one = finding(report, "copy-is-read", "the template tag unpaid")
+
+    assert "the template filter lines" in one["message"]
+
+
 def test_a_template_is_only_likely(report):
     one = finding(report, "copy-is-read", "templates that name invoices")
 

@@ -206,15 +206,17 @@ def groups(
     inside: Callable[[Capability], bool],
     what: str,
     entry: Any,
+    key: object = None,
     leaving: str | None = None,
 ) -> list[Group]:
     """The writes of an entry as a whole: by capability, and apart what has been explained.
 
-    Its reads are kept for the end. ``what`` names it there; ``leaving`` is the capability that takes it along.
+    Its reads are kept for the end. ``what`` names it there, ``key`` those that are told as one; ``leaving`` is the
+    capability that takes it along.
     """
     project.elsewhere |= summary.blind
     for one in readings(project, summary, entry, inside=inside):
-        project.readings.append(Reading(what, entry, what, one, leaving=leaving))
+        project.readings.append(Reading(what, entry, key or what, one, leaving=leaving))
     found: dict[tuple[str, str | None], list[Concern]] = {}
     for one in concerns(project, summary.writes, inside=inside):
         found.setdefault((one.capability.name, one.reason), []).append(one)

@@ -77,9 +77,10 @@ def around(project: Project) -> Iterator[Finding]:
             yield from everywhere(project, name, backend, summary)
 
 
-def everywhere(project: Project, name: str, thing: Any, summary: Summary) -> Iterator[Finding]:
-    """What something does that belongs to no URL, but to all."""
-    for group in groups(project, summary, inside=lambda capability: False, what=f"{name}, for any URL", entry=thing):
+def everywhere(project: Project, name: str, thing: Any, summary: Summary, *, key: object = None) -> Iterator[Finding]:
+    """What something does that belongs to no URL, but to all. ``key``: of several that are told as one."""
+    what = name if key else f"{name}, for any URL"
+    for group in groups(project, summary, inside=lambda capability: False, what=what, entry=thing, key=key):
         owner = group.capability.name
         yield finding(
             "middleware-writes", "error", group, entry=thing,

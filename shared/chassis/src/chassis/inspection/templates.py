@@ -55,9 +55,8 @@ def _library(project: Project, path: str) -> Iterator[Finding]:
             # What is put around it only reads the template; it is called when that is rendered.
             summary = entries.function(project.reader, written[-1])
             told = f"the template {kind} {name}"
-            yield from surroundings.everywhere(
-                project, told, written[-1], together(summary, _rendered(project, summary))
-            )
+            done = together(summary, _rendered(project, summary))
+            yield from surroundings.everywhere(project, told, written[-1], done, key=path)
 
 
 def _rendered(project: Project, summary: Summary) -> Summary:
