@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,8 +36,22 @@ def test_nothing_writes_a_moved_table_from_the_wrong_place(capsys):
     assert {(one["id"], one["severity"]) for one in found} == {
         ("cascade-from-outside", "note"),
         ("command-writes", "note"),
+        ("copy-is-read", "note"),
         ("non-atomic-view", "note"),
     }
+
+
+def test_no_route_of_the_shop_reads_a_table_that_was_dropped_if_orders_leave_before(capsys):
+    with pytest.raises(CommandError):
+        call_command("strangler_check", "--json", "--before-drop", config=ROOT.parent / "strangler.toml")
+
+    found = [one for one in json.loads(capsys.readouterr().out)["findings"] if one["id"] == "copy-is-read"]
+    assert {one["place"].partition(":")[0] for one in found if one["severity"] == "error"} == {
+        "django/contrib/admin/sites.py",
+        *(f"{app}/admin.py" for app in ("orders", "products", "users")),
+        "users/backends.py",
+    }, "staff, who go to the services' admins then"
+    assert all("If orders has not left" in one["message"] for one in found if one["severity"] == "warning")
 
 
 @pytest.mark.django_db

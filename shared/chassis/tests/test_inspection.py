@@ -13,12 +13,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chassis.inspection import configuration
+from chassis.inspection import configuration, templates
 from chassis.inspection.configuration import ConfigurationError
 from chassis.inspection.findings import Finding, Report
 from chassis.inspection.look import look
 from chassis.management.commands import strangler_check
 from django.core.management import CommandError, call_command
+from django.template.backends.django import DjangoTemplates
 
 HERE = Path(__file__).parent
 PROJECT = HERE / "inspected"
@@ -29,6 +30,7 @@ ELSEWHERE = [
     ("autocommit-off", "settings.DATABASES['second']"),
     ("middleware-order", "settings.MIDDLEWARE"),  # the sessions
     ("middleware-order", "settings.MIDDLEWARE"),  # the project's own
+    ("route-reads-outside", "strangler.toml, [capabilities.billing] routes"),
     ("route-without-view", "strangler.toml, [capabilities.billing] routes"),  # no pattern
     ("route-without-view", "strangler.toml, [capabilities.billing] routes"),  # not this method
 ]
@@ -70,7 +72,7 @@ def finding(report: dict[str, Any], id: str, part: str) -> dict[str, Any]:
 
 def test_each_marked_line_is_found_and_no_other(report):
     marked = []
-    for file in sorted(PROJECT.rglob("*.py")):
+    for file in sorted([*PROJECT.rglob("*.py"), *PROJECT.rglob("*.html")]):
         for number, line in enumerate(file.read_text().splitlines(), 1):
             marked += [(id, f"{file.relative_to(HERE)}:{number}") for id in MARK.findall(line) if id != "ID"]
 
@@ -144,6 +146,92 @@ def test_files_on_a_disk_are_an_error_until_somebody_says_that_both_sides_have_t
     assert "both sides mount the volume" in known["message"]
 
 
+def test_what_reads_the_copy_is_told_with_its_requests_and_places(report):
+    one = finding(report, "copy-is-read", "GET /loans/{…} ")
+
+    assert one["severity"] == "note", "reading is fine as long as the copy is kept"
+    assert one["message"].startswith("billing_invoice and billing_line are read by GET /loans/{…} (at ")
+    assert "inspected/billing/services.py" in one["message"], "what it calls is told with it"
+    assert "until `strangler complete billing --drop`" in one["message"]
+    assert "is_open" in one["remedy"]
+
+
+def test_a_reader_of_the_capability_itself_is_told_as_a_route_too(report):
+    one = finding(report, "copy-is-read", "/seen")
+
+    assert one["remedy"].endswith('add "GET /api/invoices/{id}/seen" to the routes of billing')
+
+
+def test_admins_of_what_moves_are_told_as_one(report):
+    one = finding(report, "copy-is-read", "the admin's pages of billing.Archive")
+
+    assert "billing.Line" in one["message"]
+    assert one["remedy"] == "before the drop, take these admins out here: the service has its own"
+
+
+def test_a_folder_with_too_many_files_is_told(monkeypatch):
+    monkeypatch.setattr("chassis.inspection.templates.MOST_FILES", 1)
+    project = SimpleNamespace(not_looked_at=[], readings=[], count=lambda what: None)
+    monkeypatch.setattr("chassis.inspection.templates._library", lambda *_: [])
+    monkeypatch.setattr("chassis.inspection.templates._relations", lambda _: {})
+    engine = DjangoTemplates({"NAME": "x", "DIRS": [str(HERE)], "APP_DIRS": False, "OPTIONS": {}})
+    monkeypatch.setattr("chassis.inspection.templates.engines", SimpleNamespace(all=lambda: [engine]))
+
+    assert list(templates.findings(project)) == []
+    assert project.not_looked_at == [f"templates in {HERE}: of more than 1 files only the first"]
+
+
+def test_what_moves_and_writes_what_stays_is_told(report):
+    one = finding(report, "route-writes-outside", "Reader.objects.update()")
+
+    assert one["message"].startswith("POST /api/invoices/{…}/pay belongs to billing and writes lending_reader by ")
+    assert one["severity"] == "warning"
+    assert finding(report, "route-writes-outside", "It was looked at")["severity"] == "note"
+
+
+def test_what_moves_and_reads_what_stays_is_told_as_one(report):
+    one = finding(report, "route-reads-outside", "")
+
+    assert "The routes of billing read lending_reader (at inspected/billing/views.py:" in one["message"]
+    assert one["severity"] == "note"
+
+
+def test_tags_of_a_library_are_told_as_one(report):
+    one = finding(report, "copy-is-read", "the template tag unpaid")
+
+    assert "the template filter lines" in one["message"]
+
+
+def test_a_template_is_only_likely(report):
+    one = finding(report, "copy-is-read", "templates that name invoices")
+
+    assert one["confidence"] == "likely"
+
+
+def test_before_a_drop_what_reads_is_an_error_unless_it_is_explained():
+    report = json.loads(check("--json", "--before-drop").stdout)
+
+    found = {one["place"]: one for one in report["findings"] if one["id"] == "copy-is-read"}
+    severities = {one["severity"] for one in found.values() if one["reason"] is None}
+    assert severities == {"error"}
+    assert finding(report, "copy-is-read", "/owed")["severity"] == "note"
+
+
+def test_a_reader_that_moves_with_another_capability_is_told_so(tmp_path):
+    (tmp_path / "moves.toml").write_text(
+        (PROJECT / "strangler.toml").read_text()
+        + '[capabilities.lending]\ntables = ["lending_loan", "lending_reader"]\nroutes = ["GET /owing"]\n'
+    )
+
+    report = json.loads(check("billing", "--before-drop", "--json", config=str(tmp_path / "moves.toml")).stdout)
+
+    one = finding(report, "copy-is-read", "GET /owing")
+    assert one["severity"] == "warning"
+    assert "If lending has not left by then" in one["message"]
+    assert one["remedy"].startswith("let lending leave before the drop")
+    assert finding(report, "copy-is-read", "POST,PUT,PATCH,DELETE /owing")["severity"] == "error"
+
+
 def test_it_says_what_it_looked_at_and_what_not(report):
     assert report["looked_at"]["views"] > 10
     assert report["looked_at"]["commands"] == 2
@@ -186,7 +274,7 @@ def test_the_text_has_place_consequence_and_remedy(monkeypatch, capsys):
     report = Report(looked_at={"capabilities": 1, "views": 3}, not_looked_at=["a pattern"])
     report.add([Finding("note-of-it", "note", "a.py:1", "It is so.", "nothing to do", "likely")])
     report.add([Finding("fault-of-it", "error", "b.py:2", "It fails.", "mend it")])
-    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: report)
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell, dropping: report)
 
     with pytest.raises(CommandError, match="1 error was found") as told:
         call_command("strangler_check")
@@ -208,7 +296,7 @@ def test_the_text_has_place_consequence_and_remedy(monkeypatch, capsys):
 
 
 def test_what_takes_long_says_what_it_looks_at(monkeypatch, capsys):
-    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: (tell("views and routes"), Report())[1])
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell, dropping: (tell("views and routes"), Report())[1])
     call_command("strangler_check")
     assert capsys.readouterr().err == ""
 
@@ -219,7 +307,7 @@ def test_what_takes_long_says_what_it_looks_at(monkeypatch, capsys):
 
 
 def test_without_an_error_it_ends_with_0(monkeypatch, capsys):
-    monkeypatch.setattr(strangler_check, "look", lambda *_, tell: Report())
+    monkeypatch.setattr(strangler_check, "look", lambda *_, tell, dropping: Report())
 
     call_command("strangler_check", "--json")
 

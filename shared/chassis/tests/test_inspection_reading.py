@@ -23,7 +23,7 @@ from django.apps import apps
 from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.models import User
 from django.db import connection, models, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.forms import ModelForm, modelform_factory
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
@@ -32,7 +32,7 @@ from chassis.ownership import owners
 from chassis.ownership.owners import is_open
 from library.models import Book, Visit
 from rest_framework import generics, serializers
-from ties.models import Donor, Fine, Member, Patron, Remark
+from ties.models import Donor, Fine, Locker, Member, Patron, Receipt, Remark
 """
 _number = itertools.count()
 
@@ -193,6 +193,98 @@ def test_what_does_not_write_is_not_found(written, source):
     reader = Reader(lambda table: table == "library_book")
 
     assert tables(reader, written(source).act) == set()
+
+
+LOOKS = {
+    "a query": "def act(r): return Member.objects.filter(name='x').count()",
+    "a row by its key": "def act(r): return Member.objects.get(pk=1)",
+    "a row by a shortcut": "def act(r): return get_object_or_404(Member, pk=1)",
+    "in a loop": "ALL = Member.objects.all()\ndef act(r):\n    for one in ALL: r(one)",
+    "in a comprehension": "ALL = Member.objects.all()\ndef act(r): return [one for one in ALL]",
+    "the row behind a key": "def act(r): return Fine.objects.get(pk=1).member",
+    "the key of the row behind a key": "def act(r): return Fine.objects.get(pk=1).member.pk",
+    "a row that is read again": "def act(r): other(None)\ndef other(member: Member): member.refresh_from_db()",
+    "a condition on what a key points at": "def act(r): Fine.objects.filter(member__name='x')",
+    "an inner condition": "def act(r): Fine.objects.filter(Q(pk=1) | ~Q(member__name__startswith='x'))",
+    "a condition beyond it": "def act(r): Receipt.objects.filter(donor__name='x')",
+    "a condition in a shortcut": "def act(r): get_object_or_404(Fine, member__name='x')",
+    "another key than the one pointed by": "def act(r): Locker.objects.filter(card__pk=1)",
+    "rows that are fetched along": "def act(r): Fine.objects.select_related('member')",
+    "rows that are fetched after": "def act(r): Fine.objects.prefetch_related(models.Prefetch('member'))",
+    "an order": "def act(r): Fine.objects.order_by('-member__name')",
+    "values": "def act(r): Fine.objects.values_list('pk', 'member__name')",
+    "an expression": "def act(r): Fine.objects.annotate(name=F('member__name'))",
+    "SQL": "def act(r): r.execute('SELECT * FROM ties_fine JOIN \"ties_member\" m ON true')",
+    "choices of a form": (
+        "class F(ModelForm):\n    class Meta:\n        model = Fine\n        fields = ('member',)\ndef act(r): F()"
+    ),
+    "a form of a view": "class act(CreateView):\n    model = Fine\n    fields = ['member']",
+    "a serializer inside another": (
+        "class M(serializers.ModelSerializer):\n    class Meta:\n        model = Member\n        fields = ()\n"
+        "class S(serializers.ModelSerializer):\n    member = M()\n    class Meta:\n        model = Fine\n"
+        "        fields = ('member',)\ndef act(r): return S(Fine.objects.all(), many=True).data"
+    ),
+    "a field of a serializer from behind a key": (
+        "class S(serializers.ModelSerializer):\n    name = serializers.CharField(source='member.name')\n"
+        "    class Meta:\n        model = Fine\n        fields = ('name',)\n"
+        "def act(r): return S(Fine.objects.all(), many=True).data"
+    ),
+    "a method of a serializer": (
+        "class S(serializers.ModelSerializer):\n    name = serializers.SerializerMethodField()\n"
+        "    class Meta:\n        model = Fine\n        fields = ('name',)\n"
+        "    def get_name(self, fine): return fine.member.name\n"
+        "def act(r): return S(Fine.objects.all(), many=True).data"
+    ),
+    "a key that a request has sent": (
+        "class S(serializers.ModelSerializer):\n    class Meta:\n        model = Fine\n        fields = ('member',)\n"
+        "class act(generics.CreateAPIView):\n    queryset = Fine.objects.all()\n    serializer_class = S"
+    ),
+}
+
+
+def looked_at(module: ModuleType, method: str = "POST") -> set[str]:
+    """Of the table of members, whether it is read."""
+    reader = Reader(lambda table: table == "ties_member")
+    if isinstance(module.act, type):
+        summary = entries.view(reader, module.act.as_view(), method)
+    else:
+        summary = entries.function(reader, module.act, Arguments(((Request(),),)))
+    return {read.table for read in summary.reads}
+
+
+@pytest.mark.parametrize("source", LOOKS.values(), ids=LOOKS.keys())
+def test_a_read_is_found(written, source):
+    assert looked_at(written(source)) == {"ties_member"}
+
+
+NO_LOOKS = {
+    "a key": "def act(r): return Fine.objects.get(pk=1).member_id",
+    "a condition on a key": "def act(r): Fine.objects.filter(member=1, member__pk=1, member__id__in=[1], member_id=2)",
+    "whether there is a key": "def act(r): Fine.objects.filter(member__isnull=True)",
+    "the key pointed by": "def act(r): Locker.objects.filter(card__card=1)",
+    "values of a key": "def act(r): Fine.objects.values_list('member', 'member_id').order_by('member_id')",
+    "a row that is made": "def act(r): Fine.objects.create(member_id=1)",
+    "a row that is written": "def act(r): Member.objects.create(name='x', card=1)",
+    "no rows": "def act(r): return Member.objects.none()",
+    "the class": "def act(r): return Member._meta.db_table",
+    "a function that is not called": "def act(r):\n    def inner(): Member.objects.count()\n    return inner",
+    "SQL that writes": "def act(r): r.execute('DELETE FROM ties_member')",
+    "SQL on another table": "def act(r): r.execute('SELECT * FROM ties_members')",
+    "a text": "def act(r): Fine.objects.filter(pk='member__name')",
+    "another query's names": "def act(r): Fine.objects.filter(pk=models.OuterRef('member__name'))",
+    "a form without the key": (
+        "class F(ModelForm):\n    class Meta:\n        model = Fine\n        fields = ()\ndef act(r): F()"
+    ),
+    "a key that is shown": (
+        "class S(serializers.ModelSerializer):\n    class Meta:\n        model = Fine\n        fields = ('member',)\n"
+        "class act(generics.ListAPIView):\n    queryset = Fine.objects.all()\n    serializer_class = S"
+    ),
+}
+
+
+@pytest.mark.parametrize("source", NO_LOOKS.values(), ids=NO_LOOKS.keys())
+def test_what_does_not_read_is_not_found(written, source):
+    assert looked_at(written(source), "GET") == set()
 
 
 GUARDED = {

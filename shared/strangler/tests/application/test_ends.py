@@ -73,6 +73,7 @@ def test_what_something_in_the_monolith_still_reads_is_not_dropped() -> None:
         complete(parts, drop=True)
 
     assert "--unread-for" in caught.value.remedy
+    assert f"strangler_check {parts.name} --before-drop" in caught.value.remedy
     assert caught.value.id == "still-needed"
     assert parts.replication.calls == []
     complete(parts, drop=False)

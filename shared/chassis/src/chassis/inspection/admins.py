@@ -13,13 +13,17 @@ from chassis.inspection import entries, sources, urls
 from chassis.inspection.configuration import Capability
 from chassis.inspection.findings import Finding
 from chassis.inspection.lookup import find
-from chassis.inspection.project import Group, Project, finding, groups, listed
-from chassis.inspection.reading import NO_ARGUMENTS, Arguments
-from chassis.inspection.values import Request, Rows
+from chassis.inspection.orm import joined, tables_of
+from chassis.inspection.project import Concern, Group, Project, Reading, finding, groups, listed, readings
+from chassis.inspection.reading import NO_ARGUMENTS, Access, Arguments, Summary, together
+from chassis.inspection.values import Of, Request, Rows, is_model
 from chassis.ownership.admin import OwnedAdmin
 
+ADMIN = "admin"  # the key of what is read by admins of models that move themselves
 _PERMISSIONS = ("has_add_permission", "has_change_permission", "has_delete_permission")
 _WRITING = ("save_model", "save_related", "save_formset", "delete_model", "delete_queryset", "response_change")
+# Options that name fields or relations of the model.
+_NAMING = ("list_display", "list_filter", "search_fields", "list_select_related", "date_hierarchy", "readonly_fields")
 _CHANGES = {"add", "change", "delete"}
 
 
@@ -32,6 +36,7 @@ def findings(project: Project) -> Iterator[Finding]:
         yield from _actions(project, model, admin)
         yield from _methods(project, model, admin)
         yield from _views(project, model, admin)
+        _keep_reads(project, model, admin)
 
 
 def views() -> Collection[Any]:
@@ -115,7 +120,8 @@ def _actions(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
         def inside(capability: Capability, safe: bool = safe) -> bool:
             return safe and capability is parent
 
-        for group in groups(project, summary, inside=inside):
+        told = f"the action {name} of {type(admin).__name__}"
+        for group in groups(project, summary, inside=inside, what=told, entry=action):
             told = (
                 f"The action {name} of {type(admin).__name__} writes {group.done}, whoever owns "
                 f"{group.capability.name}."
@@ -144,7 +150,11 @@ def _methods(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
     parent = project.capability_of(model._meta.concrete_model)
     for name in _WRITING:
         summary = entries.method(project.reader, type(admin), name, NO_ARGUMENTS, own=True)
-        for group in groups(project, summary, inside=lambda capability: capability is parent):
+
+        def inside(capability: Capability) -> bool:
+            return capability is parent
+
+        for group in groups(project, summary, inside=inside, what=_pages(model), entry=type(admin)):
             told = (
                 f"{type(admin).__name__}.{name} writes {group.done}, whoever owns {group.capability.name}: once that "
                 "is another side, saving in the admin is refused."
@@ -169,7 +179,11 @@ def _views(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
             def inside(capability: Capability, refused: bool = refused) -> bool:
                 return refused and capability is parent
 
-            for group in groups(project, entries.view(project.reader, pattern.callback, method), inside=inside):
+            summary, told = (
+                entries.view(project.reader, pattern.callback, method),
+                f"the admin's view {sources.dotted(view)}",
+            )
+            for group in groups(project, summary, inside=inside, what=told, entry=view):
                 found.setdefault((group.capability.name, group.done), (group, []))[1].append(method)
         for (name, done), (group, methods) in found.items():
             told = f"The admin's view {sources.dotted(view)} writes {done} for {listed(methods)}, whoever owns {name}."
@@ -179,6 +193,58 @@ def _views(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
                 else f'ask owners.is_open("{name}") before it, or send a message to the owner'
             )
             yield finding("admin-writes", "error", group, entry=view, message=told, remedy=cure)
+
+
+def _keep_reads(project: Project, model: Any, admin: Any) -> None:
+    """Keeps for the end what an admin reads: the model itself, what its options name, what its own methods do."""
+    cls = type(admin)
+    entry = cls if sources.is_own(sources.file_of(cls)) else model
+    parent = project.capability_of(model._meta.concrete_model)
+    if parent is not None:
+        access = Access(model._meta.db_table, "the admin")
+        reason = sources.reason(*sources.line_of(entry))
+        # Those of a capability are told together, for all of them have one cure.
+        project.readings.append(Reading(_pages(model), entry, ADMIN, Concern(parent, access, (), reason)))
+    methods = [name for name in dir(cls) if not name.startswith("__")]
+    rows = Arguments(((Of(model),),))
+    summary = together(
+        Summary(reads={Access(table, "the admin"): () for each in _shown(model, admin) for table in tables_of(each)}),
+        *(entries.method(project.reader, cls, name, rows, own=True) for name in methods if name not in _WRITING),
+    )
+    for one in readings(project, summary, entry, inside=lambda capability: capability is parent):
+        project.readings.append(Reading(_pages(model), entry, entry, one))
+
+
+def _shown(model: Any, admin: Any) -> Iterator[Any]:
+    """The models of which an admin shows, searches or offers rows beside its own."""
+    for option in _NAMING:
+        names = getattr(admin, option, None)
+        for one in names if isinstance(names, list | tuple) else [names]:
+            path = one[0] if isinstance(one, list | tuple) and one else one
+            if isinstance(path, str):
+                yield from joined(model, path, whole=True)
+    for inline in getattr(admin, "inlines", ()):
+        if is_model(inlined := getattr(inline, "model", None)):
+            yield inlined
+            yield from _offered(inlined, inline)
+    yield from _offered(model, admin)
+
+
+def _offered(model: Any, admin: Any) -> Iterator[Any]:
+    """The models whose rows the form offers: those of its keys."""
+    from django.contrib.admin.utils import flatten, flatten_fieldsets
+
+    fieldsets = getattr(admin, "fieldsets", None)
+    named = flatten_fieldsets(fieldsets) if fieldsets else flatten(getattr(admin, "fields", None) or ())
+    left = {*(getattr(admin, "exclude", None) or ())}
+    for field in (*model._meta.fields, *model._meta.many_to_many):
+        offered = field.editable and field.name not in left and (not named or field.name in named)
+        if offered and is_model(field.related_model):
+            yield field.related_model
+
+
+def _pages(model: Any) -> str:
+    return f"the admin's pages of {model._meta.label}"
 
 
 def _patterns(patterns: Iterable[Any]) -> Iterator[URLPattern]:

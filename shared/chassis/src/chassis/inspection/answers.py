@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import FieldError
 from django.db import transaction
+from django.db.models import Model
 from django.forms import modelform_factory
 
-from chassis.inspection import hints
+from chassis.inspection import hints, orm
 from chassis.inspection.lookup import attribute, find, user_model
 from chassis.inspection.reading import Arguments, layers, module_of
 from chassis.inspection.values import Asked, Known, Of, Rows, Several, Values, elements, is_model, union
@@ -34,12 +36,15 @@ def special(thing: Any) -> Callable[[Frame, Arguments, ast.Call], Values] | None
 
 
 def _first_row(frame: Frame, arguments: Arguments, node: ast.Call) -> Values:
-    del node
     frame.summary.asks = frame.summary.asks or "a shortcut"
-    return tuple(Of(model) for model in _models(arguments.first()))
+    models = _models(arguments.first())
+    for model in models:
+        for each in (model, *orm.named_in(model, "get", node)):
+            frame.read(orm.tables_of(each), f"a shortcut for {model.__name__}", node, sure=True)
+    return tuple(Of(model) for model in models)
 
 
-def _models(values: Values) -> list[type]:
+def _models(values: Values) -> list[type[Model]]:
     models = [value.model for value in values if isinstance(value, Rows)]
     return models + [value.thing for value in values if isinstance(value, Known) and is_model(value.thing)]
 
@@ -55,6 +60,8 @@ def _account(frame: Frame, arguments: Arguments, node: ast.Call) -> Values:
 
 def _account_row(frame: Frame, arguments: Arguments, node: ast.Call) -> Values:
     model = user_model()
+    if model is not None:
+        frame.read(orm.tables_of(model), "get_user()", node, sure=True)
     return (Of(model, guessed=True),) if model else ()
 
 
@@ -149,7 +156,18 @@ def _imported(frame: Frame, arguments: Arguments, node: ast.Call) -> Values:
 
 
 def _form_class(frame: Frame, arguments: Arguments, node: ast.Call) -> Values:
-    return tuple(Known(modelform_factory(model, fields=[])) for model in _models(arguments.first()))
+    return tuple(Known(_form_of(model, arguments)) for model in _models(arguments.first()))
+
+
+def _form_of(model: type[Model], arguments: Arguments) -> type:
+    """The form with the fields that are given, as far as they are known."""
+    for value in dict(arguments.keywords).get("fields", ()):
+        if isinstance(value, Known) and (value.thing == "__all__" or isinstance(value.thing, list | tuple)):
+            try:
+                return modelform_factory(model, fields=value.thing)
+            except (FieldError, ValueError):
+                break
+    return modelform_factory(model, fields=[])
 
 
 def _partial(frame: Frame, arguments: Arguments, node: ast.Call) -> Values:

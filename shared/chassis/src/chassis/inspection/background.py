@@ -31,7 +31,8 @@ def commands(project: Project) -> Iterator[Finding]:
             project.not_looked_at.append(f"the command {name}: {type(error).__name__}: {error}")
             continue
         summary = entries.method(project.reader, type(command), "handle")
-        for group in groups(project, summary, inside=lambda capability: False):
+        told = f"manage.py {name}"
+        for group in groups(project, summary, inside=lambda capability: False, what=told, entry=type(command).handle):
             owner = group.capability.name
             yield finding(
                 "command-writes", "warning", group, entry=type(command).handle,
@@ -62,7 +63,12 @@ def tasks(project: Project) -> Iterator[Finding]:
             return fenced and queue == f"{capability.name}.tasks"
 
         summary = entries.function(project.reader, task)
-        for group in groups(project, summary, inside=follows_the_owner):
+        leaving = next(
+            (one.name for one in project.configuration.capabilities.values() if follows_the_owner(one)), None
+        )
+        for group in groups(
+            project, summary, inside=follows_the_owner, what=f"the task {name}", entry=task.run, leaving=leaving
+        ):
             owner = group.capability.name
             yield finding(
                 "task-writes", "error", group, entry=task.run,
@@ -84,7 +90,9 @@ def handlers(project: Project) -> Iterator[Finding]:
 
         functions = [function for function in (handler.before, handler.function) if function is not None]
         summary = together(*(entries.function(project.reader, function) for function in functions))
-        for group in groups(project, summary, inside=its_own):
+        told = f"the handler of {handler.type} for {handler.capability}"
+        leaving = handler.capability if handler.capability in project.configuration.capabilities else None
+        for group in groups(project, summary, inside=its_own, what=told, entry=handler.function, leaving=leaving):
             owner = group.capability.name
             yield finding(
                 "handler-writes", "error", group, entry=handler.function,
@@ -103,7 +111,8 @@ def log(project: Project) -> Iterator[Finding]:
     for cls in dict.fromkeys(type(handler) for logger in known for handler in logger.handlers):
         project.count("log handlers")
         summary = entries.method(project.reader, cls, "emit", own=True)
-        for group in groups(project, summary, inside=lambda capability: False):
+        told = f"the log handler {cls.__qualname__}"
+        for group in groups(project, summary, inside=lambda capability: False, what=told, entry=cls):
             owner = group.capability.name
             yield finding(
                 "log-writes", "error", group, entry=cls,

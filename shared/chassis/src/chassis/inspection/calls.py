@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models.signals import ModelSignal
 from django.dispatch import Signal
 
-from chassis.inspection import answers, hints, orm, sources
+from chassis.inspection import answers, fields, hints, orm, sources
 from chassis.inspection.lookup import attribute, find, written_model
 from chassis.inspection.reading import NO_ARGUMENTS, Arguments, Blind, layers
 from chassis.inspection.receivers import receivers_of
@@ -128,8 +128,19 @@ def _rows(frame: Frame, rows: Rows, name: str, arguments: Arguments, node: ast.C
         frame.write(orm.tables_of(model), how, node, sure=True, under=rows.under)
     frame.summary.asks = frame.summary.asks or frame.place(node)
     found = attribute(frame, rows, name) if own else ()
+    _read_rows(frame, rows, name, node, own=bool(found))
     returned = union(*(apply(frame, each, arguments, node) for each in found))
     return returned or orm.result(rows, name)
+
+
+def _read_rows(frame: Frame, rows: Rows, name: str, node: ast.Call, *, own: bool) -> None:
+    """What is read of rows, and of those that the call names by a lookup; a method of the project's own is followed."""
+    how = f"{rows.model.__name__}…{name}()"
+    models = list(orm.named_in(rows.model, name, node))
+    if not own:
+        models += orm.reads(rows, name)
+    for model in models:
+        frame.read(orm.tables_of(model), how, node, sure=True, under=rows.under)
 
 
 def _write_row(frame: Frame, row: Of, name: str, node: ast.Call) -> None:
@@ -137,6 +148,9 @@ def _write_row(frame: Frame, row: Of, name: str, node: ast.Call) -> None:
     if name in orm.ROW_WRITES or (plain in orm.ROW_WRITES and name != "add"):
         how = f"{row.cls.__name__}.{name}()"
         frame.write(orm.tables_of(row.cls), how, node, sure=not row.guessed, under=row.under)
+    if plain == "refresh_from_db":
+        how = f"{row.cls.__name__}.{name}()"
+        frame.read(orm.tables_of(row.cls), how, node, sure=not row.guessed, under=row.under)
 
 
 def _statement(frame: Frame, name: str, arguments: Arguments, node: ast.Call) -> None:
@@ -148,6 +162,8 @@ def _statement(frame: Frame, name: str, arguments: Arguments, node: ast.Call) ->
     for text in texts:
         for table in orm.written_tables(text):
             frame.write([table.removeprefix("public.")], "SQL", node, sure=False)
+        for table in orm.read_tables(text):
+            frame.read([table.removeprefix("public.")], "SQL", node, sure=False)
 
 
 def _formatted(template: str, arguments: Arguments) -> Values:
@@ -184,6 +200,7 @@ def _construct(frame: Frame, cls: type, arguments: Arguments, node: ast.Call, va
     if isinstance(raw, FunctionType) and not is_model(cls):
         for layer in layers(raw):
             _run(frame, value, layer, arguments.after(made), node, cls=owner)
+    fields.made(frame, cls, node)
     _callbacks(frame, arguments, node)
     if _takes_handlers(cls):
         _handlers(frame, arguments, node)

@@ -6,9 +6,22 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from chassis.inspection import calls, conditions, hints
-from chassis.inspection.lookup import attribute, item
-from chassis.inspection.values import MOST, Asked, Known, Local, Rows, Several, Values, elements, guarded, union
+from chassis.inspection import calls, conditions, hints, orm
+from chassis.inspection.lookup import attribute, find, item
+from chassis.inspection.values import (
+    MOST,
+    Asked,
+    Known,
+    Local,
+    Of,
+    Rows,
+    Several,
+    Values,
+    elements,
+    guarded,
+    is_model,
+    union,
+)
 
 if TYPE_CHECKING:
     from chassis.inspection.frames import Frame
@@ -38,7 +51,13 @@ def _constant(frame: Frame, node: ast.Constant) -> Values:
 
 
 def _attribute(frame: Frame, node: ast.Attribute) -> Values:
-    return union(*(attribute(frame, base, node.attr) for base in value(frame, node.value)))
+    bases = value(frame, node.value)
+    for base in bases:
+        if isinstance(base, Of) and is_model(base.cls):
+            for model in orm.fetched(find(base.cls, node.attr)[0]):
+                how = f"{base.cls.__name__}.{node.attr}"
+                frame.read(orm.tables_of(model), how, node, sure=not base.guessed, under=base.under)
+    return union(*(attribute(frame, base, node.attr) for base in bases))
 
 
 def _named(frame: Frame, node: ast.NamedExpr) -> Values:
@@ -96,7 +115,9 @@ def _choice(frame: Frame, node: ast.IfExp) -> Values:
 def _comprehension(frame: Frame, node: _Comprehension) -> Values:
     with frame.branch():
         for generator in node.generators:
-            frame.bind(generator.target, elements(value(frame, generator.iter)))
+            values = value(frame, generator.iter)
+            frame.loop(values, generator.iter)
+            frame.bind(generator.target, elements(values))
             for condition in generator.ifs:
                 value(frame, condition)
         if isinstance(node, ast.DictComp):

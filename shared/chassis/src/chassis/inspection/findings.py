@@ -44,6 +44,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     looked_at: dict[str, int] = field(default_factory=dict)
     not_looked_at: list[str] = field(default_factory=list)
+    follows: str = "strangler start CAPABILITY"  # what can be done if it is ready
 
     @property
     def ready(self) -> bool:
@@ -67,7 +68,7 @@ class Report:
     def next(self) -> Sequence[str]:
         """What to do now."""
         if self.ready:
-            return ["strangler start CAPABILITY"]
+            return [self.follows]
         return ["mend each error, or say in a comment or in CHASSIS_CHECKED why it is none, and run this again"]
 
     def as_json(self) -> dict[str, Any]:

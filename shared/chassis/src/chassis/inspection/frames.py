@@ -11,9 +11,9 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from chassis.inspection import conditions, expressions, hints, sources
+from chassis.inspection import conditions, expressions, hints, orm, sources
 from chassis.inspection.lookup import MISSING, as_value, item, taken
-from chassis.inspection.reading import NO_ARGUMENTS, Arguments, Reader, Summary, Write, merge, module_of
+from chassis.inspection.reading import NO_ARGUMENTS, Access, Arguments, Reader, Summary, merge, module_of
 from chassis.inspection.sources import FunctionNode
 from chassis.inspection.values import (
     NOWHERE,
@@ -22,6 +22,7 @@ from chassis.inspection.values import (
     Local,
     Of,
     Request,
+    Rows,
     Several,
     Values,
     elements,
@@ -210,7 +211,9 @@ class Frame:
     def _compound(self, node: ast.For | ast.AsyncFor | ast.With | ast.AsyncWith) -> None:
         """What a loop or a block binds before its body is read."""
         if isinstance(node, ast.For | ast.AsyncFor):
-            self.bind(node.target, elements(self.value(node.iter)))
+            values = self.value(node.iter)
+            self.loop(values, node.iter)
+            self.bind(node.target, elements(values))
             return
         for one in node.items:
             values = self.value(one.context_expr)
@@ -298,9 +301,24 @@ class Frame:
 
     def write(self, tables: Sequence[str], how: str, node: ast.AST, *, sure: bool, under: Guards = NOWHERE) -> None:
         """Notes that tables are written here."""
-        wanted = [table for table in tables if self.reader.wanted(table)]
-        done = Summary(writes={Write(table, how, sure=sure): () for table in wanted}, asks=self.place(node))
+        done = Summary(writes=self._accesses(tables, how, sure=sure), asks=self.place(node))
         self.absorb(done, node, under)
+
+    def read(self, tables: Sequence[str], how: str, node: ast.AST, *, sure: bool, under: Guards = NOWHERE) -> None:
+        """Notes that tables are read here."""
+        if found := self._accesses(tables, how, sure=sure):
+            self.absorb(Summary(reads=found), node, under)
+
+    def loop(self, values: Values, node: ast.expr) -> None:
+        """Notes that these are iterated over: rows that were chosen elsewhere are read now."""
+        for value in values:
+            if isinstance(value, Rows):
+                known = {access.table for access in self.summary.reads}
+                tables = [table for table in orm.tables_of(value.model) if table not in known]
+                self.read(tables, f"each {value.model.__name__}", node, sure=True, under=value.under)
+
+    def _accesses(self, tables: Sequence[str], how: str, *, sure: bool) -> dict[Access, tuple[str, ...]]:
+        return {Access(table, how, sure=sure): () for table in tables if self.reader.wanted(table)}
 
     def place(self, node: ast.AST) -> str:
         """Where a statement stands, for people."""

@@ -48,7 +48,8 @@ def _writing(
         def inside(capability: Capability, sender: Capability | None = sender) -> bool:
             return capability is sender
 
-        for group in groups(project, _summary(project, receiver, model), inside=inside):
+        summary, told = _summary(project, receiver, model), f"the receiver {sources.dotted(receiver)}"
+        for group in groups(project, summary, inside=inside, what=told, entry=receiver):
             owner = group.capability.name
             heard = f"{name} of {model._meta.label}" if model else f"{name}, whoever sends it"
             yield finding(

@@ -15,15 +15,18 @@ from chassis.inspection import (
     configuration,
     files,
     hearers,
+    outside,
+    readers,
     relations,
     settled,
     surroundings,
+    templates,
     urls,
     views,
 )
 from chassis.inspection.configuration import Capability, Configuration, ConfigurationError
 from chassis.inspection.findings import Finding, Report
-from chassis.inspection.project import Project, models
+from chassis.inspection.project import Project, models, staying
 from chassis.inspection.reading import Reader
 
 # What each looks at, as people are told of it.
@@ -40,16 +43,24 @@ _LOOKS: Mapping[str, Callable[[Project], Iterator[Finding]]] = {
     "receivers of signals": hearers.findings,
     "cascades and numbers": relations.findings,
     "files": files.findings,
+    "templates": templates.findings,
+    "what moves and touches what stays": outside.findings,
+    "what reads the copy": readers.findings,  # the last: the others keep what they have met
 }
 _SHOWN = 20
 
 
 def look(
-    names: Sequence[str] = (), path: Path | None = None, *, tell: Callable[[str], None] = lambda what: None
+    names: Sequence[str] = (),
+    path: Path | None = None,
+    *,
+    dropping: bool = False,
+    tell: Callable[[str], None] = lambda what: None,
 ) -> Report:
     """What is found for the capabilities of these names; without names, for all whose models this project has.
 
-    ``tell`` is called with what is looked at next.
+    ``dropping``: the tables here are to be dropped next, so that what only reads them fails, too. ``tell`` is called
+    with what is looked at next.
 
     Raises ConfigurationError where nothing can be looked at.
     """
@@ -57,13 +68,13 @@ def look(
     _need_database()
     reasons = settled.reasons()
     chosen, strangers = _present(known, names)
-    reader = Reader(lambda table: any(each.holds(table) for each in chosen))
-    project = Project(known, chosen, reader)
+    reader = Reader(_tables(chosen).__contains__)
+    project = Project(known, chosen, reader, staying=staying(known), dropping=dropping)
     project.not_looked_at += strangers
     project.addresses = _addresses(project)
     project.count("capabilities", len(chosen))
     project.count("models", len(models()))
-    report = Report()
+    report = Report(follows="strangler complete CAPABILITY --drop" if dropping else "strangler start CAPABILITY")
     for what, each in _LOOKS.items():
         tell(what)
         report.add(_found(each, project))
@@ -120,6 +131,12 @@ def _present(known: Configuration, names: Sequence[str]) -> tuple[list[Capabilit
     return found, strangers
 
 
+def _tables(chosen: Sequence[Capability]) -> Set[str]:
+    """The tables of models, as they and as SQL spell them, and those that move though no model has them."""
+    spelled = {model._meta.db_table for model in models()}
+    return {*spelled, *map(configuration.plain, spelled), *(table for each in chosen for table in each.tables)}
+
+
 def _addresses(project: Project) -> list[urls.Address]:
     try:
         get_resolver().url_patterns  # noqa: B018
@@ -148,6 +165,7 @@ def _unknown(project: Project) -> Iterator[str]:
     yield from _several(reader.dynamic, "call by a name", "calls by names", "made at run time")
     yield from _several(reader.unknown_sql, "SQL statement", "SQL statements", "made at run time")
     yield from _several(reader.unreadable, "function", "functions", "without a source")
+    yield "what templates read but by the names of relations; and what others read, such as reports and backups"
     if reader.cut:
         yield f"calls that lie too deep: {reader.cut}"
 

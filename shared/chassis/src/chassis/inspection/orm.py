@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.fields.related_descriptors import (
     ForwardManyToOneDescriptor,
     ManyToManyDescriptor,
@@ -37,6 +40,12 @@ _ONE = {"get", "first", "last", "latest", "earliest", "create", "aget", "afirst"
 _PAIR = {"get_or_create", "update_or_create", "aget_or_create", "aupdate_or_create"}
 _MANY = {"bulk_create", "in_bulk", "iterator", "aiterator", "raw"}
 _NONE = {"values", "values_list", "count", "exists", "aggregate", "dates", "datetimes", "explain", "update", "delete"}
+# These give other rows of the same, of which nothing is read, or nothing at all.
+_UNREAD = {"none", "using", "db_manager", "as_manager", "deconstruct", "check"}
+# What names rows that are fetched along, and not only looked at for a condition.
+_ALONG = {"select_related", "prefetch_related"}
+# Expressions that are about other rows than those of the query that they stand in.
+_APART = {"Subquery", "Exists", "OuterRef"}
 # A statement that writes, and the table: INSERT INTO "a"."b", UPDATE ONLY a, DELETE FROM a, TRUNCATE a, COPY a FROM.
 _NAME = r'((?:"[^"]+"|[\w$]+)(?:\.(?:"[^"]+"|[\w$]+))?)'
 _STATEMENTS = re.compile(
@@ -44,6 +53,8 @@ _STATEMENTS = re.compile(
     rf"\s+{_NAME}|\bcopy\s+{_NAME}\s*(?:\([^)]*\)\s*)?from\b",
     re.IGNORECASE,
 )
+# What a statement reads: FROM a, JOIN "a"."b".
+_SOURCES = re.compile(rf"\b(?:from|join)\s+(?:only\s+)?{_NAME}", re.IGNORECASE)
 
 
 def tables_of(model: type[Model]) -> list[str]:
@@ -108,6 +119,110 @@ def method(rows: Rows, name: str) -> tuple[Any, type] | None:
                 break
             return raw, each
     return None
+
+
+def reads(rows: Rows, name: str) -> list[type[Model]]:
+    """The models whose tables a method of a manager or query set reads: at once, or when its result is used."""
+    plain = name.removeprefix("a")
+    if writes(rows, name) or name in _UNREAD or plain in RELATION_WRITES or name.startswith("_"):
+        return []
+    return [rows.model, *([rows.through] if rows.through else [])]
+
+
+def fetched(raw: object) -> list[type[Model]]:
+    """The model of which a row's attribute fetches the one row that it leads to."""
+    model: Any = None
+    if isinstance(raw, ForwardManyToOneDescriptor):
+        model = raw.field.remote_field.model
+    elif isinstance(raw, ReverseOneToOneDescriptor):
+        model = raw.related.related_model
+    return [model] if isinstance(model, type) and issubclass(model, Model) else []
+
+
+def named_in(model: type[Model], name: str, node: ast.Call) -> Iterator[type[Model]]:
+    """The other models whose tables are joined or fetched because of the names in a call on the model's rows."""
+    along = name in _ALONG
+    for word in node.keywords:
+        if word.arg is not None and name not in ("annotate", "alias", "aggregate", "create", "update"):
+            yield from joined(model, word.arg, whole=False)
+        for path in _paths(word.value):
+            yield from joined(model, path, whole=along)
+    for argument in node.args:
+        for path in _paths(argument, bare=True):
+            yield from joined(model, path, whole=along)
+
+
+def _paths(node: ast.expr, *, bare: bool = False) -> Iterator[str]:
+    """Texts and keywords that may be lookups: those of ``Q``, ``F``, ``Count`` and the like, and bare ones."""
+    match node:
+        case ast.Constant(value=str() as text) if bare:
+            yield text
+        case ast.Starred(value=value) | ast.UnaryOp(operand=value):
+            yield from _paths(value, bare=bare)
+        case ast.BinOp(left=left, right=right):
+            yield from _paths(left)
+            yield from _paths(right)
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            for part in parts:
+                yield from _paths(part, bare=bare)
+        case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if called[:1].isupper():
+            if called in _APART:
+                return
+            for word in node.keywords:
+                if called == "Q" and word.arg is not None:
+                    yield word.arg
+                yield from _paths(word.value)
+            for argument in node.args:
+                yield from _paths(argument, bare=called not in ("Value", "Q"))
+
+
+def joined(model: type[Model], path: str, *, whole: bool) -> list[type[Model]]:
+    """The models that a lookup such as ``loan__reader__name`` joins, from the model onwards.
+
+    A key that stands in the row before is no join, so the last model is among them only if something else of it is
+    asked for, or it is fetched as a ``whole``.
+    """
+    found: list[type[Model]] = []
+    by_key: Any = None
+    key: Any = None
+    here: Any = model
+    for part in path.lstrip("-+^=@").split(LOOKUP_SEP):
+        field = _field(here, part)
+        if field is None:
+            break
+        if by_key is not None and field is not key:
+            found.append(by_key)
+        by_key = None
+        if not field.is_relation or field.related_model is None:
+            break
+        here = field.related_model
+        if field.many_to_many:
+            through = getattr(field, "through", None) or getattr(field.remote_field, "through", None)
+            found += [through] if through is not None else []
+            by_key, key = here, here._meta.pk
+        elif field.one_to_many or (field.one_to_one and field.auto_created and not field.concrete):
+            found.append(here)
+        else:
+            by_key, key = here, field.target_field
+    return [*found, *([by_key] if whole and by_key is not None else [])]
+
+
+def _field(model: Any, name: str) -> Any:
+    """The field or relation of this name, by which queries know it or rows do."""
+    if name == "pk":
+        return model._meta.pk
+    try:
+        return model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return next((one for one in model._meta.related_objects if one.get_accessor_name() == name), None)
+
+
+def read_tables(sql: str) -> Iterator[str]:
+    """The tables that the text's statements read, as they are spelled there; none that they write."""
+    written = set(written_tables(sql))
+    for found in _SOURCES.finditer(sql):
+        if (name := found[1].replace('"', "")) not in written:
+            yield name
 
 
 def written_tables(sql: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Reads what a function does, and what the functions do that it calls: which tables are written, and where.
+"""Reads what a function does, and what the functions do that it calls: which tables are written or read, and where.
 
 Names are looked up in the running project, so that a call is followed to the function that it will reach. What is
 known of a value is its class; branches are both taken, unless the request's method or the owner of a capability
@@ -31,8 +31,8 @@ _DJANGO = ("django.views.generic", "django.contrib.", "django.forms.models", "dj
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """A statement that writes a table, in whichever way.
+class Access:
+    """A statement that writes or reads a table, in whichever way.
 
     ``file`` is empty as long as only code of others has been met on the way. ``under`` names capabilities that are open
     wherever it runs.
@@ -71,7 +71,8 @@ class Blind:
 class Summary:
     """What a function does, with all that it calls."""
 
-    writes: dict[Write, tuple[str, ...]] = field(default_factory=dict)
+    writes: dict[Access, tuple[str, ...]] = field(default_factory=dict)
+    reads: dict[Access, tuple[str, ...]] = field(default_factory=dict)
     returns: Values = ()
     asks: str = ""  # where the database is asked for something
     durable: set[str] = field(default_factory=set)
@@ -216,13 +217,14 @@ def layers(thing: Any) -> Iterator[FunctionType]:
 
 def merge(into: Summary, other: Summary, *, file: str, line: int, around: int, name: str, under: Guards) -> None:
     """Adds what a call does to what its caller does. ``file`` is empty in code that is not the project's own."""
-    for write, via in other.writes.items():
-        own = write
-        if not write.file and file:
-            own = replace(write, file=file, line=line, around=around)
-        if under:
-            own = replace(own, under=own.under | under)
-        into.writes.setdefault(own, (name, *via) if file and len(via) < DEEPEST else via)
+    for mine, theirs in ((into.writes, other.writes), (into.reads, other.reads)):
+        for access, via in theirs.items():
+            own = access
+            if not access.file and file:
+                own = replace(access, file=file, line=line, around=around)
+            if under:
+                own = replace(own, under=own.under | under)
+            mine.setdefault(own, (name, *via) if file and len(via) < DEEPEST else via)
     if other.asks and not into.asks:
         into.asks = other.asks
     into.durable |= other.durable
@@ -233,8 +235,9 @@ def together(*summaries: Summary) -> Summary:
     """What several functions do."""
     found = Summary()
     for each in summaries:
-        for write, via in each.writes.items():
-            found.writes.setdefault(write, via)
+        for mine, theirs in ((found.writes, each.writes), (found.reads, each.reads)):
+            for access, via in theirs.items():
+                mine.setdefault(access, via)
         found.returns = union(found.returns, each.returns)
         found.asks = found.asks or each.asks
         found.durable |= each.durable

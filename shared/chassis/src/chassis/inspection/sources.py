@@ -74,13 +74,18 @@ def reason(file: str, *places: int) -> str | None:
 
 def imported(file: str, name: str) -> tuple[str, str] | None:
     """The module, and the name in it, that a name of the file stands for in its annotations alone."""
+    return _imports(file).get(name)
+
+
+@cache
+def _imports(file: str) -> dict[str, tuple[str, str]]:
     found = tree(file)
+    names: dict[str, tuple[str, str]] = {}
     for statement in ast.walk(found) if found else ():
         if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
             for alias in statement.names:
-                if (alias.asname or alias.name) == name:
-                    return statement.module, alias.name
-    return None
+                names.setdefault(alias.asname or alias.name, (statement.module, alias.name))
+    return names
 
 
 @lru_cache(maxsize=4096)

@@ -54,7 +54,7 @@ def middleware(project: Project) -> Iterator[Finding]:
                 "led to the other side, and it is done twice.",
                 f"move {FENCE} above it",
             )  # fmt: skip
-        yield from _everywhere(project, name, thing, summary)
+        yield from everywhere(project, name, thing, summary)
 
 
 def around(project: Project) -> Iterator[Finding]:
@@ -66,18 +66,21 @@ def around(project: Project) -> Iterator[Finding]:
         project.count("context processors")
         thing = _imported(project, f"the context processor {name}", name)
         if thing is not None:
-            yield from _everywhere(project, name, thing, entries.function(project.reader, thing, _REQUEST))
+            yield from everywhere(project, name, thing, entries.function(project.reader, thing, _REQUEST))
     for name in settings.AUTHENTICATION_BACKENDS:
         project.count("authentication backends")
         backend = _imported(project, f"the backend {name}", name)
         if isinstance(backend, type):
-            yield from _everywhere(
-                project, name, backend, entries.method(project.reader, backend, "get_user", own=True)
-            )
+            summary = entries.method(project.reader, backend, "get_user", own=True)
+            # Django's own reads the account, whatever the URL is.
+            summary.reads.update(entries.method(project.reader, backend, "get_user").reads)
+            yield from everywhere(project, name, backend, summary)
 
 
-def _everywhere(project: Project, name: str, thing: Any, summary: Summary) -> Iterator[Finding]:
-    for group in groups(project, summary, inside=lambda capability: False):
+def everywhere(project: Project, name: str, thing: Any, summary: Summary, *, key: object = None) -> Iterator[Finding]:
+    """What something does that belongs to no URL, but to all. ``key``: of several that are told as one."""
+    what = name if key else f"{name}, for any URL"
+    for group in groups(project, summary, inside=lambda capability: False, what=what, entry=thing, key=key):
         owner = group.capability.name
         yield finding(
             "middleware-writes", "error", group, entry=thing,

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from chassis.inspection import admins, entries, sources, urls
 from chassis.inspection.configuration import Capability
 from chassis.inspection.findings import Finding, Severity
-from chassis.inspection.project import Concern, Project, concerns, finding, listed, together
+from chassis.inspection.project import Concern, Project, Reading, concerns, finding, listed, outside, readings, together
 from chassis.inspection.reading import Blind, Summary
 from chassis.inspection.urls import Address
 
@@ -23,7 +23,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
-class _Staying:
+class Staying:
     """A method of a URL pattern that is no route of a capability whose tables it writes."""
 
     address: Address
@@ -33,7 +33,7 @@ class _Staying:
 
 def findings(project: Project) -> Iterator[Finding]:
     """All of the project's views, each with every method that it answers."""
-    staying: list[_Staying] = []
+    staying: list[Staying] = []
     unknown: dict[Blind, list[tuple[Address, str]]] = {}
     of_models = admins.views()
     for address in project.addresses:
@@ -48,6 +48,9 @@ def findings(project: Project) -> Iterator[Finding]:
             staying += _staying(project, address, method, summary)
             if any(covering(project, address, method)):
                 project.led |= summary.blind
+                for capability in covering(project, address, method):
+                    if capability in project.capabilities:
+                        outside(project, summary, address, method, capability)
             else:
                 for blind in summary.blind:
                     unknown.setdefault(blind, []).append((address, method))
@@ -65,30 +68,39 @@ def covering(project: Project, address: Address, method: str) -> Iterator[Capabi
             yield capability
 
 
-def _staying(project: Project, address: Address, method: str, summary: Summary) -> Iterator[_Staying]:
+def _staying(project: Project, address: Address, method: str, summary: Summary) -> Iterator[Staying]:
     covered = {capability.name for capability in covering(project, address, method)}
-    for concern in concerns(project, summary, inside=lambda capability: capability.name in covered):
-        yield _Staying(address, method, concern)
+
+    def inside(capability: Capability) -> bool:
+        return capability.name in covered
+
+    for concern in concerns(project, summary.writes, inside=inside):
+        yield Staying(address, method, concern)
+    view = urls.named(address.view)
+    project.readings += [
+        Reading(address.shown, view, view, each, (address, method), min(covered, default=None))
+        for each in readings(project, summary, view, inside=inside)
+    ]
 
 
-def _written(staying: list[_Staying]) -> Iterator[Finding]:
+def _written(staying: list[Staying]) -> Iterator[Finding]:
     """One finding for each function that writes, with all URLs that lead there."""
-    members: dict[tuple[str, str, str, int, str | None], list[_Staying]] = {}
+    members: dict[tuple[str, str, str, int, str | None], list[Staying]] = {}
     for one in staying:
-        write, view = one.concern.write, urls.named(one.address.view)
-        id = "view-without-route" if _belongs(one) else "staying-view-writes"
+        write, view = one.concern.access, urls.named(one.address.view)
+        id = "view-without-route" if belongs(one) else "staying-view-writes"
         file, line = (write.file, write.around) if write.file else (sources.place(view), 0)
         members.setdefault((id, one.concern.capability.name, file, line, one.concern.reason), []).append(one)
     for (id, name, *_), several in members.items():
         group = together(dict.fromkeys(one.concern for one in several))[0]
-        first, requests = several[0], _requests([(one.address, one.method) for one in several])
+        first, requests = several[0], asked_for([(one.address, one.method) for one in several])
         alone = len(requests) == 1
         told = (
             f"{listed(requests)} {'writes' if alone else 'write'} {group.done}, and {'is' if alone else 'are'} in no "
             f"route of {name}. Once {name} is owned elsewhere, {'it is' if alone else 'they are'} refused for ever."
         )
         yield finding(
-            id, "error", group, entry=urls.named(first.address.view), message=told, remedy=_remedy(id, several, name)
+            id, "error", group, entry=urls.named(first.address.view), message=told, remedy=remedy(id, several, name)
         )
 
 
@@ -98,7 +110,7 @@ def _not_known(project: Project, unknown: dict[Blind, list[tuple[Address, str]]]
     for blind, asked in unknown.items():
         found = Finding(
             "unknown-write", "warning", blind.place,
-            f"{listed(_requests(asked))} may write what moves, by {blind.call} of an object whose class is not known: "
+            f"{listed(asked_for(asked))} may write what moves, by {blind.call} of an object whose class is not known: "
             "such a request is in no route of what moves, and would be refused for ever.",
             "see what is written there: if it moves, add the URL to the routes, or ask owners.is_open first; if not, "
             "say so in a comment, or annotate the object with its class",
@@ -107,7 +119,7 @@ def _not_known(project: Project, unknown: dict[Blind, list[tuple[Address, str]]]
         yield found.explained(sources.reason(blind.file, blind.line, blind.around))
 
 
-def _requests(asked: list[tuple[Address, str]]) -> list[str]:
+def asked_for(asked: list[tuple[Address, str]]) -> list[str]:
     """The methods and paths, each path once."""
     methods: dict[str, list[str]] = {}
     possible: dict[str, set[str]] = {}
@@ -120,12 +132,12 @@ def _requests(asked: list[tuple[Address, str]]) -> list[str]:
     ]
 
 
-def _belongs(one: _Staying) -> bool:
+def belongs(one: Staying) -> bool:
     """Whether the pattern is the capability's own, and only its routes do not say so."""
     return _near(one) is not None or _app(one)
 
 
-def _near(one: _Staying) -> str | None:
+def _near(one: Staying) -> str | None:
     """The capability's route that the pattern would match but for its method, a slash or a language."""
     path, capability = one.address.path, one.concern.capability
     for route in capability.routes:
@@ -141,17 +153,17 @@ def _near(one: _Staying) -> str | None:
     return None
 
 
-def _app(one: _Staying) -> bool:
+def _app(one: Staying) -> bool:
     """Whether the view stands in the app of the table that it writes."""
     module = getattr(urls.named(one.address.view), "__module__", "") or ""
     here = apps.get_containing_app_config(module)
     return here is not None and any(
-        model._meta.db_table.replace('"', "") == one.concern.write.table
+        model._meta.db_table.replace('"', "") == one.concern.access.table
         for model in here.get_models(include_auto_created=True)
     )
 
 
-def _remedy(id: str, several: list[_Staying], name: str) -> str:
+def remedy(id: str, several: list[Staying], name: str) -> str:
     first = several[0]
     if id == "view-without-route":
         near = {text: None for one in several if (text := _near(one)) is not None}
@@ -159,7 +171,11 @@ def _remedy(id: str, several: list[_Staying], name: str) -> str:
         for one in several:
             if _near(one) is None:
                 methods.setdefault(_template(one.address.template), {})[one.method] = None
-        routes = [f'"{",".join(names)} {path}"' for path, names in methods.items()]
+        every = {_template(one.address.template): set(one.address.methods) & set(METHODS) for one in several}
+        routes = [
+            f'"{"*" if len(names) > 1 and set(names) == every[path] else ",".join(names)} {path}"'
+            for path, names in methods.items()
+        ]
         more = [f"add {listed(routes)} to the routes of {name}"] if routes else []
         return "; ".join([*near, *more])
     if first.method in ("GET", "HEAD"):
@@ -182,7 +198,7 @@ def _template(template: str) -> str:
 
 def _unrepeatable(project: Project, address: Address, method: str, summary: Summary) -> Iterator[Finding]:
     """What keeps a route of a capability from being undone and repeated; nothing where it only reads."""
-    if urls.is_safe(method) and not summary.writes:
+    if urls.is_safe(method) and not any(project.holder(write.table) for write in summary.writes):
         return
     view = urls.named(address.view)
     shown = f"{address.shown} ({sources.dotted(view)})"

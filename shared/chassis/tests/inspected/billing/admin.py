@@ -46,7 +46,7 @@ class NoteAdmin(admin.ModelAdmin):
 
 
 @admin.register(Archive)
-class ArchiveAdmin(OwnedAdmin, admin.ModelAdmin):
+class ArchiveAdmin(OwnedAdmin, admin.ModelAdmin):  # -> copy-is-read
     """Views of its own: an OwnedAdmin refuses a POST, but no GET, and no URL that is said to read."""
 
     capability = "billing"

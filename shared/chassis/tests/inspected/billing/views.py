@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from inspected.billing import services
 from inspected.billing.models import Invoice, Line
+from inspected.lending.models import Reader
 
 
 class InvoiceSerializer(serializers.ModelSerializer):
@@ -32,6 +33,9 @@ class Invoices(viewsets.ModelViewSet):  # -> view-without-route
     @action(detail=True, methods=["post"])
     def pay(self, request: Request, pk: str | None = None) -> Response:
         self.get_object().pay()
+        Reader.objects.filter(due=True).update(due=False)  # -> route-writes-outside
+        # strangler-check: the service sends a message instead
+        Reader.objects.create(name="seen")  # -> route-writes-outside
         return Response()
 
     @action(detail=True, methods=["post"])
@@ -47,7 +51,7 @@ class ReplaceInvoice(generics.UpdateAPIView):  # -> view-without-route
     http_method_names = ("put",)
 
 
-class Reading(generics.RetrieveAPIView):
+class Reading(generics.RetrieveAPIView):  # -> copy-is-read
     """Not in the routes, and only reads."""
 
     queryset = Invoice.objects.all()
@@ -58,7 +62,7 @@ class Reading(generics.RetrieveAPIView):
 class Dunning(View):  # -> non-atomic-view
     def post(self, request: HttpRequest, rest: str) -> HttpResponse:
         services.settle_all()
-        return HttpResponse()
+        return HttpResponse(Reader.objects.count())
 
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from inspected.billing.models import Invoice
-from inspected.lending.models import Loan, Reader
+from inspected.lending.models import Loan, Reader, Shelf
 
 
 class InvoiceInline(admin.TabularInline):  # -> admin-writes
@@ -19,8 +19,18 @@ class OwnedInline(OwnedAdmin, admin.TabularInline):
 
 
 @admin.register(Loan)
-class LoanAdmin(admin.ModelAdmin):
+class LoanAdmin(admin.ModelAdmin):  # -> copy-is-read
     inlines = (InvoiceInline, OwnedInline)
+
+
+@admin.register(Shelf)
+class ShelfAdmin(admin.ModelAdmin):
+    """Reads what stays."""
+
+    list_display = ("name", "sign")
+
+    def sign(self, shelf: Shelf) -> str:
+        return shelf.name
 
 
 @admin.register(Reader)

@@ -14,4 +14,4 @@ def visits(request: HttpRequest) -> dict[str, object]:  # -> middleware-writes
 def known(request: HttpRequest) -> dict[str, object]:
     if is_open("billing"):
         Counter.objects.update(number=1)
-    return {"visits": Counter.objects.count()}
+    return {"visits": Counter.objects.count()}  # -> copy-is-read

@@ -75,6 +75,23 @@ def keep_dunning(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse()
 
 
+def owing(request: HttpRequest) -> HttpResponse:
+    """Joins invoices."""
+    return HttpResponse(Loan.objects.filter(invoices__paid=False).count())  # -> copy-is-read
+
+
+def owed(request: HttpRequest) -> HttpResponse:
+    # strangler-check: the page goes before the drop
+    return HttpResponse(Invoice.objects.count())  # -> copy-is-read
+
+
+def due(request: HttpRequest) -> HttpResponse:
+    """Asks who owns invoices, and reads none where that is not this side."""
+    if not is_open("billing"):
+        return HttpResponse(status=202)
+    return HttpResponse(Invoice.objects.count())
+
+
 class LoanPage(DetailView):
     """Reads invoices, and writes a reader."""
 
@@ -82,7 +99,7 @@ class LoanPage(DetailView):
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         loan = self.get_object()
-        paid = {"update": loan.invoices.filter(paid=True).count()}
+        paid = {"update": loan.invoices.filter(paid=True).count()}  # -> copy-is-read
         paid.update(save=1)
         loan.reader.save()
         services.count(number=1)

@@ -101,7 +101,8 @@ def _read(parts: Parts, seconds: float) -> _Use | None:
         "still-needed",
         f"the monolith's copy of {table}{others} was read {since:.0f} s ago, and must have been unread for "
         f"{seconds:.0f} s",
-        "find what still reads it there (a page, a report, a job), for it would fail from then on; or wait, or give "
+        "find what still reads it there (a page, a report, a job), for it would fail from then on: "
+        f"`manage.py strangler_check {parts.name} --before-drop` names what does in the project; or wait, or give "
         "--unread-for",
     )
 

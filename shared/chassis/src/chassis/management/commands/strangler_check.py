@@ -26,15 +26,20 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Adds the capabilities, --config and --json."""
+        """Adds the capabilities, --config, --before-drop and --json."""
         parser.add_argument("capability", nargs="*", help="of strangler.toml; without one, all that have models here")
         parser.add_argument("--config", type=Path, help="strangler.toml, if it is neither here nor in a folder above")
+        parser.add_argument(
+            "--before-drop", action="store_true", help="errors are also what reads the tables that are to be dropped"
+        )
         parser.add_argument("--json", action="store_true", help="JSON instead of text")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints the findings; errors among them, or a place that cannot be looked at, are a CommandError."""
         try:
-            report = look(options["capability"], options["config"], tell=self._teller())
+            report = look(
+                options["capability"], options["config"], dropping=options["before_drop"], tell=self._teller()
+            )
         except ConfigurationError as error:
             if options["json"]:
                 self._print_json(_refusal(error))

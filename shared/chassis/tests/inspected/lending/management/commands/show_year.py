@@ -9,4 +9,4 @@ from inspected.billing.models import Invoice
 
 class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(str(Invoice.objects.unpaid().count()))
+        self.stdout.write(str(Invoice.objects.unpaid().count()))  # -> copy-is-read
