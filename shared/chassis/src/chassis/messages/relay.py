@@ -300,8 +300,10 @@ class Relay:
             self._publisher.await_confirms(0)
             self._failures = 0
             return 0
-        self._echo_due = self._looked + max(outbox.ECHO, self._rest)
-        return self._deliver(rows, self._publisher)
+        done = self._deliver(rows, self._publisher)
+        if done:
+            self._echo_due = self._looked + max(outbox.ECHO, self._rest)
+        return done
 
     def _count(self, rows: Sequence[Waiting]) -> None:
         """Notes once per second how long to rest between two looks."""
