@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -121,19 +121,20 @@ class _Customers:
 
     def order(self, clients: int, seconds: float) -> Load:
         """A closed loop: each has one order under way, and no time to think."""
-        began = time.time() + WARMING
-        ended = began + seconds
-        with ThreadPoolExecutor(clients) as threads:
-            parts = list(threads.map(lambda account: self._order(account, ended), self._accounts[:clients]))
+        with ExitStack() as held, ThreadPoolExecutor(clients) as threads:
+            # Each asks a command for the gateway's address, which takes seconds where the machine is busy.
+            apis = [held.enter_context(self.stack.client()) for _ in range(clients)]
+            began = time.time() + WARMING
+            ended = began + seconds
+            parts = list(threads.map(lambda api, account: self._order(api, account, ended), apis, self._accounts))
         made = [purchase for part in parts for purchase in part]
         return Load([purchase for purchase in made if began <= purchase.answered < ended], seconds)
 
-    def _order(self, account: Account, ended: float) -> list[Purchase]:
+    def _order(self, api: httpx.Client, account: Account, ended: float) -> list[Purchase]:
         rng, made = Random(account.id), []
-        with self.stack.client() as api:
-            while time.time() < ended:
-                wishes = [{"product_id": product, "quantity": 1} for product in rng.sample(self._products, LINES)]
-                made.append(_place(api, account, wishes))
+        while time.time() < ended:
+            wishes = [{"product_id": product, "quantity": 1} for product in rng.sample(self._products, LINES)]
+            made.append(_place(api, account, wishes))
         return made
 
 

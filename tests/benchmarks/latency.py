@@ -10,12 +10,14 @@ events. Everything shares the machine's cores, and if the events of one second n
 the benchmark measures a queue.
 
 ``PEER_CHECKOUT`` in the environment names another checkout of this repository, for instance a worktree of an earlier
-commit. Then its code is measured in the same way, before ours.
+commit. Then its code is measured in the same way, with servers of its own: at each rate the two take turns, so that
+what else runs on the machine concerns both. Of several rounds the medians count.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +35,7 @@ from tests.benchmarks.table import Figure, Goal
 from tests.stack import ROOT
 
 RATES = (100, 250, 500, 1000)
-TELLING = 12.0  # seconds at each rate
+TELLING, ROUNDS = 6.0, 3  # seconds at each rate in a round
 MOST_MS, COST = 50, 0.5
 IDLE = 1 / 3  # of the processors
 REACHED = 0.98  # the share of a rate below which the rate was missed
@@ -90,8 +92,8 @@ def main(*rates: int) -> int:
 def figures(rates: Sequence[int] = RATES) -> Iterator[Figure]:
     """Fails when an event was lost or handled twice."""
     other = os.environ.get(PEER)
-    before = _measure(Path(other).resolve(), rates) if other else []
-    found = _measure(ROOT, rates)
+    measured = _measure([*([Path(other).resolve()] if other else []), ROOT], rates)
+    before, found = measured[0], measured[-1]
     peer = f"commit {_commit(Path(other))}" if other else ""
     goals = (Goal(COST, peer),) if other else ()
     for place, each in enumerate(found):
@@ -120,8 +122,37 @@ def figures(rates: Sequence[int] = RATES) -> Iterator[Figure]:
     )
 
 
-def _measure(checkout: Path, rates: Sequence[int]) -> list[Found]:
-    """With the code of the checkout."""
+@dataclass(frozen=True)
+class _Side:
+    """A checkout's processes, on servers of their own."""
+
+    checkout: Path
+    environment: Mapping[str, str]
+    session: psycopg.Connection[Any]
+    pids: Mapping[str, Sequence[int]]
+
+    @property
+    def project(self) -> Path:
+        return self.checkout / consumer.FOLDER
+
+
+def _measure(checkouts: Sequence[Path], rates: Sequence[int]) -> list[list[Found]]:
+    """With the code of each checkout, at each rate."""
+    with ExitStack() as held:
+        sides = [held.enter_context(_side(checkout)) for checkout in checkouts]
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, fsync on, medians of {ROUNDS} rounds")
+        found = []
+        for rate in rates:
+            rounds = [[_at(rate, side) for side in sides] for _ in range(ROUNDS)]
+            found.append([_middle(of_one) for of_one in zip(*rounds, strict=True)])
+            for side, middle in zip(sides, found[-1], strict=True):
+                _tell(side, middle)
+        return [list(of_one) for of_one in zip(*found, strict=True)]
+
+
+@contextmanager
+def _side(checkout: Path) -> Iterator[_Side]:
+    """All of it is warm."""
     project = checkout / consumer.FOLDER
     with ExitStack() as held:
         database, broker = held.enter_context(postgres()), held.enter_context(rabbitmq())
@@ -132,42 +163,48 @@ def _measure(checkout: Path, rates: Sequence[int]) -> list[Found]:
         until(lambda: consumer.declared(broker.url))
         relay = held.enter_context(running([sys.executable, "-m", "django", "relay"], project, environment))
         pids = {"worker": [worker.pid], "relay": [relay.pid], "PostgreSQL": database.pids, BROKER: broker.pids}
-        print(f"commit {_commit(checkout)}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, fsync on")
-        _run(project, environment, session, events=500, rate=100)  # warms all of them
-        return [_at(rate, project, environment, session, pids) for rate in rates]
+        side = _Side(checkout, environment, session, pids)
+        _run(side, events=500, rate=100)
+        yield side
 
 
-def _at(
-    rate: int,
-    project: Path,
-    environment: Mapping[str, str],
-    session: psycopg.Connection[Any],
-    pids: Mapping[str, Sequence[int]],
-) -> Found:
+def _at(rate: int, side: _Side) -> Found:
     psutil.cpu_times_percent()
-    with _processors(pids) as used:
-        _run(project, environment, session, events=int(rate * TELLING), rate=rate)
+    with _processors(side.pids) as used:
+        _run(side, events=int(rate * TELLING), rate=rate)
     idle = psutil.cpu_times_percent().idle / 100
-    [(reached,)] = session.execute(TOLD.encode()).fetchall()
-    [(events,)] = session.execute("SELECT count(*) FROM counting_told").fetchall()
-    delays = dict(session.execute(DELAYS.encode()).fetchall())
-    found = Found(rate, delays, {name: 1e6 * seconds / events for name, seconds in used.items()}, idle, reached)
-    _tell(found)
-    return found
+    [(reached,)] = side.session.execute(TOLD.encode()).fetchall()
+    [(events,)] = side.session.execute("SELECT count(*) FROM counting_told").fetchall()
+    delays = dict(side.session.execute(DELAYS.encode()).fetchall())
+    return Found(rate, delays, {name: 1e6 * seconds / events for name, seconds in used.items()}, idle, reached)
 
 
-def _run(
-    project: Path, environment: Mapping[str, str], session: psycopg.Connection[Any], *, events: int, rate: int
-) -> None:
-    session.execute("TRUNCATE counting_inbox, counting_effect, counting_told, chassis_published")
-    django(project, environment, "tell", str(events), str(rate))
-    until(lambda: consumer.count(session) == events)
-    until(lambda: session.execute("SELECT NOT EXISTS (SELECT FROM chassis_outbox)").fetchone() == (True,))
+def _middle(rounds: Sequence[Found]) -> Found:
+    """Each figure's median."""
+    first = rounds[0]
+    return Found(
+        first.rate,
+        {
+            name: [statistics.median(times) for times in zip(*(each.delays[name] for each in rounds), strict=True)]
+            for name in first.delays
+        },
+        {name: statistics.median(each.cost[name] for each in rounds) for name in first.cost},
+        statistics.median(each.idle for each in rounds),
+        statistics.median(each.reached for each in rounds),
+    )
 
 
-def _tell(found: Found) -> None:
+def _run(side: _Side, *, events: int, rate: int) -> None:
+    side.session.execute("TRUNCATE counting_inbox, counting_effect, counting_told, chassis_published")
+    django(side.project, side.environment, "tell", str(events), str(rate))
+    until(lambda: consumer.count(side.session) == events)
+    until(lambda: side.session.execute("SELECT NOT EXISTS (SELECT FROM chassis_outbox)").fetchone() == (True,))
+
+
+def _tell(side: _Side, found: Found) -> None:
+    print(f"\ncommit {_commit(side.checkout)}")
     missed = "" if found.reached >= REACHED * found.rate else "   THE RATE WAS MISSED"
-    print(f"\n{found.rate}/s asked, {found.reached:,.0f}/s written, {found.idle:.0%} of the processors idle{missed}")
+    print(f"{found.rate}/s asked, {found.reached:,.0f}/s written, {found.idle:.0%} of the processors idle{missed}")
     for name, (median, most, worst) in found.delays.items():
         print(f"  {name:<36} p50 {median:8.1f} ms   p99 {most:8.1f} ms   worst {worst:8.1f} ms")
     parts = ", ".join(f"{name} {value:.0f}" for name, value in found.cost.items())

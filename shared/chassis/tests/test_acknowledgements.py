@@ -106,6 +106,26 @@ def test_many_finished_deliveries_are_due_at_once(channel, monkeypatch):
     assert channel.told == [(50, True)]
 
 
+def test_half_of_a_small_window_is_acknowledged_at_once_so_that_the_broker_delivers_more(channel, monkeypatch):
+    monkeypatch.setattr(acknowledgements, "EVERY_SECONDS", 3600.0)
+    pending = Acknowledgements(channel, ordered=True, window=6)
+    for tag in range(1, 7):
+        pending.expect(tag)
+    assert pending.is_crowded
+    pending.finish(1)
+    pending.finish(2)
+    pending.flush_if_due()
+    assert channel.told == []
+
+    pending.finish(3)
+    pending.flush_if_due()
+
+    assert channel.told == [(3, True)]
+    pending.finish(4)
+    pending.flush()
+    assert not pending.is_crowded
+
+
 def test_what_is_not_finished_is_given_back_the_last_first_where_closing_does_not_do_it(channel):
     pending = delivered(channel, "a", "b", "c", ordered=False)
     pending.finish("b")

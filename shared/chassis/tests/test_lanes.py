@@ -178,6 +178,35 @@ def test_a_slow_one_holds_up_only_its_own_key(monkeypatch):
     lanes.stop(10.0)
 
 
+def test_the_lane_that_has_worked_last_gets_the_next_message():
+    lanes = Lanes("books", Watch(), count=4)
+    workers: set[str] = set()
+    moment.planned = lambda: workers.add(threading.current_thread().name)
+    lanes.start()
+    for number in range(12):
+        until(lambda: len(lanes._free) == 4)
+        handled_on(lanes, [message(key=str(number), title=f"{number}")])
+
+    lanes.stop(10.0)
+    assert len(workers) == 1
+
+
+def test_all_lanes_work_where_there_is_work_for_all():
+    lanes = Lanes("books", Watch(), count=4)
+    together = threading.Barrier(4, timeout=60)
+    moment.planned = together.wait
+    lanes.start()
+
+    subscription = Subscription()
+    for number in range(4):
+        told = message(key=str(number), title=f"{number}")
+        lanes.put(Delivery(subscription, number, told.encode(), {}, told))
+    lanes.begin()
+
+    until(lambda: len(subscription.finished) == 4)
+    lanes.stop(10.0)
+
+
 def test_nothing_is_begun_after_the_end_of_its_subscription(one_lane):
     subscription = Subscription()
     for told in shelves("Emma", "Persuasion"):

@@ -59,11 +59,16 @@ def side(session) -> Iterator[psycopg.Connection]:
 
 
 def _counted(run, begun):
-    def counted(self, stopping):
+    def counted(self, *arguments):
         begun.append(self)
-        return run(self, stopping)
+        return run(self, *arguments)
 
     return counted
+
+
+def _tell_elsewhere(kind: str, number: int) -> None:
+    tell(kind, number=number)
+    connections.close_all()
 
 
 def is_empty() -> bool:
@@ -323,6 +328,59 @@ class TestWaking:
                 tell(kind, number=number)
             ear.await_count(40, 30)
             tell_to_stop(relay)
+
+    def test_it_looks_twice_for_a_message_at_the_notification_and_at_its_echo(self, ear, kind, monkeypatch):
+        looks = []
+        monkeypatch.setattr(module, "PATROL_SECONDS", 600.0)
+        monkeypatch.setattr(module.Relay, "_ready", _counted(module.Relay._ready, looks))
+        with relaying() as relay:
+            until(lambda: relay.idle)
+            before = len(looks)
+            tell(kind)
+            ear.await_count(1, 30)
+            until(is_empty)
+            until(lambda: relay.idle)
+            assert len(looks) - before == 2
+            tell_to_stop(relay)
+
+    def test_what_is_committed_while_a_batch_is_on_its_way_does_not_wait_for_the_patrol(self, ear, kind, monkeypatch):
+        """Its notification comes while the relay listens to the broker."""
+        meanwhile = [1, 2]
+
+        def run(self, stopping):
+            if meanwhile:
+                thread = threading.Thread(target=_tell_elsewhere, args=(kind, meanwhile.pop(0)))
+                thread.start()
+                thread.join()
+            whole(self, stopping)
+
+        whole = module.Batch.run
+        monkeypatch.setattr(module, "PATROL_SECONDS", 600.0)
+        monkeypatch.setattr(module.Batch, "run", run)
+        with relaying() as relay:
+            until(lambda: relay.idle)
+            tell(kind, number=0)
+            ear.await_count(3, 30)
+            tell_to_stop(relay)
+
+        assert ear.firsts() == {"1": [0, 1, 2]}
+
+    def test_it_rests_where_many_events_come_and_less_where_somebody_waits_for_an_answer(self, ear, kind):
+        def rest(*, destination: str) -> float:
+            relay._looked += 1.0
+            relay._count([outbox.Waiting(1, "", "books", kind, "1", destination, b"")] * (module.MANY_PER_SECOND + 1))
+            return relay._rest
+
+        relay = module.Relay()
+        relay._looked = 10.0
+        relay._count([])
+
+        assert rest(destination="") == module.REST_SECONDS
+        assert rest(destination="books") == module.REST_OF_REPLIES_SECONDS
+        assert rest(destination="") == module.REST_SECONDS
+        relay._looked += 1.0
+        relay._count([])
+        assert relay._rest == 0.0
 
     def test_what_nobody_was_told_of_is_found_on_patrol(self, ear, kind, monkeypatch):
         monkeypatch.setattr(outbox, "_woken", float("inf"))

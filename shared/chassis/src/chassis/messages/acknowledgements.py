@@ -7,20 +7,22 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
-EVERY_SECONDS = 0.005  # between two acknowledgements while messages come
-TOGETHER_DELIVERIES = 50  # so many finished deliveries are acknowledged at once
+EVERY_SECONDS = 0.02  # between two acknowledgements while messages come
+TOGETHER_DELIVERIES = 50  # so many finished deliveries are acknowledged at once, or half of a window that is smaller
 BEHIND_SECONDS = 0.1  # so long do finished deliveries wait for an unfinished one before them
 
 
 class Acknowledgements:
     """Belongs to the thread that reads the channel; other threads may only call `finish`.
 
-    Where the broker counts deliveries (``ordered``), one acknowledgement covers all deliveries up to a tag.
+    Where the broker counts deliveries (``ordered``), one acknowledgement covers all deliveries up to a tag. The broker
+    delivers no more than ``window`` messages that are not acknowledged.
     """
 
-    def __init__(self, channel: Any, *, ordered: bool) -> None:
+    def __init__(self, channel: Any, *, ordered: bool, window: int = 2 * TOGETHER_DELIVERIES) -> None:
         self._channel = channel
         self._ordered = ordered
+        self._half = max(1, window // 2)
         self._open: deque[Hashable] = deque()
         self._finished: deque[Hashable] = deque()
         self._waiting: set[Hashable] = set()
@@ -41,11 +43,17 @@ class Acknowledgements:
         """Whether the broker still waits to hear of a delivery."""
         return bool(self._open)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the broker may soon deliver nothing before it hears of a delivery."""
+        return len(self._open) >= self._half
+
     def flush_if_due(self) -> None:
         """Acknowledges what is finished, when there is enough of it or some time has passed; raises the transport's
         errors."""
         due = time.monotonic() - self._last >= EVERY_SECONDS
-        if (self._finished and (due or len(self._finished) >= TOGETHER_DELIVERIES)) or (self._waiting and due):
+        enough = len(self._finished) >= min(TOGETHER_DELIVERIES, self._half)
+        if (self._finished and (due or enough)) or (self._waiting and due):
             self.flush()
 
     def flush(self, *, all: bool = False) -> None:

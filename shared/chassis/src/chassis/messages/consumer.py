@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from chassis import settings
 from chassis.messages import broker, deadletters, declarations
-from chassis.messages.acknowledgements import Acknowledgements
+from chassis.messages.acknowledgements import EVERY_SECONDS, Acknowledgements
 from chassis.messages.broker import BrokerLostError
 from chassis.messages.events import MalformedError, Message
 from chassis.messages.lanes import TOGETHER_MESSAGES, Delivery, Lanes
@@ -30,7 +30,8 @@ from chassis.process.logs import Complaint
 
 logger = logging.getLogger("chassis.messages.consumer")
 
-BUSY_SECONDS = 0.005  # of waiting for a message while finished ones may have to be acknowledged
+BUSY_SECONDS = EVERY_SECONDS  # of waiting for a message while finished ones may have to be acknowledged
+CROWDED_SECONDS = 0.005  # the same, while the broker may wait for that before it delivers another
 # The same wait while there is nothing to acknowledge. The end of a subscription may be noticed so late.
 QUIET_SECONDS = 0.05
 IDLE_SECONDS = 0.5  # between two looks at a connection that waits for the capability
@@ -143,11 +144,12 @@ class _Subscription:
         self._lanes = lanes
         self._channel = connection.channel()
         self._heard = time.monotonic()
-        self._acknowledgements = Acknowledgements(self._channel, ordered=confirms)
+        window = settings.prefetch()
+        self._acknowledgements = Acknowledgements(self._channel, ordered=confirms, window=window)
         # kombu's virtual transports wait without end when they are not to wait.
         self._more = TOGETHER_MESSAGES if confirms else 0
         # kombu's own consumer will not do: it unpacks bodies, and ends when a body cannot be unpacked.
-        self._channel.basic_qos(0, settings.prefetch(), False)
+        self._channel.basic_qos(0, window, False)
         self._channel.basic_consume(
             capability, no_ack=False, callback=self._receive, consumer_tag=f"{capability}-{uuid4()}"
         )
@@ -155,7 +157,7 @@ class _Subscription:
     def read(self) -> None:
         """Waits a moment for a message, and takes all that have come; acknowledges what is due."""
         with suppress(TimeoutError):
-            self._connection.drain_events(timeout=BUSY_SECONDS if self._acknowledgements.outstanding else QUIET_SECONDS)
+            self._connection.drain_events(timeout=self._patience())
             for _ in range(self._more):
                 self._connection.drain_events(timeout=0)
         self._lanes.begin()
@@ -163,6 +165,11 @@ class _Subscription:
         if time.monotonic() - self._heard >= LISTEN:
             self._heard = time.monotonic()
             self._connection.heartbeat_check()
+
+    def _patience(self) -> float:
+        if self._acknowledgements.is_crowded:
+            return CROWDED_SECONDS
+        return BUSY_SECONDS if self._acknowledgements.outstanding else QUIET_SECONDS
 
     def finish(self, tag: Hashable) -> None:
         self._acknowledgements.finish(tag)

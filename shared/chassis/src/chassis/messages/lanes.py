@@ -4,6 +4,10 @@ Note "short ones together": messages whose handlers allow it, and have been shor
 note "one transaction for several" in `chassis.messages.inbox`). One lane at a time does this. What comes meanwhile
 waits for its commit and is handled together then, as a database's commits share a flush; it waits no longer than
 `PATIENCE_SECONDS`.
+
+Note "the warmest lane": of the lanes that are free, the one that became free last is woken. So few messages are handled
+by few threads and few sessions of the database, whose memory is still in the processors' caches, and not by each in its
+turn.
 """
 
 from __future__ import annotations
@@ -80,14 +84,16 @@ class Lanes:
 
     def __init__(self, capability: str, watch: Watch, *, count: int) -> None:
         lock = threading.Lock()
-        self._work, self._idle = threading.Condition(lock), threading.Condition(lock)
+        self._lock, self._idle = lock, threading.Condition(lock)
+        # What each lane without work waits for, the one that became free last at the end.
+        self._free: list[threading.Condition] = []
         # The first messages of keys of which none is under way, numbered as they became that: those that are handled
         # alone, and those that may share. By key, what is behind the first.
         self._alone: deque[tuple[int, Delivery]] = deque()
         self._short: deque[tuple[int, Delivery]] = deque()
         self._behind: dict[str, deque[Delivery]] = {}
         self._numbers = count_up()
-        self._under_way = self._free = 0
+        self._under_way = 0
         self.warmed = 0  # how many times all were to connect
         self._shared_since = float("-inf")  # when a lane began with several that are not done yet
         self._stopping = False
@@ -100,13 +106,13 @@ class Lanes:
 
     def warm(self) -> None:
         """Each lane connects to the database, if it has not done so; returns at once."""
-        with self._work:
+        with self._lock:
             self.warmed += 1
-            self._work.notify_all()
+            self._wake_all()
 
     def put(self, delivery: Delivery) -> None:
         """Queues the delivery behind the others of its subject; `begin` has it handled."""
-        with self._work:
+        with self._lock:
             line = self._behind.get(delivery.key)
             if line is not None:
                 line.append(delivery)
@@ -116,7 +122,7 @@ class Lanes:
 
     def begin(self) -> None:
         """Wakes a lane for what was put here. Put first what there is: a lane may handle it together."""
-        with self._work:
+        with self._lock:
             self._wake_one()
 
     def finish(self, seconds: float) -> bool:
@@ -126,9 +132,9 @@ class Lanes:
 
     def stop(self, seconds: float) -> None:
         """Ends the threads; each finishes its present messages first."""
-        with self._work:
+        with self._lock:
             self._stopping = True
-            self._work.notify_all()
+            self._wake_all()
         deadline = time.monotonic() + seconds
         for lane in self._lanes:
             lane.join(max(0.0, deadline - time.monotonic()))
@@ -136,21 +142,21 @@ class Lanes:
     def take(self, warmed: int) -> Sequence[Delivery] | None:
         """Waits for work: one message, or several short ones of different keys; none when all are to connect, and the
         lane has last done so when `warmed` was as given. None when the lane has to end."""
-        with self._work:
-            self._free += 1
+        woken = threading.Condition(self._lock)
+        with self._lock:
             group: list[Delivery] = []
             while not group and not self._stopping and warmed == self.warmed:
                 group = self._next()
                 if not group:
-                    self._work.wait()
-            self._free -= 1
+                    self._free.append(woken)
+                    woken.wait()
             self._under_way += len(group)
             self._wake_one()
         return None if self._stopping else group
 
     def done(self, group: Sequence[Delivery]) -> None:
         """What was taken is no longer under way; the next message of each key is ready."""
-        with self._work:
+        with self._lock:
             if self._pace(group[0]) is not None:
                 self._shared_since = float("-inf")
             for delivery in group:
@@ -206,8 +212,13 @@ class Lanes:
             del self._behind[key]
 
     def _wake_one(self) -> None:
+        """See the note "the warmest lane"."""
         if self._free and (self._alone or (self._short and self._may_share())):
-            self._work.notify()
+            self._free.pop().notify()
+
+    def _wake_all(self) -> None:
+        while self._free:
+            self._free.pop().notify()
 
 
 class _Lane(threading.Thread):

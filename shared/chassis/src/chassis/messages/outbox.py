@@ -2,7 +2,7 @@
 
 Note "the echo of a wake-up": NOTIFY takes a global lock at commit, so a process sends one at most every
 `WAKE_SECONDS`, and never from within the transaction that writes the message. A message that is committed shortly after
-the last NOTIFY has none of its own. So a relay that hears a NOTIFY looks once more after `ECHO`.
+the last NOTIFY has none of its own. So a relay that hears a NOTIFY, or finds a message, looks once more after `ECHO`.
 
 Note "planned for the present size": a relay asks the same things many times a second, so its statements are prepared.
 But a plan that was made for an empty outbox is wrong for a full one. So plans are forgotten every `PLANNED_SECONDS`,

@@ -43,9 +43,9 @@ PATROL_SECONDS = 0.5  # between two looks where nothing was heard
 LASTING_SECONDS = 1.0  # after which a batch reads no more rows
 BURST_MESSAGES = 100  # messages sent between two looks at what the broker says
 TRACED_MESSAGES = 50  # of a batch
-# Between two looks at the outbox for which the relay is woken, where so many messages come that each finds several. A
-# look costs as much as several messages.
-REST_SECONDS, MANY_PER_SECOND = 0.02, 100
+# Between two looks at the outbox for which the relay is woken, where so many messages come that each may find several:
+# a look costs as much as several messages. Nobody waits for an event, but somebody may wait for a reply.
+MANY_PER_SECOND, REST_SECONDS, REST_OF_REPLIES_SECONDS = 50, 0.02, 0.005
 BREATH_SECONDS = 0.05  # between two looks whether to stop, in a wait for confirms
 MEASURE_SECONDS = 5.0
 CALM_SECONDS = 0.05  # from a notice about a side to the look at it
@@ -76,6 +76,7 @@ class Batch:
         self, table: Rows, rows: Sequence[Waiting], publisher: Publisher, window: int, read: Read | None = None
     ) -> None:
         self.done = 0  # messages that are out of the outbox
+        self.backlog = False  # whether the last look did not see all that is ready
         self.confirmed: list[int] = []
         self.published: Tally[str] = Tally()
         self.problems: dict[int, str] = {}
@@ -156,14 +157,14 @@ class Batch:
 
     def _may_read(self, stopping: Callable[[], bool]) -> bool:
         return (
-            self._backlog
+            self.backlog
             and self._unsent <= self._window
             and time.monotonic() < self._until
             and not (self._publisher.blocked or stopping())
         )
 
     def _take_in(self, rows: Sequence[Waiting]) -> None:
-        self._backlog = len(rows) == BATCH_ROWS
+        self.backlog = len(rows) == BATCH_ROWS
         self._unsent += len(rows)
         self._known.update(row.id for row in rows)
         for row in rows:
@@ -242,14 +243,15 @@ class Relay:
         self._publisher: Publisher | None = None
         self._outbox = outbox.Rows()
         self._listening = False
-        self._echo = self._idle = False
+        self._echo_due = float("-inf")
+        self._backlog = self._idle = False
         self._window = publishers.WINDOW_MESSAGES
         self._failures = 0
         self._measured = float("-inf")
         self._opened = 0.0
         self._looked = float("-inf")
-        self._many = False
-        self._counted, self._counting_since = 0, 0.0
+        self._rest = 0.0
+        self._counted, self._addressed, self._counting_since = 0, 0, 0.0
 
     @property
     def idle(self) -> bool:
@@ -267,7 +269,7 @@ class Relay:
                 vitals.beat()
                 try:
                     published = self.turn()
-                    if not published:
+                    if not (published and self._backlog):
                         self._wait()
                 except BrokerLostError as error:
                     self._lose_broker(error)
@@ -292,20 +294,26 @@ class Relay:
             self._broker_lost.over()
             logger.info("broker_connected")
         rows = self._ready()
-        self._count(len(rows))
+        self._count(rows)
+        self._backlog = len(rows) == BATCH_ROWS
         if not rows:
             self._publisher.await_confirms(0)
             self._failures = 0
             return 0
-        return self._deliver(rows, self._publisher)
+        done = self._deliver(rows, self._publisher)
+        if done:
+            self._echo_due = self._looked + max(outbox.ECHO, self._rest)
+        return done
 
-    def _count(self, messages: int) -> None:
-        """Notes once per second whether many messages come."""
-        self._counted += messages
+    def _count(self, rows: Sequence[Waiting]) -> None:
+        """Notes once per second how long to rest between two looks."""
+        self._counted += len(rows)
+        self._addressed += sum(bool(row.destination) for row in rows)
         seconds = self._looked - self._counting_since
         if seconds >= 1.0:
-            self._many = self._counted > MANY_PER_SECOND * seconds
-            self._counted, self._counting_since = 0, self._looked
+            many = self._counted > MANY_PER_SECOND * seconds
+            self._rest = (REST_OF_REPLIES_SECONDS if self._addressed else REST_SECONDS) if many else 0.0
+            self._counted, self._addressed, self._counting_since = 0, 0, self._looked
 
     def _look_again(self) -> None:
         """Makes the next publisher declare again: what the broker has refused may have been mended."""
@@ -326,6 +334,7 @@ class Relay:
             raise
         finally:
             batch.take_away()
+            self._backlog = batch.backlog
             for capability, count in batch.published.items():
                 PUBLISHED.labels(capability).inc(count)
         return batch.done
@@ -351,17 +360,20 @@ class Relay:
     def _wait(self) -> None:
         """Waits until something is heard, or a look is due: see the note "the echo of a wake-up"."""
         session: Any = connection.connection
-        timeout = outbox.ECHO if self._echo else PATROL_SECONDS
-        self._idle = not self._echo
+        echoing = self._looked < self._echo_due
+        timeout = max(0.0, self._echo_due - time.monotonic()) if echoing else PATROL_SECONDS
+        self._idle = not echoing
         heard = [notice.channel for notice in session.notifies(timeout=timeout, stop_after=1)]
         if agreement.SIDES_CHANNEL in heard:
             # A switch changes a side's row several times in a row. It needs the processors more than its events need
             # haste.
             self.stopping.wait(CALM_SECONDS)
-        self._echo = outbox.CHANNEL in heard
         self._idle = False
-        if self._echo and self._many:
-            self.stopping.wait(max(0.0, self._looked + REST_SECONDS - time.monotonic()))
+        if outbox.CHANNEL in heard:
+            now = time.monotonic()
+            self._echo_due = now + outbox.ECHO
+            if self._looked + self._rest > now:
+                self.stopping.wait(self._looked + self._rest - now)
 
     def _measure(self) -> None:
         if time.monotonic() - self._measured >= MEASURE_SECONDS:
