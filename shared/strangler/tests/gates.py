@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
 
 pytest.importorskip("envoy")
+x509 = pytest.importorskip("cryptography.x509")
+serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+hashes = pytest.importorskip("cryptography.hazmat.primitives.hashes")
+ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
 ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
 
 JWKS = "/.well-known/jwks.json"
@@ -122,3 +128,41 @@ def gate(
     finally:
         for side in sides.values():
             side.stop()
+
+
+def authority(path: Path) -> Path:
+    """A file with a certificate for ``localhost`` that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())  # Envoy takes no certificate of the other kind
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, path.name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    return path
+
+
+@contextmanager
+def speaking_tls(side: Side, certificate: Path) -> Iterator[Side]:
+    """The side as a server of https."""
+    side.start()
+    assert side.server is not None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    side.server.socket = context.wrap_socket(side.server.socket, server_side=True, do_handshake_on_connect=False)
+    try:
+        yield side
+    finally:
+        side.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import urllib3
 from envoys import Side, eventually
-from gates import ISSUERS, JWKS, Gate, Signer, b64, gate
+from gates import ISSUERS, JWKS, Gate, Signer, authority, b64, gate, speaking_tls
 from strangler.domain.project import MONOLITH, SERVICE, Issuer
 from strangler.domain.routing import ALL_TO_SERVICE
 
@@ -176,3 +176,18 @@ def test_of_several_issuers_any_will_do(tmp_path: Path, signer: Signer) -> None:
                 assert gateway.ask("POST", "/things", bad).status == 401, bad
     finally:
         keys.stop()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_issuer_elsewhere_is_believed_if_its_certificate_is(tmp_path: Path, signer: Signer, trusted: bool) -> None:
+    ours, another = authority(tmp_path / "ours"), authority(tmp_path / "another")
+    keys = Side("keys", lambda _: (200, {}, json.dumps({"keys": [signer.public]}).encode()))
+    with speaking_tls(keys, ours):
+        url = f"https://localhost:{keys.port}/keys"
+        issuer = Issuer("elsewhere", url, ("shop",), ca=str(ours if trusted else another))
+        with gate(tmp_path / "gateway", [issuer]) as gateway:
+            log = tmp_path / "gateway" / "envoy.log"
+            eventually(lambda: bool(keys.requests) or "failed" in log.read_text())
+
+            assert gateway.ask("POST", "/things", signer.token()).status == (200 if trusted else 503)
+    assert bool(keys.requests) == trusted
