@@ -115,26 +115,25 @@ def _bodies(old: Schema, new: Schema, base: Schema, now: Schema) -> Iterator[Mis
     if old and not new:
         yield Misfit("body", "body-no-longer-read", "")
         return
-    for kind, content in old.get("content", {}).items():
-        if kind not in new.get("content", {}):
-            yield Misfit(f"body {kind}", "content-removed", "")
-            continue
-        before = Side(content.get("schema", {}), base, drop="readOnly")
-        after = Side(new["content"][kind].get("schema", {}), now, drop="readOnly")
-        yield from _within("body", before, after, "reader")
+    yield from _contents("body", old, new, base, now, "reader")
 
 
 def _answers(status: str, old: Schema, new: Schema, base: Schema, now: Schema) -> Iterator[Misfit]:
     for name in old.get("headers", {}):
         if name.lower() not in {each.lower() for each in new.get("headers", {})}:
             yield Misfit(f"{status} header {name}", "header-removed", "")
+    yield from _contents(status, old, new, base, now, "writer")
+
+
+def _contents(place: str, old: Schema, new: Schema, base: Schema, now: Schema, newer: str) -> Iterator[Misfit]:
+    dropped = "readOnly" if newer == "reader" else "writeOnly"
     for kind, content in old.get("content", {}).items():
         if kind not in new.get("content", {}):
-            yield Misfit(f"{status} {kind}", "content-removed", "")
+            yield Misfit(f"{place} {kind}", "content-removed", "")
             continue
-        before = Side(content.get("schema", {}), base, drop="writeOnly")
-        after = Side(new["content"][kind].get("schema", {}), now, drop="writeOnly")
-        yield from _within(status, before, after, "writer")
+        before = Side(content.get("schema", {}), base, drop=dropped)
+        after = Side(new["content"][kind].get("schema", {}), now, drop=dropped)
+        yield from _within(place, before, after, newer)
 
 
 def _within(place: str, before: Side, after: Side, newer: str) -> Iterator[Misfit]:

@@ -132,7 +132,7 @@ class PostgresSide(Side):
         try:
             cursor = self._locked(FENCE, values, statement_ms)
         except BaseException as error:
-            self._roll_back()
+            self.drop_opening()
             if isinstance(error, BlockedError):
                 self.connection.execute(OPEN_DOOR, (self.capability, expected))
             raise
@@ -170,9 +170,6 @@ class PostgresSide(Side):
 
     def drop_opening(self) -> None:
         """A session that has gone has rolled back already."""
-        self._roll_back()
-
-    def _roll_back(self) -> None:
         if self._connection is not None and not self._connection.closed:
             with suppress(psycopg.Error, LostError):
                 self._connection.execute("ROLLBACK")
