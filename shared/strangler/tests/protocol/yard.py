@@ -366,3 +366,10 @@ def routed(parts: Parts) -> None:
     """Lets a gateway's agent be seen, with any epoch, as long as a test may take."""
     parts.ledger.agent_seen("test", {"crates": 10**6})
     parts.ledger.connection.execute("UPDATE strangler.gateway SET seen_at = clock_timestamp() + interval '1 hour'")
+
+
+def opened(made: Yard) -> dict[str, tuple[bool, int]]:
+    """Whether each side is open, and its epoch."""
+    with made.working() as parts:
+        rows = {name: side.row() for name, side in parts.sides.items()}
+    return {name: (row.open, row.epoch) for name, row in rows.items() if row is not None}
