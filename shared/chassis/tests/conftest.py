@@ -21,6 +21,7 @@ from library.post import Post
 from library.pump import Pump
 from library.recorded import Recorded, recording
 from library.side import Side
+from modules import Writer
 from server_node import ServerNode
 from traced.processes import Processes, database
 
@@ -192,3 +193,8 @@ def places(settings) -> Iterator[None]:
 @pytest.fixture
 def pump() -> Pump:
     return Pump()
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
+    return Writer(tmp_path, monkeypatch)
