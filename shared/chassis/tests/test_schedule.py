@@ -188,11 +188,11 @@ def test_a_beat_within_a_worker_is_guarded_too(beats, queues, server, side):
 @postgresql
 def test_a_beat_that_is_asked_to_end_in_the_midst_of_a_publication_ends(queues, server, rabbitmq, tmp_path):
     common = {"DATABASE_URL": server.url, "BEAT": queues[1]._queue.name, "DJANGO_SETTINGS_MODULE": "project"}
-    with Cable(rabbitmq) as cable, Running(BEAT, tmp_path / "beat", **common, BROKER_URL=cable.url) as beat:
-        until(lambda: queues[0].take(0.2), 60)
+    loud = (*BEAT[:-1], "DEBUG")  # says also when a publication is confirmed
+    with Cable(rabbitmq) as cable, Running(loud, tmp_path / "beat", **common, BROKER_URL=cable.url) as beat:
+        until(lambda: "sent. id->" in beat.said, 60)
         cable.hold()
-        sent = beat.said.count("Sending due task")
-        until(lambda: beat.said.count("Sending due task") > sent)
+        until(lambda: beat.said.count("Sending due task") > beat.said.count("sent. id->"))
 
         assert beat.end() == 0
 
