@@ -115,6 +115,7 @@ def _environment() -> dict[str, str]:
         "SECRET_KEY": "only-for-checks",
         "TOKEN_KEY_FILE": str(key),
         "GATEWAY_URL": "http://127.0.0.1:1",
+        "INTERNAL_URL": "http://127.0.0.1:1",
         "SERVICE_KEY_FILE": str(key),
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",

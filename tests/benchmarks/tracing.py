@@ -89,6 +89,7 @@ def _environment(folder: Path, url: str) -> Mapping[str, str]:
         "DATABASE_URL": url,
         "BROKER_URL": "memory://",
         "GATEWAY_URL": "http://127.0.0.1:1",
+        "INTERNAL_URL": "http://127.0.0.1:1",
         "OPEN_WITHOUT_MOVE": "1",
         "WEB_WORKERS": "1",
     }

@@ -33,6 +33,7 @@ class Shop:
         self._stack = stack
         environment = stack.environment()
         self._gateway: str = environment["gateway"]
+        self._internal = httpx.URL(environment["internal"])
         self._addresses: Mapping[str, str] = environment["addresses"]
         self._databases: Mapping[str, str] = environment["databases"]
         self._owner = dict.fromkeys(CAPABILITIES, MONOLITH)
@@ -55,8 +56,16 @@ class Shop:
         return set(self._owner.values())
 
     def connect(self, side: str, capability: str = "") -> httpx.Client:
-        """A client of the process that answers for the capability on that side; monolith and gateway answer for all."""
-        return httpx.Client(base_url=self._address(side, capability), timeout=SECONDS)
+        """A client of the process that answers for the capability on that side; monolith and gateway answer for all.
+
+        At the gateway it asks for internal paths where services do.
+        """
+        transport = _TwoDoors(self._internal) if side == GATEWAY else None
+        return httpx.Client(base_url=self._address(side, capability), timeout=SECONDS, transport=transport)
+
+    def outside(self) -> httpx.Client:
+        """A client that comes in where strangers do, whatever it asks for."""
+        return httpx.Client(base_url=self._gateway, timeout=SECONDS)
 
     def database(self, side: str, capability: str) -> psycopg.Connection[Any]:
         """A session in the database of that side; the gateway's is the present owner's."""
@@ -68,3 +77,16 @@ class Shop:
         if side == GATEWAY:
             return self._gateway
         return self._addresses[MONOLITH if side == MONOLITH else CAPABILITIES[capability].process]
+
+
+class _TwoDoors(httpx.HTTPTransport):
+    """Sends requests for internal paths to the gateway's internal listener."""
+
+    def __init__(self, internal: httpx.URL) -> None:
+        super().__init__()
+        self._internal = internal
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/internal"):
+            request.url = request.url.copy_with(host=self._internal.host, port=self._internal.port)
+        return super().handle_request(request)

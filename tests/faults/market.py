@@ -41,7 +41,7 @@ LINKED = {
 TARGETS = {
     "orders-worker to broker": "broker",
     "products-relay to broker": "broker",
-    "orders to gateway": "gateway",
+    "orders to gateway": "gateway-internal",
     "products to database": "postgres-products",
 }
 LOOK_SECONDS = 0.02
@@ -269,7 +269,7 @@ def _url(folder: Path, target: str, port: int) -> tuple[str, str]:
     kept = folder / "secrets"
     if target == "broker":
         return "BROKER_URL", f"amqp://strangler:{secrets.text(kept, 'broker')}@{LOOPBACK}:{port}//"
-    if target == "gateway":
-        return "GATEWAY_URL", f"http://{LOOPBACK}:{port}"
+    if target == "gateway-internal":
+        return "INTERNAL_URL", f"http://{LOOPBACK}:{port}"
     password = secrets.text(kept, "postgres")
     return "DATABASE_URL", f"postgresql://postgres:{password}@{LOOPBACK}:{port}/{target.removeprefix('postgres-')}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tests.manifests.edges import Edge, edges, outside
 from tests.manifests.workloads import workloads
 
-DATABASE, BROKER, GATEWAY, WEB = 5432, 5672, 8080, 8000
+DATABASE, BROKER, GATEWAY, INTERNAL, WEB = 5432, 5672, 8080, 8081, 8000
 # Of DNS, and of its pods in OpenShift and in Gardener.
 NAMES = {53, 5353, 8053}
 SERVICES = ("users", "products", "orders")
@@ -26,9 +26,12 @@ def everywhere() -> Iterator[Edge]:
         # Who deletes rows of the monolith sends deletions to the services.
         yield "monolith-worker", service, WEB
         yield "monolith-references", service, WEB
-    # Published keys, calls to other services, a customer's address for a mail.
-    for caller in ("products", "orders", "orders-worker"):
+    # Published keys.
+    for caller in ("products", "orders"):
         yield caller, "gateway", GATEWAY
+    # Calls to other services, and a customer's address for a mail.
+    for caller in ("orders", "orders-worker"):
+        yield caller, "gateway", INTERNAL
 
 
 def in_the_cluster() -> Iterator[Edge]:

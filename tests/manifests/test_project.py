@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from strangler.cli import agent
 
 from tests.manifests.kustomize import ROOT, of_kind
 from tests.manifests.workloads import Workload, workload, workloads
@@ -61,8 +62,35 @@ def test_the_tool_has_every_address() -> None:
         if "address_env" in process:
             assert addresses[process["address_env"]] == f"http://{name}:8000"
     assert addresses[PROJECT["gateway"]["address_env"]] == "http://gateway"
+    assert addresses[PROJECT["gateway"]["internal_address_env"]] == "http://gateway-internal"
     # Each Envoy's admin is for its own pod; the agent there knows it.
     assert PROJECT["gateway"]["admin_env"] not in addresses
+
+
+def test_services_ask_each_other_where_nobody_from_outside_is_led(folder: str) -> None:
+    public, internal = (
+        next(each for each in of_kind(folder, "Service") if each["metadata"]["name"] == name)
+        for name in ("gateway", "gateway-internal")
+    )
+
+    assert internal["spec"].get("type", "ClusterIP") == "ClusterIP"
+    assert {port["targetPort"] for port in public["spec"]["ports"]} == {"http"}
+    assert {port["targetPort"] for port in internal["spec"]["ports"]} == {"internal"}
+    for each in workloads(folder, "Deployment"):
+        if each.component in {"web", "worker", "relay", "references"}:
+            told = {name["name"]: name.get("value") for name in each.container("app")["env"]}
+            assert told["INTERNAL_URL"] == "http://gateway-internal", each.name
+    # Django answers only for names that it knows.
+    names = _config_map("environment", folder)["ALLOWED_HOSTS"].split(",")
+    assert {"gateway-internal", "*"} & set(names)
+
+
+def test_the_gateway_listens_for_services_where_the_agent_tells_it() -> None:
+    ports = {each["name"]: each["containerPort"] for each in workload(LOCAL, "gateway").container("envoy")["ports"]}
+    defaults = {option.name: option.default for option in agent.command.params}
+
+    assert defaults["listen"] == f"0.0.0.0:{ports['http']}"
+    assert defaults["listen_internal"] == f"0.0.0.0:{ports['internal']}"
 
 
 def test_the_gateway_knows_of_no_database_but_the_ledger() -> None:

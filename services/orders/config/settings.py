@@ -71,7 +71,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Customers have no accounts here: this service knows of them only what their tokens say. Django's own accounts are for
 # people who use the admin.
 CHASSIS_ACCOUNTS = "remote"
-# Other services are called through the gateway, because it knows who owns what.
+# Other services are called through the gateway, because it knows who owns what: at its internal address.
+INTERNAL_URL = environment.internal()
 GATEWAY_URL = environment.gateway()
 CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
 CHASSIS_AUDIENCE = "shop"

@@ -10,7 +10,7 @@ from chassis.calls import ahead
 from chassis.calls.client import CallError, Client, RefusedError
 from django.conf import settings
 
-_users = Client("users", settings.GATEWAY_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)
+_users = Client("users", settings.INTERNAL_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)
 
 
 class UnansweredError(Exception):

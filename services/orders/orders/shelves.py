@@ -18,7 +18,7 @@ from orders.sagas import Payer
 from orders.services import Offer
 
 logger = logging.getLogger(__name__)
-_products = Client("products", settings.GATEWAY_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)
+_products = Client("products", settings.INTERNAL_URL, caller="orders", timeout=1.0, within=2.0, attempts=2)
 
 
 class UnknownProductsError(Exception):

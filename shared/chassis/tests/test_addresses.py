@@ -50,6 +50,7 @@ BROKEN_GATEWAYS = [CANARY, f"http://u:{CANARY}@h", f"http://h:{CANARY}", f"http:
         *(("BROKER_URL", text, lambda: environment.celery(queue="x")) for text in BROKEN_BROKERS),
         *(("BROKER_URL", text, chassis_settings.broker_url) for text in BROKEN_BROKERS),
         *(("GATEWAY_URL", text, environment.gateway) for text in BROKEN_GATEWAYS),
+        *(("INTERNAL_URL", text, environment.internal) for text in BROKEN_GATEWAYS),
     ],
 )
 def test_a_broken_address_is_refused_by_its_name_and_not_repeated(monkeypatch, settings, variable, text, read):

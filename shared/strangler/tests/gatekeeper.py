@@ -67,6 +67,7 @@ class Gatehouse:
     sides: dict[str, Side]
     port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
+    internal_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
@@ -89,7 +90,8 @@ class Gatehouse:
 
     def start(self, *words: str, umask: int = -1, **environment: str) -> subprocess.Popen[str]:
         """``strangler agent``, with its ports."""
-        places = ("--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}")
+        ports = {"--listen": self.port, "--admin": self.admin_port, "--listen-internal": self.internal_port}
+        places = [word for option, port in ports.items() for word in (option, f"127.0.0.1:{port}")]
         return subprocess.Popen(
             [sys.executable, "-m", "strangler.cli.main", "agent", *places, *words],
             env={**os.environ, **self.environment, **environment},
@@ -132,10 +134,16 @@ class Gatehouse:
     def await_ready(self) -> None:
         eventually(lambda: self.health("/readyz") == (200, "ok"), 30)
 
-    def get(self) -> str:
-        """Which side answers."""
-        url = f"http://127.0.0.1:{self.port}/things"
+    def get(self, port: int = 0) -> str:
+        """Which side answers, there or where clients ask."""
+        url = f"http://127.0.0.1:{port or self.port}/things"
         return urllib3.request("GET", url, retries=False, timeout=30).data.decode()
+
+    def hide(self) -> None:
+        """From now on processes alone may ask for things."""
+        said = 'internal = ["/things"]\ninternal_address = "http://not-asked-within"\n\n[databases.old]'
+        file = self.folder / "strangler.toml"
+        file.write_text(file.read_text().replace("[databases.old]", said))
 
     def ledger(self) -> PostgresLedger:
         return PostgresLedger(self.cluster.dsn(self.database))

@@ -124,6 +124,30 @@ def prepared_envoy(house: Gatehouse) -> Iterator[None]:
         yield
 
 
+def test_where_processes_ask_each_other_a_gateway_follows_the_ledger_too(house: Gatehouse) -> None:
+    house.hide()
+    with house.agent(), prepared_envoy(house):
+        house.await_ready()
+        assert house.get(house.internal_port) == "monolith"
+
+        house.give_to(SERVICE)
+
+        eventually(lambda: house.get(house.internal_port) == "service")
+        assert json.loads(house.get()) == {"detail": "Not found."}
+
+
+def test_two_listeners_at_one_port_are_refused_before_anything_is_written(house: Gatehouse) -> None:
+    house.hide()
+    house.internal_port = house.port
+
+    with house.start("--prepare") as process:
+        told = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 2
+    assert f"--listen-internal and --listen name the same port, {house.port}" in told
+    assert not house.files.exists()
+
+
 def test_an_older_table_that_somebody_puts_there_is_replaced(house: Gatehouse) -> None:
     house.prepare()
     old = json.loads((house.files / envoy.ROUTES_FILE).read_text())

@@ -198,6 +198,21 @@ def test_tables_of_routes_may_stand_alone(tmp_path: Path) -> None:
         ('closed = ["/{any}"]', "gateway.closed[0]"),
         ('closed = ["/*"]', "gateway.closed[0]"),
         ('closed = ["/boxes/*"]', "capabilities.boxes.routes[0]"),
+        ('internal = ["boxes"]', "gateway.internal[0]"),
+        ('internal = ["/boxes", "/boxen"]', "gateway.internal[1]"),
+        ('internal = ["/admin/boxes"]', "gateway.internal[0]"),
+        ('internal = ["/boxes"]\nclosed = ["/boxes"]', "gateway.internal[0]"),
+        ('internal = ["/boxes"]\nopen = ["/things"]', "gateway.open[0]"),
+        (
+            'internal = ["/boxes"]\n[gateway.limits.all]\nrate = "1/s"\nroutes = ["* /boxes"]',
+            "gateway.limits.all.routes[0]",
+        ),
+        ("port = 8080\nadmin_port = 8080", "gateway.admin_port"),
+        ("port = 8080\ninternal_port = 8080", "gateway.internal_port"),
+        ("admin_port = 8080\ninternal_port = 8080", "gateway.internal_port"),
+        ('internal = ["/boxes"]\naddress = "http://gate"', "gateway.internal_address"),
+        ('internal = ["/boxes"]\ninternal_address = "http://within"', "gateway.internal_address"),
+        ('address = "http://gate"\ninternal_address = "http://gate"', "gateway.internal_address"),
     ],
 )
 def test_a_limit_that_means_nothing_is_refused(tmp_path: Path, gateway: str, place: str) -> None:
@@ -208,8 +223,8 @@ def test_a_limit_that_means_nothing_is_refused(tmp_path: Path, gateway: str, pla
     ("gateway", "closed"),
     [
         ("", list(CLOSED)),
-        ('open = ["/admin/*"]', ["/metrics"]),
-        ('open = ["/admin", "/metrics/"]', []),
+        ('open = ["/admin/*"]', ["/metrics", "/healthz", "/readyz"]),
+        ('open = ["/admin", "/metrics/", "/healthz", "/readyz"]', []),
         ('closed = ["/backoffice/*"]', [*CLOSED, "/backoffice"]),
     ],
 )
@@ -218,6 +233,38 @@ def test_what_is_closed_stays_so_unless_opened(tmp_path: Path, gateway: str, clo
 
     assert list(project.gateway.closed) == closed
     assert project.gateway.max_body == MAX_BODY
+
+
+@pytest.mark.parametrize(
+    ("gateway", "hidden"),
+    [
+        ("", []),
+        ('internal = ["/boxes/*", "/things"]', ["/boxes", "/things"]),
+        ('internal = ["/boxes", "/things"]\nopen = ["/boxes"]', ["/things"]),
+    ],
+)
+def test_an_internal_path_is_hidden_unless_it_is_open(tmp_path: Path, gateway: str, hidden: list[str]) -> None:
+    project = load(tmp_path, gateway=gateway)
+
+    assert list(project.gateway.hidden) == hidden
+    assert list(project.gateway.closed) == list(CLOSED)
+
+
+@pytest.mark.parametrize(("opened", "health"), [("", ["/healthz", "/readyz"]), ('open = ["/healthz"]', ["/readyz"])])
+def test_the_gateway_answers_for_itself_where_health_is_not_open(
+    tmp_path: Path, opened: str, health: list[str]
+) -> None:
+    assert list(load(tmp_path, gateway=opened).gateway.health) == health
+
+
+def test_a_route_that_needs_a_token_of_an_account_cannot_be_internal(tmp_path: Path) -> None:
+    token = '[gateway.tokens.shop]\njwks = "/keys"'
+    routes = '{ route = "* /things/{id}", auth = "required" }'
+
+    assert refusal(tmp_path, routes=routes, gateway=f'internal = ["/things"]\n{token}').place == (
+        "strangler.toml: capabilities.things.routes[0]"
+    )
+    load(tmp_path, routes=routes, gateway=f'internal = ["/things"]\nopen = ["/things"]\n{token}')
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ os.environ.setdefault("SERVICE_KEY_FILE", "each-test-gets-its-own.pem")
 os.environ.setdefault("BROKER_URL", "memory://")
 os.environ.setdefault("PASSWORD_ITERATIONS", "1")
 os.environ.setdefault("GATEWAY_URL", "http://127.0.0.1:9")
+os.environ.setdefault("INTERNAL_URL", "http://127.0.0.1:9")
 os.environ.setdefault("OPEN_WITHOUT_MOVE", "1")
 
 from config.settings import *  # noqa: F403

@@ -59,6 +59,7 @@ def test_it_is_ready_when_its_database_is(client):
         ("BROKER_URL", "amqp://u:12/canary@h//"),
         ("BROKER_URL", "amqp://u:canary@h:port//"),
         ("GATEWAY_URL", "http://u:canary@h"),
+        ("INTERNAL_URL", "http://u:canary@h"),
     ],
 )
 @pytest.mark.parametrize("command", [("manage.py", "check"), ("-m", "celery", "--app", "config", "report")])

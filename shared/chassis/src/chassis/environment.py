@@ -110,9 +110,19 @@ def database(*, application: str, atomic_requests: bool = False) -> dict[str, An
 
 
 def gateway() -> str:
-    """``GATEWAY_URL``: other services are called through the gateway, because it knows who owns what."""
-    url = secret("GATEWAY_URL")
-    addresses.check_web("GATEWAY_URL", url)
+    """``GATEWAY_URL``: where clients reach everything, and where the keys are published that verify their tokens."""
+    return _web("GATEWAY_URL")
+
+
+def internal() -> str:
+    """``INTERNAL_URL``: where services ask each other. It is the gateway too, which knows who owns what; paths that are
+    not for clients are reached only there."""
+    return _web("INTERNAL_URL")
+
+
+def _web(variable: str) -> str:
+    url = secret(variable)
+    addresses.check_web(variable, url)
     return url
 
 

@@ -1,6 +1,6 @@
 """Calls of one service to another over HTTP, in the caller's own name.
 
-``catalogue = Client("catalogue", "http://gateway:8080", caller="lending")`` lives as long as the process and is used by
+``catalogue = Client("catalogue", "http://gateway:8081", caller="lending")`` lives as long as the process and is used by
 all its threads: ``catalogue.get("/internal/books/7").json()``. Make it where a module is imported, so that the process
 has it before its first request, and has it once: it opens its connections when it is first called, so a server may fork
 after the import.
@@ -88,7 +88,8 @@ class Client:
     ``within`` seconds at most. A request is repeated only where that can do no harm: its method is safe, or it bears an
     Idempotency-Key. After ``failures`` failed attempts in a row no attempt is made for ``rest`` seconds.
 
-    Redirects are not followed. The gateway knows the owner of what is asked for, so ``base_url`` names the gateway.
+    Redirects are not followed. The gateway knows the owner of what is asked for, so ``base_url`` names the gateway:
+    the address at which it takes calls of services (`chassis.environment.internal`).
     """
 
     CONNECT_SECONDS: ClassVar[float] = 1.0

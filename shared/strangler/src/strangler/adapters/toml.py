@@ -267,21 +267,56 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
     gateway = Gateway(
         port=part.port("port"),
         admin_port=part.port("admin_port"),
+        internal_port=part.port("internal_port"),
         address=addresses.web(part, "address", required=False),
+        internal_address=addresses.web(part, "internal_address", required=False),
         admin=addresses.web(part, "admin", required=False),
         directory=base / directory if directory else None,
         trusted_hops=addresses.number(part, "trusted_hops", most=MOST_HOPS),
         max_body=toml_routes.max_body(part) or MAX_BODY,
         routes=tuple(toml_routes.read(part, "routes", required=False)),
-        closed=tuple(toml_routes.closed(part)),
+        **toml_routes.doors(part),
         issuers=tuple(_issuer(name, each) for name, each in part.named_sections("tokens", required=False).items()),
         limits=tuple(toml_limits.read(part, addresses)),
     )
     toml_limits.check(gateway, part)
     if gateway.admin and not gateway.address:
         raise part.error("has an admin but no address", remedy="give both for a gateway that runs elsewhere")
+    _check_listeners(gateway, part)
     part.close()
     return gateway
+
+
+def _check_listeners(gateway: Gateway, part: Section) -> None:
+    """Raises ConfigurationError if two listeners are at one port, or the internal one has an address and none asks
+    there, or is asked and has no address."""
+    ports = {"port": gateway.port, "admin_port": gateway.admin_port, "internal_port": gateway.internal_port}
+    given = [(key, port) for key, port in ports.items() if port]
+    for position, (key, port) in enumerate(given):
+        if same := next((before for before, other in given[:position] if other == port), None):
+            raise part.error(
+                f"is {port}, as {same} is: Envoy could not listen at both",
+                key=key,
+                remedy="give each its own, or 0 for any free one",
+            )
+    if gateway.internal_address and not gateway.address:
+        raise part.error(
+            "is of a gateway that runs elsewhere, and [gateway] has no address",
+            key="internal_address",
+            remedy="give both; without them the local stack runs the gateway, and knows both addresses",
+        )
+    if gateway.internal_address == gateway.address and gateway.address:
+        raise part.error(
+            "is the public address, where internal paths are closed",
+            key="internal_address",
+            remedy="give the address of the internal listener: another port, which only the project's processes reach",
+        )
+    if gateway.internal and gateway.address and not gateway.internal_address:
+        raise part.error(
+            "is missing: the gateway runs elsewhere, and nothing says where processes ask for internal paths",
+            key="internal_address",
+            remedy='write internal_address, or internal_address_env = "VARIABLE" and set the variable',
+        )
 
 
 def _issuer(name: str, part: Section) -> Issuer:

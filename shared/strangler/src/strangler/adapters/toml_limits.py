@@ -10,6 +10,7 @@ from strangler.adapters.toml_addresses import Addresses
 from strangler.adapters.toml_section import Section
 from strangler.domain.limit import ACCOUNT, CLIENT, EVERYTHING, Limit
 from strangler.domain.project import Gateway
+from strangler.domain.route import Route, covers
 
 # As REST framework writes a rate.
 _RATE = re.compile(r"(?P<requests>[1-9][0-9]{0,8})/(?P<unit>s(?:ec(?:ond)?)?|m(?:in(?:ute)?)?|h(?:our)?|d(?:ay)?)")
@@ -26,14 +27,25 @@ def read(part: Section, addresses: Addresses) -> Iterator[Limit]:
 
 
 def check(gateway: Gateway, part: Section) -> None:
-    """Raises ConfigurationError for a limit of accounts where the gateway knows none."""
+    """Raises ConfigurationError for a limit of accounts where the gateway knows none, and for one that never counts."""
     for limit in gateway.limits:
+        for index, route in enumerate(limit.routes):
+            if path := next((path for path in gateway.hidden if _is_below(route, path)), None):
+                raise part.error(
+                    f'"{route}" is internal, as {path} is: no client comes there, and processes are not counted',
+                    key=f"limits.{limit.name}.routes[{index}]",
+                    remedy="take the route away",
+                )
         if limit.per == ACCOUNT and not gateway.issuers:
             raise part.error(
                 "counts accounts, and the gateway knows none",
                 key=f"limits.{limit.name}.per",
                 remedy='name who issues tokens, [gateway.tokens.NAME], and let routes ask for one: auth = "required"',
             )
+
+
+def _is_below(route: Route, path: str) -> bool:
+    return any(covers(Route(frozenset(), each), route) for each in (path, f"{path}/*"))
 
 
 def _limit(name: str, part: Section, addresses: Addresses) -> Limit | None:

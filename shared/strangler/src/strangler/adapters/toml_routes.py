@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
-from strangler.domain.project import CLOSED, Project
+from strangler.domain.project import CLOSED, Gateway, Project
 from strangler.domain.route import Route, covers, overlapping
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
@@ -47,23 +48,43 @@ def max_body(part: Section) -> int | None:
     return int(match["number"]) * _BYTES[match["unit"]]
 
 
-def closed(part: Section) -> list[str]:
-    """Paths that nobody reaches through the gateway: the default ones, unless they are in ``open``, and those in
-    ``closed``."""
-    opened = [_plain(part, "open", index, text) for index, text in enumerate(part.texts("open", []))]
-    more = [_plain(part, "closed", index, text) for index, text in enumerate(part.texts("closed", []))]
+def doors(part: Section) -> dict[str, Any]:
+    """Paths that nobody reaches through the gateway: the default ones and those in ``closed``; and those in
+    ``internal``, which nobody reaches from outside. ``opened`` are those of the default and of the internal ones that
+    are reached all the same."""
+    opened, more, internal = (_paths(part, key) for key in ("open", "closed", "internal"))
     for index, path in enumerate(opened):
-        if path not in CLOSED:
+        if path not in (*CLOSED, *internal):
+            known = ", ".join(dict.fromkeys((*CLOSED, *internal)))
             raise part.error(
-                f"{path} is not closed", key=f"open[{index}]", remedy=f"closed by themselves are {', '.join(CLOSED)}"
+                f"{path} is not closed",
+                key=f"open[{index}]",
+                remedy=f"closed by themselves, or internal, are {known}; take out of `closed` what you have put there",
             )
-    return [path for path in dict.fromkeys((*CLOSED, *more)) if path not in opened]
+    closed = [path for path in dict.fromkeys((*CLOSED, *more)) if path not in opened]
+    for index, path in enumerate(internal):
+        if around := next((each for each in closed if _is_below(path, each)), None):
+            raise part.error(
+                f"{path} is closed, as {around} is: nobody could ask there, within the project neither",
+                key=f"internal[{index}]",
+                remedy=f"take {around} out of `closed`, or name another path",
+            )
+    return {"closed": tuple(closed), "internal": tuple(internal), "opened": tuple(opened)}
+
+
+def _paths(part: Section, key: str) -> list[str]:
+    return [_plain(part, key, index, text) for index, text in enumerate(part.texts(key, []))]
+
+
+def _is_below(path: str, other: str) -> bool:
+    return path == other or path.startswith(f"{other}/")
 
 
 def check(project: Project, label: str) -> None:
     """Raises ConfigurationError for a route that never matches because of another, that two capabilities claim, or that
-    needs a token which nobody issues."""
+    needs a token which nobody issues; and for an internal path that is on no route."""
     places = list(_places(project))
+    _check_internal(project.gateway, places, label)
     for position, (place, route) in enumerate(places):
         if route.auth and not project.gateway.issuers:
             raise ConfigurationError(
@@ -75,13 +96,38 @@ def check(project: Project, label: str) -> None:
         for other_place, other in places[:position]:
             _check_pair(f"{label}: {place}", route, other_place, other)
         for path in project.gateway.closed:
-            if covers(Route(frozenset(), path), route) or covers(Route(frozenset(), f"{path}/*"), route):
+            if any(covers(each, route) for each in _all_of(path)):
                 raise ConfigurationError(
                     f'"{route}" is closed at the gateway: no request can come to it',
                     place=f"{label}: {place}",
                     remedy=f'write open = ["{path}"] in [gateway], or take the route away',
                     id="routes-conflict",
                 )
+
+
+def _check_internal(gateway: Gateway, places: Sequence[Place], label: str) -> None:
+    for index, path in enumerate(gateway.internal):
+        below = [(place, route) for place, route in places if any(overlapping(each, route) for each in _all_of(path))]
+        if not below:
+            raise ConfigurationError(
+                f"{path} is on no route: if it is misspelt, what is meant is open to everybody",
+                place=f"{label}: gateway.internal[{index}]",
+                remedy=f'write it as the routes do; for a path of no capability add route = "* {path}/*" under '
+                "[[gateway.routes]]",
+                id="routes-conflict",
+            )
+        for place, route in below:
+            if route.auth and path in gateway.hidden:
+                raise ConfigurationError(
+                    f'"{route}" needs a token of an account, and {path} is internal: no account can come there',
+                    place=f"{label}: {place}",
+                    remedy="take auth away: the process verifies who calls; or take the path out of `internal`",
+                    id="routes-conflict",
+                )
+
+
+def _all_of(path: str) -> tuple[Route, Route]:
+    return Route(frozenset(), path), Route(frozenset(), f"{path}/*")
 
 
 def _places(project: Project) -> Iterator[Place]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -56,15 +57,26 @@ class Place(click.ParamType[tuple[str, int]]):
 @click.command(epilog=EPILOG)
 @click.option("--prepare", "only_prepare", is_flag=True, help="Write Envoy's files and end.")
 @click.option("--listen", type=Place(), default="0.0.0.0:8080", show_default=True, help="Where Envoy takes requests.")
+@click.option(
+    "--listen-internal",
+    type=Place(),
+    default="0.0.0.0:8081",
+    show_default=True,
+    help="Where Envoy takes requests of the project's own processes, if the project has internal paths.",
+)
 @click.option("--admin", type=Place(), default="127.0.0.1:9901", show_default=True, help="Where its admin port is.")
-def command(*, only_prepare: bool, listen: tuple[str, int], admin: tuple[str, int]) -> None:
+def command(
+    *, only_prepare: bool, listen: tuple[str, int], listen_internal: tuple[str, int], admin: tuple[str, int]
+) -> None:
     """Waits for the ledger, writes Envoy's files with the present routes, and keeps them present."""
     project = configuration.project()
+    internal = {"--listen-internal": listen_internal} if project.gateway.internal else {}
+    _require_apart({"--listen": listen, "--admin": admin, **internal})
     endpoints = state.endpoints_behind(project)
     gateway = EnvoyGateway(configuration.gateway_folder(project), project.gateway.admin or _url(admin))
     agent = Agent(own_name(), project, configuration.ledger(project, endpoints), gateway)
     rounds = Rounds()
-    keeper = Keeper(agent, gateway, endpoints, listen=listen, admin=admin)
+    keeper = Keeper(agent, gateway, endpoints, listen=listen, internal=listen_internal, admin=admin)
     if only_prepare:
         rounds.go("prepare", lambda: rounds.last(keeper.prepare))
     else:
@@ -85,6 +97,7 @@ class Keeper:
         endpoints: Endpoints,
         *,
         listen: tuple[str, int],
+        internal: tuple[str, int],
         admin: tuple[str, int],
     ) -> None:
         self.prepared = False
@@ -92,6 +105,7 @@ class Keeper:
         self._gateway = gateway
         self._endpoints = endpoints
         self._listen = listen
+        self._internal = internal
         self._admin = admin
 
     def keep(self) -> None:
@@ -116,11 +130,9 @@ class Keeper:
             admin_host=admin_host,
             admin_port=admin_port,
             access_log=None,
-            trusted_hops=self._agent.project.gateway.trusted_hops,
-            largest_body=self._agent.project.largest_body,
-            issuers=self._agent.project.gateway.issuers,
-            limits=self._agent.project.gateway.limits,
+            internal=self._internal if self._agent.project.gateway.internal else None,
             traces=envoy.asked_for(os.environ, lambda text: click.echo(text, err=True)),
+            **envoy.as_said(self._agent.project),
         )
         self.prepared = True
         logs.tell("prepared", f"prepared {folder} with the routes {version}", folder=str(folder), routes=version)
@@ -144,6 +156,14 @@ class Keeper:
             self._agent.drain()
         finally:
             self._agent.leave()
+
+
+def _require_apart(places: Mapping[str, tuple[str, int]]) -> None:
+    taken: dict[int, str] = {}
+    for option, (_, port) in places.items():
+        if port and (other := taken.get(port)):
+            raise click.UsageError(f"{option} and {other} name the same port, {port}: Envoy could not start. Give two")
+        taken[port] = option
 
 
 def _url(place: tuple[str, int]) -> str:

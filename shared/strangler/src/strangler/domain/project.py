@@ -15,7 +15,9 @@ MAX_BODY = 16 * 1024 * 1024
 JWKS_AGE = 300
 # Where Debian's and Alpine's images, and Envoy's own, have them.
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
-CLOSED = ("/admin", "/metrics")
+# What the chassis answers when a process is asked how it is.
+HEALTH = ("/healthz", "/readyz")
+CLOSED = ("/admin", "/metrics", *HEALTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +141,39 @@ class Gateway:
 
     ``trusted_hops`` is the number of the project's own proxies that each request from outside has passed before it
     comes here. ``max_body`` is the largest body in bytes where a route does not say. ``routes`` have limits and belong
-    to no capability. ``closed`` are the paths that nobody reaches from outside, with all paths below them. A route that
+    to no capability. ``closed`` are the paths that nobody reaches through it, with all paths below them. A route that
     needs a token takes one of any of the ``issuers``. ``limits`` say how often somebody may ask.
+
+    ``internal`` are the paths, with all below them, at which the project's processes ask each other. If there are any,
+    Envoy has a second listener for them, at ``internal_port`` or ``internal_address``; from outside they are reached
+    only as far as they are in ``opened``. So is what is closed by itself.
     """
 
     port: int = 0
     admin_port: int = 0
+    internal_port: int = 0
     address: str | None = None
+    internal_address: str | None = None
     admin: str | None = None
     directory: Path | None = None
     trusted_hops: int = 0
     max_body: int = MAX_BODY
     routes: Sequence[Route] = ()
     closed: Sequence[str] = CLOSED
+    internal: Sequence[str] = ()
+    opened: Sequence[str] = ()
     issuers: Sequence[Issuer] = ()
     limits: Sequence[Limit] = ()
+
+    @property
+    def health(self) -> Sequence[str]:
+        """The paths at which the gateway says itself how it is."""
+        return [path for path in HEALTH if path not in self.opened]
+
+    @property
+    def hidden(self) -> Sequence[str]:
+        """The internal paths that are not reached from outside."""
+        return [path for path in self.internal if path not in self.opened]
 
     @property
     def largest_body(self) -> int:
@@ -209,3 +229,4 @@ class Endpoints:
     broker: str
     databases: Mapping[str, str]
     addresses: Mapping[str, str]
+    internal: str = ""  # where processes ask each other

@@ -11,6 +11,8 @@ from strangler.domain.route import Route
 SIDE_HEADER = "x-strangler-to"
 CAPABILITY_HEADER = "x-strangler-capability"
 LIMIT_HEADER = "x-strangler-max-body"
+# Given to requests that came in at the internal listener.
+INTERNAL_HEADER = "x-strangler-internal"
 # W3C's: the side that bounces a request says which trace it belongs to.
 TRACE_HEADER = "traceparent"
 # Seconds for an answer to a request of a capability, if its route does not say.
@@ -37,7 +39,8 @@ class CapabilityRoutes:
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     """All routes of a project at one moment. A request that no capability claims goes to ``default``, with the limits
-    of ``others`` if one of these matches. A request to a path that is ``closed`` goes nowhere.
+    of ``others`` if one of these matches. A request to a path that is ``closed`` goes nowhere; nor does one that comes
+    from outside to a path that is ``internal``.
 
     ``version`` names the moment: gateways report it back as the table they follow.
     """
@@ -47,6 +50,7 @@ class RouteTable:
     default: str
     others: Sequence[Route] = ()
     closed: Sequence[str] = ()
+    internal: Sequence[str] = ()
     max_body: int = MAX_BODY
 
 
@@ -76,6 +80,7 @@ def table_of(project: Project, version: str, capabilities: Sequence[CapabilityRo
         default=project.monolith,
         others=project.gateway.routes,
         closed=project.gateway.closed,
+        internal=project.gateway.hidden,
         max_body=project.gateway.max_body,
     )
 

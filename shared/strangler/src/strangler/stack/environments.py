@@ -12,6 +12,7 @@ from strangler.domain.errors import ConfigurationError, StackError
 from strangler.domain.handing import TRACE_KEY
 from strangler.domain.project import Process, Project
 from strangler.stack import ports, secrets, state
+from strangler.stack.gateway import INTERNAL
 from strangler.stack.processes import Programs
 from strangler.stack.state import State
 
@@ -20,11 +21,20 @@ def programs(project: Project, present: State, assigned: Mapping[str, int]) -> P
     """The project's programs in the stack that ``present`` describes; secrets that are missing are made."""
     folder = project.state / "secrets"
     gateway = project.gateway.address or f"http://{ports.LOOPBACK}:{assigned['gateway']}"
+    internal = project.gateway.internal_address
+    if project.gateway.internal and not internal:
+        if INTERNAL not in assigned:
+            raise StackError(
+                "the running stack has no internal listener",
+                remedy="run `strangler down` and `strangler up`, for strangler.toml has changed",
+            )
+        internal = f"http://{ports.LOOPBACK}:{assigned[INTERNAL]}"
     return Programs(
         project,
         ports=assigned,
         dsns={**present.databases, **present.applications},
-        shared={"GATEWAY_URL": gateway, **trace_key(project)}
+        # Without internal paths processes ask each other where clients ask.
+        shared={"GATEWAY_URL": gateway, "INTERNAL_URL": internal or gateway, **trace_key(project)}
         | ({"BROKER_URL": present.broker} if project.brokered else {}),
         secrets={
             "": secrets.environment(

@@ -16,19 +16,28 @@ from strangler.stack.ports import LOOPBACK
 from strangler.stack.processes import is_healthy
 from strangler.stack.program import Program, Tier
 
+# The name of the port at which processes ask each other.
+INTERNAL = "gateway-internal"
+
 
 class Gateway:
     """It is configured once at the start; from then on ``strangler serve`` writes its routes."""
 
-    def __init__(self, project: Project, port: int, admin_port: int) -> None:
+    def __init__(self, project: Project, port: int, admin_port: int, internal_port: int | None = None) -> None:
         self._project = project
         self._folder = project.state / "gateway"
         self._port = port
         self._admin_port = admin_port
+        self._internal_port = internal_port
 
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self._port}"
+
+    @property
+    def internal_url(self) -> str:
+        """Where processes ask each other; empty without internal paths."""
+        return f"http://{LOOPBACK}:{self._internal_port}" if self._internal_port else ""
 
     @property
     def admin_url(self) -> str:
@@ -42,11 +51,9 @@ class Gateway:
             port=self._port,
             admin_port=self._admin_port,
             access_log=self._project.state / "log" / "access.log",
-            trusted_hops=self._project.gateway.trusted_hops,
-            largest_body=self._project.largest_body,
-            issuers=self._project.gateway.issuers,
-            limits=self._project.gateway.limits,
+            internal=(LOOPBACK, self._internal_port) if self._internal_port else None,
             traces=traces,
+            **envoy.as_said(self._project),
         )
         envoy.publish_clusters(self._folder, addresses, self._project.monolith)
         if not (self._folder / envoy.ROUTES_FILE).exists():

@@ -275,8 +275,11 @@ class _Startup:
     def _gateway(self) -> None:
         if self._project.gateway.address:
             return
-        chosen = gateway.Gateway(self._project, self._ports["gateway"], self._ports["gateway-admin"])
+        chosen = gateway.Gateway(
+            self._project, self._ports["gateway"], self._ports["gateway-admin"], self._ports.get(gateway.INTERNAL)
+        )
         self._state.gateway, self._state.envoy_admin = chosen.url, chosen.admin_url
+        self._state.internal = chosen.internal_url
         with self._progress.step(f"gateway at {chosen.url}"):
             traces = envoy.asked_for(
                 {**os.environ, SERVICE: envoy.SERVICE, **trace_key(self._project)}, self._progress.line
@@ -305,8 +308,13 @@ def _assign_ports(project: Project, *, observed: bool) -> dict[str, int]:
         *(name for name, each in project.processes.items() if each.http and each.command),
         "gateway",
         "gateway-admin",
+        *([gateway.INTERNAL] if project.gateway.internal else []),
         AGENT,
         *((observation.NAME, *map(metrics_port, observation.background(project))) if observed else ()),
     ]
-    wanted = {"gateway": project.gateway.port, "gateway-admin": project.gateway.admin_port}
+    wanted = {
+        "gateway": project.gateway.port,
+        "gateway-admin": project.gateway.admin_port,
+        gateway.INTERNAL: project.gateway.internal_port,
+    }
     return ports.assign(names, wanted, project.state / "ports.json")

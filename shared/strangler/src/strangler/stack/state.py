@@ -47,6 +47,7 @@ class State:
     supervisor: Identity
     phase: str = STARTING
     gateway: str = ""
+    internal: str = ""
     envoy_admin: str = ""
     broker: str = ""
     metrics: str = ""
@@ -125,6 +126,7 @@ def _resolved(project: Project, unknown: list[str]) -> Endpoints:
 def _endpoints(project: Project, state: State | None) -> Endpoints:
     return Endpoints(
         gateway=project.gateway.address or (state.gateway if state else ""),
+        internal=project.gateway.internal_address or (state.internal if state else ""),
         envoy_admin=project.gateway.admin or (state.envoy_admin if state else ""),
         broker=Address(project.broker_url or (state.broker if state else "")),
         databases={

@@ -1,7 +1,7 @@
 """Envoy as the gateway: files that are renamed into place configure it, and its admin port tells its state."""
 
 from strangler.adapters.envoy.admin import bounces, live_version
-from strangler.adapters.envoy.bootstrap import BOOTSTRAP_FILE, BUFFER_BYTES, write_bootstrap
+from strangler.adapters.envoy.bootstrap import BOOTSTRAP_FILE, BUFFER_BYTES, as_said, write_bootstrap
 from strangler.adapters.envoy.clusters import publish_clusters
 from strangler.adapters.envoy.files import CLUSTERS_FILE, ROUTES_FILE
 from strangler.adapters.envoy.routes import publish, render_routes
@@ -13,6 +13,7 @@ __all__ = [
     "CLUSTERS_FILE",
     "ROUTES_FILE",
     "SERVICE",
+    "as_said",
     "asked_for",
     "bounces",
     "live_version",

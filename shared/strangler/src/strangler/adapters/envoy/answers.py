@@ -14,6 +14,7 @@ from typing import Any
 from strangler.adapters.envoy import files
 
 DETAILS = {
+    200: "The gateway answers.",  # to who asks how it is
     400: "The request cannot be read.",
     403: "This is not done here.",
     404: "Not found.",
@@ -28,6 +29,9 @@ DETAILS = {
 }
 # Envoy's names for: no connection, no healthy host, too many requests, too little memory.
 UNDELIVERED = ("UF", "UH", "UO", "OM")
+# How Envoy says that it answers nobody's health check with 200 any more.
+LEAVING = "health_check_failed"
+LEFT = "This gateway sends its clients to another one."
 LATER = "Nobody is there to answer, and nothing was done; try again."
 # How the details of Envoy's answer begin, and go on: a status, and what is told. The first that fits counts.
 _DENIED = "jwt_authn_access_denied"
@@ -50,23 +54,28 @@ def local_replies() -> Document:
     later = {"filter": undelivered, "headers_to_add": [retry_after], "body_format_override": _saying(LATER)}
     tokens = [_of_token(details, status, text, retry_after) for details, (status, text) in TOKENS.items()]
     mappers = [{"filter": _of_status(code), "body_format_override": _saying(text)} for code, text in DETAILS.items()]
-    return {"mappers": [later, *tokens, *mappers], "body_format": _saying("%LOCAL_REPLY_BODY%")}
+    leaving = {"filter": _of_details(LEAVING), "body_format_override": _saying(LEFT)}
+    return {"mappers": [leaving, later, *tokens, *mappers], "body_format": _saying("%LOCAL_REPLY_BODY%")}
 
 
 def _of_token(details: str, status: int, text: str, retry_after: Document) -> Document:
     """See the note "tokens"."""
     realm = {"header": {"key": "www-authenticate", "value": REALM}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    expression = {
-        "@type": files.type_url("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"),
-        "expression": f"response.code_details.startsWith('{_DENIED}{details}')",
-    }
-    name = "envoy.access_loggers.extension_filters.cel"
     return {
-        "filter": {"extension_filter": {"name": name, "typed_config": expression}},
+        "filter": _of_details(f"{_DENIED}{details}"),
         "status_code": status,
         "headers_to_add": [realm if status == 401 else retry_after],
         "body_format_override": _saying(text),
     }
+
+
+def _of_details(beginning: str) -> Document:
+    """Where what Envoy says of its answer begins so."""
+    expression = {
+        "@type": files.type_url("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"),
+        "expression": f"response.code_details.startsWith('{beginning}')",
+    }
+    return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
 
 def _of_status(code: int) -> Document:

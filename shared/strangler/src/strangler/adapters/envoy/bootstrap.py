@@ -1,4 +1,11 @@
-"""Envoy's configuration at its start: a listener, an admin port, and the files that it follows.
+"""Envoy's configuration at its start: its listeners, an admin port, and the files that it follows.
+
+Note "two doors": clients come in at one listener, and the project's own processes, which ask each other, at the
+internal one. Both follow the same routes, so a move turns both at the same moment. Only requests that came in at the
+internal one have INTERNAL_HEADER, which nobody can send, and which a bounce keeps; without it the routes for internal
+paths lead nowhere. What protects from strangers is not asked of processes: tokens of accounts, limits of how often, a
+share of the connections. No proxy of clients stands before that listener, so nothing that such proxies say is believed
+there; the caller's trace goes on.
 
 Note "the client's address": Envoy finds the address by the connection, or by the addresses that trusted proxies have
 appended to X-Forwarded-For. It writes the address to x-envoy-external-address, over any value that came under that
@@ -16,11 +23,6 @@ that keeps bodies. Then the request must not have a body: only a GET that says n
 
 Note "long patterns": Envoy refuses all routes if one pattern is larger than its limit, and with the default limit the
 third variable of a path is too much. Our patterns come from strangler.toml and not from strangers.
-
-Note "what a client has written": a log must not have a mail address, a token or a password, and a client may put one
-anywhere. So the log has no query and no client's address. A path, and an id that a client has sent, are there only if
-they are plain: Envoy can leave out a whole value, but not a part. A path is plain without ``@`` and ``%`` and without
-20 letters and digits in a row.
 """
 
 from __future__ import annotations
@@ -29,16 +31,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from strangler.adapters.envoy import files
+from strangler.adapters.envoy import accesslog, files
 from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
 from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
+from strangler.adapters.envoy.health import health_filter
 from strangler.adapters.envoy.limits import answer_mutations, limit_filter
 from strangler.adapters.envoy.tokens import key_clusters, token_filter
-from strangler.adapters.envoy.tracing import collector_cluster, context_mutations, runtime, tracing
+from strangler.adapters.envoy.tracing import callers_context, collector_cluster, context_mutations, runtime, tracing
 from strangler.adapters.telemetry.environment import Traces
 from strangler.domain.limit import Limit
-from strangler.domain.project import MAX_BODY, Issuer
+from strangler.domain.project import HEALTH, MAX_BODY, Issuer, Project
+from strangler.domain.routing import INTERNAL_HEADER
 
 BOOTSTRAP_FILE = "bootstrap.json"
 ROUTE_CONFIGURATION = "routes"
@@ -65,41 +69,9 @@ NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
-# What routes say of their requests, for the log.
-LOGGED = "strangler"
-MASK = "***"
-# See the note "what a client has written".
-_PLAIN_PATH = "[^A-Za-z0-9/._~-]", "[A-Za-z0-9]{20}"
-_PLAIN_ID = "^[A-Za-z0-9._-]+$"
-
-_LOG_FIELDS = {
-    "time": "%START_TIME%",
-    "level": "info",
-    "service": "gateway",
-    "event": "request",
-    "trace_id": "%RESP(X-TRACE-ID)%",
-    "request_id": f"%CEL(request.id.matches('{_PLAIN_ID}') ? request.id : '{MASK}')%",
-    "capability": f"%METADATA(ROUTE:{LOGGED}:capability)%",
-    "epoch": f"%METADATA(ROUTE:{LOGGED}:epoch)%",
-    "side": f"%METADATA(CLUSTER:{LOGGED}:side)%",
-    "bounced_to": "%REQ(X-STRANGLER-TO)%",
-    "method": "%REQ(:METHOD)%",
-    "route": f"%METADATA(ROUTE:{LOGGED}:route)%",
-    "path": "%CEL("
-    + " || ".join(f"request.url_path.matches('{pattern}')" for pattern in _PLAIN_PATH)
-    + f" ? '{MASK}' : request.url_path)%",
-    "status": "%RESPONSE_CODE%",
-    "flags": "%RESPONSE_FLAGS%",
-    "details": "%RESPONSE_CODE_DETAILS%",
-    "milliseconds": "%DURATION%",
-    "bytes_received": "%BYTES_RECEIVED%",
-    "bytes_sent": "%BYTES_SENT%",
-    "cluster": "%UPSTREAM_CLUSTER%",
-    "rule": "%ROUTE_NAME%",
-}
-_ACCESS_LOG = {"json_format": _LOG_FIELDS, "omit_empty_values": True}
-# Envoy's clock is the machine's, so its times say their offset.
-_OWN_LOG = {"time": "%Y-%m-%dT%T.%e%z", "level": "%l", "service": "gateway", "logger": "%n", "event": "%j"}
+Document = dict[str, Any]
+Place = tuple[str, int]
+"""A host and a port."""
 
 
 def write_bootstrap(
@@ -115,6 +87,8 @@ def write_bootstrap(
     traces: Traces | None = None,
     issuers: Sequence[Issuer] = (),
     limits: Sequence[Limit] = (),
+    internal: Place | None = None,
+    health: Sequence[str] = HEALTH,
 ) -> None:
     """Without an ``access_log`` requests are logged on standard output.
 
@@ -125,42 +99,54 @@ def write_bootstrap(
 
     Routes that need a token take one of any of the ``issuers``; nobody asks more often than the ``limits`` say. With
     ``traces`` each request has its spans; without, the file has no word of traces.
+
+    At ``internal``, if it is given, the project's processes ask each other; see the note "two doors". At the paths
+    ``health`` Envoy says itself how it is.
     """
-    admin: dict[str, object] = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
+    admin: Document = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
         admin["allow_paths"] = [{"exact": "/ready"}, {"prefix": "/stats"}]
-    own = _reached(host, port)
-    filters = [_tell_the_client(limits), *token_filter(issuers, own), *limit_filter(limits)]
-    manager = _connection_manager(directory, access_log, trusted_hops, largest_body, filters)
+    # Not where clients are counted, if there is another place.
+    own = _reached(*(internal or (host, port)))
+    key, told = traces.key if traces else "", tracing(traces) if traces else {}
+    manager = {"access_log": accesslog.access_log(access_log), **_manners(directory, largest_body), **told}
+    public = _listener(
+        "gateway",
+        (host, port),
+        [_tell_the_client(limits), *health_filter(health), *token_filter(issuers, own), *limit_filter(limits)],
+        [strip_headers(trusted_hops, *(context_mutations(trusted_hops, key) if traces else ()))],
+        {**manager, "xff_num_trusted_hops": trusted_hops},
+    )
+    listeners = [public, *([_internal(internal, manager, key)] if internal else [])]
     settings, clusters = _patterns(), key_clusters(issuers, own)
     if traces is not None:
-        typed = manager["typed_config"]
-        typed |= tracing(traces)
-        typed["early_header_mutation_extensions"] = [
-            strip_headers(trusted_hops, *context_mutations(trusted_hops, traces.key))
-        ]
         settings |= runtime(traces)
         clusters.append(collector_cluster(traces))
     document = {
         "node": {"id": "gateway", "cluster": "gateway"},
-        "application_log_config": {"log_format": {"json_format": _OWN_LOG}},
+        "application_log_config": {"log_format": {"json_format": accesslog.OWN_LOG}},
         "admin": admin,
         "overload_manager": _overload_manager(),
         "layered_runtime": {"layers": [{"name": "patterns", "static_layer": settings}]},
         "dynamic_resources": {"cds_config": files.watched(directory, files.CLUSTERS_FILE)},
         "static_resources": {
-            "listeners": [
-                {
-                    "name": "gateway",
-                    "address": _address(host, port),
-                    "per_connection_buffer_limit_bytes": BUFFER_BYTES,
-                    "filter_chains": [{"filters": [manager]}],
-                }
-            ],
+            "listeners": listeners,
             **({"clusters": clusters} if clusters else {}),
         },
     }
     files.replace(directory, BOOTSTRAP_FILE, document)
+
+
+def as_said(project: Project) -> dict[str, Any]:
+    """What ``strangler.toml`` says of the gateway, for `write_bootstrap`."""
+    gateway = project.gateway
+    return {
+        "trusted_hops": gateway.trusted_hops,
+        "largest_body": project.largest_body,
+        "issuers": gateway.issuers,
+        "limits": gateway.limits,
+        "health": gateway.health,
+    }
 
 
 def _overload_manager() -> dict[str, object]:
@@ -209,46 +195,63 @@ def _patterns() -> dict[str, object]:
     return {f"re2.max_program_size.{level}_level": LARGEST_PATTERN for level in ("error", "warn")}
 
 
-def _connection_manager(
-    directory: Path, access_log: Path | None, trusted_hops: int, largest_body: int, filters: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
+def _internal(place: Place, manager: Document, key: str) -> Document:
+    """See the note "two doors"; ``key`` is the secret by which the public listener would know a process."""
+    mark = {"header": {"key": INTERNAL_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    mutations = strip_headers(0, *callers_context(key), {"append": mark})
+    listener = _listener("internal", place, [_tell_the_client(())], [mutations], {**manager, "xff_num_trusted_hops": 0})
+    return {**listener, "ignore_global_conn_limit": True}
+
+
+def _listener(
+    name: str, place: Place, filters: Sequence[Document], mutations: Sequence[Document], manager: Document
+) -> Document:
+    """Takes connections at ``place``; what is in them passes through ``filters``."""
     router = {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": files.type_url("envoy.extensions.filters.http.router.v3.Router")},
     }
+    typed = {
+        **manager,
+        "early_header_mutation_extensions": list(mutations),
+        "http_filters": [*filters, buffer_filter(), router],
+        # A connection that goes both ways has no end for which one could wait.
+        "upgrade_configs": [{"upgrade_type": "websocket", "filters": [_only_without_body(), *filters, router]}],
+    }
+    chain = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": typed}]
     return {
-        "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": {
-            "@type": files.type_url(
-                "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-            ),
-            "stat_prefix": STAT_PREFIX,
-            "rds": {
-                "route_config_name": ROUTE_CONFIGURATION,
-                "config_source": files.watched(directory, files.ROUTES_FILE),
-            },
-            "use_remote_address": True,
-            "xff_num_trusted_hops": trusted_hops,
-            "internal_address_config": {"cidr_ranges": [NOBODY]},
-            "generate_request_id": True,
-            "preserve_external_request_id": True,
-            "normalize_path": True,
-            "merge_slashes": False,
-            "early_header_mutation_extensions": [strip_headers(trusted_hops)],
-            "common_http_protocol_options": {"idle_timeout": "300s", **header_rules()},
-            "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": UNNAMED_HOST},
-            # A path reaches its process as it was written: the gateway does not decide what %2F means there.
-            "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
-            "max_request_headers_kb": MOST_KIB,
-            "request_headers_timeout": HEADERS_TIMEOUT,
-            "request_timeout": f"{max(LEAST_REQUEST_SECONDS, largest_body // SLOWEST_BYTES_PER_SECOND)}s",
-            "stream_idle_timeout": "60s",
-            "http_filters": [*filters, buffer_filter(), router],
-            # A connection that goes both ways has no end for which one could wait.
-            "upgrade_configs": [{"upgrade_type": "websocket", "filters": [_only_without_body(), *filters, router]}],
-            "local_reply_config": local_replies(),
-            "access_log": [_access_log(access_log)],
+        "name": name,
+        "address": _address(*place),
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        "filter_chains": [{"filters": chain}],
+    }
+
+
+def _manners(directory: Path, largest_body: int) -> Document:
+    """The settings of every connection manager. All count under one name, so that a gateway is one whole: its version,
+    and the requests that are under way."""
+    return {
+        "@type": files.type_url("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": STAT_PREFIX,
+        "rds": {
+            "route_config_name": ROUTE_CONFIGURATION,
+            "config_source": files.watched(directory, files.ROUTES_FILE),
         },
+        "use_remote_address": True,
+        "internal_address_config": {"cidr_ranges": [NOBODY]},
+        "generate_request_id": True,
+        "preserve_external_request_id": True,
+        "normalize_path": True,
+        "merge_slashes": False,
+        "common_http_protocol_options": {"idle_timeout": "300s", **header_rules()},
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": UNNAMED_HOST},
+        # A path reaches its process as it was written: the gateway does not decide what %2F means there.
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "max_request_headers_kb": MOST_KIB,
+        "request_headers_timeout": HEADERS_TIMEOUT,
+        "request_timeout": f"{max(LEAST_REQUEST_SECONDS, largest_body // SLOWEST_BYTES_PER_SECOND)}s",
+        "stream_idle_timeout": "60s",
+        "local_reply_config": local_replies(),
     }
 
 
@@ -284,24 +287,6 @@ def _only_without_body() -> dict[str, object]:
         "typed_config": {
             "@type": files.type_url("envoy.extensions.filters.http.rbac.v3.RBAC"),
             "rules": {"action": "ALLOW", "policies": {"without-body": policy}},
-        },
-    }
-
-
-def _access_log(path: Path | None) -> dict[str, object]:
-    if path is None:
-        # Not the file /dev/stdout: in a container Envoy's user may not be allowed to open it.
-        stdout = files.type_url("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog")
-        return {
-            "name": "envoy.access_loggers.stdout",
-            "typed_config": {"@type": stdout, "log_format": _ACCESS_LOG},
-        }
-    return {
-        "name": "envoy.access_loggers.file",
-        "typed_config": {
-            "@type": files.type_url("envoy.extensions.access_loggers.file.v3.FileAccessLog"),
-            "path": str(path),
-            "log_format": _ACCESS_LOG,
         },
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from strangler.adapters.envoy import files
-from strangler.adapters.envoy.bootstrap import LOGGED
+from strangler.adapters.envoy.accesslog import LOGGED
 from strangler.domain.project import MONOLITH, SERVICE
 
 CONNECT_TIMEOUT = "1s"

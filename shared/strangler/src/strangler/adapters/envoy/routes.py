@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from strangler.adapters.envoy import files
-from strangler.adapters.envoy.bootstrap import BUFFER_BYTES, LOGGED, ROUTE_CONFIGURATION
+from strangler.adapters.envoy.accesslog import LOGGED
+from strangler.adapters.envoy.bootstrap import BUFFER_BYTES, ROUTE_CONFIGURATION
 from strangler.adapters.envoy.buffering import UNBUFFERED, buffered
-from strangler.adapters.envoy.closing import closed_route
+from strangler.adapters.envoy.closing import closed_route, internal_route
 from strangler.adapters.envoy.tokens import required
 from strangler.domain.route import Route
 from strangler.domain.routing import (
@@ -76,6 +77,7 @@ def render_routes(table: RouteTable) -> Document:
                 "request_body_buffer_limit": BUFFER_BYTES,
                 "routes": [
                     *(closed_route(path) for path in table.closed),
+                    *(internal_route(path) for path in table.internal),
                     *(limited for route in routes for limited in _with_limit(route, table.max_body)),
                 ],
             }

@@ -4,9 +4,10 @@ Note "the client's trace": a client's ``traceparent`` is not taken over, for it 
 could put strangers' requests into one trace. It becomes the attribute ``strangler.client_traceparent`` of a new trace.
 Behind trusted proxies it is taken over: their word is believed in everything else, too.
 
-Services call each other through the gateway, and such a call goes on in its caller's trace. Who calls is known by a
-header whose name has been made from a secret of the stack, GATEWAY_TRACE_KEY: nobody outside can send it, and it is
-taken off. Without the secret each such call is a trace of its own.
+Services call each other through the gateway, and such a call goes on in its caller's trace. Where they come in at the
+listener for clients, a caller is known by a header whose name has been made from a secret of the stack,
+GATEWAY_TRACE_KEY: nobody outside can send it, and it is taken off. Without the secret each such call is a trace of its
+own. At the internal listener there are only callers.
 
 Note "a bounce forgets": after an internal redirect Envoy no longer knows what was decided about the trace, and a
 sampler that asks for the parent's decision would drop the rest of it. So the trace's id decides here, which gives the
@@ -128,6 +129,11 @@ def context_mutations(trusted_hops: int, key: str) -> list[Document]:
         }
         mutations += [{"append": taken}, {"remove": name}]
     return mutations
+
+
+def callers_context(key: str) -> list[Document]:
+    """The same where only the project's own processes come in: their context goes on as it is."""
+    return [{"remove": callers_header(key)}] if key else []
 
 
 def runtime(traces: Traces) -> Document:

@@ -6,7 +6,7 @@ replaces a header that a client may have sent: clients see no redirect, however 
 
 Of a route's limits the API knows only the time; the processes decide how large a body may be. A closed path leads
 nowhere, so that a controller answers it with an error of its own: there is a rule for the plain path, and one with an
-expression for its spellings.
+expression for its spellings. Such a gateway is for those outside, so internal paths are closed there, too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def httproutes(table: RouteTable, front: Front) -> list[Document]:
     documents = [
         document for each in table.capabilities for document in _of_capability(each, front=front, version=table.version)
     ]
-    rules = [*_closed(table.closed), *_others(table, front.ports)]
+    rules = [*_closed([*table.closed, *table.internal]), *_others(table, front.ports)]
     return [*documents, *_documents(front.name, rules, front=front, version=table.version)]
 
 
