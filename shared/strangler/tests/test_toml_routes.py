@@ -207,6 +207,14 @@ def test_tables_of_routes_may_stand_alone(tmp_path: Path) -> None:
             'internal = ["/boxes"]\n[gateway.limits.all]\nrate = "1/s"\nroutes = ["* /boxes"]',
             "gateway.limits.all.routes[0]",
         ),
+        ('headers = { X-Frame = "DENY" }', "gateway.headers.X-Frame"),
+        ('headers = { Set-Cookie = "a=b" }', "gateway.headers.Set-Cookie"),
+        ('headers = { X-Frame-Options = "DENY", x-frame-options = "DENY" }', "gateway.headers.x-frame-options"),
+        ('headers = { X-Frame-Options = "" }', "gateway.headers.X-Frame-Options"),
+        ('headers = { X-Frame-Options = "DENY\\r\\nA: b" }', "gateway.headers.X-Frame-Options"),
+        ('headers = { X-Frame-Options = "\u00c4" }', "gateway.headers.X-Frame-Options"),
+        ("headers = { X-Frame-Options = true }", "gateway.headers.X-Frame-Options"),
+        ('headers = { Strict-Transport-Security = "1y" }', "gateway.headers.Strict-Transport-Security"),
         ("port = 8080\nadmin_port = 8080", "gateway.admin_port"),
         ("port = 8080\ninternal_port = 8080", "gateway.internal_port"),
         ("admin_port = 8080\ninternal_port = 8080", "gateway.internal_port"),
@@ -255,6 +263,13 @@ def test_the_gateway_answers_for_itself_where_health_is_not_open(
     tmp_path: Path, opened: str, health: list[str]
 ) -> None:
     assert list(load(tmp_path, gateway=opened).gateway.health) == health
+
+
+def test_headers_have_the_names_that_browsers_know(tmp_path: Path) -> None:
+    said = 'headers = { x-frame-options = "DENY", Referrer-Policy = "same-origin" }'
+
+    assert load(tmp_path, gateway=said).gateway.headers == {"X-Frame-Options": "DENY", "Referrer-Policy": "same-origin"}
+    assert load(tmp_path).gateway.headers == {}
 
 
 def test_a_route_that_needs_a_token_of_an_account_cannot_be_internal(tmp_path: Path) -> None:

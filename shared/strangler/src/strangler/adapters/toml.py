@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from strangler.adapters import toml_limits, toml_routes
+from strangler.adapters import toml_headers, toml_limits, toml_routes
 from strangler.adapters.toml_addresses import Addresses, is_written
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
@@ -278,6 +278,7 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
         **toml_routes.doors(part),
         issuers=tuple(_issuer(name, each) for name, each in part.named_sections("tokens", required=False).items()),
         limits=tuple(toml_limits.read(part, addresses)),
+        headers=toml_headers.read(part),
     )
     toml_limits.check(gateway, part)
     if gateway.admin and not gateway.address:

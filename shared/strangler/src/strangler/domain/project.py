@@ -142,7 +142,8 @@ class Gateway:
     ``trusted_hops`` is the number of the project's own proxies that each request from outside has passed before it
     comes here. ``max_body`` is the largest body in bytes where a route does not say. ``routes`` have limits and belong
     to no capability. ``closed`` are the paths that nobody reaches through it, with all paths below them. A route that
-    needs a token takes one of any of the ``issuers``. ``limits`` say how often somebody may ask.
+    needs a token takes one of any of the ``issuers``. ``limits`` say how often somebody may ask. Clients get the
+    ``headers`` with each answer that does not have them already.
 
     ``internal`` are the paths, with all below them, at which the project's processes ask each other. If there are any,
     Envoy has a second listener for them, at ``internal_port`` or ``internal_address``; from outside they are reached
@@ -164,6 +165,7 @@ class Gateway:
     opened: Sequence[str] = ()
     issuers: Sequence[Issuer] = ()
     limits: Sequence[Limit] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def health(self) -> Sequence[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from strangler.adapters.envoy import files
+from strangler.adapters.envoy.protecting import own_headers
 
 DETAILS = {
     200: "The gateway answers.",  # to who asks how it is
@@ -55,7 +56,11 @@ def local_replies() -> Document:
     tokens = [_of_token(details, status, text, retry_after) for details, (status, text) in TOKENS.items()]
     mappers = [{"filter": _of_status(code), "body_format_override": _saying(text)} for code, text in DETAILS.items()]
     leaving = {"filter": _of_details(LEAVING), "body_format_override": _saying(LEFT)}
-    return {"mappers": [leaving, later, *tokens, *mappers], "body_format": _saying("%LOCAL_REPLY_BODY%")}
+    others = {"filter": _of_status(100, "GE"), "body_format_override": _saying("%LOCAL_REPLY_BODY%")}
+    found: list[Document] = [leaving, later, *tokens, *mappers, others]
+    return {
+        "mappers": [{**each, "headers_to_add": [*each.get("headers_to_add", []), *own_headers()]} for each in found]
+    }
 
 
 def _of_token(details: str, status: int, text: str, retry_after: Document) -> Document:
@@ -78,8 +83,8 @@ def _of_details(beginning: str) -> Document:
     return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
 
-def _of_status(code: int) -> Document:
-    compared = {"op": "EQ", "value": {"default_value": code, "runtime_key": "answers.none"}}
+def _of_status(code: int, how: str = "EQ") -> Document:
+    compared = {"op": how, "value": {"default_value": code, "runtime_key": "answers.none"}}
     return {"status_code_filter": {"comparison": compared}}
 
 

@@ -27,8 +27,9 @@ third variable of a path is too much. Our patterns come from strangler.toml and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from strangler.adapters.envoy import accesslog, files
@@ -37,6 +38,7 @@ from strangler.adapters.envoy.buffering import buffer_filter
 from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
 from strangler.adapters.envoy.health import health_filter
 from strangler.adapters.envoy.limits import answer_mutations, limit_filter
+from strangler.adapters.envoy.protecting import TELLING, protecting_mutations
 from strangler.adapters.envoy.tokens import key_clusters, token_filter
 from strangler.adapters.envoy.tracing import callers_context, collector_cluster, context_mutations, runtime, tracing
 from strangler.adapters.telemetry.environment import Traces
@@ -89,6 +91,7 @@ def write_bootstrap(
     limits: Sequence[Limit] = (),
     internal: Place | None = None,
     health: Sequence[str] = HEALTH,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Without an ``access_log`` requests are logged on standard output.
 
@@ -101,7 +104,7 @@ def write_bootstrap(
     ``traces`` each request has its spans; without, the file has no word of traces.
 
     At ``internal``, if it is given, the project's processes ask each other; see the note "two doors". At the paths
-    ``health`` Envoy says itself how it is.
+    ``health`` Envoy says itself how it is. Clients get the ``headers`` with each answer that has them not.
     """
     admin: Document = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
@@ -113,7 +116,7 @@ def write_bootstrap(
     public = _listener(
         "gateway",
         (host, port),
-        [_tell_the_client(limits), *health_filter(health), *token_filter(issuers, own), *limit_filter(limits)],
+        [_tell_the_client(limits, headers), *health_filter(health), *token_filter(issuers, own), *limit_filter(limits)],
         [strip_headers(trusted_hops, *(context_mutations(trusted_hops, key) if traces else ()))],
         {**manager, "xff_num_trusted_hops": trusted_hops},
     )
@@ -146,6 +149,7 @@ def as_said(project: Project) -> dict[str, Any]:
         "issuers": gateway.issuers,
         "limits": gateway.limits,
         "health": gateway.health,
+        "headers": gateway.headers,
     }
 
 
@@ -199,7 +203,9 @@ def _internal(place: Place, manager: Document, key: str) -> Document:
     """See the note "two doors"; ``key`` is the secret by which the public listener would know a process."""
     mark = {"header": {"key": INTERNAL_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     mutations = strip_headers(0, *callers_context(key), {"append": mark})
-    listener = _listener("internal", place, [_tell_the_client(())], [mutations], {**manager, "xff_num_trusted_hops": 0})
+    listener = _listener(
+        "internal", place, [_tell_the_client((), {})], [mutations], {**manager, "xff_num_trusted_hops": 0}
+    )
     return {**listener, "ignore_global_conn_limit": True}
 
 
@@ -251,14 +257,16 @@ def _manners(directory: Path, largest_body: int) -> Document:
         "request_headers_timeout": HEADERS_TIMEOUT,
         "request_timeout": f"{max(LEAST_REQUEST_SECONDS, largest_body // SLOWEST_BYTES_PER_SECOND)}s",
         "stream_idle_timeout": "60s",
+        "server_header_transformation": "PASS_THROUGH",
         "local_reply_config": local_replies(),
     }
 
 
-def _tell_the_client(limits: Sequence[Limit]) -> dict[str, Any]:
-    """Tells a process who the client is, see the note "the client's address", and a client how often it may ask.
+def _tell_the_client(limits: Sequence[Limit], headers: Mapping[str, str]) -> dict[str, Any]:
+    """Tells a process who the client is, see the note "the client's address", and a client how often it may ask, with
+    the ``headers`` that protect it.
 
-    It also removes what a bounce would add.
+    It also removes what a bounce would add, and what servers tell of themselves.
     """
     written = {
         "header": {"key": "x-forwarded-for", "value": f"%REQ({CLIENT_HEADER})%"},
@@ -270,7 +278,7 @@ def _tell_the_client(limits: Sequence[Limit]) -> dict[str, Any]:
             "@type": files.type_url("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"),
             "mutations": {
                 "request_mutations": [{"append": written}, {"remove": ORIGINAL_URL}],
-                "response_mutations": answer_mutations(limits),
+                "response_mutations": [*answer_mutations(limits), *TELLING, *protecting_mutations(headers)],
             },
         },
     }
