@@ -18,6 +18,10 @@ largest body takes at SLOWEST_BYTES_PER_SECOND bytes per second. The number of c
 limited to what Envoy can bear. When memory becomes short, clients that have stopped sending or reading are given up
 after IDLE_IN_NEED; when it becomes shorter still, new clients are refused.
 
+Note "streams": a connection of HTTP/2 carries many requests, so the number of connections limits nothing there. So the
+number of its requests at a time is limited, and what it may have sent without being read. Who takes back most of his
+first RESETS requests at once, has cost much work for nothing, and loses the connection.
+
 Note "upgrades": a WebSocket goes both ways and has no end for which one could wait, so it passes without the filter
 that keeps bodies. Then the request must not have a body: only a GET that says no length may begin a WebSocket.
 
@@ -59,6 +63,10 @@ CONNECTIONS = 4096
 IDLE_IN_NEED = "2s"
 # Envoy uses about 100 MiB more than it counts.
 HEAP_BYTES = 128 * 1024 * 1024
+# See the note "streams".
+STREAMS = 100
+STREAM_BYTES, CONNECTION_BYTES = 64 * 1024, 1 << 20
+RESETS = 200
 # The host name for a client of HTTP/1.0 that sends none; see ALLOWED_HOSTS.
 UNNAMED_HOST = "localhost"
 
@@ -121,7 +129,7 @@ def write_bootstrap(
         {**manager, "xff_num_trusted_hops": trusted_hops},
     )
     listeners = [public, *([_internal(internal, manager, key)] if internal else [])]
-    settings, clusters = _patterns(), key_clusters(issuers, own)
+    settings, clusters = _runtime(), key_clusters(issuers, own)
     if traces is not None:
         settings |= runtime(traces)
         clusters.append(collector_cluster(traces))
@@ -195,8 +203,10 @@ def _action(name: str, trigger: dict[str, object]) -> dict[str, object]:
     return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
 
 
-def _patterns() -> dict[str, object]:
-    return {f"re2.max_program_size.{level}_level": LARGEST_PATTERN for level in ("error", "warn")}
+def _runtime() -> Document:
+    """See the notes "long patterns" and "streams"."""
+    patterns = {f"re2.max_program_size.{level}_level": LARGEST_PATTERN for level in ("error", "warn")}
+    return {**patterns, "overload.premature_reset_total_stream_count": RESETS}
 
 
 def _internal(place: Place, manager: Document, key: str) -> Document:
@@ -251,6 +261,11 @@ def _manners(directory: Path, largest_body: int) -> Document:
         "merge_slashes": False,
         "common_http_protocol_options": {"idle_timeout": "300s", **header_rules()},
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": UNNAMED_HOST},
+        "http2_protocol_options": {
+            "max_concurrent_streams": STREAMS,
+            "initial_stream_window_size": STREAM_BYTES,
+            "initial_connection_window_size": CONNECTION_BYTES,
+        },
         # A path reaches its process as it was written: the gateway does not decide what %2F means there.
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "max_request_headers_kb": MOST_KIB,
