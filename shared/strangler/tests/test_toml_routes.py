@@ -207,6 +207,7 @@ def test_tables_of_routes_may_stand_alone(tmp_path: Path) -> None:
             'internal = ["/boxes"]\n[gateway.limits.all]\nrate = "1/s"\nroutes = ["* /boxes"]',
             "gateway.limits.all.routes[0]",
         ),
+        ('[gateway.tokens.shop]\njwks = "/metrics/keys"', "gateway.tokens.shop.jwks"),
         ('headers = { X-Frame = "DENY" }', "gateway.headers.X-Frame"),
         ('headers = { Set-Cookie = "a=b" }', "gateway.headers.Set-Cookie"),
         ('headers = { X-Frame-Options = "DENY", x-frame-options = "DENY" }', "gateway.headers.x-frame-options"),

@@ -82,9 +82,10 @@ def _is_below(path: str, other: str) -> bool:
 
 def check(project: Project, label: str) -> None:
     """Raises ConfigurationError for a route that never matches because of another, that two capabilities claim, or that
-    needs a token which nobody issues; and for an internal path that is on no route."""
+    needs a token which nobody issues; for an internal path that is on no route; and for keys at a closed path."""
     places = list(_places(project))
     _check_internal(project.gateway, places, label)
+    _check_keys(project.gateway, label)
     for position, (place, route) in enumerate(places):
         if route.auth and not project.gateway.issuers:
             raise ConfigurationError(
@@ -124,6 +125,18 @@ def _check_internal(gateway: Gateway, places: Sequence[Place], label: str) -> No
                     remedy="take auth away: the process verifies who calls; or take the path out of `internal`",
                     id="routes-conflict",
                 )
+
+
+def _check_keys(gateway: Gateway, label: str) -> None:
+    for issuer in gateway.issuers:
+        closed = next((each for each in gateway.closed if issuer.is_here and _is_below(issuer.jwks, each)), None)
+        if closed:
+            raise ConfigurationError(
+                f"{issuer.jwks} is closed, as {closed} is: the gateway gets no keys, and answers each token with 503",
+                place=f"{label}: gateway.tokens.{issuer.name}.jwks",
+                remedy="name a path that is open or internal",
+                id="routes-conflict",
+            )
 
 
 def _all_of(path: str) -> tuple[Route, Route]:
