@@ -54,16 +54,18 @@ SUITES: Mapping[str, Suite] = {
     "copies": Suite(".", ("tests/copies", "tests/benchmarks", "tests/scenario", "tests/pipeline")),
     "observability": Suite(".", ("tests/observability",)),
     "versions": Suite(".", ("tests/versions",), database=True),
+    "fuzz": Suite(".", ("tests/fuzz", "-m", "not soak")),
+    "fuzz-long": Suite(".", ("tests/fuzz", "-m", "soak")),
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
     "compose": Suite(".", ("tests/compose",)),
 }
 # The suites that take longest come first, so that both lanes end at about the same time.
 EVERYDAY = (
-    "protocol", "chassis", "strangler", "contract", "versions", "observability", "monolith", "orders", "products",
-    "users", "manifests", "copies",
+    "protocol", "chassis", "strangler", "contract", "versions", "observability", "fuzz", "monolith", "orders",
+    "products", "users", "manifests", "copies",
 )  # fmt: skip
-SOAK = ("soak", "exhaustive")
+SOAK = ("soak", "exhaustive", "fuzz-long")
 LANES = 2
 # So that each run says where its time goes.
 SLOWEST = ("--durations=15", "--durations-min=5")

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
 
 ERRORS = {
     400: "The request cannot be read, or a value in it is refused: by field, or with `detail`.",
@@ -38,8 +40,17 @@ class AutoSchema(SpectacularSchema):
     """Adds to each operation the errors with which it can answer.
 
     They follow from the view: its ways to sign in, permissions, throttles, body and pages. The view itself says what
-    only it knows: ``refusals = {"POST": (409,)}``.
+    only it knows: ``refusals = {"POST": (409,)}``. An operation is described as open to everybody where all its
+    permissions, of whatever class, let an anonymous request pass.
     """
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        ways: list[dict[str, Any]] = super().get_auth()
+        try:
+            is_open = self._is_open()
+        except Exception:  # noqa: BLE001 - a team's permission may ask for what only a real request has
+            return ways
+        return [*(way for way in ways if way), *([{}] if is_open else [])]
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
@@ -61,6 +72,12 @@ class AutoSchema(SpectacularSchema):
         if view.get_throttles():
             yield 429
         yield from getattr(view, "refusals", {}).get(self.method, ())
+
+    def _is_open(self) -> bool:
+        """Whether the permissions let a request pass that nobody has signed."""
+        request = Request(HttpRequest())
+        request._request.method = self.method
+        return all(permission.has_permission(request, self.view) for permission in self.view.get_permissions())
 
     def _has_pages(self) -> bool:
         return bool(self._get_paginator() and self._is_list_view())  # type: ignore[no-untyped-call]
