@@ -11,7 +11,8 @@ from tests.manifests.workloads import Workload, matches, workloads
 Edge = tuple[str, str, int]
 # All ports on which something listens, and one on which nothing does.
 PORTS = (
-    80, 443, 3000, 3100, 4317, 4318, 5432, 5672, 8000, 8080, 8081, 9090, 9093, 9100, 9901, 15672, 15692, 16686,
+    80, 443, 3000, 3100, 4143, 4317, 4318, 5432, 5672, 6379, 8000, 8080, 8081, 9090, 9093, 9100, 9901,
+    15672, 15692, 16686,
 )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rule
 from strangler.adapters.envoy.health import health_filter
 from strangler.adapters.envoy.limits import answer_mutations, limit_filter
 from strangler.adapters.envoy.protecting import TELLING, protecting_mutations
+from strangler.adapters.envoy.shared_limits import service_clusters
 from strangler.adapters.envoy.tokens import key_clusters, token_filter
 from strangler.adapters.envoy.tracing import callers_context, collector_cluster, context_mutations, runtime, tracing
 from strangler.adapters.telemetry.environment import Traces
@@ -129,7 +130,7 @@ def write_bootstrap(
         {**manager, "xff_num_trusted_hops": trusted_hops},
     )
     listeners = [public, *([_internal(internal, manager, key)] if internal else [])]
-    settings, clusters = _runtime(), key_clusters(issuers, own)
+    settings, clusters = _runtime(), [*key_clusters(issuers, own), *service_clusters(limits)]
     if traces is not None:
         settings |= runtime(traces)
         clusters.append(collector_cluster(traces))
