@@ -92,7 +92,7 @@ def test_each_schema_names_its_source_and_has_no_text_of_it(file: Path) -> None:
 
     assert all(content["source"][key] for key in ("repository", "version", "path", "licence"))
     assert content["scope"] in ("Namespaced", "Cluster")
-    assert '"description"' not in file.read_text()
+    assert '"description": "' not in file.read_text()
 
 
 def test_a_kind_of_which_nothing_is_known_is_a_problem() -> None:
