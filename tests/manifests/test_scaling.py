@@ -57,7 +57,7 @@ def test_who_asks_for_the_length_of_a_queue_may(secrets: Mapping[str, Mapping[st
             assert all(each["key"] in secrets[each["name"]] for each in references)
             [definitions] = {secrets[each["name"]]["definitions.json"] for each in references}
             patterns = re.findall(r'"configure": "([^"]+)"', definitions)
-            # Also a declaration that only looks asks for the right to configure.
+            # By what the tool lets this user do with its own queues.
             assert all(re.search(each.replace("\\\\", "\\"), trigger["metadata"]["queueName"]) for each in patterns)
 
 
