@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -100,7 +100,7 @@ class Pair:
                 start_new_session=True,
             )
 
-    def _do(self, program: str, *arguments: str, address: dict[str, object]) -> None:
+    def _do(self, program: str, *arguments: str, address: Mapping[str, object]) -> None:
         words = [*self._words[:-1], str(binary(program)), *arguments]
         environment = os.environ | {f"PG{key.upper()}": str(value) for key, value in address.items() if key != "dbname"}
         subprocess.run(words, cwd=self._folder, env=environment, check=True, capture_output=True)
