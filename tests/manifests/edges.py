@@ -13,7 +13,8 @@ Edge = tuple[str, str, int]
 Pods = Workload | Operated
 # All ports on which something listens, and one on which nothing does.
 PORTS = (
-    80, 443, 3000, 3100, 4317, 4318, 4369, 5432, 5672, 8000, 8080, 9090, 9093, 9100, 9901, 15672, 15692, 16686, 25672,
+    80, 443, 3000, 3100, 4143, 4317, 4318, 4369, 5432, 5672, 8000, 8080, 9090, 9093, 9100, 9901, 15672, 15692, 16686,
+    25672,
 )  # fmt: skip
 
 

@@ -92,7 +92,14 @@ def test_each_schema_names_its_source_and_has_no_text_of_it(file: Path) -> None:
 
     assert all(content["source"][key] for key in ("repository", "version", "path", "licence"))
     assert content["scope"] in ("Namespaced", "Cluster")
-    assert '"description": "' not in file.read_text()
+    assert not [value for key, value in _entries(content) if key in ("description", "title") and isinstance(value, str)]
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _entries(each)
 
 
 def test_a_kind_of_which_nothing_is_known_is_a_problem() -> None:

@@ -204,6 +204,13 @@ def test_each_account_that_is_named_is_there_and_gives_no_token(folder: str) -> 
         assert accounts[each.pod["serviceAccountName"]]["automountServiceAccountToken"] is False
 
 
+def test_no_two_workloads_have_the_same_account(folder: str) -> None:
+    """A mesh knows a workload by its account. Further workers for tasks are the worker, and go the same ways."""
+    accounts = [each.pod["serviceAccountName"] for each in workloads(folder) if each.component != "tasks"]
+
+    assert len(accounts) == len(set(accounts))
+
+
 def test_what_an_autoscaler_scales_says_no_number_and_can_lose_a_pod(folder: str) -> None:
     deployments = {each.name: each for each in workloads(folder, "Deployment")}
     scaled = {scaler["spec"]["scaleTargetRef"]["name"]: scaler for scaler in of_kind(folder, "HorizontalPodAutoscaler")}

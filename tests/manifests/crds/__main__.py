@@ -20,11 +20,11 @@ import yaml
 
 from tests.manifests.crds import file_of
 from tests.manifests.crds.reduction import NotPublished, reduced
-from tests.manifests.kustomize import APART, APPLIED, COMBINATIONS, Resource, built
+from tests.manifests.kustomize import APART, APPLIED, COMBINATIONS, BuildError, Resource, built
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes a file per kind and version; 2 if a path is wrong or a version is not served."""
+    """Writes a file per kind and version; 2 if a path, a version or a kustomization is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.manifests.crds", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         written = list(_written(options))
-    except (NotPublished, OSError, yaml.YAMLError) as error:
+    except (BuildError, NotPublished, OSError, yaml.YAMLError) as error:
         print(error, file=sys.stderr)
         return 2
     for line in written:
