@@ -328,6 +328,27 @@ def test_a_rate_may_be_left_to_the_environment(
     assert list(load(tmp_path, gateway='limits.all = { rate_env = "RATE" }').gateway.limits) == limits
 
 
+def test_all_limits_may_be_counted_by_a_service_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = 'limits.all = { rate = "7/s" }\nlimits.few = { rate = "1/s" }'
+
+    assert {each.service for each in load(tmp_path, gateway=limits).gateway.limits} == {""}
+    written = load(tmp_path, gateway=f'limits_service = "http://limits:8081"\n{limits}')
+    assert [each.service for each in written.gateway.limits] == ["http://limits:8081"] * 2
+
+    left = f'limits_service_env = "LIMITS"\n{limits}'
+    assert {each.service for each in load(tmp_path, gateway=left).gateway.limits} == {""}
+    monkeypatch.setenv("LIMITS", "http://elsewhere:8081")
+    assert {each.service for each in load(tmp_path, gateway=left).gateway.limits} == {"http://elsewhere:8081"}
+
+
+@pytest.mark.parametrize("address", ["https://limits:8081", "limits:8081", "http://user:sesame@limits:8081"])
+def test_a_service_for_limits_that_cannot_be_asked_is_refused(tmp_path: Path, address: str) -> None:
+    error = refusal(tmp_path, gateway=f'limits_service = "{address}"')
+
+    assert error.place == "strangler.toml: gateway.limits_service"
+    assert "sesame" not in error.message
+
+
 @pytest.mark.parametrize(
     ("limit", "key"),
     [

@@ -17,9 +17,13 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 
 def read(part: Section, addresses: Addresses) -> Iterator[Limit]:
-    """The tables ``limits.NAME``; one whose rate is left to the environment, and is not there, limits nothing."""
+    """The tables ``limits.NAME``; one whose rate is left to the environment, and is not there, limits nothing.
+
+    All are counted by the service at ``limits_service`` too, if there is one.
+    """
+    service = _service(part, addresses)
     for name, each in part.named_sections("limits", required=False).items():
-        limit = _limit(name, each, addresses)
+        limit = _limit(name, each, addresses, service)
         each.close()
         if limit is not None:
             yield limit
@@ -36,7 +40,20 @@ def check(gateway: Gateway, part: Section) -> None:
             )
 
 
-def _limit(name: str, part: Section, addresses: Addresses) -> Limit | None:
+def _service(part: Section, addresses: Addresses) -> str:
+    found = addresses.web(part, "limits_service", required=False)
+    if found is None:
+        return ""
+    if found.secret.startswith("https:"):
+        raise part.error(
+            "is asked by gRPC without TLS, and the address is https",
+            key="limits_service",
+            remedy="write it as http://host:port; where the way is not safe, let a mesh encrypt it",
+        )
+    return found.secret
+
+
+def _limit(name: str, part: Section, addresses: Addresses, service: str) -> Limit | None:
     text, per = addresses.text(part, "rate"), part.one_of("per", (CLIENT, ACCOUNT), required=False) or CLIENT
     routes = tuple(toml_routes.read(part, "routes", required=False)) or (EVERYTHING,)
     if text is None:
@@ -44,4 +61,4 @@ def _limit(name: str, part: Section, addresses: Addresses) -> Limit | None:
     match = _RATE.fullmatch(text)
     if match is None:
         raise part.error(f"{text!r} is not a rate", key="rate", remedy='write "20/s", "60/min", "1000/h" or "5000/day"')
-    return Limit(name, int(match["requests"]), _SECONDS[match["unit"][0]], per, routes)
+    return Limit(name, int(match["requests"]), _SECONDS[match["unit"][0]], per, routes, service)

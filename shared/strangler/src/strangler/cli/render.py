@@ -1,4 +1,5 @@
-"""``strangler render``: routes for a gateway that is not the kit's, and what a Prometheus and a Grafana need."""
+"""``strangler render``: routes for a gateway that is not the kit's, limits for a rate limit service, and what a
+Prometheus and a Grafana need."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from strangler import configuration
-from strangler.adapters import kubernetes, observability
+from strangler.adapters import envoy, kubernetes, observability
 from strangler.application import routes
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Project
@@ -18,16 +19,19 @@ from strangler.domain.routing import RouteTable
 from strangler.stack import observation, state
 
 HTTPROUTE, INGRESS = "httproute", "ingress"
-K8S, OBSERVABILITY = "k8s", "observability"
+K8S, LIMITS, OBSERVABILITY = "k8s", "limits", "observability"
 
 EPILOG = """\b
 Examples:
   strangler render k8s --kind httproute --gateway infra/public | kubectl apply -f -
   strangler render k8s --kind ingress --ingress-class nginx --host example.com
+  strangler render limits > limits.yaml
   strangler render observability monitoring/
 
 For `k8s` the documents are JSON, which is YAML too. They say who answers now, so they have to be rendered and applied
 anew after each switch and reverse. An Ingress cannot tell methods apart: a path goes where its writes go.
+
+For `limits` it is the configuration of Envoy's rate limit service, with the rates of this environment.
 
 For `observability` it writes into the folder `prometheus.yml`, which asks all processes whose addresses are known here,
 the alerts under rules/, `alertmanager.yml` to begin with, and three dashboards for Grafana under dashboards/.
@@ -35,7 +39,7 @@ the alerts under rules/, `alertmanager.yml` to begin with, and three dashboards 
 
 
 @click.command(epilog=EPILOG)
-@click.argument("target", type=click.Choice([K8S, OBSERVABILITY]))
+@click.argument("target", type=click.Choice([K8S, LIMITS, OBSERVABILITY]))
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--kind", type=click.Choice([HTTPROUTE, INGRESS]), help="This alone; both unless given.")
 @click.option(
@@ -64,15 +68,19 @@ def command(
     hosts: tuple[str, ...],
     runbooks: str,
 ) -> None:
-    """Prints the present routes for Kubernetes, or writes what a Prometheus and a Grafana need.
+    """Prints the present routes for Kubernetes, or the limits for a rate limit service; or writes what a Prometheus and
+    a Grafana need.
 
     Routes are printed as Gateway API HTTPRoutes and as an Ingress.
     """
     if (target == OBSERVABILITY) != (folder is not None):
-        raise click.UsageError("observability needs the FOLDER to write into; k8s is printed, and needs none")
+        raise click.UsageError("observability needs the FOLDER to write into; all else is printed, and needs none")
     project = configuration.project()
     if folder is not None:
         _write(project, folder, runbooks)
+        return
+    if target == LIMITS:
+        click.echo(json.dumps(envoy.service_configuration(project.gateway.limits), indent=2))
         return
     endpoints = state.endpoints_behind(project)
     front = kubernetes.Front(

@@ -14,10 +14,12 @@ EVERYTHING = Route(frozenset(), "/*")
 @dataclass(frozen=True, slots=True)
 class Limit:
     """So many ``requests`` in so many ``seconds``, for each client (its address, or its IPv6 network) or account, on
-    all of the ``routes`` together."""
+    all of the ``routes`` together. Several gateways count together where a ``service``, at ``http://host:port``, is
+    asked as well."""
 
     name: str
     requests: int
     seconds: int
     per: str = CLIENT
     routes: Sequence[Route] = (EVERYTHING,)
+    service: str = ""

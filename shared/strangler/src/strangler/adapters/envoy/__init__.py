@@ -5,6 +5,7 @@ from strangler.adapters.envoy.bootstrap import BOOTSTRAP_FILE, BUFFER_BYTES, wri
 from strangler.adapters.envoy.clusters import publish_clusters
 from strangler.adapters.envoy.files import CLUSTERS_FILE, ROUTES_FILE
 from strangler.adapters.envoy.routes import publish, render_routes
+from strangler.adapters.envoy.shared_limits import service_configuration
 from strangler.adapters.envoy.tracing import SERVICE, asked_for
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "publish",
     "publish_clusters",
     "render_routes",
+    "service_configuration",
     "write_bootstrap",
 ]

@@ -34,6 +34,7 @@ from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
 from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
 from strangler.adapters.envoy.limits import answer_mutations, limit_filter
+from strangler.adapters.envoy.shared_limits import service_clusters
 from strangler.adapters.envoy.tokens import key_clusters, token_filter
 from strangler.adapters.envoy.tracing import collector_cluster, context_mutations, runtime, tracing
 from strangler.adapters.telemetry.environment import Traces
@@ -132,7 +133,7 @@ def write_bootstrap(
     own = _reached(host, port)
     filters = [_tell_the_client(limits), *token_filter(issuers, own), *limit_filter(limits)]
     manager = _connection_manager(directory, access_log, trusted_hops, largest_body, filters)
-    settings, clusters = _patterns(), key_clusters(issuers, own)
+    settings, clusters = _patterns(), [*key_clusters(issuers, own), *service_clusters(limits)]
     if traces is not None:
         typed = manager["typed_config"]
         typed |= tracing(traces)

@@ -1,6 +1,7 @@
 """How often a client or an account may ask: Envoy's own rate limits, one bucket for each.
 
-Note "one gateway": each Envoy counts for itself. Two gateways let through up to twice as much.
+Note "one gateway": each Envoy counts for itself. Two gateways let through up to twice as much, unless a service counts
+for both (shared_limits).
 
 Note "once": a bounce goes through the filters again, and must not be counted again; it has the header of the side that
 it goes to, which no client can send.
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from strangler.adapters.envoy import files
+from strangler.adapters.envoy.shared_limits import key, service_filter
 from strangler.adapters.envoy.tokens import CLAIMS
 from strangler.adapters.envoy.tokens import FILTER as TOKEN_FILTER
 from strangler.domain.limit import ACCOUNT, Limit
@@ -33,9 +35,11 @@ Document = dict[str, Any]
 
 
 def limit_filter(limits: Sequence[Limit]) -> list[Document]:
-    """The filter, if there are limits; it stands behind the one that verifies tokens."""
+    """The filter, if there are limits, and behind it the one that asks a service; both stand behind the one that
+    verifies tokens."""
     if not limits:
         return []
+    counted = [{"actions": _counted(limit, route)} for limit in limits for route in limit.routes]
     everything = {"numerator": 100, "denominator": "HUNDRED"}
     settings = {
         "@type": files.type_url(f"{_EXTENSION}.LocalRateLimit"),
@@ -45,12 +49,12 @@ def limit_filter(limits: Sequence[Limit]) -> list[Document]:
         "filter_enabled": {"default_value": everything},
         "filter_enforced": {"default_value": everything},
         "descriptors": [_bucket(limit) for limit in limits],
-        "rate_limits": [{"actions": _counted(limit, route)} for limit in limits for route in limit.routes],
+        "rate_limits": counted,
         "max_dynamic_descriptors": BUCKETS,
         "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
         "status": {"code": "TooManyRequests"},
     }
-    return [{"name": FILTER, "typed_config": settings}]
+    return [{"name": FILTER, "typed_config": settings}, *service_filter(limits, counted)]
 
 
 def answer_mutations(limits: Sequence[Limit]) -> list[Document]:
@@ -76,7 +80,7 @@ def _told(name: str, value: str) -> Document:
 def _bucket(limit: Limit) -> Document:
     """Each value of the second entry has a bucket of its own."""
     return {
-        "entries": [{"key": "limit", "value": limit.name}, {"key": _key(limit)}],
+        "entries": [{"key": "limit", "value": limit.name}, {"key": key(limit)}],
         "token_bucket": {
             "max_tokens": limit.requests,
             "tokens_per_fill": limit.requests,
@@ -95,14 +99,10 @@ def _counted(limit: Limit, route: Route) -> list[Document]:
     return [{"header_value_match": named}, _who(limit)]
 
 
-def _key(limit: Limit) -> str:
-    return "account" if limit.per == ACCOUNT else "masked_remote_address"
-
-
 def _who(limit: Limit) -> Document:
     """An account is known only where the gateway has verified a token; without one there is nothing to count."""
     if limit.per == ACCOUNT:
         path = [{"key": CLAIMS}, {"key": "sub"}]
         place = {"key": TOKEN_FILTER, "path": path}
-        return {"metadata": {"descriptor_key": _key(limit), "metadata_key": place, "source": "DYNAMIC"}}
+        return {"metadata": {"descriptor_key": key(limit), "metadata_key": place, "source": "DYNAMIC"}}
     return {"masked_remote_address": {"v4_prefix_mask_len": _IPV4_BITS, "v6_prefix_mask_len": _IPV6_BITS}}
