@@ -98,10 +98,11 @@ def test_a_bounce_is_counted_once(gates: list[Gate], service: RateService) -> No
         return 307, {"location": f"http://127.0.0.1:{one.port}{request.path}", "x-strangler-to": SERVICE}, b""
 
     before, one.sides[MONOLITH].reply = one.sides[MONOLITH].reply, bounce
-    service.asked.clear()
 
     assert one.ask("GET", "/things", **{"x-forwarded-for": "4.0.0.1"}).data == b"service"
-    assert service.asked == [(("limit", "all"), ("masked_remote_address", "4.0.0.1/32"))]
+    # The gateway fetches its keys meanwhile, from an address of its own.
+    asked = [each for each in service.asked if each[1][1] == "4.0.0.1/32"]
+    assert asked == [(("limit", "all"), ("masked_remote_address", "4.0.0.1/32"))]
     one.sides[MONOLITH].reply = before
 
 
