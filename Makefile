@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 DJANGO_PROJECTS := monolith services/users services/products services/orders
 
-.PHONY: demo test check faults soak images compose pipeline lock openapi boards seams clean help
+.PHONY: demo test check faults soak images compose pipeline lock openapi boards seams cluster-check clean help
 
 help:
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 # Compiled here, for where Python is told to write no bytecode every process would compile Django anew.
 $(VENV)/ready: requirements/all.txt requirements/uv.txt shared/chassis/pyproject.toml shared/strangler/pyproject.toml
@@ -43,6 +43,9 @@ pipeline: $(VENV)/ready ## check, test, image, scan and bump of one: make pipeli
 
 check: $(VENV)/ready ## lint, types, layers, migrations, schemas, copies
 	@$(BIN)/python -m tests.checks
+
+cluster-check: $(VENV)/ready ## a strict dry run on kubectl's cluster: make cluster-check FOLDERS=k8s/overlays/production
+	@$(BIN)/python -m tests.manifests.cluster $(FOLDERS)
 
 openapi: $(VENV)/ready ## writes the OpenAPI files anew
 	@$(BIN)/python -m tests.checks openapi

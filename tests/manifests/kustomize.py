@@ -16,8 +16,8 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 # What is applied, and the combinations of components that are not, but could be.
 APPLIED = ("overlays/local", "overlays/staging", "overlays/production")
 COMBINATIONS = tuple(f"tests/{path.parent.name}" for path in sorted((K8S / "tests").glob("*/kustomization.yaml")))
-# What is applied by itself, in another namespace.
-APART = ("node-logs", "components/gitops-argocd/applications")
+# What is applied by itself: in another namespace, or in none.
+APART = ("node-logs", "components/gitops-argocd/applications", "components/nodes/karpenter")
 
 Resource = dict[str, Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.manifests.edges import Edge, edges, outside
+from tests.manifests.operated import operated
 from tests.manifests.workloads import workloads
 
 DATABASE, BROKER, GATEWAY, INTERNAL, WEB = 5432, 5672, 8080, 8081, 8000
@@ -81,9 +82,10 @@ def test_only_processes_with_a_database_and_those_of_messages_leave_the_cluster(
 def test_everybody_but_the_broker_and_the_maker_of_secrets_asks_for_names(folder: str) -> None:
     asking = {(one, where, port) for one, where, port in outside(folder, "egress") if port in NAMES}
 
-    # A proxy beside them asks for the mesh.
+    # A proxy beside them asks for the mesh, and an operator's nodes of the broker look for each other by their names.
     others = set() if folder.startswith("tests/mesh-") else {"rabbitmq", "secrets"}
-    assert asking == {(one, "anywhere", port) for one in _names(folder) - others for port in NAMES}
+    named = _names(folder) - others | {each.name for each in operated(folder)}
+    assert asking == {(one, "anywhere", port) for one in named for port in NAMES}
 
 
 def test_only_the_maker_of_secrets_speaks_to_the_api_wherever_that_listens() -> None:

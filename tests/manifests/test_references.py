@@ -10,6 +10,7 @@ import yaml
 from strangler.adapters.postgres.session import roles
 
 from tests.manifests.kustomize import ROOT, built, of_kind
+from tests.manifests.operated import operated
 from tests.manifests.workloads import Workload, matches, workloads
 from tests.stack import STRANGLER
 
@@ -171,9 +172,11 @@ def test_the_roles_are_made_as_the_tool_makes_them() -> None:
 def test_the_namespace_has_a_limit_that_all_of_it_fits_in(folder: str) -> None:
     [quota] = of_kind(folder, "ResourceQuota")
     most = sum(_memory(each) * _pods(folder, each) for each in workloads(folder))
+    most += sum(_bytes(each.spec["resources"]["limits"]["memory"]) * each.pods for each in operated(folder))
+    pods = sum(_pods(folder, each) for each in workloads(folder)) + sum(each.pods for each in operated(folder))
 
     assert most * 1.5 < _bytes(quota["spec"]["hard"]["limits.memory"])
-    assert sum(_pods(folder, each) for each in workloads(folder)) * 1.5 < int(quota["spec"]["hard"]["pods"])
+    assert pods * 1.5 < int(quota["spec"]["hard"]["pods"])
     assert of_kind(folder, "LimitRange")
 
 
@@ -181,6 +184,9 @@ def _pods(folder: str, each: Workload) -> int:
     for scaler in of_kind(folder, "HorizontalPodAutoscaler"):
         if scaler["spec"]["scaleTargetRef"]["name"] == each.name:
             return int(scaler["spec"]["maxReplicas"])
+    for scaler in of_kind(folder, "ScaledObject"):
+        if scaler["spec"]["scaleTargetRef"]["name"] == each.name:
+            return int(scaler["spec"]["maxReplicaCount"])
     return int(each.spec.get("replicas", 1))
 
 
@@ -199,8 +205,8 @@ def test_each_account_that_is_named_is_there_and_gives_no_token(folder: str) -> 
 
 
 def test_no_two_workloads_have_the_same_account(folder: str) -> None:
-    """A mesh knows a workload by its account."""
-    accounts = [each.pod["serviceAccountName"] for each in workloads(folder)]
+    """A mesh knows a workload by its account. Further workers for tasks are the worker, and go the same ways."""
+    accounts = [each.pod["serviceAccountName"] for each in workloads(folder) if each.component != "tasks"]
 
     assert len(accounts) == len(set(accounts))
 
