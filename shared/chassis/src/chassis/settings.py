@@ -107,6 +107,23 @@ def service_keys() -> tuple[str, ...]:
     return tuple(_setting("CHASSIS_SERVICE_KEYS", None) or ([own] if own else []))
 
 
+def counts() -> str:
+    """``CHASSIS_COUNTS``: ``database`` where all processes of a side count together what is limited, ``process`` where
+    each counts for itself.
+
+    Raises ImproperlyConfigured.
+    """
+    where = str(_setting("CHASSIS_COUNTS", "database"))
+    if where not in {"database", "process"}:
+        raise ImproperlyConfigured(f"CHASSIS_COUNTS={where!r} is neither 'database' nor 'process'")
+    return where
+
+
+def login_tries() -> int:
+    """``CHASSIS_LOGIN_TRIES``: how many passwords of one account may be tried in vain within a quarter of an hour."""
+    return int(_setting("CHASSIS_LOGIN_TRIES", 10))
+
+
 def calls_in_transactions() -> bool:
     """``CHASSIS_CALLS_IN_TRANSACTIONS``: whether ``chassis.calls.client`` may be used while a transaction is open."""
     return bool(_setting("CHASSIS_CALLS_IN_TRANSACTIONS", False))
