@@ -100,6 +100,11 @@ def jwks_age() -> float:
     return float(_setting("CHASSIS_JWKS_AGE", 300.0))
 
 
+def jwks_kept() -> float:
+    """``CHASSIS_JWKS_KEPT``: seconds for which fetched keys are used while they cannot be fetched anew."""
+    return float(_setting("CHASSIS_JWKS_KEPT", 3600.0))
+
+
 def service_keys() -> tuple[str, ...]:
     """``CHASSIS_SERVICE_KEYS``: PEM files of the keys whose service tokens are trusted. The default is
     ``SERVICE_KEY_FILE`` alone, for services that all share one key."""
