@@ -73,7 +73,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Hasher and rounds are the monolith's: so a login on either side changes nothing but last_login.
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.EmailBackend"]
-PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = environment.password_hashers()
 PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
