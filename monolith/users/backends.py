@@ -10,7 +10,6 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import check_password, make_password
 from django.http import HttpRequest
 
-from users import services
 from users.models import User
 
 
@@ -37,11 +36,14 @@ class EmailBackend(ModelBackend):
         except User.DoesNotExist:
             make_password(password)  # takes as long as a wrong password, so nobody learns which accounts exist
             return None
-        if not check_password(password, user.password, setter=partial(_upgrade, user)):
+        if not check_password(password, user.password, setter=partial(_renew, user)):
             return None
         return user if self.user_can_authenticate(user) else None
 
 
-def _upgrade(user: User, password: str) -> None:
+def _renew(user: User, password: str) -> None:
+    """Hashes in the present way; `services.record_login` saves it. A write of its own, before that one, could be
+    committed just before a fence is put up, and then the login could not be repeated at the new owner."""
     if is_open("users"):
-        services.set_password(user=user, password=password)
+        user.set_password(password)
+        user.renewed = True

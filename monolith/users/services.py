@@ -40,14 +40,11 @@ def store(*, user: User) -> User:
     return user
 
 
-def set_password(*, user: User, password: str) -> None:
-    user.set_password(password)
-    user.save(update_fields=["password", "updated_at"])
-
-
 def record_login(*, user: User) -> None:
+    """Saves the time, and the password where the login has hashed it anew."""
     user.last_login = timezone.now()
-    user.save(update_fields=["last_login"])
+    user.save(update_fields=["last_login", *(("password", "updated_at") if user.renewed else ())])
+    user.renewed = False
 
 
 @transaction.atomic

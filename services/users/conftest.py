@@ -6,10 +6,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from chassis.database import counts
 from chassis.identity import tokens
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.core.cache import cache
 from rest_framework.test import APIClient
 from users import services as users
 from users.models import User
@@ -25,8 +25,10 @@ def _signing_key(tmp_path: Path, settings) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_throttles():
-    cache.clear()
+def _no_counts(settings):
+    """Each test begins with none; they are kept outside of its transaction."""
+    settings.CHASSIS_COUNTS = "process"
+    counts.memory.clear()
 
 
 @pytest.fixture

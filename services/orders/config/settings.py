@@ -76,7 +76,7 @@ INTERNAL_URL = environment.internal()
 GATEWAY_URL = environment.gateway()
 CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"
 CHASSIS_AUDIENCE = "shop"
-PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = environment.password_hashers()
 PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
 # This key signs the tokens with which the service calls others.
 SERVICE_KEY_FILE = environment.secret("SERVICE_KEY_FILE")

@@ -73,7 +73,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Hasher and rounds are the monolith's: so a login on either side changes nothing but last_login.
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.EmailBackend"]
-PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = environment.password_hashers()
 PASSWORD_ITERATIONS = environment.number("PASSWORD_ITERATIONS", default=1_000_000)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -95,19 +95,11 @@ CHASSIS_CONTRACTS = str(BASE_DIR / "contracts")
 CHASSIS_OPEN_WITHOUT_MOVE = environment.flag("OPEN_WITHOUT_MOVE", default=False)
 CHASSIS_OWNER_PATHS = {"users.User": "/api/v1/users/me"}
 
-# The throttles count in the cache, and each worker process has its own: with two workers a client
-# that meets both gets up to twice the rate.
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        # One entry per client: with fewer, new clients would push out clients that came a moment ago.
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
-    }
-}
 REST_FRAMEWORK = environment.rest_framework(
     registration=environment.rate("THROTTLE_REGISTRATION", default="20/min"),
     token=environment.rate("THROTTLE_TOKEN", default="60/min"),
 )
+CHASSIS_LOGIN_TRIES = environment.number("LOGIN_TRIES", default=10)
 # Bodies are JSON and are read whole. The limit is the same on every side, so that no side refuses what another takes.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 SPECTACULAR_SETTINGS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.identity import tokens
+from chassis.identity import tokens, tries
 from chassis.rest.throttles import ClientThrottle
 from django.contrib.auth import authenticate
 from django.db import transaction
@@ -102,7 +102,9 @@ class TokenApi(APIView):
     def post(self, request: Request) -> Response:
         credentials = serializers.CredentialsSerializer(data=request.data)
         credentials.is_valid(raise_exception=True)
-        user = authenticate(request._request, **credentials.validated_data)
+        with tries.throttled(request._request, credentials.validated_data["email"]) as tried:
+            user = authenticate(request._request, **credentials.validated_data)
+            tried.right = user is not None
         if user is None:
             raise AuthenticationFailed("No active account has this email and password.")
         services.record_login(user=user)

@@ -39,6 +39,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     # that does not know the column can still register users.
     version = models.BigIntegerField(default=0, db_default=0, editable=False)
 
+    renewed = False  # whether a login has hashed the password anew, and not saved it yet
+
     objects = UserManager()
 
     USERNAME_FIELD = "email"

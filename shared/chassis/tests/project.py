@@ -28,7 +28,7 @@ if "DATABASE_URL" in os.environ:
     # Another way to the same database, as projects have them for reports or long work.
     DATABASES["second"] = DATABASES["default"] | {"ATOMIC_REQUESTS": False, "TEST": {"MIRROR": "default"}}
 
-REST_FRAMEWORK = chassis.rest_framework(token="20/min")
+REST_FRAMEWORK = chassis.rest_framework(token="20/min", shelf="20/hour")
 PASSWORD_HASHERS = ["chassis.identity.passwords.PBKDF2PasswordHasher"]
 PASSWORD_ITERATIONS = 1000
 CHASSIS_AUDIENCE = "library"

@@ -103,6 +103,26 @@ def test_while_the_source_is_down_the_old_keys_are_used_and_it_is_asked_now_and_
     assert "jwks_unavailable" in caplog.messages
 
 
+def test_keys_that_were_fetched_too_long_ago_are_not_used_until_the_source_answers(clock):
+    """A key that has been withdrawn meanwhile must not be good for ever."""
+    first = new_key()
+    with Shelf(publishing(a=first), Answer(500), Answer(500), publishing(a=first)) as shelf:
+        remote = jwks.RemoteKeys(shelf.url, age=300, kept=3600, pause=30, clock=clock)
+        remote.key("a")
+        clock.now += 3599
+        assert remote.key("a") == first
+        until(lambda: len(shelf.received) == 2 and not remote._lock.locked())
+
+        clock.now += 1
+        for _ in range(5):
+            with pytest.raises(jwks.KeysUnavailable):
+                remote.key("a")
+        assert len(shelf.received) == 3
+
+        clock.now += 1
+        assert remote.key("a") == first
+
+
 def test_an_unknown_key_makes_it_be_fetched_at_most_once_in_a_while(clock):
     second = new_key()
     with Shelf(publishing(a=new_key()), publishing(b=second)) as shelf:

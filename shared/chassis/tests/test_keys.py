@@ -54,6 +54,80 @@ def test_public_halves_verify_and_do_not_sign(tmp_path):
         keys.keyring(str(path), setting="SIGN")
 
 
+def test_public_halves_beside_a_key_verify_and_are_published(settings, tmp_path):
+    """The next key before it signs, or the last one after its private half is gone."""
+    old, own, young = (Ed25519PrivateKey.generate() for _ in range(3))
+    path = tmp_path / "keys.pem"
+    path.write_bytes(public_pem(old) + pem(own) + public_pem(young))
+    settings.TOKEN_KEY_FILE = str(path)
+
+    ring = keys.keyring(str(path), setting="SIGN")
+
+    names = [keys.thumbprint(key.public_key()) for key in (old, own, young)]
+    assert (ring.signer, list(ring.keys), list(ring.public)) == (names[1], [names[1]], names)
+    assert [key["kid"] for key in tokens.jwks()["keys"]] == names
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "watched.txt"
+    path.write_text("one")
+    return path
+
+
+def reading(path, clock: Clock) -> keys.Files[str]:
+    def read() -> str:
+        if not path.exists():
+            raise ImproperlyConfigured(f"{path} cannot be read")
+        return path.read_text()
+
+    return keys.Files((str(path),), read, clock)
+
+
+def test_a_file_that_has_changed_is_read_again_after_a_second(file):
+    clock = Clock()
+    files = reading(file, clock)
+    file.write_text("another")
+    assert files.now() == "one"
+
+    clock.now += keys.LOOK_SECONDS
+
+    assert files.now() == "another"
+
+
+def test_a_file_that_is_away_or_broken_leaves_what_was_read_until_it_is_back(file, caplog):
+    clock = Clock()
+    files = reading(file, clock)
+    file.unlink()
+    for _ in range(3):
+        clock.now += keys.LOOK_SECONDS
+        assert files.now() == "one"
+    assert caplog.messages == ["keys_unreadable"]
+
+    file.write_text("two")
+    clock.now += keys.LOOK_SECONDS
+
+    assert files.now() == "two"
+
+
+def test_a_file_that_is_replaced_by_one_of_the_same_size_is_read_again(file, tmp_path):
+    clock = Clock()
+    files = reading(file, clock)
+    (tmp_path / "new").write_text("two")
+    (tmp_path / "new").rename(file)
+
+    clock.now += keys.LOOK_SECONDS
+
+    assert files.now() == "two"
+
+
 def test_all_keys_of_all_files_are_trusted(tmp_path):
     first, second, third = (Ed25519PrivateKey.generate() for _ in range(3))
     (tmp_path / "one.pem").write_bytes(public_pem(first) + pem(second))

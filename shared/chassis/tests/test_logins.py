@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from chassis.identity import logins
-from chassis.identity.logins import PERIOD_SECONDS, LoginForm, Tries
+from chassis.database import counts
+from chassis.identity.logins import LoginForm
 from chassis.rest.errors import Busy
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
@@ -17,10 +15,9 @@ from django.test import RequestFactory
 
 
 @pytest.fixture(autouse=True)
-def no_tries() -> Iterator[None]:
-    logins.process.clear()
-    yield
-    logins.process.clear()
+def no_counts(settings: Any) -> None:
+    settings.CHASSIS_COUNTS = "process"
+    counts.memory.clear()
 
 
 def enter(account: str, address: str = "10.0.0.1") -> str:
@@ -83,65 +80,6 @@ def test_addresses_of_one_network_are_one_client(monkeypatch: pytest.MonkeyPatch
 
     assert said == ["invalid_login"] * 30 + ["throttled"]
     assert enter("ada", "2001:db8:0:1::1") == "invalid_login"
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_as_many_begin_as_there_are_tries_however_many_come_at_once() -> None:
-    tries = Tries()
-    with ThreadPoolExecutor(16) as threads:
-        begun = list(threads.map(lambda number: tries.begin({"ada": 10, f"address-{number}": 30}), range(100)))
-
-    assert begun.count(True) == 10
-
-
-def test_other_names_drive_no_count_out() -> None:
-    tries = Tries(most=500)
-    assert [tries.begin({"ada": 10}) for _ in range(10)] == [True] * 10
-
-    flood = [tries.begin({f"nobody-{number}": 10}) for number in range(1000)]
-
-    assert flood.count(True) == 499
-    assert not tries.begin({"ada": 10})
-
-
-def test_a_count_ends_when_it_has_not_grown_for_the_period() -> None:
-    clock = Clock()
-    tries = Tries(most=2, clock=clock)
-    assert tries.begin({"ada": 2})
-    clock.now = PERIOD_SECONDS
-    assert tries.begin({"ada": 2})
-    clock.now += PERIOD_SECONDS
-    assert not tries.begin({"ada": 2})
-    assert tries.begin({"bob": 2})
-    assert not tries.begin({"eve": 2})
-    clock.now += 1
-
-    assert tries.begin({"ada": 2})
-    assert not tries.begin({"eve": 2})
-
-
-def test_one_that_is_refused_counts_for_nothing() -> None:
-    tries = Tries()
-    assert tries.begin({"ada": 1, "here": 5})
-    assert [tries.begin({"ada": 1, "here": 5}) for _ in range(9)] == [False] * 9
-
-    assert [tries.begin({"bob": 9, "here": 5}) for _ in range(5)] == [True] * 4 + [False]
-
-
-def test_what_is_taken_back_can_be_tried_again() -> None:
-    tries = Tries()
-    assert tries.begin({"ada": 1, "here": 1})
-    tries.take_back(["ada", "here"])
-
-    assert tries.begin({"ada": 1, "here": 1})
-    tries.forget("ada")
-    assert tries.begin({"ada": 1})
 
 
 @pytest.mark.parametrize("empty", ["", " "])

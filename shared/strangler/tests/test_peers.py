@@ -76,3 +76,22 @@ def test_who_does_not_answer_cannot(address: str) -> None:
 
 def test_without_a_secret_nobody_can() -> None:
     assert "it has no secret" in str(peers.ask("http://127.0.0.1:1", "crates", None))
+
+
+def test_who_has_the_accounts_tells_how_passwords_are_hashed() -> None:
+    said = b'{"deletions": true, "passwords": {"writes": "argon2 time_cost=2", "reads": ["argon2"]}}'
+    with answering(200, said) as (address, _):
+        told = peers.passwords(address, "crates", SECRET)
+
+    assert told is not None
+    assert (told.algorithm, told.writes, told.reads) == ("argon2", "argon2 time_cost=2", {"argon2"})
+
+
+@pytest.mark.parametrize(
+    "said", [b'{"deletions": true}', b"<h1>", b'{"passwords": 7}', b'{"passwords": {"reads": []}}']
+)
+def test_of_whom_does_not_tell_nothing_is_known(said: bytes) -> None:
+    with answering(200, said) as (address, _):
+        assert peers.passwords(address, "crates", SECRET) is None
+    assert peers.passwords("http://127.0.0.1:1", "crates", SECRET) is None
+    assert peers.passwords("http://127.0.0.1:1", "crates", None) is None

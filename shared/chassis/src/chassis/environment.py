@@ -14,8 +14,12 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from psycopg import IsolationLevel
 
-from chassis import addresses
+from chassis import addresses, extras
 
+HASHERS = {
+    "pbkdf2": "chassis.identity.passwords.PBKDF2PasswordHasher",
+    "argon2": "chassis.identity.passwords.Argon2PasswordHasher",
+}
 _RATE = re.compile(r"\d+/(s|sec|second|m|min|minute|h|hour|d|day)")
 _SWITCH = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
@@ -78,6 +82,25 @@ def rate(name: str, *, default: str) -> str:
     if not _RATE.fullmatch(value):
         raise ImproperlyConfigured(f"{name}={value!r} is not a rate: write it like 20/min")
     return value
+
+
+def password_hashers() -> list[str]:
+    """``PASSWORD_HASHERS`` with the one first that ``PASSWORD_HASHER`` names, ``pbkdf2`` or ``argon2``. Where
+    argon2-cffi is installed, hashes of both are read.
+
+    Raises ImproperlyConfigured, also where Argon2 is asked for and not installed.
+    """
+    wanted = os.environ.get("PASSWORD_HASHER") or "pbkdf2"
+    if wanted not in HASHERS:
+        raise ImproperlyConfigured(f"PASSWORD_HASHER={wanted!r} is none of {', '.join(HASHERS)}")
+    if extras.has("argon2"):
+        return [HASHERS[wanted], *(path for name, path in HASHERS.items() if name != wanted)]
+    if wanted == "argon2":
+        raise ImproperlyConfigured(
+            "PASSWORD_HASHER=argon2, but argon2-cffi is not installed, so nobody could log in: install "
+            f"{extras.DISTRIBUTION}[argon2], here and on the other side of a move"
+        )
+    return [HASHERS[wanted]]
 
 
 def database(*, application: str, atomic_requests: bool = False) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Messages that wait to be published, messages that were published, and leases; none of it moves with a capability."""
+"""Messages that wait to be published, messages that were published, leases, and counts; none of it moves with a
+capability.
+"""
 
 from __future__ import annotations
 
@@ -76,3 +78,20 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Count(models.Model):
+    """How often something happened in the present period of a key; see `chassis.database.counts`. The table is not
+    logged, and a server that has crashed has it empty.
+    """
+
+    key: models.TextField[str, str] = models.TextField(primary_key=True)
+    number: models.BigIntegerField[int, int] = models.BigIntegerField()
+    ends_at: models.DateTimeField[datetime, datetime] = models.DateTimeField()
+
+    class Meta:
+        db_table = "chassis_count"
+        indexes = (models.Index(fields=["ends_at"], name="chassis_count_ends_at"),)
+
+    def __str__(self) -> str:
+        return self.key

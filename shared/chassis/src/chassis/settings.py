@@ -100,11 +100,33 @@ def jwks_age() -> float:
     return float(_setting("CHASSIS_JWKS_AGE", 300.0))
 
 
+def jwks_kept() -> float:
+    """``CHASSIS_JWKS_KEPT``: seconds for which fetched keys are used while they cannot be fetched anew."""
+    return float(_setting("CHASSIS_JWKS_KEPT", 3600.0))
+
+
 def service_keys() -> tuple[str, ...]:
     """``CHASSIS_SERVICE_KEYS``: PEM files of the keys whose service tokens are trusted. The default is
     ``SERVICE_KEY_FILE`` alone, for services that all share one key."""
     own = _setting("SERVICE_KEY_FILE", "")
     return tuple(_setting("CHASSIS_SERVICE_KEYS", None) or ([own] if own else []))
+
+
+def counts() -> str:
+    """``CHASSIS_COUNTS``: ``database`` where all processes of a side count together what is limited, ``process`` where
+    each counts for itself.
+
+    Raises ImproperlyConfigured.
+    """
+    where = str(_setting("CHASSIS_COUNTS", "database"))
+    if where not in {"database", "process"}:
+        raise ImproperlyConfigured(f"CHASSIS_COUNTS={where!r} is neither 'database' nor 'process'")
+    return where
+
+
+def login_tries() -> int:
+    """``CHASSIS_LOGIN_TRIES``: how many passwords of one account may be tried in vain within a quarter of an hour."""
+    return int(_setting("CHASSIS_LOGIN_TRIES", 10))
 
 
 def calls_in_transactions() -> bool:

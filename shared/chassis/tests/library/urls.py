@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path, re_path
 
+from library.limited import Limited
 from library.models import Book, Visit
 
 
@@ -165,6 +166,7 @@ def events(request: HttpRequest) -> StreamingHttpResponse:
 
 urlpatterns = [
     path("events", events),
+    path("limited", Limited.as_view()),
     path("books/long", long),
     re_path("^books/echo", echo),
     path("books", add),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from chassis.database import counts
 from chassis.identity import logins
 from chassis.ownership import owners
 from conftest import PASSWORD, new_user
@@ -12,13 +13,6 @@ from users.models import User
 
 FORM = {"email": "new@example.com", "full_name": "New", "password1": PASSWORD, "password2": PASSWORD}
 NO_ADDRESSES = {"addresses-TOTAL_FORMS": "0", "addresses-INITIAL_FORMS": "0"}
-
-
-@pytest.fixture(autouse=True)
-def no_tries():
-    logins.process.clear()
-    yield
-    logins.process.clear()
 
 
 @pytest.fixture
@@ -58,8 +52,8 @@ def test_users_are_read_only_while_they_are_owned_elsewhere(admin, monkeypatch):
     assert User.objects.filter(pk=other.pk).exists()
 
 
-def test_a_login_can_be_tried_a_few_times(client, superuser, monkeypatch):
-    monkeypatch.setattr(logins, "TRIES_PER_ACCOUNT", 3)
+def test_a_login_can_be_tried_a_few_times(client, superuser, monkeypatch, settings):
+    settings.CHASSIS_LOGIN_TRIES = 3
     wrong = {"username": superuser.email, "password": "wrong"}
     right = {"username": superuser.email.upper(), "password": PASSWORD}
 
@@ -69,13 +63,13 @@ def test_a_login_can_be_tried_a_few_times(client, superuser, monkeypatch):
 
     assert all("Please enter the correct" in answer.content.decode() for answer in tried)
     assert "Too many tries" in refused.content.decode()
-    logins.process.clear()
+    counts.memory.clear()
     monkeypatch.undo()
     assert client.post("/admin/login/", right | {"username": superuser.email}).status_code == 302
 
 
 def test_an_address_can_try_a_few_accounts(client, superuser, monkeypatch):
-    monkeypatch.setattr(logins, "TRIES_PER_ADDRESS", 3)
+    monkeypatch.setattr(logins, "TRIES_PER_CLIENT", 3)
     here, elsewhere = {"x-forwarded-for": "1.1.1.1, 10.0.0.1"}, {"x-forwarded-for": "1.1.1.1, 10.0.0.2"}
     right = {"username": superuser.email, "password": PASSWORD}
     for number in range(3):
@@ -85,8 +79,8 @@ def test_an_address_can_try_a_few_accounts(client, superuser, monkeypatch):
     assert client.post("/admin/login/", right, headers=elsewhere).status_code == 302
 
 
-def test_who_gets_in_has_all_tries_again(client, superuser, monkeypatch):
-    monkeypatch.setattr(logins, "TRIES_PER_ACCOUNT", 2)
+def test_who_gets_in_has_all_tries_again(client, superuser, settings):
+    settings.CHASSIS_LOGIN_TRIES = 2
     right = {"username": superuser.email, "password": PASSWORD}
     for _ in range(3):
         client.post("/admin/login/", right | {"password": "x"})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from chassis import environment
 from conftest import PASSWORD
 from django.contrib.auth import authenticate
-from django.contrib.auth.hashers import get_hasher
+from django.contrib.auth.hashers import get_hasher, make_password
 
 from users import backends, receivers, services
 from users.models import User
@@ -24,11 +25,12 @@ def weaken(user):
     return user.password
 
 
-def test_a_login_renews_a_weak_hash(customer):
+def test_a_login_renews_a_weak_hash(customer, anonymous):
     weak = weaken(customer)
 
-    assert authenticate(email=customer.email, password=PASSWORD) == customer
+    assert anonymous.post("/api/v1/auth/token", {"email": customer.email, "password": PASSWORD}).status_code == 200
     assert User.objects.get(pk=customer.pk).password != weak
+    assert authenticate(email=customer.email, password=PASSWORD) == customer
 
 
 def test_a_login_leaves_the_hash_alone_while_users_are_owned_elsewhere(customer, owned_elsewhere):
@@ -48,3 +50,41 @@ def test_a_login_to_the_admin_writes_nothing_while_users_are_owned_elsewhere(cli
     assert client.login(email=superuser.email, password=PASSWORD)
 
     assert User.objects.get(pk=superuser.pk).last_login is None
+
+
+@pytest.mark.parametrize("first", ["pbkdf2", "argon2"])
+def test_who_has_a_hash_of_the_other_kind_logs_in_and_gets_one_of_the_present_kind(
+    customer, anonymous, settings, first
+):
+    kinds = {"pbkdf2": "pbkdf2_sha256", "argon2": "argon2"}
+    other = next(name for name in kinds if name != first)
+    settings.PASSWORD_HASHERS = [environment.HASHERS[name] for name in (first, other)]
+    customer.password = make_password(PASSWORD, hasher=kinds[other])
+    services.store(user=customer)
+
+    answer = anonymous.post("/api/v1/auth/token", {"email": customer.email, "password": PASSWORD})
+
+    assert answer.status_code == 200
+    assert User.objects.get(pk=customer.pk).password.startswith(f"{kinds[first]}$")
+
+
+def test_the_new_hash_and_the_login_are_one_write(customer, anonymous, monkeypatch):
+    """A fence that was put up between two writes would be met after a commit, and the login could not be repeated."""
+    weaken(customer)
+    saved = []
+    monkeypatch.setattr(User, "save", lambda self, **given: saved.append(set(given["update_fields"])))
+
+    anonymous.post("/api/v1/auth/token", {"email": customer.email, "password": PASSWORD})
+
+    assert saved == [{"last_login", "password", "updated_at"}]
+
+
+def test_a_login_of_another_kind_writes_nothing_while_users_are_owned_elsewhere(
+    client, superuser, settings, owned_elsewhere
+):
+    before = superuser.password
+    settings.PASSWORD_HASHERS = [environment.HASHERS[name] for name in ("argon2", "pbkdf2")]
+
+    assert client.login(email=superuser.email, password=PASSWORD)
+
+    assert User.objects.get(pk=superuser.pk).password == before

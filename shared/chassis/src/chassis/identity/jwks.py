@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -48,9 +49,9 @@ class SourceError(Exception):
 class RemoteKeys:
     """The key set behind an address; safe to use from many threads.
 
-    A set younger than ``age`` is used as it is. An older one is used while it is fetched anew, and for as long as the
-    source is down. A key id that is not in the set causes a fetch, at most once per ``pause`` seconds, however many
-    ask.
+    A set younger than ``age`` is used as it is. An older one is used while it is fetched anew, and while the source is
+    down, until it was fetched ``kept`` seconds ago: a key that was withdrawn meanwhile is not good for ever. A key id
+    that is not in the set causes a fetch, at most once per ``pause`` seconds, however many ask.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class RemoteKeys:
         url: str,
         *,
         age: float,
+        kept: float = math.inf,
         pause: float = PAUSE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = url
         self._age = age
+        self._kept = kept
         self._pause = pause
         self._clock = clock
         self._lock = threading.Lock()
@@ -77,15 +80,15 @@ class RemoteKeys:
 
         Raises:
             KeyError: the source has no such key.
-            KeysUnavailable: the source is down, and no such key is known from before.
+            KeysUnavailable: the source is down, and no such key is known from before, or from too long ago.
         """
         key = self._keys.get(kid)
-        if key is not None:
+        if key is not None and not self._has_nothing():
             if self._clock() - self._fetched >= self._age:
                 self._refresh_aside()
             return key
         self._refresh()
-        if kid not in self._keys and self._failing:
+        if self._has_nothing() or (kid not in self._keys and self._failing):
             raise KeysUnavailable
         return self._keys[kid]
 
@@ -121,8 +124,12 @@ class RemoteKeys:
                 self._complaint.over()
                 self._fetched = self._asked
 
+    def _has_nothing(self) -> bool:
+        """Whether no set has been had that may still be used."""
+        return self._clock() - self._fetched >= self._kept or not self._keys
+
     def _due(self) -> bool:
-        pause = self._pause if self._keys else min(self._pause, COLD_PAUSE_SECONDS)
+        pause = min(self._pause, COLD_PAUSE_SECONDS) if self._has_nothing() else self._pause
         return self._clock() - self._asked >= pause
 
 
@@ -142,6 +149,6 @@ def fetch(url: str) -> dict[str, Ed25519PublicKey]:
 
 
 @functools.lru_cache(maxsize=8)
-def source(url: str, age: float) -> RemoteKeys:
+def source(url: str, age: float, kept: float) -> RemoteKeys:
     """The process's one copy of a key set."""
-    return RemoteKeys(url, age=age)
+    return RemoteKeys(url, age=age, kept=kept, pause=min(age, PAUSE_SECONDS))

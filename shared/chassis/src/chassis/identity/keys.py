@@ -1,4 +1,8 @@
-"""Ed25519 keys: read from PEM files, named by their thumbprints, published as JSON Web Keys."""
+"""Ed25519 keys: read from PEM files, named by their thumbprints, published as JSON Web Keys.
+
+Note "read again": a process looks at its files once a second, and reads them when they have changed. So keys are
+exchanged without a restart. If what it finds is no key, it goes on with the keys that it has, and says so.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,19 @@ import base64
 import functools
 import hashlib
 import json
+import logging
 import re
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
 from chassis.extras import missing
+from chassis.process.logs import Complaint
 
 try:
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,45 +36,115 @@ ALGORITHM = "EdDSA"
 _PEM = re.compile(rb"-----BEGIN (PRIVATE|PUBLIC) KEY-----.+?-----END \1 KEY-----", re.DOTALL)
 
 
+LOOK_SECONDS = 1.0
+
+logger = logging.getLogger("chassis.identity.keys")
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Private keys by key id; ``signer`` is the id of the one that signs."""
+    """Private keys by key id; ``signer`` is the id of the one that signs, ``public`` are all halves that verify."""
 
     signer: str
     keys: Mapping[str, Ed25519PrivateKey]
-
-    @property
-    def public(self) -> dict[str, Ed25519PublicKey]:
-        """The halves that verify."""
-        return {kid: key.public_key() for kid, key in self.keys.items()}
+    public: Mapping[str, Ed25519PublicKey]
 
 
-@functools.lru_cache(maxsize=8)
 def keyring(path: str, *, setting: str) -> KeyRing:
-    """The private keys of a PEM file, read once; the first one signs.
+    """The keys of a PEM file: the first private key signs, all verify, public halves too. See the note "read again".
 
-    Raises ImproperlyConfigured, naming ``setting``.
+    Raises ImproperlyConfigured, naming ``setting``, where there was no key to begin with.
     """
-    found = [key for key in _keys(path, setting) if isinstance(key, Ed25519PrivateKey)]
-    if not found:
-        raise ImproperlyConfigured(f"{setting}: {_named(path)} holds no private key in PEM")
-    keys = {thumbprint(key.public_key()): key for key in found}
-    return KeyRing(signer=next(iter(keys)), keys=keys)
+    return _ring_of(path, setting).now()
+
+
+def trusted(paths: tuple[str, ...], *, setting: str) -> Mapping[str, Ed25519PublicKey]:
+    """Every key of the PEM files by its id; for a private key its public half. See the note "read again".
+
+    Raises ImproperlyConfigured, naming ``setting``, where there was no key to begin with.
+    """
+    return _trusted_of(paths, setting).now()
+
+
+class Files(Generic[T]):
+    """What ``read`` makes of files, made again when they have changed."""
+
+    def __init__(
+        self, paths: tuple[str, ...], read: Callable[[], T], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._paths, self._read, self._clock = paths, read, clock
+        self._lock = threading.Lock()
+        self._looked, self._seen = clock(), self._look()
+        self._value = read()
+        self._complaint = Complaint(logger, "keys_unreadable")
+
+    def now(self) -> T:
+        """What it is at the moment, or was a second ago."""
+        if self._clock() - self._looked >= LOOK_SECONDS and self._lock.acquire(blocking=False):
+            try:
+                self._renew()
+            finally:
+                self._lock.release()
+        return self._value
+
+    def _renew(self) -> None:
+        self._looked, seen = self._clock(), self._look()
+        if seen == self._seen:
+            return
+        try:
+            self._value = self._read()
+        except ImproperlyConfigured as error:
+            # It is looked at again until it can be read: somebody may be writing it.
+            self._complaint.make(str(error))
+            return
+        self._seen = seen
+        self._complaint.over()
+        logger.info("keys_read", extra={"files": list(self._paths)})
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        return [_state(path) for path in self._paths]
+
+
+def _state(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=8)
-def trusted(paths: tuple[str, ...], *, setting: str) -> Mapping[str, Ed25519PublicKey]:
-    """Every key of the PEM files by its id, read once; for a private key its public half.
+def _ring_of(path: str, setting: str) -> Files[KeyRing]:
+    return Files((path,), lambda: _read_ring(path, setting))
 
-    Raises ImproperlyConfigured, naming ``setting``.
-    """
+
+@functools.lru_cache(maxsize=8)
+def _trusted_of(paths: tuple[str, ...], setting: str) -> Files[Mapping[str, Ed25519PublicKey]]:
+    return Files(paths, lambda: _read_trusted(paths, setting))
+
+
+def _read_ring(path: str, setting: str) -> KeyRing:
+    found = list(_keys(path, setting))
+    private = {thumbprint(key.public_key()): key for key in found if isinstance(key, Ed25519PrivateKey)}
+    if not private:
+        raise ImproperlyConfigured(f"{setting}: {_named(path)} holds no private key in PEM")
+    public = {thumbprint(half): half for half in map(_public, found)}
+    return KeyRing(signer=next(iter(private)), keys=private, public=public)
+
+
+def _read_trusted(paths: tuple[str, ...], setting: str) -> Mapping[str, Ed25519PublicKey]:
     found = {}
     for path in paths:
-        public = [key.public_key() if isinstance(key, Ed25519PrivateKey) else key for key in _keys(path, setting)]
+        public = [_public(key) for key in _keys(path, setting)]
         if not public:
             raise ImproperlyConfigured(f"{setting}: {_named(path)} holds no key in PEM")
         found.update({thumbprint(key): key for key in public})
     return found
+
+
+def _public(key: Ed25519PrivateKey | Ed25519PublicKey) -> Ed25519PublicKey:
+    return key.public_key() if isinstance(key, Ed25519PrivateKey) else key
 
 
 def web_key(key: Ed25519PublicKey) -> dict[str, str]:

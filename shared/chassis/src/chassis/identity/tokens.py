@@ -1,10 +1,11 @@
 """Tokens: JWTs signed with Ed25519 keys, for those who have an account and for services.
 
 **Of accounts.** Access and refresh tokens are signed by the sides that have accounts, with a key that they share.
-``TOKEN_KEY_FILE`` (a setting) is a PEM file; its first private key signs, and each key in it verifies, so that a key is
-replaced by putting the new one on top. A process without that file verifies by what ``CHASSIS_JWKS_URL`` publishes, and
-signs nothing. ``CHASSIS_AUDIENCE`` names the audience of the tokens. With ``CHASSIS_ACCOUNTS = "remote"`` the process
-has no table of accounts: ``request.user`` is then a Principal, made of the token alone.
+``TOKEN_KEY_FILE`` (a setting) is a PEM file; its first private key signs, and each key in it verifies and is published,
+public halves as well. A key is replaced by putting the new one below, and when everybody knows it, on top. A process
+without that file verifies by what ``CHASSIS_JWKS_URL`` publishes, and signs nothing. ``CHASSIS_AUDIENCE`` names the
+audience of the tokens. With ``CHASSIS_ACCOUNTS = "remote"`` the process has no table of accounts: ``request.user`` is
+then a Principal, made of the token alone.
 
 **Of services.** A service calls another one in its own name with a token that is valid for one minute and for that
 audience. The token is signed with ``SERVICE_KEY_FILE``. A service trusts it when its ``CHASSIS_SERVICE_KEYS`` (PEM
@@ -144,7 +145,7 @@ def jwks() -> dict[str, list[dict[str, str]]]:
 def remote_keys() -> published.RemoteKeys | None:
     """The published keys that verify accounts' tokens here; None where the process has keys itself."""
     url, own = settings.jwks_url(), getattr(django_settings, "TOKEN_KEY_FILE", "")
-    return published.source(url, settings.jwks_age()) if url and not own else None
+    return published.source(url, settings.jwks_age(), settings.jwks_kept()) if url and not own else None
 
 
 class TokenAuthentication(BaseAuthentication):

@@ -25,6 +25,7 @@ TOLD = agreement.environ_key(agreement.MAX_BODY)
 Received = WSGIRequest | ASGIRequest  # what a server has made of what came over the wire
 R = TypeVar("R", bound=Received)
 KEPT = "chassis.process.body"  # in each request's environment, which its copies share
+DONE = "chassis.process.done"  # the same
 # Attributes that a first run may have set on a request. All others came with it, or were set before the fence.
 TRACES = ("_body", "_post", "_files", "_post_parse_error", "resolver_match")
 
@@ -92,6 +93,7 @@ class Body:
 
         It is not made from its environ again: Django has decoded the path there, and would decode it twice.
         """
+        done(request)
         fresh: R = type(request).__new__(type(request))
         vars(fresh).update(vars(request))
         fresh.META = dict(request.META)
@@ -148,6 +150,12 @@ def of(request: Received) -> Body:
     body = request.META[KEPT] = Body(request)
     body.give_to(request)
     return body
+
+
+def done(request: HttpRequest) -> set[str]:
+    """What has been done once for a request, in whatever run of it, and is not to be done again."""
+    known: set[str] = request.META.setdefault(DONE, set())
+    return known
 
 
 def release(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

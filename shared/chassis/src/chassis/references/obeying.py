@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from chassis import agreement
 from chassis.database import isolation
-from chassis.ownership import owners, refusals, sealing
+from chassis.ownership import hashes, owners, refusals, sealing
 from chassis.ownership.owners import SideState
 from chassis.ownership.refusals import PutOffError
 from chassis.ownership.sealing import UnsealedError
@@ -46,7 +46,7 @@ def answer(request: HttpRequest) -> HttpResponse:
         logger.warning("deletion_forged", extra={"capability": capability[:100], "reason": str(error)})
         return _told(403, f"Not accepted: {error}.")
     if content["kind"] == "probe":
-        return JsonResponse({"deletions": True})
+        return JsonResponse({"deletions": True, **hashes.told(capability)})
     return _obey(capability, content)
 
 

@@ -86,6 +86,7 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         _obstacles(parts),
         _sequences(parts, move),
         _deletions(parts, move),
+        *_passwords(parts),
         *_outward(parts, move),
         _agents(parts),
         *_passing(parts, move, ready),
@@ -231,6 +232,24 @@ def _orders(parts: Parts, child: str, pairs: Sequence[tuple[str, str]]) -> list[
     if child != parts.name:
         return [f"or reverse {child} first"]
     return [f"or move {parent} first" for _, parent in pairs if parent in parts.project.capabilities]
+
+
+def _passwords(parts: Parts) -> Sequence[Gate]:
+    """Both applications have to read what either writes, or nobody could log in; and they have to write the same, or
+    each login would hash a password anew."""
+    told = parts.replication.passwords()
+    if len(told) < len((MONOLITH, SERVICE)):
+        return []
+    shut = [
+        f"the {side} cannot read {told[other(side)].algorithm}, with which the {other(side)} hashes passwords: who has "
+        "such a hash could not log in there"
+        for side in told
+        if told[other(side)].algorithm not in told[side].reads
+    ]
+    if not shut and told[MONOLITH].writes != told[SERVICE].writes:
+        shut = [f"the monolith hashes passwords with {told[MONOLITH].writes}, the service with {told[SERVICE].writes}"]
+    remedy = "install the same packages, and set the same PASSWORD_HASHER and PASSWORD_ITERATIONS, on both sides"
+    return [Gate("passwords", not shut, "; ".join(shut) or told[MONOLITH].writes, remedy, opens_by_itself=False)]
 
 
 def _outward(parts: Parts, move: Move) -> Sequence[Gate]:

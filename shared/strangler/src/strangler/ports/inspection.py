@@ -7,6 +7,7 @@ from typing import Protocol
 
 from strangler.domain.findings import Estimate, Finding, Looked
 from strangler.domain.move import Deviation, StreamState
+from strangler.domain.passwords import Passwords
 
 
 class Inspection(Protocol):
@@ -112,6 +113,11 @@ class Inspection(Protocol):
     def deaf(self, capability: str) -> list[str]:
         """Why the applications of the two sides of this or another ``capability`` whose move has begun cannot send such
         a deletion to its owner, and do the owner's part; empty where they can."""
+        ...
+
+    def passwords(self) -> dict[str, Passwords]:
+        """By side, how its application hashes passwords; only where the capability has the accounts and the
+        application tells of it."""
         ...
 
     def seams(self) -> list[str]:

@@ -9,6 +9,7 @@ from strangler.domain.errors import PreflightError
 from strangler.domain.findings import Estimate, Finding, Looked, Severity
 from strangler.domain.move import Deviation, SideRow, StreamState, other
 from strangler.domain.names import FORWARD, REVERSE
+from strangler.domain.passwords import Passwords
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.replication import SHOW_ALL, Patience, Progress, Proof, Replication
 from strangler.ports.side import StaleError
@@ -35,6 +36,7 @@ class MemoryReplication(Replication):
         self.referring: list[str] = []
         self.cascading: list[tuple[str, str]] = []
         self.deafness: dict[str, list[str]] = {}
+        self.hashing: dict[str, Passwords] = {}
         self.differing: list[str] = []
         self.passed: list[str] = []
         self.queued: dict[str, int] = {}
@@ -75,6 +77,9 @@ class MemoryReplication(Replication):
 
     def deaf(self, capability: str) -> list[str]:
         return self.deafness.get(capability, [])
+
+    def passwords(self) -> dict[str, Passwords]:
+        return self.hashing
 
     def drift(self) -> list[str]:
         return self.drifted

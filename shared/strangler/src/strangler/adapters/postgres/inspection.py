@@ -36,6 +36,7 @@ from strangler.domain.errors import ConfigurationError, PreflightError, StackErr
 from strangler.domain.findings import Estimate, Finding, Looked, Severity
 from strangler.domain.move import Deviation
 from strangler.domain.names import FORWARD, REVERSE
+from strangler.domain.passwords import Passwords
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.replication import SHOW_ALL
 from strangler.ports.side import LostError
@@ -359,14 +360,23 @@ class Inspection(Ends):
     def deaf(self, capability: str) -> list[str]:
         """Asks each process with the secret by which the monolith signs; the service by the address that the monolith
         knows, at which it is asked in earnest."""
-        here = self.session(MONOLITH)
-        urls = {MONOLITH: self.urls[MONOLITH], SERVICE: scalar(here, PEER, capability) or ""}
-        known = secret.read(here, capability)
+        known = secret.read(self.session(MONOLITH), capability)
         return [
             f"the {side} cannot: {reason}"
-            for side, url in urls.items()
+            for side, url in self._applications(capability).items()
             if (reason := peers.ask(url, capability, known))
         ]
+
+    def passwords(self) -> dict[str, Passwords]:
+        """Asks each process in the same way."""
+        name = self.capability.name
+        known = secret.read(self.session(MONOLITH), name)
+        asked = {side: peers.passwords(url, name, known) for side, url in self._applications(name).items()}
+        return {side: told for side, told in asked.items() if told is not None}
+
+    def _applications(self, capability: str) -> dict[str, str]:
+        """By side, the address of its process."""
+        return {MONOLITH: self.urls[MONOLITH], SERVICE: scalar(self.session(MONOLITH), PEER, capability) or ""}
 
     def seams(self) -> list[str]:
         """By the monolith's constraints."""
