@@ -185,12 +185,16 @@ def test_a_beat_within_a_worker_is_guarded_too(beats, queues, server, side):
     assert tasks.take(3) == []
 
 
+@pytest.mark.parametrize("silent_from", ["task elsewhere", "sent. id->"])
 @postgresql
-def test_a_beat_that_is_asked_to_end_in_the_midst_of_a_publication_ends(queues, server, rabbitmq, tmp_path):
+def test_a_beat_that_is_asked_to_end_in_the_midst_of_a_publication_ends(
+    queues, server, rabbitmq, tmp_path, silent_from
+):
+    """It waits for the answer to the declaration of a queue, or for a confirmation."""
     common = {"DATABASE_URL": server.url, "BEAT": queues[1]._queue.name, "DJANGO_SETTINGS_MODULE": "project"}
     loud = (*BEAT[:-1], "DEBUG")  # says also when a publication is confirmed
     with Cable(rabbitmq) as cable, Running(loud, tmp_path / "beat", **common, BROKER_URL=cable.url) as beat:
-        until(lambda: "sent. id->" in beat.said, 60)
+        until(lambda: silent_from in beat.said, 60)
         cable.hold()
         until(lambda: beat.said.count("Sending due task") > beat.said.count("sent. id->"))
 

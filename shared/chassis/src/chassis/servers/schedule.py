@@ -12,7 +12,8 @@ published once.
 Note "ends between two ticks": when it is asked to end, Celery's beat closes its connection to the broker in the handler
 of the signal, whatever the same thread is doing. In the middle of a publication, the handler waits for ever for an
 answer that the interrupted code was about to read. So this handler only notes the signal, unless the beat sleeps or
-tries to reach a broker. And the connection is dropped without a farewell to the broker, which may be silent.
+tries to reach a broker. And the connection is dropped without a farewell to the broker, which may be silent. For the
+same reason nothing that a broker is asked in a publication, such as to declare a queue, is waited for without end.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
-from django.db import Error, connection
+from django.db import Error
+from django.db import connection as database
 
 from chassis import settings
 from chassis.ownership import owners
@@ -36,6 +39,7 @@ logger = logging.getLogger("chassis.servers.schedule")
 SUFFIX = ".tasks"
 LOOK_SECONDS = 0.05  # while a pause lasts
 AWAY_SECONDS = 1.0  # from one look to the next while the database is away
+ANSWER_SECONDS = 5.0  # as long as a publication waits for its confirmation; afterwards it is tried again
 
 
 class OwnersSchedule:
@@ -54,6 +58,15 @@ class OwnersSchedule:
     def _do_sync(self) -> None:
         with self._ending.put_off():
             super()._do_sync()  # type: ignore[misc]
+
+    @cached_property
+    def connection(self) -> Any:
+        """The connection for publications; see the note "ends between two ticks"."""
+        found = self.app.connection_for_write()
+        if found.transport.driver_type == "amqp":
+            limits = {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS}
+            found.transport_options = {**limits, **found.transport_options}
+        return found
 
     def _ensure_connected(self) -> Any:
         with self._ending.at_once():
@@ -97,7 +110,7 @@ class Ownership:
             try:
                 state = owners.sides().get(capability)
             except Error as error:
-                connection.close()
+                database.close()
                 self._complaint.make(str(error), exc_info=False)
                 deadline = None
                 self._rest(AWAY_SECONDS)
