@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from chassis.inspection import urls
 from chassis.inspection.reading import Reader
 from modules import tables
+from rest_framework.viewsets import ModelViewSet
 
 VIEWS = """
 class BookSerializer(serializers.ModelSerializer):
@@ -101,3 +103,12 @@ def test_a_view_given_its_model_by_its_pattern_writes_it(written):
     view = written("class V(DeleteView): pass").V.as_view(model=__import__("library.models").models.Book)
 
     assert tables(Reader(lambda table: True), view, "POST") == {"library_book"}
+
+
+def test_a_viewset_does_not_answer_what_its_class_leaves_out():
+    class Readers(ModelViewSet):
+        http_method_names = ("get", "post")
+
+    view = Readers.as_view({"get": "list", "post": "create", "delete": "destroy"})
+
+    assert urls.actions_of(view) == {"GET": "list", "POST": "create"}

@@ -73,9 +73,9 @@ def actions_of(view: Any) -> dict[str, str]:
     actions = getattr(view, "actions", None)
     if cls is None:
         return {}
-    if isinstance(actions, dict):
-        return {method.upper(): name for method, name in actions.items()}
     names = [name.lower() for name in getattr(cls, "http_method_names", [])]
+    if isinstance(actions, dict):
+        return {method.upper(): name for method, name in actions.items() if method.lower() in names}
     return {name.upper(): name for name in names if hasattr(cls, name) and name not in ("options", "trace")}
 
 
