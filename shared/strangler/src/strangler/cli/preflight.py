@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -43,7 +44,8 @@ def command(context: click.Context, *, capabilities: tuple[str, ...], json_wante
     reports = []
     for name in names:
         # It may be run before anything is started.
-        with configuration.parts(name, endpoints=state.endpoints_of_databases) as parts:
+        databases = {project.ledger, project.capabilities[name].database}
+        with configuration.parts(name, endpoints=partial(state.endpoints_of_databases, names=databases)) as parts:
             report = preflight(parts, tell=_teller(name))
         _show(report, say)
         reports.append(report)

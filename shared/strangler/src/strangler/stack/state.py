@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -99,18 +99,23 @@ def endpoints(project: Project) -> Endpoints:
     return _resolved(project, _left_to_stack(project) + _gateway_left_to_stack(project))
 
 
-def endpoints_of_databases(project: Project) -> Endpoints:
-    """The same for who asks the databases alone: a process, a gateway or a broker of a stack that is not up has an
+def endpoints_of_databases(project: Project, names: Collection[str]) -> Endpoints:
+    """The same for who asks the databases of these ``names`` alone: whatever else is a stack's that is not up has an
     empty address.
 
-    Raises ``StackError`` if a database is the stack's, and the stack is not up.
+    Raises ``StackError`` if one of them is the stack's, and the stack is not up.
     """
     try:
         return endpoints(project)
-    except StackError:
-        if any(each.embedded for each in project.databases.values()):
+    except StackError as error:
+        left = [each for each in project.databases.values() if each.name in names and each.embedded]
+        variables = [each.variable for each in left if each.variable]
+        if not left:
+            return _endpoints(project, None)
+        if len(variables) < len(left):
             raise
-        return _endpoints(project, None)
+        remedy = f"{error.remedy}, or set {' and '.join(variables)} to the addresses of databases that run elsewhere"
+        raise StackError(error.message, place=error.place, remedy=remedy) from error
 
 
 def endpoints_behind(project: Project) -> Endpoints:
