@@ -100,13 +100,13 @@ def run(*command: str, where: str = ".") -> bool:
     """Runs one tool in a folder; returns whether it succeeded."""
     return (
         subprocess.run(
-            [str(BIN / command[0]), *command[1:]], cwd=ROOT / where, env=_environment(), check=False
+            [str(BIN / command[0]), *command[1:]], cwd=ROOT / where, env=environment(), check=False
         ).returncode
         == 0
     )
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment that a Django project needs before it can be checked; nothing connects to these addresses."""
     key = Path(tempfile.gettempdir()) / "unused.pem"
     return {

@@ -127,7 +127,7 @@ WORDS = {
     "rehearse": ["rehearse", "--clients", "1"],
 }
 # These commands need no address for what they make or stop.
-DEAF = {"secrets", "down", "up", "console"}
+DEAF = {"init", "secrets", "down", "up", "console"}
 
 
 @pytest.mark.parametrize("text", BROKEN_DATABASES)
@@ -217,6 +217,15 @@ def _run(folder: Path, words: list[str], variables: dict[str, str]) -> subproces
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.parametrize("text", BROKEN_DATABASES)
+def test_a_broken_address_on_the_command_line_is_refused(tmp_path: Path, text: str) -> None:
+    done = _run(tmp_path, ["init", "--database", text.replace("{", "{{").replace("}", "}}")], {})
+
+    assert done.returncode == 2, done.stderr
+    assert "--database" in done.stderr
+    assert CANARY not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in DEAF])

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import Result
 from strangler.adapters import toml
-from strangler.cli import console, interrupted
+from strangler.cli import console, init, interrupted
 from strangler.cli.display import fitted
 from strangler.cli.main import VERBS
 from strangler.domain.findings import Finding, Severity
@@ -119,6 +119,23 @@ def test_ctrl_c_says_what_became_of_it(capsys: pytest.CaptureFixture[str], verb:
     said = capsys.readouterr().err
     assert said.startswith(f"\ninterrupted: strangler {verb}\n")
     assert "  → " in said
+
+
+def test_no_message_repeats_a_password_of_the_command_line(
+    at: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither that of an interrupted verb nor that of an error which nobody expected."""
+    for error in (KeyboardInterrupt(), RuntimeError("it broke")):
+
+        def fail(*_: object, error: BaseException = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(init.Origin, "described", fail)
+        done = at("init", "--print", "--database", "postgresql://me:hush@host/yard")
+        assert done.exit_code in (1, 130)
+        said = done.output + capsys.readouterr().err
+        assert "postgresql://…@host/yard" in said
+        assert "hush" not in said
 
 
 def test_ctrl_c_ends_a_verb_with_130(tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ def _cascades(project: Project) -> Iterator[Finding]:
             capability = project.capability_of(child)
             if capability is None or capability.holds(model._meta.db_table):
                 continue
-            action = _action(relation)
-            if action in _WRITING:
-                yield _cascade(project, model, relation.field, action, capability)
+            done = action(relation)
+            if done in _WRITING:
+                yield _cascade(project, model, relation.field, done, capability)
         for generic in model._meta.private_fields:
             child = getattr(getattr(generic, "remote_field", None), "model", None)
             if hasattr(generic, "bulk_related_objects") and child is not None:
@@ -55,13 +55,13 @@ def _cascades(project: Project) -> Iterator[Finding]:
                     yield _cascade(project, model, generic, "CASCADE", capability)
 
 
-def _cascade(project: Project, parent: Any, field: Any, action: str, capability: Capability) -> Finding:
+def _cascade(project: Project, parent: Any, field: Any, done: str, capability: Capability) -> Finding:
     label = f"{field.model._meta.label}.{field.name}"
     above = [other._meta.label for other in _above(parent) if not capability.holds(other._meta.db_table)]
     more = f", and so do those of {', '.join(above[:4])} by cascades" if above else ""
     elsewhere = project.configuration.owner(parent._meta.db_table)
     place = sources.place(field.model) if not field.model._meta.auto_created else label
-    told = f"Deletions of {parent._meta.label} reach {capability.name} by {label} ({action}){more}"
+    told = f"Deletions of {parent._meta.label} reach {capability.name} by {label} ({done}){more}"
     if delegates():
         until = f" until {elsewhere.name} moves, too" if elsewhere else ""
         return Finding(
@@ -93,16 +93,17 @@ def _above(model: type[Model]) -> list[type[Model]]:
         for field in current._meta.local_fields:
             remote = field.remote_field
             parent: Any = getattr(remote, "model", None)
-            cascades = isinstance(parent, type) and _action(remote) in ("CASCADE", "DB_CASCADE")
+            cascades = isinstance(parent, type) and action(remote) in ("CASCADE", "DB_CASCADE")
             if cascades and parent is not model and parent not in found:
                 found.append(parent)
                 waiting.append(parent)
     return found
 
 
-def _action(relation: Any) -> str:
-    action = getattr(relation, "on_delete", None)
-    name = getattr(action, "__name__", type(action).__name__)
+def action(relation: Any) -> str:
+    """The name of what a relation does on a deletion, such as CASCADE."""
+    chosen = getattr(relation, "on_delete", None)
+    name = getattr(chosen, "__name__", type(chosen).__name__)
     return "SET" if name == "set_on_delete" else str(name)
 
 
@@ -128,13 +129,18 @@ def _numbers(project: Project) -> Iterator[Finding]:
 def _numbered(field: Field[Any, Any]) -> tuple[str | None, bool]:
     remote = getattr(field.remote_field, "model", None)
     if isinstance(remote, type) and issubclass(remote, Model):
-        for each in remote.__mro__:
-            meta = getattr(each, "_meta", None)
-            if meta is not None and (kind := _NUMBERED.get((meta.app_label, meta.object_name))):
-                return kind, True
-        return None, True
+        return numbered(remote), True
     whole = field.get_internal_type().endswith("IntegerField")
     return (_BARE.get(str(field.column)), False) if whole else (None, True)
+
+
+def numbered(model: type[Model]) -> str | None:
+    """What the rows of a model are called, if each database numbers them itself."""
+    for each in model.__mro__:
+        meta = getattr(each, "_meta", None)
+        if meta is not None and (kind := _NUMBERED.get((meta.app_label, meta.object_name))):
+            return kind
+    return None
 
 
 def _generic(model: type[Model], field: Field[Any, Any]) -> str | None:

@@ -12,7 +12,7 @@ import click
 
 from strangler.cli import display, interrupted
 from strangler.cli.console import read_on, refusal
-from strangler.cli.unforeseen import unforeseen
+from strangler.cli.unforeseen import unforeseen, without_credentials
 from strangler.configuration import TRACER
 from strangler.domain.errors import RefusedError, StranglerError
 from strangler.domain.findings import Finding, Severity
@@ -20,6 +20,7 @@ from strangler.domain.findings import Finding, Severity
 # In the order of a move, as the help lists them, each with a line that fits 80 columns; each is the module cli/VERB.py
 # with a ``command``.
 VERBS = {
+    "init": "Write strangler.toml, from what a Django project says of itself.",
     "up": "Start databases, broker, processes and gateway on this machine.",
     "down": "Stop every process of the local stack; the data stay.",
     "env": "Print where everything is, or a process's environment.",
@@ -71,7 +72,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        ctx.meta[WORDS] = list(args)
+        ctx.meta[WORDS] = without_credentials(args)
         if args[0] not in VERBS and not args[0].startswith("-"):
             raise click.UsageError(_unknown(args), ctx)
         return super().resolve_command(ctx, args)

@@ -40,6 +40,11 @@ def unforeseen(error: Exception, words: Sequence[str] = ()) -> UnforeseenError:
     )
 
 
+def without_credentials(words: Sequence[str]) -> list[str]:
+    """The words of the command line as messages may repeat them: an option may have been given an address."""
+    return [_CREDENTIALS.sub(lambda found: "://…@" if found[0].startswith(":") else "…", word) for word in words]
+
+
 def _said(error: Exception) -> str:
     if not isinstance(error, psycopg.Error):
         return f"{type(error).__name__}: {error}"

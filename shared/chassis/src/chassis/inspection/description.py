@@ -1,0 +1,95 @@
+"""What `strangler init` has to know of a project: its tables, what refers to what, its URLs, and the programs it runs.
+
+Only facts; which of them make a capability is the tool's to say. Nothing connects to a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, router
+from django.db.models import Model
+
+from chassis.inspection import programs, relations, requests, sources
+from chassis.inspection.configuration import plain
+from chassis.inspection.project import models
+
+# A tool reads only descriptions of the form that it knows.
+FORM = 1
+
+
+def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
+    """The project, ready for JSON. Raises whatever the project's own modules raise when URLs are resolved."""
+    unknown: list[str] = []
+    tell("models")
+    tables = [_table(model) for model in models() if _is_here(model)]
+    elsewhere = [model._meta.label for model in models() if not _is_here(model)]
+    unknown += [f"{label}: its table is in another database than {DEFAULT_DB_ALIAS}" for label in elsewhere]
+    found = [one for model in models() if _is_here(model) for one in _references(model)]
+    tell("views")
+    return {
+        "form": FORM,
+        "name": Path.cwd().name,
+        "engine": settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("ENGINE", ""),
+        "user_table": _user_table(),
+        "programs": programs.programs(),
+        "apps": [_app(config) for config in apps.get_app_configs()],
+        "tables": tables,
+        "references": found,
+        "requests": list(requests.requests(unknown)),
+        "admins": requests.admins(),
+        "not_looked_at": unknown,
+    }
+
+
+def _is_here(model: type[Model]) -> bool:
+    return router.db_for_write(model) == DEFAULT_DB_ALIAS
+
+
+def _user_table() -> str | None:
+    try:
+        return plain(apps.get_model(settings.AUTH_USER_MODEL)._meta.db_table)
+    except (LookupError, ValueError):
+        return None
+
+
+def _app(config: AppConfig) -> dict[str, Any]:
+    file = str(getattr(config.module, "__file__", None) or Path(config.path) / "__init__.py")
+    return {"label": config.label, "module": config.name, "own": sources.is_own(file)}
+
+
+def _table(model: type[Model]) -> dict[str, Any]:
+    """``joins``: Django made it for a many-to-many relation of that field."""
+    parent = model._meta.auto_created
+    generic = [field.name for field in model._meta.private_fields if hasattr(field, "ct_field")]
+    return {
+        "name": plain(model._meta.db_table),
+        "app": model._meta.app_label,
+        "model": model._meta.label,
+        "place": sources.place(parent if isinstance(parent, type) else model),
+        "joins": isinstance(parent, type),
+        "managed": model._meta.managed,
+        "generic": generic,
+    }
+
+
+def _references(model: type[Model]) -> Iterator[dict[str, Any]]:
+    for field in model._meta.local_fields:
+        parent: Any = getattr(field.remote_field, "model", None)
+        if not field.column or not isinstance(parent, type) or not issubclass(parent, Model):
+            continue
+        targets = getattr(field, "target_field", None)
+        yield {
+            "table": plain(model._meta.db_table),
+            "column": field.column,
+            "to": plain((parent._meta.concrete_model or parent)._meta.db_table),
+            "to_column": getattr(targets, "column", None),
+            "constrained": bool(getattr(field, "db_constraint", True)),
+            "on_delete": relations.action(field.remote_field),
+            "numbers": relations.numbered(parent),
+            "field": f"{model._meta.label}.{field.name}",
+        }

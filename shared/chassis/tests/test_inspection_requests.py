@@ -1,0 +1,124 @@
+"""How a project's URL patterns are told as routes, with the methods that their views answer."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+from chassis.inspection import programs, requests
+from django.conf.urls.i18n import i18n_patterns, is_language_prefix_patterns_used
+from django.http import HttpResponse
+from django.urls import clear_url_caches, path, re_path
+from django.views.decorators.http import require_POST
+from rest_framework.viewsets import ModelViewSet
+
+
+def page(request: Any, **_: Any) -> HttpResponse:
+    return HttpResponse()
+
+
+def other(request: Any, **_: Any) -> HttpResponse:
+    return HttpResponse()
+
+
+class ReadAndWritten(ModelViewSet):
+    http_method_names = ("get", "post")
+
+
+@pytest.fixture
+def told(settings, monkeypatch):
+    """The requests of a project that has these patterns alone, by path."""
+
+    def told(*patterns: Any) -> dict[str, dict[str, Any]]:
+        module = ModuleType("patterns_alone")
+        module.urlpatterns = [*patterns]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        settings.ROOT_URLCONF = module.__name__
+        clear()
+        return {one["path"]: one for one in requests.requests([])}
+
+    yield told
+    clear()
+
+
+def clear() -> None:
+    """Forgets what Django keeps of a project's patterns by their module's name."""
+    clear_url_caches()
+    is_language_prefix_patterns_used.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        (path("loans/<int:pk>", page), ["/loans/{id}"]),
+        (path("loans/<uuid:pk>/of/<slug:name>/", page), ["/loans/{a}/of/{b}/"]),
+        (path("files/<path:name>", page), ["/files/*"]),
+        (re_path(r"^files/(?P<name>.*)$", page), ["/files/*"]),
+        (re_path(r"^loans/(?P<pk>\d+)/?$", page), ["/loans/{id}", "/loans/{id}/"]),
+        (re_path(r"^(?P<year>\d{4})-(?P<month>\d\d)$", page), ["/{a}-{b}"]),
+        (path("100%/<int:pk>", page), ["/100%25/{id}"]),
+    ],
+)
+def test_a_pattern_is_told_as_routes(told, pattern, paths):
+    assert list(told(pattern)) == paths
+
+
+def test_a_variable_with_slashes_in_the_middle_takes_all_that_follows_and_that_is_said(told):
+    (found,) = told(path("files/<path:name>/old/<int:pk>", page)).values()
+
+    assert found["path"] == "/files/*"
+    assert "takes slashes" in found["doubts"][0]
+
+
+def test_another_pattern_of_the_same_view_makes_no_variable_wider(told):
+    found = told(path("<slug:one>/<slug:two>", page), path("<slug:one>/<slug:two>/<slug:three>", page))
+
+    assert list(found) == ["/{a}/{b}", "/{a}/{b}/{c}"]
+
+
+def test_each_of_a_few_languages_is_a_route(told, settings):
+    settings.LANGUAGE_CODE, settings.LANGUAGES, settings.USE_I18N = "en", [("en", "en"), ("pt-br", "pt")], True
+
+    assert list(told(*i18n_patterns(path("a", page)))) == ["/en/a", "/pt-br/a"]
+    assert list(told(*i18n_patterns(path("a", page), prefix_default_language=False))) == ["/a", "/pt-br/a"]
+
+
+def test_many_languages_are_a_variable(told, settings):
+    settings.LANGUAGE_CODE, settings.USE_I18N = "en", True
+    settings.LANGUAGES = [(code, code) for code in ("en", "de", "fr", "it", "es", "pt", "nl")]
+
+    assert list(told(*i18n_patterns(path("a", page)), path("b", page))) == ["/{language}/a", "/b"]
+    assert list(told(*i18n_patterns(path("a", page), prefix_default_language=False))) == ["/a", "/{language}/a"]
+
+
+def test_methods_are_those_that_the_view_answers(told):
+    def methods(view: Any) -> tuple[list[str], bool]:
+        (found,) = told(path("a", view)).values()
+        return list(found["methods"]), found["any"]
+
+    assert methods(page) == (["GET", "POST", "PUT", "PATCH", "DELETE"], True)
+    assert methods(require_POST(page)) == (["POST"], False)
+    assert methods(ReadAndWritten.as_view({"get": "list", "post": "create", "delete": "destroy"})) == (
+        ["GET", "POST"],
+        False,
+    )
+
+
+def test_a_view_that_cannot_be_read_is_told_all_the_same(told, monkeypatch):
+    def broken(*_: Any) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(requests.entries, "view", broken)
+
+    (found,) = told(path("a", require_POST(other))).values()
+
+    assert (found["methods"], len(found["doubts"])) == ({"POST": {"writes": [], "reads": []}}, 1)
+
+
+@pytest.mark.parametrize(("value", "told"), [("a.wsgi.application", "a.wsgi:application"), ("", None), (None, None)])
+def test_programs_are_named_as_servers_take_them(settings, value, told):
+    settings.WSGI_APPLICATION = value
+
+    assert programs.programs()["wsgi"] == told

@@ -1,0 +1,147 @@
+"""A project as it describes itself: tables, what refers to what, requests, and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from strangler.domain.errors import ConfigurationError
+
+FORM = 1
+REMEDY = "let the chassis of the same version as this tool describe the project: `manage.py strangler_init`"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A Django app; ``own`` says whether the project's own folder has it, and not an installed package."""
+
+    label: str
+    module: str
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table. ``joins``: it stands for a many-to-many relation. ``generic`` are its GenericForeignKeys."""
+
+    name: str
+    app: str
+    model: str = ""
+    place: str = ""
+    joins: bool = False
+    managed: bool = True
+    generic: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """``table.column`` points at ``to.to_column``. ``on_delete`` is empty where only the database was asked, and
+    ``numbers`` says what its values number, if each database does so by itself."""
+
+    table: str
+    column: str
+    to: str
+    to_column: str | None = None
+    constrained: bool = True
+    on_delete: str = ""
+    numbers: str | None = None
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What answers a path, and by method which tables that writes and reads. ``any``: it does not look at the
+    method. ``split``: each method has code of its own. ``model`` is the table that its view names."""
+
+    path: str
+    view: str
+    place: str
+    app: str | None
+    model: str | None
+    any: bool
+    split: bool
+    writes: Mapping[str, Sequence[str]]
+    reads: Mapping[str, Sequence[str]]
+    doubts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What servers and Celery are told to run."""
+
+    wsgi: str | None = None
+    asgi: str | None = None
+    celery: str | None = None
+    schedule: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The project. ``whole``: it has described itself, so that its requests are known; otherwise only its database."""
+
+    name: str
+    whole: bool
+    apps: Mapping[str, App] = field(default_factory=dict)
+    tables: Sequence[Table] = ()
+    references: Sequence[Reference] = ()
+    requests: Sequence[Request] = ()
+    admins: Sequence[str] = ()
+    programs: Programs = Programs()
+    engine: str = "django.db.backends.postgresql"
+    user_table: str | None = None
+    unmodelled: Sequence[str] = ()  # tables of its database that no model has
+    not_looked_at: Sequence[str] = ()
+
+    def table(self, name: str) -> Table | None:
+        """The table of this name."""
+        return next((one for one in self.tables if one.name == name), None)
+
+
+def read(content: object, place: str) -> Described:
+    """The description that `manage.py strangler_init` has written.
+
+    Raises:
+        ConfigurationError: it is none, or one of another version.
+    """
+    if not isinstance(content, dict) or content.get("form") != FORM:
+        raise ConfigurationError(
+            "is not a description of a project in the form that this version reads", place=place, remedy=REMEDY
+        )
+    try:
+        return _read(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"is not a whole description of a project: {type(error).__name__} {error}", place=place, remedy=REMEDY
+        ) from error
+
+
+def _read(content: dict[str, Any]) -> Described:
+    return Described(
+        name=content["name"],
+        whole=True,
+        apps={one["label"]: App(**one) for one in content["apps"]},
+        tables=[Table(**{**one, "generic": tuple(one["generic"])}) for one in content["tables"]],
+        references=[Reference(**one) for one in content["references"]],
+        requests=[_request(one) for one in content["requests"]],
+        admins=content["admins"],
+        programs=Programs(**content["programs"]),
+        engine=content["engine"],
+        user_table=content["user_table"],
+        not_looked_at=content["not_looked_at"],
+    )
+
+
+def _request(one: dict[str, Any]) -> Request:
+    return Request(
+        path=one["path"],
+        view=one["view"],
+        place=one["place"],
+        app=one["app"],
+        model=one["model"],
+        any=one["any"],
+        split=one["split"],
+        writes={method: done["writes"] for method, done in one["methods"].items()},
+        reads={method: done["reads"] for method, done in one["methods"].items()},
+        doubts=one["doubts"],
+    )
