@@ -63,6 +63,7 @@ LEAST_REQUEST_SECONDS = 60
 CONNECTIONS = 4096
 IDLE_IN_NEED = "2s"
 # Envoy uses about 100 MiB more than it counts.
+SHED_POINTS = ("http1_server_abort_dispatch", "http2_server_go_away_and_close_on_dispatch")
 HEAP_BYTES = 128 * 1024 * 1024
 # See the note "streams".
 STREAMS = 100
@@ -170,6 +171,8 @@ def _overload_manager() -> dict[str, object]:
     )
     return {
         "refresh_interval": "0.25s",
+        # A client who goes on sending is never idle: its next byte ends its connection, the likelier the less is left.
+        "loadshed_points": [_shed(point, heap) for point in SHED_POINTS],
         "resource_monitors": [
             _monitor(heap, "fixed_heap.v3.FixedHeapConfig", max_heap_size_bytes=HEAP_BYTES),
             _monitor(
@@ -185,6 +188,11 @@ def _overload_manager() -> dict[str, object]:
             _action("stop_accepting_requests", {"name": heap, "threshold": {"value": 0.97}}),
         ],
     }
+
+
+def _shed(point: str, resource: str) -> dict[str, object]:
+    scaled = {"scaling_threshold": 0.85, "saturation_threshold": 0.97}
+    return {"name": f"envoy.load_shed_points.{point}", "triggers": [{"name": resource, "scaled": scaled}]}
 
 
 def _monitor(name: str, message: str, **limits: int) -> dict[str, object]:
