@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import encodings
 import json
 import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from io import BytesIO
 from urllib.parse import unquote
 
 import psycopg
@@ -275,6 +277,65 @@ def test_a_content_type_that_django_fails_at_is_refused_before_django(client, co
     assert status == (404 if content_type == "a/b; =" else 400)
     assert kind == "application/json"
     assert json.loads(body or b"{}").keys() <= {"detail"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        ({"Content-Type": 'a/b;"' + ";" * 54_000}, "Content-Type"),
+        ({"Content-Type": "a/b;charset=" + "x" * 600}, "Content-Type"),
+        ({"Content-Type": "application/json", "Host": "api-key." * 100}, "Host"),
+    ],
+)
+def test_a_header_that_django_reads_at_once_and_slowly_has_a_length(client, headers, name):
+    application = doorstep.guarded(get_wsgi_application())
+
+    status, kind, body = hostile.answer(application, hostile.Ask("POST", "/nowhere", "/nowhere", headers, b"{}"))
+
+    assert (status, kind) == (400, "application/json")
+    assert json.loads(body) == {"detail": doorstep.TOO_LONG.format(name)}
+
+
+@pytest.mark.parametrize("spelling", ["no-such-{}", "utf{}8", "utf-8{}", "{}latin-1"])
+def test_no_name_of_a_charset_is_remembered(client, spelling):
+    application = doorstep.guarded(get_wsgi_application())
+
+    def ask(name: str) -> None:
+        kind = {"Content-Type": f'multipart/form-data; boundary="a b"; charset="{spelling.format(name)}"'}
+        hostile.answer(application, hostile.Ask("POST", "/form", "/form", kind, b""))
+
+    ask("-")
+    before = len(encodings._cache)
+    for number in range(2, 12):
+        ask("-" * number)
+        ask(f"-{number}-")
+
+    assert len(encodings._cache) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "passed_on"),
+    [
+        ("text/plain; charset=UTF-8; format=flowed", "text/plain; charset=UTF-8; format=flowed"),
+        ("text/plain; charset=koi8-r", "text/plain; charset=koi8_r"),
+        ('multipart/form-data; boundary="a b"; charset=cp1251', 'multipart/form-data; charset=cp1251; boundary="a b"'),
+        ('text/plain; charset=nosuch; boundary="é"', "text/plain; charset=unknown"),
+        ("text/plain; x=charset", "text/plain; x=charset"),
+    ],
+)
+def test_what_is_said_of_a_body_otherwise_stays(said, passed_on):
+    seen = []
+    environ = {"REQUEST_METHOD": "GET", "CONTENT_TYPE": said, "wsgi.input": BytesIO(), "QUERY_STRING": ""}
+
+    doorstep.guarded(lambda environ, start: seen.append(environ["CONTENT_TYPE"]) or [])(environ, print)
+
+    assert seen == [passed_on]
+
+
+def test_too_many_fields_are_not_taken_for_an_accept_header(client):
+    answer = client.get("/stores?number=1&" + "&".join(["a=1"] * 1_100))
+
+    assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("accept", ["a/b; c*=nosuch''d", "a/b; c*0=d; c*=e", "text/html", "é"])
