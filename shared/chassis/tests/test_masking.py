@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import pytest
 from chassis.process.masking import LONGEST_CHARACTERS, MASK, Masker, secrets_of
@@ -101,3 +102,55 @@ def test_a_long_text_loses_its_middle():
 
     assert len(masked) < LONGEST_CHARACTERS + 10
     assert masked.endswith("end.")
+
+
+# Pieces of what is masked, and what repeats in them: a stranger may send any of them as a name of a host.
+PIECES = (
+    *("api-key.", "token.", "password-", "token='", 'token="\\', "token : ", "a.", "+a", "a@", "a@b.", "a%40", "%40"),
+    *(
+        "://",
+        "a://",
+        "eyJa.",
+        "eyJ-",
+        "malformed",
+        "Key (",
+        "Key ()=",
+        "Failing row contains (",
+        "\n",
+        "cookie ",
+        "LINE 1",
+    ),
+    *("-----BEGIN", "-----BEGIN PRIVATE KEY", "COPY a, line", "bearer ", "authorization:\n"),
+)
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("end", ["", '"@'])
+def test_no_text_costs_much_more_than_another_of_its_length(piece, end):
+    def cost(text: str) -> float:
+        masker = Masker()
+        costs = []
+        for _ in range(3):
+            began = time.thread_time()
+            masker.text(text)
+            costs.append(time.thread_time() - began)
+        return min(costs)
+
+    characters = 2_000
+    assert cost(f"é{piece * characters}"[:characters] + end) < 50 * cost("word " * (characters // 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("next=/books?token=abcdef", "next=/books?token=***"),
+        ("password => geheim-1", "password => ***"),
+        ('{"token": "a\\"b", "page": 2}', '{"token": ***, "page": 2}'),
+        ('token="cut off', "token=*** off"),
+        ("see a%40b%40example.org", "see a%40***"),
+        ("from -postgres://u:p@host/db", "from -postgres://***@host/db"),
+        ("x-eyJhbGciOi.eyJzdWI.c2ln-", "x-***"),
+    ],
+)
+def test_what_stands_in_the_midst_of_something_is_masked(text, masked):
+    assert Masker().text(text) == masked

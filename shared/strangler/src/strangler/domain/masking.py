@@ -38,29 +38,45 @@ _PEM = "-----BEGIN"
 
 # How a part of the server's error ends: where the next one begins, or the next part of a traceback.
 _END = (
-    r"(?=\\n|\n(?:HINT|CONTEXT|QUERY|STATEMENT|LINE|LOCATION|The above|During handling|Traceback|[A-Za-z_.]+:|$)|\n*\Z)"
+    r"(?=\\n|\n(?:HINT|CONTEXT|QUERY|STATEMENT|LINE|LOCATION|The above|During handling|Traceback|[A-Za-z_.]+:|$)|"
+    r"\n{0,2}\Z)"
 )
+# Strangers write what is masked here, and the interpreter waits for a pattern. So none may look at a text again from
+# each of its places: a repeat takes what it gets and gives nothing back, a name begins where no name is before it, and
+# what lies between two marks has a length.
+_COLUMNS, _QUOTED, _USERINFO = 2_200, 200, 2_000  # characters; PostgreSQL's indexes have 32 columns of 63
+_NAME = r"[\w.-]"
+_LOCAL = r"\s@<>()\"',;:=\[\]{}|/?&"  # what no mail address has before its @
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(rf"{_PEM}[A-Z ]*PRIVATE KEY-----.*?(?:-----END[A-Z ]*-----|\Z)", re.DOTALL), MASK),
+    (re.compile(rf"{_PEM}[A-Z ]*+(?<=PRIVATE KEY)-----.*?(?:-----END[A-Z ]*+-----|\Z)", re.DOTALL), MASK),
     # What the server quotes of a row.
-    (re.compile(rf"(Key \([^\n]*?\)=)\(.*?{_END}", re.DOTALL), rf"\1({MASK})"),
+    (re.compile(rf"(Key \([^\n]{{0,{_COLUMNS}}}?\)=)\(.*?{_END}", re.DOTALL), rf"\1({MASK})"),
     (re.compile(rf"(Failing row contains )\(.*?{_END}", re.DOTALL), rf"\1({MASK})"),
-    (re.compile(r"((?:invalid input|malformed|out of range|COPY \w+, line)[^\n\"]*)\"[^\n]*\""), rf'\1"{MASK}"'),
-    (re.compile(r"(?m)^(LINE \d+: ).*"), rf"\1{MASK}"),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s\"'<>@/?#]*(?:[:/?#][^\s\"'<>@]*)?@", re.IGNORECASE), rf"\1{MASK}@"),
-    (re.compile(r"(\b(?:set-)?cookie[\"']?\s*[:=]\s*)[^\n]+", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"(\bauthorization[\"']?\s*[:=]\s*)[^\n,}]+", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {MASK}"),
-    (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
     (
         re.compile(
-            rf"([\"']?\b[\w.-]*(?:{_GUARDED})[\w.-]*[\"']?\s*(?:[=:]|=>)\s*)"
-            r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&)}\]\"']+)",
+            r"((?:invalid input|malformed|out of range|COPY \w{1,63}, line)"
+            rf"[^\n\"]{{0,{_QUOTED}}}+)\"[^\n]*\""
+        ),
+        rf'\1"{MASK}"',
+    ),
+    (re.compile(r"(?m)^(LINE \d{1,9}: ).*"), rf"\1{MASK}"),
+    (re.compile(rf"(://)[^\s\"'<>@]{{0,{_USERINFO}}}+@"), rf"\1{MASK}@"),
+    (re.compile(r"(\b(?:set-)?cookie[\"']?\s*+[:=]\s*)[^\n]+", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"(\bauthorization[\"']?\s*+[:=]\s*)[^\n,}]+", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"\b(bearer|basic)\s++[A-Za-z0-9._~+/=-]{6,}+", re.IGNORECASE), rf"\1 {MASK}"),
+    (re.compile(r"\beyJ[\w-]{5,}+\.[\w-]++(?:\.[\w-]*+)?"), MASK),
+    (
+        re.compile(
+            rf"((?<!{_NAME})(?={_NAME}*?(?:{_GUARDED})){_NAME}++[\"']?\s*+(?:=>|[=:])\s*+)"
+            r"(?:\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|[\"']?[^\s,;&)}\]\"']++)",
             re.IGNORECASE,
         ),
         rf"\1{MASK}",
     ),
-    (re.compile(r"[^\s@<>()\"',;:=\[\]{}|/?&]+(?:@|%40)[\w-]+(?:\.[\w-]+)+"), MASK),
+    (
+        re.compile(rf"(?:(?<![^{_LOCAL}])|(?<=%40))(?:[^{_LOCAL}%]++|%(?!40))++(?:@|%40)[\w-]++(?:\.[\w-]++)++"),
+        MASK,
+    ),
 )
 
 
