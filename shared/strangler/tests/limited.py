@@ -70,6 +70,23 @@ def table(version: str, shares: dict[str, int] = dict(ALL_TO_MONOLITH)) -> Route
 
 
 @contextmanager
+def short_of_memory(directory: Path) -> Iterator[Gateway]:
+    """A gateway whose heap some dozens of clients fill; its monolith answers for all."""
+    monolith, port, admin_port = Side("monolith", says("monolith")), free_port(), free_port()
+    monolith.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "HEAP_BYTES", 48 * MIB)
+        envoy.write_bootstrap(directory, port=port, admin_port=admin_port, access_log=None)
+    envoy.publish_clusters(directory, {"monolith": monolith.address, "things": monolith.address})
+    envoy.publish(directory, table("first"))
+    try:
+        with running(directory, admin_port):
+            yield Gateway(port, f"http://127.0.0.1:{admin_port}", directory, monolith, monolith)
+    finally:
+        monolith.stop()
+
+
+@contextmanager
 def limited(directory: Path) -> Iterator[Gateway]:
     """A gateway with the limits of the real one, but with times and numbers for which a test can wait."""
     monolith, service = Side("monolith", says("monolith")), Side("things", says("service"))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from envoys import Request, Side, eventually, free_port, running, says
-from limited import MIB, ROUTE_SECONDS, Gateway, bounce, table
+from envoys import Request, eventually
+from limited import MIB, ROUTE_SECONDS, Gateway, bounce, short_of_memory
 from strangler.adapters import envoy
 from strangler.adapters.envoy import bootstrap
 
@@ -122,28 +122,18 @@ def test_more_connections_than_it_can_bear_are_refused_and_the_others_served(gat
 def test_memory_that_becomes_short_is_taken_from_those_who_have_stopped_sending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrap, "HEAP_BYTES", 48 * MIB)
     monkeypatch.setattr(bootstrap, "IDLE_IN_NEED", "1s")
-    monolith, port, admin_port = Side("monolith", says("monolith")), free_port(), free_port()
-    monolith.start()
-    envoy.write_bootstrap(tmp_path, port=port, admin_port=admin_port, access_log=None)
-    envoy.publish_clusters(tmp_path, {"monolith": monolith.address, "things": monolith.address})
-    envoy.publish(tmp_path, table("first"))
-    gateway = Gateway(port, f"http://127.0.0.1:{admin_port}", tmp_path, monolith, monolith)
-    try:
-        with running(tmp_path, admin_port), ExitStack() as senders:
-            for _ in range(60):
-                sender = senders.enter_context(gateway.connect())
-                sender.settimeout(5)
-                with suppress(OSError):
-                    sender.sendall(f"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: {MIB}\r\n\r\n".encode())
-                    sender.sendall(bytes(MIB - 1))
+    with short_of_memory(tmp_path) as gateway, ExitStack() as senders:
+        for _ in range(60):
+            sender = senders.enter_context(gateway.connect())
+            sender.settimeout(5)
+            with suppress(OSError):
+                sender.sendall(f"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: {MIB}\r\n\r\n".encode())
+                sender.sendall(bytes(MIB - 1))
 
-            eventually(lambda: gateway.request("POST", "/things", body=bytes(1000)).status == 200, 30)
-            eventually(lambda: "rq_idle_timeout: 0" not in _idle(gateway), 30)
-            assert {len(request.body) for request in monolith.requests} == {1000}
-    finally:
-        monolith.stop()
+        eventually(lambda: gateway.request("POST", "/things", body=bytes(1000)).status == 200, 30)
+        eventually(lambda: "rq_idle_timeout: 0" not in _idle(gateway), 30)
+        assert {len(request.body) for request in gateway.monolith.requests} == {1000}
 
 
 def _idle(gateway: Gateway) -> str:

@@ -10,10 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from envoys import Side, free_port, running, says
-from limited import MIB, Gateway, table
-from strangler.adapters import envoy
-from strangler.adapters.envoy import bootstrap
+from limited import MIB, Gateway, short_of_memory
 from urllib3.exceptions import HTTPError
 
 pytest.importorskip("envoy")
@@ -70,22 +67,12 @@ def answers(gateway: Gateway) -> bool:
     ids=["connect", "post"],
 )
 def test_who_keeps_memory_that_is_short_is_ended_though_he_goes_on_sending(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, size: int, clients: int
+    tmp_path: Path, head: bytes, size: int, clients: int
 ) -> None:
-    monkeypatch.setattr(bootstrap, "HEAP_BYTES", 48 * MIB)
-    monolith, port, admin_port = Side("monolith", says("monolith")), free_port(), free_port()
-    monolith.start()
-    envoy.write_bootstrap(tmp_path, port=port, admin_port=admin_port, access_log=None)
-    envoy.publish_clusters(tmp_path, {"monolith": monolith.address, "things": monolith.address})
-    envoy.publish(tmp_path, table("first"))
-    gateway = Gateway(port, f"http://127.0.0.1:{admin_port}", tmp_path, monolith, monolith)
-    try:
-        with running(tmp_path, admin_port), ExitStack() as stack:
-            hoarders = Hoarders(stack, gateway, head, size, clients)
-            deadline, in_a_row = time.monotonic() + PATIENCE_SECONDS, 0
-            while not (hoarders.ended and in_a_row >= 3):
-                in_a_row = in_a_row + 1 if answers(gateway) else 0
-                assert time.monotonic() < deadline, f"{hoarders.ended} ended, {in_a_row} answered in a row"
-                time.sleep(0.1)
-    finally:
-        monolith.stop()
+    with short_of_memory(tmp_path) as gateway, ExitStack() as stack:
+        hoarders = Hoarders(stack, gateway, head, size, clients)
+        deadline, in_a_row = time.monotonic() + PATIENCE_SECONDS, 0
+        while not (hoarders.ended and in_a_row >= 3):
+            in_a_row = in_a_row + 1 if answers(gateway) else 0
+            assert time.monotonic() < deadline, f"{hoarders.ended} ended, {in_a_row} answered in a row"
+            time.sleep(0.1)

@@ -126,6 +126,14 @@ def patrolled(made: Yard) -> None:
         patrol(parts, lambda *_: None)
 
 
+def _give_to(made: Yard, owner: str) -> None:
+    made.start()
+    made.verify()
+    if owner == "service":
+        made.switch()
+        made.verify()
+
+
 @pytest.mark.exhaustive(2)
 @pytest.mark.parametrize("owner", SIDES)
 def test_after_a_failover_of_the_owner_resync_brings_the_copy_to_what_the_standby_has(
@@ -133,11 +141,7 @@ def test_after_a_failover_of_the_owner_resync_brings_the_copy_to_what_the_standb
 ) -> None:
     failing = pairs[SIDES.index(owner)]
     with yard((pairs[0].cluster, pairs[1].cluster), tmp_path) as made:
-        made.start()
-        made.verify()
-        if owner == "service":
-            made.switch()
-            made.verify()
+        _give_to(made, owner)
         failing.copy()
         with made.side(owner) as here:
             here.execute(ACKNOWLEDGED)
@@ -175,11 +179,7 @@ def test_what_the_standby_of_a_copy_never_got_is_found_out_before_a_switch(
     other = SIDES[1 - SIDES.index(owner)]
     failing = pairs[SIDES.index(other)]
     with yard((pairs[0].cluster, pairs[1].cluster), tmp_path) as made:
-        made.start()
-        made.verify()
-        if owner == "service":
-            made.switch()
-            made.verify()
+        _give_to(made, owner)
         failing.copy()
         patrolled(made)
         failing.cut()
