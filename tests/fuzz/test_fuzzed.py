@@ -24,13 +24,13 @@ import yaml
 
 from tests.contract import people
 from tests.contract.people import Account, fresh_email, sign_up
+from tests.contract.sides import CAPABILITIES, Shop
 from tests.fuzz import identities
 from tests.fuzz.identities import EMAIL, PRODUCTS, REFRESH, TOKEN
 from tests.stack import ROOT, Stack
 
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-CAPABILITIES = ("users", "products", "orders")
 PROCESSES = ("monolith", *CAPABILITIES, "gateway")
 # Ends the caller's account, so it is asked for by an account of its own.
 DELETION, DELETED = "users_me_destroy", "delete /api/v1/users/me"
@@ -84,9 +84,9 @@ def before(stack: Stack) -> Fuzzed:
 @pytest.fixture(scope="session")
 def after(before: Fuzzed) -> Fuzzed:
     """The services own everything."""
-    for verb in ("start", "verify", "switch"):
-        for capability in CAPABILITIES:
-            before.stack.run(verb, capability, *(["--yes"] if verb == "switch" else []))
+    shop = Shop(before.stack)
+    shop.start()
+    shop.switch(*CAPABILITIES)
     return before
 
 
