@@ -53,9 +53,9 @@ def request(
     )
 
 
-def claimed(*requests: Request) -> dict[str, list[Claim]]:
+def claimed(*requests: Request, chosen: Sequence[str] = ()) -> dict[str, list[Claim]]:
     described = project(*requests)
-    division = dividing.divide(described)
+    division = dividing.divide(described, chosen)
     return claims(described, division.candidate_of, division.apps)
 
 
@@ -122,6 +122,13 @@ def test_a_view_of_an_app_without_tables_belongs_to_the_only_app_that_it_reads()
 
 def test_a_page_of_several_is_nobodys() -> None:
     assert texts(request("/x", {"GET": []}, app="front", reads=["books_book", "loans_loan"])) == {}
+
+
+def test_a_page_of_one_that_moves_and_one_that_stays_is_nobodys() -> None:
+    page = request("/books/{id}", {"GET": []}, app="books", reads=["books_book", "loans_loan"])
+    assert claimed(page, chosen=["loans"]) == {}
+    desk = request("/desk", {"GET": []}, app="auth", reads=["auth_group", "loans_loan"])
+    assert [claim.text for claim in claimed(desk, chosen=["loans"])["loans"]] == ["GET /desk"]
 
 
 def test_methods_with_code_of_their_own_can_belong_to_two() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from strangler.adapters import toml_routes
@@ -36,8 +36,10 @@ def claims(described: Described, owner: Owner, apps: Mapping[str, str]) -> dict[
     """By candidate its routes, the narrower ones first, as `strangler.toml` takes them."""
     found: dict[tuple[str, str], list[tuple[Request, list[str], list[str]]]] = {}
     left: list[Route] = []
+    own = {label for label, app in described.apps.items() if app.own}
+    staying = frozenset(one.name for one in described.tables if one.app in own and owner(one.name) is None)
     for request in described.requests:
-        owned = list(_owned(request, owner, apps))
+        owned = list(_owned(request, owner, apps, staying))
         for name, methods, doubts in owned:
             found.setdefault((name, request.path), []).append((request, methods, doubts))
         taken = {method for _, methods, _ in owned for method in methods or request.writes}
@@ -51,13 +53,15 @@ def claims(described: Described, owner: Owner, apps: Mapping[str, str]) -> dict[
     return {name: _told_apart(sorted(each, key=_breadth)) for name, each in made.items()}
 
 
-def _owned(request: Request, owner: Owner, apps: Mapping[str, str]) -> Iterator[tuple[str, list[str], list[str]]]:
+def _owned(
+    request: Request, owner: Owner, apps: Mapping[str, str], staying: Set[str]
+) -> Iterator[tuple[str, list[str], list[str]]]:
     """The candidates that have the request, each with the methods; no methods are all."""
     methods = list(request.writes)
     # A function decides by itself what a method does, so that what it writes for one it may write for each.
     parts = [[method] for method in methods] if request.split else [methods]
     writers = [_writer(request, part, owner, apps) for part in parts]
-    reader = _reader(request, owner, apps, [name for name, _ in writers if name])
+    reader = _reader(request, owner, apps, staying, [name for name, _ in writers if name])
     shared: dict[str, tuple[list[str], list[str]]] = {}
     for part, (writer, doubts) in zip(parts, writers, strict=True):
         name = writer or reader
@@ -87,15 +91,18 @@ def _writer(
     return first, doubts
 
 
-def _reader(request: Request, owner: Owner, apps: Mapping[str, str], writers: Sequence[str]) -> str | None:
+def _reader(
+    request: Request, owner: Owner, apps: Mapping[str, str], staying: Set[str], writers: Sequence[str]
+) -> str | None:
     """The candidate of the methods that write nothing: the view's own, that of its other methods, or the only one that
-    it reads. What reads several is nobody's, for it goes on reading the copy."""
-    read = {name for tables in request.reads.values() for table in tables if (name := owner(table))}
+    it reads. What reads several, or tables of the project that stay, is nobody's, for it goes on reading the copy."""
+    tables = {table for tables in request.reads.values() for table in tables}
+    read = {name for table in tables if (name := owner(table))}
     return (
         apps.get(request.app or "")
         or next(iter(writers), None)
         or (owner(request.model) if request.model else None)
-        or (read.pop() if len(read) == 1 else None)
+        or (read.pop() if len(read) == 1 and not tables & staying else None)
     )
 
 
