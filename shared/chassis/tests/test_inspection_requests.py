@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from chassis.inspection import programs, requests
+from chassis.inspection import programs, requests, urls
 from django.conf.urls.i18n import i18n_patterns, is_language_prefix_patterns_used
 from django.http import HttpResponse
 from django.urls import clear_url_caches, path, re_path
@@ -91,6 +91,25 @@ def test_many_languages_are_a_variable(told, settings):
 
     assert list(told(*i18n_patterns(path("a", page)), path("b", page))) == ["/{language}/a", "/b"]
     assert list(told(*i18n_patterns(path("a", page), prefix_default_language=False))) == ["/a", "/{language}/a"]
+
+
+def test_languages_that_are_not_looked_at_are_named(told, settings):
+    settings.LANGUAGE_CODE, settings.USE_I18N = "en", True
+    settings.LANGUAGES = [(code, code) for code in ("en", "de", "fr", "it", "es", "pt", "nl")]
+    told(*i18n_patterns(path("a", page)))
+    unknown: list[str] = []
+
+    assert [one.template for one in urls.addresses(unknown)] == ["/en/a", "/de/a"]
+    assert unknown == ["paths in 5 more languages of settings.LANGUAGES, taken to be as in de"]
+
+
+def test_a_view_is_found_in_the_language_of_its_path(told, settings):
+    settings.LANGUAGE_CODE, settings.LANGUAGES, settings.USE_I18N = "en", [("en", "en"), ("pt-br", "pt")], True
+    told(*i18n_patterns(path("a", page)))
+
+    assert urls.view_at("/pt-br/a") is page
+    assert urls.view_at("/en/a") is page
+    assert urls.view_at("/fr/a") is None
 
 
 def test_methods_are_those_that_the_view_answers(told):

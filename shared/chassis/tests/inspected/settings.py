@@ -3,6 +3,7 @@ from __future__ import annotations
 SECRET_KEY = "a-key-for-tests-of-more-than-thirty-two-bytes"
 USE_TZ = True
 USE_I18N = True
+LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 INSTALLED_APPS = [
     "django.contrib.admin",

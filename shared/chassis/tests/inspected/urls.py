@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
@@ -33,3 +34,8 @@ urlpatterns = [
     path("parcels", lending.parcel),
     re_path(r"^loans/(?P<pk>\d+)/(?P<mark>good|bad)$", lending.mark),
 ]
+urlpatterns += i18n_patterns(
+    path("scans/<int:pk>/close", billing.close_scan),
+    path("scans/<int:pk>/open", billing.open_scan),
+    prefix_default_language=False,
+)

@@ -21,8 +21,6 @@ from chassis.inspection.routes import METHODS as ALL_METHODS
 from chassis.inspection.urls import Address
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# A route for each language up to so many, and one with a variable in the language's place beyond.
-MOST_LANGUAGES = 6
 _ACROSS = "a/b"
 
 
@@ -87,25 +85,19 @@ def _model(view: Any) -> str | None:
 
 def _addresses(unknown: list[str]) -> Iterator[tuple[str, Address, Sequence[str]]]:
     """Each pattern in each language that changes its path, with the path as a route spells it."""
-    codes = [code for code, _ in settings.LANGUAGES]
-    prefixed, default_too = is_language_prefix_patterns_used(settings.ROOT_URLCONF)
-    many = len(codes) > MOST_LANGUAGES
+    prefixed, _ = is_language_prefix_patterns_used(settings.ROOT_URLCONF)
+    many = len(settings.LANGUAGES) > urls.MOST_LANGUAGES
     seen: set[tuple[str, int]] = set()
-    for code in [settings.LANGUAGE_CODE, *([] if not settings.USE_I18N else _others(codes, many, default_too))]:
+    for address in urls.addresses(unknown):
+        code = address.language
         with translation.override(code):
-            for address in urls.addresses(unknown if code == settings.LANGUAGE_CODE else []):
-                for path, doubts in _paths(address):
-                    inside = prefixed and many and path.startswith(f"/{code}/")
-                    route = f"/{{language}}{path.removeprefix(f'/{code}')}" if inside else path
-                    if (route, id(address.view)) not in seen:
-                        seen.add((route, id(address.view)))
-                        yield route, address, doubts
-
-
-def _others(codes: Sequence[str], many: bool, default_too: bool) -> Collection[str]:
-    """The languages whose paths are looked at besides the default one."""
-    others = [code for code in codes if code.lower() != settings.LANGUAGE_CODE.lower()]
-    return others[: 0 if default_too else 1] if many else others
+            paths = list(_paths(address))
+        for path, doubts in paths:
+            inside = prefixed and many and path.startswith(f"/{code}/")
+            route = f"/{{language}}{path.removeprefix(f'/{code}')}" if inside else path
+            if (route, id(address.view)) not in seen:
+                seen.add((route, id(address.view)))
+                yield route, address, doubts
 
 
 def _paths(address: Address) -> Iterator[tuple[str, Sequence[str]]]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+from django.conf.urls.i18n import is_language_prefix_patterns_used
 from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve
 from django.urls.resolvers import LocalePrefixPattern, RoutePattern
+from django.utils import translation
 from django.utils.regex_helper import normalize
 
 from chassis.inspection.routes import METHODS
@@ -19,6 +24,8 @@ SAMPLES = (
     *("7", "sample", "0b36b1c5-2f0c-4d4e-9c0f-0a4bd7c1a001", "2024", "07", "en", "a/b", "a-b", "a_b", "A", "abcdef"),
     *("json", ".json", "a@b.example", "a1" * 20, "a1" * 16, "a1" * 32, "2024-01-07"),
 )
+# Each language has paths of its own up to so many; beyond, one stands for all that have a prefix.
+MOST_LANGUAGES = 6
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _VARIABLE = re.compile(r"<(?:[^<>:]+:)?[^<>]+>")
 _WORD = re.compile(r"\w+")
@@ -28,7 +35,7 @@ _WORD = re.compile(r"\w+")
 class Address:
     """A URL pattern: the view, the template of its paths with ``{}`` for variables, and one path that leads there.
 
-    Without a ``sample`` no path is known that leads there.
+    Without a ``sample`` no path is known that leads there. ``language`` is the one in which the path is so.
     """
 
     view: Any
@@ -36,6 +43,7 @@ class Address:
     sample: str | None
     name: str
     of_admin: bool = False
+    language: str = ""
 
     @property
     def methods(self) -> Sequence[str]:
@@ -54,11 +62,32 @@ class Address:
 
 
 def addresses(unknown: list[str]) -> Iterator[Address]:
-    """All of the project's; what cannot be understood is named in ``unknown``.
+    """All of the project's, each in every language that changes its path; what cannot be understood, or is not looked
+    at, is named in ``unknown``.
 
     Raises whatever the project's own modules raise when they are imported.
     """
-    yield from _walk(get_resolver().url_patterns, "/", (), "", unknown, of_admin=False)
+    seen: set[tuple[str, int]] = set()
+    looked_at = languages()
+    for number, code in enumerate(looked_at):
+        with translation.override(code):
+            unclear = [] if number else unknown
+            for one in _walk(get_resolver().url_patterns, "/", (), "", unclear, of_admin=False):
+                if (one.template, id(one.view)) not in seen:
+                    seen.add((one.template, id(one.view)))
+                    yield dataclasses.replace(one, language=code)
+    prefixed, _ = is_language_prefix_patterns_used(settings.ROOT_URLCONF)
+    if prefixed and settings.USE_I18N and (left := len(settings.LANGUAGES) - len(looked_at)) > 0:
+        unknown.append(f"paths in {left} more languages of settings.LANGUAGES, taken to be as in {looked_at[-1]}")
+
+
+def languages() -> Sequence[str]:
+    """The languages in which paths are looked at: the default one first, and others, where paths can differ by them."""
+    default = settings.LANGUAGE_CODE
+    if not settings.USE_I18N:
+        return [default]
+    others = [code for code, _ in settings.LANGUAGES if code.lower() != default.lower()]
+    return [default, *(others[:1] if len(settings.LANGUAGES) > MOST_LANGUAGES else others)]
 
 
 def class_of(view: Any) -> type | None:
@@ -188,11 +217,12 @@ def samples_of(route_path: str) -> Iterator[str]:
 
 
 def view_at(path: str) -> Any:
-    """The view that a path leads to, or None."""
-    try:
-        return resolve(path).func
-    except Resolver404:
-        return None
+    """The view that a path leads to, in whichever language it does, or None."""
+    own = translation.get_language_from_path(path)
+    for code in dict.fromkeys([*([own] if own else []), *languages()]):
+        with translation.override(code), suppress(Resolver404):
+            return resolve(path).func
+    return None
 
 
 def is_safe(method: str) -> bool:

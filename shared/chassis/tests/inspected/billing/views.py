@@ -90,3 +90,17 @@ class State(View):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         return HttpResponse()
+
+
+@require_POST
+def close_scan(request: HttpRequest, pk: int) -> HttpResponse:
+    """Its route is that of one language only."""
+    Line.objects.filter(pk=pk).update(text="closed")  # -> view-without-route
+    return HttpResponse()
+
+
+@require_POST
+def open_scan(request: HttpRequest, pk: int) -> HttpResponse:
+    """It has a route in each language."""
+    Line.objects.filter(pk=pk).update(text="open")
+    return HttpResponse()
