@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from chassis.inspection import views
 from chassis.inspection.routes import Route, RouteError
 from strangler.adapters import toml_routes
 from strangler.adapters.toml_section import Section
@@ -98,3 +99,19 @@ def test_what_the_tool_refuses_as_no_route_is_refused(text):
 )
 def test_a_route_meets_templates_that_can_be_the_same_path(route, template, meets):
     assert Route.parse(route).meets(template) is meets
+
+
+@pytest.mark.parametrize(
+    ("middleware", "append", "route", "redirected"),
+    [
+        (["django.middleware.common.CommonMiddleware"], True, "GET /a", True),
+        (["django.middleware.common.CommonMiddleware"], True, "GET /a/", False),
+        (["django.middleware.common.CommonMiddleware"], True, "GET /a*", False),
+        (["django.middleware.common.CommonMiddleware"], False, "GET /a", False),
+        (["django.middleware.csrf.CsrfViewMiddleware"], True, "GET /a", False),
+    ],
+)
+def test_a_slash_is_appended_only_where_django_does_so(settings, middleware, append, route, redirected):
+    settings.MIDDLEWARE, settings.APPEND_SLASH = middleware, append
+
+    assert views._is_redirected(Route.parse(route)) is redirected

@@ -22,6 +22,7 @@ MIDDLEWARE = [
     "inspected.lending.middleware.SeenMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "chassis.ownership.fence.FenceMiddleware",
+    "django.middleware.common.CommonMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "inspected.lending.middleware.count",
 ]

@@ -36,6 +36,6 @@ urlpatterns = [
 ]
 urlpatterns += i18n_patterns(
     path("scans/<int:pk>/close", billing.close_scan),
-    path("scans/<int:pk>/open", billing.open_scan),
+    path("scans/<int:pk>/open/", billing.open_scan),
     prefix_default_language=False,
 )

@@ -11,12 +11,15 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.middleware.common import CommonMiddleware
+from django.utils.module_loading import import_string
 
 from chassis.inspection import admins, entries, sources, urls
 from chassis.inspection.configuration import Capability
 from chassis.inspection.findings import Finding, Severity
 from chassis.inspection.project import Concern, Project, Reading, concerns, finding, listed, outside, readings, together
 from chassis.inspection.reading import Blind, Summary
+from chassis.inspection.routes import Route
 from chassis.inspection.urls import Address
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -257,9 +260,9 @@ def _routes(project: Project) -> Iterator[Finding]:
     for capability in project.capabilities:
         for route in capability.routes:
             project.count("routes")
-            meeting = [address for address in project.addresses if route.meets(address.template)]
-            views = [address.view for address in meeting]
-            views += [view for path in urls.samples_of(route.path) if (view := urls.view_at(path)) is not None]
+            views = _views(project, route)
+            if not views and _is_redirected(route):
+                views = _views(project, Route(route.methods, f"{route.path}/"))
             place = f"{project.configuration.path.name}, [capabilities.{capability.name}] routes"
             if not views:
                 yield Finding(
@@ -276,6 +279,19 @@ def _routes(project: Project) -> Iterator[Finding]:
                     f"{sources.dotted(urls.named(views[0]))} answers {route.path}, but not {', '.join(lost)}.",
                     "take the method out of the route, or see why the view does not answer it",
                 )  # fmt: skip
+
+
+def _views(project: Project, route: Route) -> list[Any]:
+    meeting = [address.view for address in project.addresses if route.meets(address.template)]
+    return meeting + [view for path in urls.samples_of(route.path) if (view := urls.view_at(path)) is not None]
+
+
+def _is_redirected(route: Route) -> bool:
+    """Whether Django leads the route's requests to the same path with a slash at its end, if a view is there."""
+    if not settings.APPEND_SLASH or route.path.endswith(("/", "*")):
+        return False
+    middleware = [import_string(name) for name in settings.MIDDLEWARE]
+    return any(isinstance(one, type) and issubclass(one, CommonMiddleware) for one in middleware)
 
 
 def _nearest(project: Project, path: str) -> str:
