@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests import links
 from tests.copies import drift
 from tests.pipeline import gate
 
@@ -227,6 +228,13 @@ def contracts_hold() -> bool:
         return False
 
 
+def links_lead_somewhere() -> bool:
+    """Those of the documentation, within the repository."""
+    found = list(links.broken())
+    print("\n".join(found) or "each link within the documentation leads somewhere")
+    return not found
+
+
 def pipelines_are_valid() -> bool:
     """The workflows, and the files for other servers; shell and Python in them only as far as actionlint reads them."""
     workflows = [str(path) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))]
@@ -253,6 +261,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "openapi": openapi_is_current,
     "references": references_are_current,
     "copies": drift.copies_are_equal,
+    "links": links_lead_somewhere,
     "words": no_word_of_the_shop,
     "contracts": contracts_hold,
     "pipelines": pipelines_are_valid,

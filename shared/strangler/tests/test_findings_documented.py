@@ -172,20 +172,3 @@ def test_each_way_to_give_an_identifier_is_collected(tool: Source) -> None:
 
 def test_errors_name_the_page() -> None:
     assert ROOT / console.PAGE == PAGE
-
-
-def test_links_into_the_page_lead_to_a_heading() -> None:
-    anchors = {_anchor(one) for one in re.findall(r"^#+ (.+)$", PAGE.read_text(), re.MULTILINE)}
-    links = {
-        (path.name, anchor)
-        for path in (*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md")
-        for anchor in re.findall(
-            r"\]\(#(.+?)\)" if path == PAGE else rf"\]\([^)]*{PAGE.name}#(.+?)\)", path.read_text().replace("\n", "")
-        )
-    }
-    assert len(links) > len(sections()) / 2
-    assert {link for link in links if link[1] not in anchors} == set()
-
-
-def _anchor(heading: str) -> str:
-    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
