@@ -62,6 +62,7 @@ DATABASES = {
 }
 
 AUTH_USER_MODEL = "people.Reader"
+PASSWORD_HASHERS = ["people.hashers.PinHasher"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "loans:mine"
 

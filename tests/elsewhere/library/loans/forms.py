@@ -8,6 +8,7 @@ from loans.models import Reason
 class BorrowForm(forms.Form):
     copy = forms.UUIDField()
     days = forms.IntegerField(min_value=1, max_value=90, required=False)
+    note = forms.CharField(max_length=80, required=False)
 
     def clean_copy(self):
         found = find_copy(self.cleaned_data["copy"])

@@ -37,6 +37,7 @@ class Loan(Stamped):
     copy = models.ForeignKey(Copy, on_delete=models.PROTECT, related_name="loans")
     branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="+")
     slip = models.CharField(_("as printed on the slip"), max_length=200)
+    note = models.CharField(max_length=80, blank=True)
     borrowed_on = models.DateField(default=timezone.localdate)
     due_on = models.DateField()
     returned_at = models.DateTimeField(null=True, blank=True)

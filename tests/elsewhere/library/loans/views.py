@@ -47,6 +47,7 @@ class Borrow(LoginRequiredMixin, FormView):
                     copy=copy,
                     branch=copy.branch,
                     slip=copy.title.name,
+                    note=form.cleaned_data["note"],
                     due_on=timezone.localdate() + datetime.timedelta(days=days),
                 )
         except IntegrityError:

@@ -19,7 +19,7 @@ CREATE TABLE loans_passage_others PARTITION OF loans_passage DEFAULT;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("loans", "0002_initial")]
+    dependencies = [("loans", "0001_initial")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
