@@ -27,7 +27,8 @@ class Mine(LoginRequiredMixin, ListView):
     paginate_by = 20
 
     def get_queryset(self):
-        return Loan.objects.filter(reader=self.request.user).prefetch_related("reasons", "extensions")
+        mine = Loan.objects.filter(reader=self.request.user).order_by("-created_at")
+        return mine.prefetch_related("reasons", "extensions")
 
 
 class Borrow(LoginRequiredMixin, FormView):
