@@ -129,6 +129,38 @@ def login_tries() -> int:
     return int(_setting("CHASSIS_LOGIN_TRIES", 10))
 
 
+def identity_url() -> str:
+    """``CHASSIS_IDENTITY_URL``: the process of the side that has the users, which is asked who somebody is. Empty at
+    that side."""
+    return str(_setting("CHASSIS_IDENTITY_URL", ""))
+
+
+def identity_secrets() -> tuple[str, ...]:
+    """``CHASSIS_IDENTITY_SECRETS``: what signs these questions and their answers. The first one signs, all verify."""
+    return tuple(_setting("CHASSIS_IDENTITY_SECRETS", ()))
+
+
+def identity_seconds() -> float:
+    """``CHASSIS_IDENTITY_SECONDS``: how many seconds after a question began its answer may be used."""
+    return float(_setting("CHASSIS_IDENTITY_SECONDS", 5.0))
+
+
+def identity_timeout() -> float:
+    """``CHASSIS_IDENTITY_TIMEOUT``: how many seconds a request waits for such an answer."""
+    return float(_setting("CHASSIS_IDENTITY_TIMEOUT", 2.0))
+
+
+def identity_attributes() -> Sequence[str]:
+    """``CHASSIS_IDENTITY_ATTRIBUTES``: fields and properties of a user that are told besides what is always told."""
+    names: Sequence[str] = _setting("CHASSIS_IDENTITY_ATTRIBUTES", ())
+    return names
+
+
+def identity_tokens() -> str:
+    """``CHASSIS_IDENTITY_TOKENS``: the class of REST framework whose ``authenticate_credentials`` knows the tokens."""
+    return str(_setting("CHASSIS_IDENTITY_TOKENS", "rest_framework.authentication.TokenAuthentication"))
+
+
 def calls_in_transactions() -> bool:
     """``CHASSIS_CALLS_IN_TRANSACTIONS``: whether ``chassis.calls.client`` may be used while a transaction is open."""
     return bool(_setting("CHASSIS_CALLS_IN_TRANSACTIONS", False))
