@@ -386,7 +386,14 @@ def view(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"{request.user} {request.session['seat']} {connection.in_atomic_block}")
 
 
-urlpatterns = [path("books", view)]
+def move(request: HttpRequest) -> HttpResponse:
+    """To the next seat."""
+    seat = request.session["seat"]
+    request.session["seat"] = seat + 1
+    return HttpResponse(str(seat))
+
+
+urlpatterns = [path("books", view), path("seats", move)]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -399,6 +406,24 @@ def test_a_request_that_may_write_asks_before_its_transaction(asked: list[bool],
 
     assert answer.content == b"ada 7 True"
     assert asked == [False]
+
+
+def test_a_store_that_both_sides_have_is_read_and_written_and_nobody_is_asked(
+    asked: list[bool], settings: Any, client: Any
+) -> None:
+    """Signed cookies need the same SECRET_KEY, and nothing else."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    settings.MIDDLEWARE = ["chassis.identity.sessions.IdentityMiddleware", checks.SESSIONS]
+    settings.ROOT_URLCONF, settings.ALLOWED_HOSTS = __name__, ["testserver"]
+    given = signed_cookies.SessionStore()
+    given["seat"] = 7
+    given.save()
+    client.cookies["sessionid"] = given.session_key
+
+    seats = [client.get("/seats").content for _ in range(3)]
+
+    assert seats == [b"7", b"8", b"9"]
+    assert not asked
 
 
 def test_what_a_view_does_to_its_user_and_session_is_not_seen_by_the_next(asked: list[bool], settings: Any) -> None:

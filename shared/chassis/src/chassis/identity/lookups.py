@@ -202,7 +202,7 @@ def of(request: HttpRequest) -> Asked:
     return found
 
 
-_pool = urllib3.PoolManager(maxsize=16, retries=False)
+_pool = urllib3.PoolManager(maxsize=settings.threads(), retries=False)
 _circuit = Circuit("identity", failures=FAILURES, rest=REST_SECONDS, patience=10.0)
 _complaint = Complaint(logger, "identity_unavailable")
 
