@@ -409,7 +409,7 @@ def test_a_request_that_may_write_asks_before_its_transaction(asked: list[bool],
 
 
 def test_a_store_that_both_sides_have_is_read_and_written_and_nobody_is_asked(
-    asked: list[bool], settings: Any, client: Any
+    asked: list[bool], db: None, settings: Any, client: Any
 ) -> None:
     """Signed cookies need the same SECRET_KEY, and nothing else."""
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
@@ -526,6 +526,11 @@ class TestChecks:
     @pytest.mark.parametrize("secrets", [[], SECRET, ["short"], [SECRET, "short"], [SECRET, 7]])
     def test_a_secret_that_can_be_guessed_is_refused(self, secrets: Any) -> None:
         assert found(**{**self.STAGE, "CHASSIS_IDENTITY_SECRETS": secrets}) == ["chassis.E020"]
+
+    def test_nor_is_it_used_by_a_process_that_was_not_checked(self, settings: Any) -> None:
+        settings.CHASSIS_IDENTITY_SECRETS = SECRET
+        with pytest.raises(ImproperlyConfigured):
+            told("x" * 32, secret=SECRET[0])
 
     @pytest.mark.parametrize("url", ["", "monolith:8000", "http://me:word@monolith", "http://monolith/?a=1"])
     def test_an_address_that_is_none_is_refused(self, url: str) -> None:

@@ -174,6 +174,19 @@ def test_a_form_goes_to_the_stage_with_the_token_of_the_house(stage: Running, pe
     assert person.ask(stage, "/api", "POST", headers={"X-CSRFToken": given}).status_code == 201
 
 
+def test_a_form_of_the_stage_goes_to_either(stage: Running, person: Person) -> None:
+    before = person.house("/form", method="GET").text
+    given = person.ask(stage, "/form").text
+
+    answer = ask(stage, "/post", "POST", data={"csrfmiddlewaretoken": given}, cookies=dict(person.cookies))
+
+    assert answer.status_code == 201
+    assert before != given
+    with httpx.Client(cookies=person.cookies) as client:
+        at_house = client.post(f"{person.at}/guarded", data={"csrfmiddlewaretoken": given})
+    assert at_house.status_code == 204
+
+
 @pytest.mark.parametrize("path", ["/post", "/api"])
 def test_a_form_without_the_token_is_refused(ground: Company, stage: Running, person: Person, path: str) -> None:
     person.house("/form", method="GET")

@@ -12,6 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chassis import addresses, environment
 
+SHORTEST_SECRET = 32  # characters
+
 
 def hold_seconds() -> float:
     """``CHASSIS_HOLD_SECONDS``: how long a request waits for an owner at most."""
@@ -136,8 +138,19 @@ def identity_url() -> str:
 
 
 def identity_secrets() -> tuple[str, ...]:
-    """``CHASSIS_IDENTITY_SECRETS``: what signs these questions and their answers. The first one signs, all verify."""
-    return tuple(_setting("CHASSIS_IDENTITY_SECRETS", ()))
+    """``CHASSIS_IDENTITY_SECRETS``: what signs these questions and their answers. The first one signs, all verify.
+
+    Raises ImproperlyConfigured, also where one is so short that it could be found.
+    """
+    given = _setting("CHASSIS_IDENTITY_SECRETS", ())
+    if isinstance(given, str) or not all(isinstance(each, str) for each in given):
+        raise ImproperlyConfigured("CHASSIS_IDENTITY_SECRETS is no list of texts")
+    if any(len(each) < SHORTEST_SECRET for each in given):
+        raise ImproperlyConfigured(
+            f"a secret in CHASSIS_IDENTITY_SECRETS has fewer than {SHORTEST_SECRET} characters: who has seen one "
+            "question could find it, and then be told of everybody"
+        )
+    return tuple(given)
 
 
 def identity_seconds() -> float:

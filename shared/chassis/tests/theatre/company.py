@@ -30,7 +30,7 @@ class Person:
         answer = company.at_house("POST", "/people", json={"username": self.name, "password": "a password", **told})
         self.id, self.token = answer.json()["id"], answer.json()["token"]
         self.cookies = httpx.Cookies()
-        self._port = company.house.port
+        self.at = f"http://127.0.0.1:{company.house.port}"
 
     def log_in(self) -> Person:
         self.house("/login", {"username": self.name, "password": "a password"})
@@ -42,7 +42,7 @@ class Person:
 
     def house(self, path: str, told: Any = None, method: str = "POST") -> httpx.Response:
         with httpx.Client(cookies=self.cookies, timeout=30) as client:
-            answer = client.request(method, f"http://127.0.0.1:{self._port}{path}", json=told)
+            answer = client.request(method, f"{self.at}{path}", json=told)
             self.cookies = client.cookies
         assert answer.is_success, answer.text
         return answer

@@ -29,6 +29,11 @@ def form(request: HttpRequest) -> HttpResponse:
     return HttpResponse(get_token(request))
 
 
+def guarded(request: HttpRequest) -> HttpResponse:
+    """Takes a form, by whichever side it was given."""
+    return HttpResponse(status=204)
+
+
 @csrf_exempt
 def login(request: HttpRequest) -> HttpResponse:
     told = json.loads(request.body)
@@ -58,6 +63,7 @@ def password(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("people", people),
     path("form", form),
+    path("guarded", guarded),
     path("login", login),
     path("logout", logout),
     path("password", password),

@@ -9,6 +9,7 @@ from chassis.identity.sessions import ReadOnlySessionError
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
 from django.urls import path
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
@@ -77,6 +78,11 @@ def behind(request: HttpRequest) -> HttpResponse:
     return HttpResponse("behind the curtain")
 
 
+def form(request: HttpRequest) -> HttpResponse:
+    """A form's token; its cookie comes with it."""
+    return HttpResponse(get_token(request))
+
+
 def post(request: HttpRequest) -> HttpResponse:
     """A form, which Django's CSRF middleware guards."""
     return JsonResponse({"name": request.user.get_username()}, status=201)
@@ -134,6 +140,7 @@ urlpatterns = [
     path("cast", Cast.as_view()),
     path("everybody", everybody),
     path("behind", behind),
+    path("form", form),
     path("post", post),
     path("write", write),
     path("api", Api.as_view()),

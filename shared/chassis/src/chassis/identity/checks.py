@@ -20,7 +20,6 @@ FENCE = "chassis.ownership.fence.FenceMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 COOKIES = "django.contrib.messages.storage.cookie.CookieStorage"
-SHORTEST_CHARACTERS = 32
 # What an attribute would hide.
 TAKEN = frozenset({"pk", "id", "username", "is_staff", "is_superuser", "groups"})
 
@@ -36,19 +35,13 @@ def identity(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMes
 
 
 def _secrets() -> Iterator[CheckMessage]:
-    given = getattr(django_settings, "CHASSIS_IDENTITY_SECRETS", ())
-    hint = "make one by `python -c 'import secrets; print(secrets.token_hex(32))'`, and give both sides the same list"
-    if not given:
-        yield Error("CHASSIS_IDENTITY_SECRETS is not set: no question can be signed", hint=hint, id="chassis.E020")
-    elif isinstance(given, str) or not all(isinstance(each, str) for each in given):
-        yield Error("CHASSIS_IDENTITY_SECRETS is no list of texts", hint=hint, id="chassis.E020")
-    elif any(len(each) < SHORTEST_CHARACTERS for each in given):
-        yield Error(
-            f"a secret in CHASSIS_IDENTITY_SECRETS has fewer than {SHORTEST_CHARACTERS} characters: who has seen one "
-            "question could find it, and then be told of everybody",
-            hint=hint,
-            id="chassis.E020",
-        )
+    try:
+        problem = "" if settings.identity_secrets() else "CHASSIS_IDENTITY_SECRETS is not set: nothing can be signed"
+    except ImproperlyConfigured as error:
+        problem = str(error)
+    if problem:
+        hint = "make one by `python -c 'import secrets; print(secrets.token_hex(32))'`; both sides have the same list"
+        yield Error(problem, hint=hint, id="chassis.E020")
 
 
 def _address() -> Iterator[CheckMessage]:
