@@ -227,7 +227,7 @@ def test_what_cannot_be_done_here_says_where_it_can(stage: Running, person: Pers
     told = person.ask(stage, "/write", "POST").json()
 
     assert told["session"].startswith(
-        "ReadOnlySessionError: a session of the side that has the users cannot be changed"
+        "ReadOnlySessionError: a session of the side that has the accounts cannot be changed"
     )
     assert told["flush"].startswith("ReadOnlySessionError: ")
     assert told["save"].startswith("AttributeError: a user of another side has no 'save' here: its row")

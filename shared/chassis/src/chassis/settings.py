@@ -132,7 +132,7 @@ def login_tries() -> int:
 
 
 def identity_url() -> str:
-    """``CHASSIS_IDENTITY_URL``: the process of the side that has the users, which is asked who somebody is. Empty at
+    """``CHASSIS_IDENTITY_URL``: the process of the side that has the accounts, which is asked who somebody is. Empty at
     that side."""
     return str(_setting("CHASSIS_IDENTITY_URL", ""))
 

@@ -1,4 +1,4 @@
-"""REST framework's tokens (``Authorization: Token …``) where the side that has the users has the tokens, too.
+"""REST framework's tokens (``Authorization: Token …``) where the side that has the accounts has the tokens, too.
 
 For sessions REST framework's own SessionAuthentication does: it takes the user of
 `chassis.identity.sessions.IdentityMiddleware`, and looks at the CSRF token.

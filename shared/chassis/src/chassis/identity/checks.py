@@ -1,4 +1,4 @@
-"""Checks how users of another side are known, before a process starts (``manage.py check``)."""
+"""Checks how accounts of another side are known, before a process starts (``manage.py check``)."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def _address() -> Iterator[CheckMessage]:
         if IDENTITY in django_settings.MIDDLEWARE:
             yield Error(
                 f"{IDENTITY} has nobody to ask: each request with a session would fail",
-                hint="set CHASSIS_IDENTITY_URL to the side that has the users; at that side itself take the middleware "
-                "away",
+                hint="set CHASSIS_IDENTITY_URL to the side that has the accounts; at that side itself take the "
+                "middleware away",
                 id="chassis.E021",
             )
         return
@@ -60,7 +60,7 @@ def _address() -> Iterator[CheckMessage]:
     except ImproperlyConfigured as error:
         yield Error(
             str(error),
-            hint="name a web process of the side that has the users, and not the gateway, which closes this path",
+            hint="name a web process of the side that has the accounts, and not the gateway, which closes this path",
             id="chassis.E021",
         )
 
@@ -84,7 +84,7 @@ def _middleware() -> Iterator[CheckMessage]:
         if AUTHENTICATION in order:
             yield Error(
                 f"{AUTHENTICATION} takes the user from a table of this database, in place of {IDENTITY}",
-                hint="take it away: the users are another side's",
+                hint="take it away: the accounts are another side's",
                 id="chassis.E023",
             )
         if FENCE in order[: order.index(IDENTITY)]:
@@ -97,7 +97,7 @@ def _middleware() -> Iterator[CheckMessage]:
     if not settings.identity_url() and FENCE not in order:
         yield Error(
             f"CHASSIS_IDENTITY_SECRETS is set, and nothing answers the other side, for {FENCE} is missing",
-            hint="put it into MIDDLEWARE; or set CHASSIS_IDENTITY_URL if the users are another side's",
+            hint="put it into MIDDLEWARE; or set CHASSIS_IDENTITY_URL if the accounts are another side's",
             id="chassis.E023",
         )
 
@@ -109,7 +109,7 @@ def _session() -> Iterator[CheckMessage]:
     if django_settings.CSRF_USE_SESSIONS:
         yield Warning(
             "CSRF_USE_SESSIONS is set, and sessions cannot be written here: a form fails for everybody to whom the "
-            "side that has the users has not given a CSRF token yet",
+            "side that has the accounts has not given a CSRF token yet",
             hint="keep CSRF tokens in a cookie on both sides, or give both sides one store of sessions",
             id="chassis.W025",
         )

@@ -1,4 +1,4 @@
-"""Asks the side that has the users whose a session or a token is.
+"""Asks the side that has the accounts whose a session or a token is.
 
 Note "how old": an answer may be used for ``CHASSIS_IDENTITY_SECONDS`` from when its question began, by the process that
 asked. Whoever comes meanwhile waits for the same answer. So a logout, a new password or a deactivation that was
@@ -59,8 +59,8 @@ class UnavailableError(Exception):
 
 
 class NoAnswerError(UnavailableError):
-    """The side that has the users is away, whatever it is asked. Only this opens the circuit: a client chooses what is
-    asked, and must not be able to keep others from being known."""
+    """The side that has the accounts is away, whatever it is asked. Only this opens the circuit: a client chooses what
+    is asked, and must not be able to keep others from being known."""
 
 
 class Lookups:
@@ -209,7 +209,10 @@ _complaint = Complaint(logger, "identity_unavailable")
 
 @sensitive_variables("key")
 def _ask(kind: Kind, key: str) -> tuple[bytes, float]:
-    """Asks the side that has the users. Raises UnavailableError, and ImproperlyConfigured without address or secret."""
+    """Asks the side that has the accounts.
+
+    Raises UnavailableError, and ImproperlyConfigured without an address or a secret.
+    """
     url, known = settings.identity_url(), settings.identity_secrets()
     if not url or not known:
         raise ImproperlyConfigured(
@@ -245,7 +248,7 @@ def _exchange(url: str, known: tuple[str, ...], question: Mapping[str, str]) -> 
     if answer.status != 200:
         said = answer.data[:300].decode(errors="replace")
         kind = NoAnswerError if answer.status in AWAY else UnavailableError
-        raise kind(f"the side that has the users answered {answer.status}: {said}")
+        raise kind(f"the side that has the accounts answered {answer.status}: {said}")
     try:
         told = sealing.opened(known, answer.data, answer.headers.get(agreement.SIGNATURE, ""), ANSWER)
     except UnsealedError as error:

@@ -1,4 +1,4 @@
-"""What ``request.user`` is where the users are another side's: what that side has told of one, and no row.
+"""What ``request.user`` is where the accounts are another side's: what that side has told of one, and no row.
 
 Nothing here touches a database, and nothing needs the app ``django.contrib.auth``.
 """
@@ -13,7 +13,7 @@ from django.apps import apps
 
 
 class RemoteUser:
-    """A user as the side that has the users told of it a moment ago.
+    """A user as the side that has the accounts told of it a moment ago.
 
     It has what Django's permissions, decorators, mixins and templates ask of a user, and the attributes that
     ``CHASSIS_IDENTITY_ATTRIBUTES`` names there. Anything else, such as ``save`` or a relation, raises an AttributeError
@@ -70,7 +70,7 @@ class RemoteUser:
             raise AttributeError(name)
         raise AttributeError(
             f"a user of another side has no {name!r} here: its row, with all that is related to it, is at the side "
-            "that has the users; ask that side, or let it tell a field by CHASSIS_IDENTITY_ATTRIBUTES"
+            "that has the accounts; ask that side, or let it tell a field by CHASSIS_IDENTITY_ATTRIBUTES"
         )
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""Sessions of the side that has the users, for a process that has neither its users nor its sessions.
+"""Sessions of the side that has the accounts, for a process that has neither its accounts nor its sessions.
 
 Note "before the transaction": nobody may wait for another process with a transaction open. So a request that may write
 is asked for before the fence opens one, and any request under ASGI, where a view must not wait. Another request is
@@ -88,15 +88,15 @@ class _Sealed(dict[str, Any]):
 
 def _refuse(what: str) -> NoReturn:
     raise ReadOnlySessionError(
-        f"a session of the side that has the users cannot be {what} here, only read: let that side do it, or give both "
-        "sides one store of sessions (SESSION_ENGINE, and Django's SessionMiddleware behind this one)"
+        f"a session of the side that has the accounts cannot be {what} here, only read: let that side do it, or give "
+        "both sides one store of sessions (SESSION_ENGINE, and Django's SessionMiddleware behind this one)"
     )
 
 
 class IdentityMiddleware:
     """Gives requests ``user``, ``auser`` and ``session``; belongs before admission and fence.
 
-    Where the side that has the users does not answer, a request that wants to know its user is answered with 503.
+    Where the side that has the accounts does not answer, a request that wants to know its user is answered with 503.
     """
 
     sync_capable = True

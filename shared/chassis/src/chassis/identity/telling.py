@@ -1,4 +1,4 @@
-"""The side that has the users tells another side whose a session or a token is.
+"""The side that has the accounts tells another side whose a session or a token is.
 
 It asks the project's own means: the session engine, the authentication backend that the session names, the hash that a
 change of the password changes, the class that knows the tokens. So what ends a session here ends it there.
@@ -53,7 +53,7 @@ class UnableError(Exception):
 @sensitive_variables()
 def answer(request: HttpRequest) -> HttpResponse:
     """200 with what is known of a session's or a token's owner; 403 for everybody without the secret; 501 where the
-    project has no sessions or no tokens; 404 where the users are elsewhere."""
+    project has no sessions or no tokens; 404 where the accounts are elsewhere."""
     secrets = settings.identity_secrets()
     if not secrets or settings.identity_url():
         return _told(404, "This process tells nobody who somebody is.")
