@@ -51,11 +51,11 @@ def told(key: str, kind: str = "session", secret: str = SECRET) -> dict[str, Any
     return {"status": answer.status_code, **content}
 
 
-def session_of(user: User, **content: Any) -> str:
+def session_of(user: User, backend: str = "django.contrib.auth.backends.ModelBackend", **content: Any) -> str:
     """The key of a session in which the user has logged in."""
     request = HttpRequest()
     request.session = signed_cookies.SessionStore()
-    auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    auth.login(request, user, backend=backend)
     request.session.update(content)
     request.session.save()
     return str(request.session.session_key)
@@ -70,6 +70,7 @@ class TestTheHouse:
         assert answer["user"] == {
             "id": reader.pk,
             "username": "ada",
+            "is_active": True,
             "is_staff": False,
             "is_superuser": False,
             "permissions": [],
@@ -108,6 +109,14 @@ class TestTheHouse:
         settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
 
         assert told(key)["user"] is None
+
+    def test_who_is_let_in_although_inactive_is_told_so(self, reader: User, settings: Any) -> None:
+        backend = "django.contrib.auth.backends.AllowAllUsersModelBackend"
+        settings.AUTHENTICATION_BACKENDS = [backend]
+        key = session_of(reader, backend=backend)
+        User.objects.filter(pk=reader.pk).update(is_active=False)
+
+        assert told(key)["user"]["is_active"] is False
 
     def test_attributes_are_told_as_json_has_them(self, reader: User, settings: Any) -> None:
         settings.CHASSIS_IDENTITY_ATTRIBUTES = ["email", "date_joined"]
@@ -375,7 +384,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     def ask(kind: str, key: str) -> tuple[bytes, float]:
         found.append(connection.in_atomic_block)
-        user = {"id": 1, "username": "ada", "is_staff": False, "is_superuser": False, "permissions": [], "groups": []}
+        user = {
+            "id": 1,
+            "username": "ada",
+            "is_active": True,
+            "is_staff": False,
+            "is_superuser": False,
+            "permissions": [],
+            "groups": [],
+        }
         return json.dumps({"user": user, "session": {"seat": 7}}).encode(), 60
 
     monkeypatch.setattr(lookups, "process", Lookups(ask))
@@ -394,6 +411,25 @@ def move(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [path("books", view), path("seats", move)]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="DATABASE_URL names no PostgreSQL")
+@pytest.mark.parametrize("moment", ["open", "pause", "after"])
+def test_the_house_tells_at_every_moment_of_a_move(
+    house: None, reader: User, side: Any, client: Any, settings: Any, moment: str
+) -> None:
+    settings.MIDDLEWARE, settings.ALLOWED_HOSTS = [FENCE], []
+    key = session_of(reader)
+    if moment == "pause":
+        side.fence()
+    elif moment == "after":
+        side.hand_over()
+
+    body, signature = sealing.seal(SECRET, {"kind": "session", "key": key, "nonce": "1"}, telling.PATH)
+    answer = client.post(telling.PATH, body, content_type="text/plain", headers={agreement.SIGNATURE: signature})
+
+    assert (answer.status_code, answer.json()["user"]["id"]) == (200, reader.pk)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -445,7 +481,15 @@ def test_what_a_view_does_to_its_user_and_session_is_not_seen_by_the_next(asked:
 
 
 def described(**told: Any) -> RemoteUser:
-    said = {"id": 1, "username": "ada", "is_staff": False, "is_superuser": False, "permissions": [], "groups": []}
+    said = {
+        "id": 1,
+        "username": "ada",
+        "is_active": True,
+        "is_staff": False,
+        "is_superuser": False,
+        "permissions": [],
+        "groups": [],
+    }
     return RemoteUser({**said, **told})
 
 
@@ -466,11 +510,20 @@ class TestRemoteUser:
         assert user.has_perm("shelf.add_book", object())
         assert user.has_module_perms("anything")
 
+    def test_who_is_inactive_may_nothing(self) -> None:
+        """A backend of Django's lets such users in."""
+        user = described(is_active=False, is_superuser=True, permissions=["shelf.add_book"])
+
+        assert not user.is_active
+        assert not user.has_perm("shelf.add_book")
+        assert not user.has_module_perms("shelf")
+
     @pytest.mark.parametrize("truthy", ["true", 1, "false", [1]])
     def test_nobody_becomes_staff_by_what_is_not_true(self, truthy: object) -> None:
-        user = described(is_staff=truthy, is_superuser=truthy)
+        user = described(is_staff=truthy, is_superuser=truthy, is_active=truthy)
 
         assert not user.is_staff
+        assert not user.is_active
         assert not user.has_perm("shelf.add_book")
 
     @pytest.mark.parametrize("pk", [7, "7", uuid.uuid4()])

@@ -391,7 +391,15 @@ def impostor() -> Iterator[tuple[str, list[Forge]]]:
 
 
 def user(**told: Any) -> dict[str, Any]:
-    said = {"id": 1, "username": "root", "is_staff": True, "is_superuser": True, "permissions": [], "groups": []}
+    said = {
+        "id": 1,
+        "username": "root",
+        "is_active": True,
+        "is_staff": True,
+        "is_superuser": True,
+        "permissions": [],
+        "groups": [],
+    }
     return {"user": {**said, "attributes": {"email": ""}}, "session": {}, "seconds": 60, **told}
 
 

@@ -21,7 +21,7 @@ AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 COOKIES = "django.contrib.messages.storage.cookie.CookieStorage"
 # What an attribute would hide.
-TAKEN = frozenset({"pk", "id", "username", "is_staff", "is_superuser", "groups"})
+TAKEN = frozenset({"pk", "id", "username", "is_active", "is_staff", "is_superuser", "groups"})
 
 
 @register("chassis")

@@ -20,7 +20,6 @@ class RemoteUser:
     that says where the row is. Each request has an object of its own.
     """
 
-    is_active: ClassVar[bool] = True
     is_authenticated: ClassVar[bool] = True
     is_anonymous: ClassVar[bool] = False
 
@@ -28,6 +27,7 @@ class RemoteUser:
         vars(self).update(told.get("attributes", {}))
         self.pk = self.id = pk_of(told["id"])
         self.username = str(told["username"])
+        self.is_active = told["is_active"] is True
         self.is_staff = told["is_staff"] is True
         self.is_superuser = told["is_superuser"] is True
         self.groups = Groups(told["groups"])
@@ -42,7 +42,7 @@ class RemoteUser:
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
         """For a single object nobody but a superuser has a permission, as with Django's ModelBackend."""
-        return self.is_superuser or (obj is None and perm in self._permissions)
+        return self._may_all or (self.is_active and obj is None and perm in self._permissions)
 
     def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
         if isinstance(perm_list, str):
@@ -50,7 +50,12 @@ class RemoteUser:
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, app_label: str) -> bool:
-        return self.is_superuser or any(perm.partition(".")[0] == app_label for perm in self._permissions)
+        named = any(perm.partition(".")[0] == app_label for perm in self._permissions)
+        return self._may_all or (self.is_active and named)
+
+    @property
+    def _may_all(self) -> bool:
+        return self.is_active and self.is_superuser
 
     # Django's decorators ask asynchronously for asynchronous views. Nothing waits here.
     async def aget_all_permissions(self, obj: object = None) -> set[str]:

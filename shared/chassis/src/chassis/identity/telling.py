@@ -144,6 +144,7 @@ def _described(user: Any) -> dict[str, Any]:
     return {
         "id": remote.spelled(user.pk),
         "username": str(user.get_username()),
+        "is_active": bool(getattr(user, "is_active", True)),
         "is_staff": bool(getattr(user, "is_staff", False)),
         "is_superuser": is_superuser,
         "permissions": sorted(user.get_all_permissions()) if has_permissions else [],
