@@ -423,7 +423,7 @@ def test_an_answer_counts_only_if_the_house_has_given_it_to_this_question(
 
 
 def test_a_house_with_another_secret_tells_nothing(ground: Company, person: Person) -> None:
-    with ground.stage(secret="a secret that only this stage has, and no house") as stage:
+    with ground.stage(secret="a secret that only this stage has and no house") as stage:
         assert person.ask(stage, "/me").status_code == 503
         assert "answered 403" in stage.said
 
