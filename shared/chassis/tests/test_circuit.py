@@ -4,7 +4,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-from chassis.calls.circuit import Circuit, OpenError
+from chassis.process.circuit import Circuit, OpenError
 
 DEADLINE = 20.0
 

@@ -14,16 +14,22 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from chassis import agreement
+from chassis.identity import telling
 from chassis.ownership import fence
 from chassis.ownership.holding import Holding
 from chassis.process import telemetry
 from chassis.process.logs import Complaint
 from chassis.references import sweeping
 from chassis.testing.sides import Side
+from django.contrib import auth
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.core.asgi import get_asgi_application
 from django.core.management import call_command
 from django.db import connection, connections
-from django.test import Client
+from django.http import HttpRequest
+from django.test import Client, RequestFactory, override_settings
 from shelf.models import Book, Visit
 from shelf.urls import meanwhile
 
@@ -47,15 +53,17 @@ def side(holding: Holding) -> Iterator[Side]:
         yield found
 
 
-def by_wsgi(method: str, path: str, body: bytes) -> Answer:
+def by_wsgi(method: str, path: str, body: bytes, cookie: str = "") -> Answer:
     try:
-        answer = Client(raise_request_exception=False).generic(method, path, body, content_type="application/json")
+        answer = Client(raise_request_exception=False).generic(
+            method, path, body, content_type="application/json", HTTP_COOKIE=cookie
+        )
         return answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.content
     finally:
         connections.close_all()
 
 
-def by_asgi(method: str, path: str, body: bytes) -> Answer:
+def by_asgi(method: str, path: str, body: bytes, cookie: str = "") -> Answer:
     sent: list[dict[str, Any]] = []
     scope = {
         "type": "http",
@@ -63,7 +71,11 @@ def by_asgi(method: str, path: str, body: bytes) -> Answer:
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"host", b"library.example"), (b"content-length", str(len(body)).encode())],
+        "headers": [
+            (b"host", b"library.example"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cookie", cookie.encode()),
+        ],
         "server": ("127.0.0.1", 80),
     }
 
@@ -204,12 +216,77 @@ def test_the_sweep_does_what_on_delete_says(side: Side) -> None:
     assert [visit.book_id for visit in Visit.objects.all()] == [None]
 
 
+@pytest.fixture
+def house(settings: Any) -> Iterator[str]:
+    """Has the users, and answers whose a session is: this project, as it is without an address to ask."""
+
+    class House(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            name = f"HTTP_{agreement.SIGNATURE.upper().replace('-', '_')}"
+            request = RequestFactory().post(
+                self.path, body, "application/json", **{name: self.headers[agreement.SIGNATURE]}
+            )
+            with override_settings(CHASSIS_IDENTITY_URL=""):
+                answer = telling.answer(request)
+            connections.close_all()
+            self.send_response(answer.status_code)
+            for name, value in {**answer.headers, "Content-Length": str(len(answer.content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    settings.CHASSIS_IDENTITY_SECRETS = ["a secret of more than thirty-two characters"]
+    settings.MIDDLEWARE = ["chassis.identity.sessions.IdentityMiddleware", *settings.MIDDLEWARE]
+    settings.CHASSIS_IDENTITY_SECONDS = 0
+    with HTTPServer(("127.0.0.1", 0), House) as server:
+        settings.CHASSIS_IDENTITY_URL = f"http://127.0.0.1:{server.server_port}"
+        served = threading.Thread(target=server.serve_forever)
+        served.start()
+        try:
+            yield settings.CHASSIS_IDENTITY_URL
+        finally:
+            server.shutdown()
+            served.join()
+
+
+@pytest.mark.parametrize("path", ["/me", "/me/async"])
+@pytest.mark.parametrize("by", [by_wsgi, by_asgi])
+def test_users_of_another_side_are_known_by_its_sessions(
+    house: str, by: Callable[..., Answer], path: str, settings: Any
+) -> None:
+    call_command("check", fail_level="ERROR")
+    user = User.objects.create_user("ada")
+    login = HttpRequest()
+    login.session = SessionStore()
+    auth.login(login, user, backend="django.contrib.auth.backends.ModelBackend")
+    login.session["seat"] = 7
+    login.session.save()
+    cookie = f"sessionid={login.session.session_key}"
+
+    known, unknown = by("GET", path, b"", cookie=cookie), by("GET", path, b"", cookie=cookie[:-1])
+    User.objects.update(is_active=False)
+    gone = by("GET", path, b"", cookie=cookie)
+    settings.CHASSIS_IDENTITY_URL = "http://127.0.0.1:1"
+    away = by("GET", path, b"", cookie=cookie)
+
+    assert (known[0], json.loads(known[2])) == (200, {"name": "ada", "seat": 7})
+    assert [(status, headers["location"]) for status, headers, _ in (unknown, gone)] == [
+        (302, f"/accounts/login/?next={path}")
+    ] * 2
+    assert (away[0], away[1]["retry-after"]) == (503, "2")
+
+
 @bare
 @pytest.mark.parametrize(
     ("module", "extra"),
     [
         ("chassis.rest.idempotency", "rest"),
         ("chassis.identity.tokens", "identity"),
+        ("chassis.identity.authtokens", "rest"),
         ("chassis.calls.client", "calls"),
         ("chassis.messages.relay", "messages"),
         ("chassis.servers.worker", "messages"),

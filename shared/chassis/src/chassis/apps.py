@@ -28,6 +28,8 @@ class ChassisConfig(AppConfig):
         if has("drf_spectacular", "rest_framework"):
             from chassis.rest import openapi  # noqa: F401
         from chassis import agreement
+        from chassis.identity import checks as identity_checks  # noqa: F401
+        from chassis.identity import telling
         from chassis.ownership import internal, refusals
         from chassis.references import obeying, sending
         from chassis.servers import surroundings
@@ -38,6 +40,7 @@ class ChassisConfig(AppConfig):
         refusals.install()
         sending.install()
         internal.views[agreement.DELETIONS] = obeying.answer
+        internal.views[telling.PATH] = telling.answer
 
         if apps.is_installed("django.contrib.admin"):
             _guard_the_admin()

@@ -12,6 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chassis import addresses, environment
 
+SHORTEST_SECRET = 32  # characters
+
 
 def hold_seconds() -> float:
     """``CHASSIS_HOLD_SECONDS``: how long a request waits for an owner at most."""
@@ -127,6 +129,49 @@ def counts() -> str:
 def login_tries() -> int:
     """``CHASSIS_LOGIN_TRIES``: how many passwords of one account may be tried in vain within a quarter of an hour."""
     return int(_setting("CHASSIS_LOGIN_TRIES", 10))
+
+
+def identity_url() -> str:
+    """``CHASSIS_IDENTITY_URL``: the process of the side that has the accounts, which is asked who somebody is. Empty at
+    that side."""
+    return str(_setting("CHASSIS_IDENTITY_URL", ""))
+
+
+def identity_secrets() -> tuple[str, ...]:
+    """``CHASSIS_IDENTITY_SECRETS``: what signs these questions and their answers. The first one signs, all verify.
+
+    Raises ImproperlyConfigured, also where one is so short that it could be found.
+    """
+    given = _setting("CHASSIS_IDENTITY_SECRETS", ())
+    if isinstance(given, str) or not all(isinstance(each, str) for each in given):
+        raise ImproperlyConfigured("CHASSIS_IDENTITY_SECRETS is no list of texts")
+    if any(len(each) < SHORTEST_SECRET for each in given):
+        raise ImproperlyConfigured(
+            f"a secret in CHASSIS_IDENTITY_SECRETS has fewer than {SHORTEST_SECRET} characters: who has seen one "
+            "question could find it, and then be told of everybody"
+        )
+    return tuple(given)
+
+
+def identity_seconds() -> float:
+    """``CHASSIS_IDENTITY_SECONDS``: how many seconds after a question began its answer may be used."""
+    return float(_setting("CHASSIS_IDENTITY_SECONDS", 5.0))
+
+
+def identity_timeout() -> float:
+    """``CHASSIS_IDENTITY_TIMEOUT``: how many seconds a request waits for such an answer."""
+    return float(_setting("CHASSIS_IDENTITY_TIMEOUT", 2.0))
+
+
+def identity_attributes() -> Sequence[str]:
+    """``CHASSIS_IDENTITY_ATTRIBUTES``: fields and properties of a user that are told besides what is always told."""
+    names: Sequence[str] = _setting("CHASSIS_IDENTITY_ATTRIBUTES", ())
+    return names
+
+
+def identity_tokens() -> str:
+    """``CHASSIS_IDENTITY_TOKENS``: the class of REST framework whose ``authenticate_credentials`` knows the tokens."""
+    return str(_setting("CHASSIS_IDENTITY_TOKENS", "rest_framework.authentication.TokenAuthentication"))
 
 
 def calls_in_transactions() -> bool:

@@ -6,6 +6,8 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from chassis.ownership import seam
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
@@ -42,7 +44,21 @@ def read(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponse(status=404) if book is None else JsonResponse({"title": book.title})
 
 
+@login_required
+def me(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"name": request.user.get_username(), "seat": request.session["seat"]})
+
+
+async def me_async(request: HttpRequest) -> HttpResponse:
+    """The same: before Django 5.0 a decorator does not wait for an asynchronous view."""
+    if not (await request.auser()).is_authenticated:
+        return redirect_to_login(request.path, "/accounts/login/")
+    return JsonResponse({"name": request.user.get_username(), "seat": request.session["seat"]})
+
+
 urlpatterns = [
+    path("me", me),
+    path("me/async", me_async),
     path("books", add),
     path("books/async", add_async),
     path("visits", transaction.atomic(add)),

@@ -1,6 +1,6 @@
 """Calls of one service to another: time limits, repetition where it does no harm, and a circuit per peer.
 
-Public: `client.Client`, `circuit.Circuit`.
+Public: `client.Client`.
 """
 
 from chassis.extras import need

@@ -29,10 +29,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from chassis import environment, settings
-from chassis.calls.circuit import Circuit, OpenError
 from chassis.identity import tokens
 from chassis.process import admission, logs, tls, tracing
 from chassis.process.admission import SAFE_METHODS
+from chassis.process.circuit import Circuit, OpenError
 
 logger = logging.getLogger(__name__)
 

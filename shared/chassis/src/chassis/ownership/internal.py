@@ -1,7 +1,6 @@
-"""Addresses that the two sides of a move use among themselves; the fence's middleware answers them before the project
-does.
+"""Addresses that the sides use among themselves; the fence's middleware answers them before the project does.
 
-Each view looks itself whether the request comes from the other side, for a client may ask for any path.
+Each view looks itself whether the request comes from another side, for a client may ask for any path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Requests between the two sides of a move, signed with a secret that the tool has given to both.
+"""Requests between two sides, signed with a secret that both have.
 
-The tool writes one secret per move into ``strangler.secret`` of each database. Only the role that owns the moved tables
-may read it, so a project needs no key files. The signature covers the whole body; the body names when it expires.
+The signature covers the whole body and what it is for; the body names when it expires. For a move the tool writes one
+secret into ``strangler.secret`` of each database. Only the role that owns the moved tables may read it, so a project
+needs no key files.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -25,10 +26,10 @@ class UnsealedError(Exception):
     """The request does not come from the other side; the text says why, and no secret."""
 
 
-def seal(secret: str, content: Mapping[str, Any]) -> tuple[bytes, str]:
-    """The body and its signature, valid from now on for a minute."""
+def seal(secret: str, content: Mapping[str, Any], purpose: str = agreement.DELETIONS) -> tuple[bytes, str]:
+    """The body and its signature, valid from now on for a minute, and for this purpose only."""
     body = json.dumps({**content, "expires": time.time() + agreement.SEALED_SECONDS}).encode()
-    return body, _signature(secret, body)
+    return body, _signature(secret, body, purpose)
 
 
 def unseal(capability: str, body: bytes, signature: str) -> Mapping[str, Any]:
@@ -40,7 +41,17 @@ def unseal(capability: str, body: bytes, signature: str) -> Mapping[str, Any]:
     secret = secret_of(capability)
     if secret is None:
         raise UnsealedError("no secret of such a move can be read here")
-    if not hmac.compare_digest(_signature(secret, body).encode(), signature.encode()):
+    return opened([secret], body, signature, agreement.DELETIONS)
+
+
+def opened(secrets: Iterable[str], body: bytes, signature: str, purpose: str) -> Mapping[str, Any]:
+    """The content of a body that was signed for this purpose with one of the secrets.
+
+    Raises:
+        UnsealedError: it was not, or that is too long ago.
+    """
+    given = signature.encode(errors="replace")
+    if not any(hmac.compare_digest(_signature(secret, body, purpose).encode(), given) for secret in secrets):
         raise UnsealedError("the signature is not that of the other side")
     content: dict[str, Any] = json.loads(body)
     left = float(content["expires"]) - time.time()
@@ -60,5 +71,5 @@ def secret_of(capability: str, using: str = DEFAULT_DB_ALIAS) -> str | None:
         return str(row[0]) if row else None
 
 
-def _signature(secret: str, body: bytes) -> str:
-    return hmac.new(secret.encode(), agreement.DELETIONS.encode() + b"\n" + body, hashlib.sha256).hexdigest()
+def _signature(secret: str, body: bytes, purpose: str) -> str:
+    return hmac.new(secret.encode(), purpose.encode() + b"\n" + body, hashlib.sha256).hexdigest()

@@ -1,0 +1,209 @@
+"""What ``request.user`` is where the accounts are another side's: what that side has told of one, and no row.
+
+Nothing here touches a database, and nothing needs the app ``django.contrib.auth``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.apps import apps
+
+
+class RemoteUser:
+    """A user as the side that has the accounts told of it a moment ago.
+
+    It has what Django's permissions, decorators, mixins and templates ask of a user, and the attributes that
+    ``CHASSIS_IDENTITY_ATTRIBUTES`` names there. Anything else, such as ``save`` or a relation, raises an AttributeError
+    that says where the row is. Each request has an object of its own.
+    """
+
+    is_authenticated: ClassVar[bool] = True
+    is_anonymous: ClassVar[bool] = False
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        vars(self).update(told.get("attributes", {}))
+        self.pk = self.id = pk_of(told["id"])
+        self.username = str(told["username"])
+        self.is_active = told["is_active"] is True
+        self.is_staff = told["is_staff"] is True
+        self.is_superuser = told["is_superuser"] is True
+        self.groups = Groups(told["groups"])
+        self._permissions = frozenset(told["permissions"])
+
+    def get_username(self) -> str:
+        return self.username
+
+    def get_all_permissions(self, obj: object = None) -> set[str]:
+        """As ``app.codename``. Empty for a superuser, who has all of them, and for an object."""
+        return set() if obj is not None else set(self._permissions)
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        """For a single object nobody but a superuser has a permission, as with Django's ModelBackend."""
+        return self._may_all or (self.is_active and obj is None and perm in self._permissions)
+
+    def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        if isinstance(perm_list, str):
+            raise TypeError("perm_list is one text, and not a list of permissions")
+        return all(self.has_perm(perm, obj) for perm in perm_list)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        named = any(perm.partition(".")[0] == app_label for perm in self._permissions)
+        return self._may_all or (self.is_active and named)
+
+    @property
+    def _may_all(self) -> bool:
+        return self.is_active and self.is_superuser
+
+    # Django's decorators ask asynchronously for asynchronous views. Nothing waits here.
+    async def aget_all_permissions(self, obj: object = None) -> set[str]:
+        return self.get_all_permissions(obj)
+
+    async def ahas_perm(self, perm: str, obj: object = None) -> bool:
+        return self.has_perm(perm, obj)
+
+    async def ahas_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        return self.has_perms(perm_list, obj)
+
+    async def ahas_module_perms(self, app_label: str) -> bool:
+        return self.has_module_perms(app_label)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"a user of another side has no {name!r} here: its row, with all that is related to it, is at the side "
+            "that has the accounts; ask that side, or let it tell a field by CHASSIS_IDENTITY_ATTRIBUTES"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemoteUser) and self.pk == other.pk
+
+    def __hash__(self) -> int:
+        return hash(self.pk)
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class Group:
+    """A group by its name: each side numbers its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Groups:
+    """What programs ask of ``user.groups``: ``all``, ``filter`` and ``exclude`` by ``name`` or ``name__in``,
+    ``exists``, ``count``, ``first``, ``values_list("name", flat=True)``. Raises TypeError and AttributeError for
+    more than that."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+
+    def all(self) -> Groups:
+        return self
+
+    def filter(self, **wanted: Any) -> Groups:
+        names = _wanted(wanted)
+        return Groups(name for name in self._names if name in names)
+
+    def exclude(self, **unwanted: Any) -> Groups:
+        names = _wanted(unwanted)
+        return Groups(name for name in self._names if name not in names)
+
+    def exists(self) -> bool:
+        return bool(self._names)
+
+    def count(self) -> int:
+        return len(self._names)
+
+    def first(self) -> Group | None:
+        return next(iter(self), None)
+
+    def values_list(self, *fields: str, flat: bool = False) -> Sequence[Any]:
+        if fields != ("name",):
+            raise TypeError("groups of a user of another side have a name, and nothing else")
+        return [name if flat else (name,) for name in self._names]
+
+    def __iter__(self) -> Iterator[Group]:
+        return map(Group, self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"groups of a user of another side have no {name!r}: only their names are known here")
+
+
+class Nobody:
+    """Who has not logged in, where the app ``django.contrib.auth`` is not installed."""
+
+    pk: ClassVar[None] = None
+    id: ClassVar[None] = None
+    username: ClassVar[str] = ""
+    is_staff: ClassVar[bool] = False
+    is_active: ClassVar[bool] = False
+    is_superuser: ClassVar[bool] = False
+    is_authenticated: ClassVar[bool] = False
+    is_anonymous: ClassVar[bool] = True
+    groups: ClassVar[Groups] = Groups(())
+
+    def get_username(self) -> str:
+        return ""
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        return False
+
+    def has_perms(self, perm_list: Collection[str], obj: object = None) -> bool:
+        return not perm_list
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return False
+
+    async def ahas_perms(self, perm_list: Collection[str], obj: object = None) -> bool:
+        return self.has_perms(perm_list, obj)
+
+    def __str__(self) -> str:
+        return "AnonymousUser"
+
+
+def nobody() -> Any:
+    """Django's AnonymousUser, or what stands for it where the app is not installed."""
+    if not apps.is_installed("django.contrib.auth"):
+        return Nobody()
+    from django.contrib.auth.models import AnonymousUser
+
+    return AnonymousUser()
+
+
+def spelled(pk: object) -> int | str | dict[str, str]:
+    """A primary key as JSON can take it, and so that `pk_of` makes the same of it.
+
+    Raises TypeError for what is neither a number, a text nor a UUID.
+    """
+    if isinstance(pk, UUID):
+        return {"uuid": str(pk)}
+    if isinstance(pk, bool) or not isinstance(pk, (int, str)):
+        raise TypeError(f"the primary key of a user is a {type(pk).__name__}, and not a number, a text or a UUID")
+    return pk
+
+
+def pk_of(told: int | str | Mapping[str, str]) -> int | str | UUID:
+    """The primary key of what `spelled` has made."""
+    return UUID(told["uuid"]) if isinstance(told, Mapping) else told
+
+
+def _wanted(conditions: Mapping[str, Any]) -> Collection[str]:
+    match conditions:
+        case {"name": name, **rest} if not rest:
+            return {name}
+        case {"name__in": names, **rest} if not rest:
+            return set(names)
+    named = ", ".join(conditions)
+    raise TypeError(f"groups of a user of another side are found by name or name__in, and not by {named}")
