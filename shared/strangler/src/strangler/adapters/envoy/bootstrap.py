@@ -39,7 +39,7 @@ from typing import Any
 from strangler.adapters.envoy import accesslog, files
 from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
-from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
+from strangler.adapters.envoy.headers import CLIENT_HEADER, MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
 from strangler.adapters.envoy.health import health_filter
 from strangler.adapters.envoy.limits import answer_mutations, limit_filter
 from strangler.adapters.envoy.protecting import TELLING, protecting_mutations
@@ -75,7 +75,6 @@ UNNAMED_HOST = "localhost"
 
 LARGEST_PATTERN = 1_000_000  # instructions of a compiled pattern; see the note "long patterns"
 
-CLIENT_HEADER = "x-envoy-external-address"
 # The addresses whose requests Envoy takes for internal ones: these may ask it for more, and it does not tell their
 # address. Without a range Envoy would take all private addresses for internal.
 NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
