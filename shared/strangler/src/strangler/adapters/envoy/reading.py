@@ -17,7 +17,7 @@ from strangler.adapters.envoy import files
 # As Envoy takes them by HTTP/1: those of HTTP itself, of WebDAV and of its relatives.
 METHODS = (
     *("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"),
-    *("ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE"),
+    *("ACL", "BIND", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE"),
     *("NOTIFY", "PROPFIND", "PROPPATCH", "PURGE", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE"),
     *("UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE"),
 )

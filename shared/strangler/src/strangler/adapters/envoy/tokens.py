@@ -10,7 +10,6 @@ the gateway may reach them. The gateway keeps out what nobody has signed, before
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,8 +25,6 @@ AGAIN_SECONDS = 1
 FETCH_TIMEOUT = "2s"
 CONNECT_TIMEOUT = "1s"
 SKEW_SECONDS = 5  # as in the processes
-# Envoy compares letter by letter, and the name of a scheme is the same in any case (RFC 9110).
-SCHEMES = tuple(map("".join, itertools.product(*((small.upper(), small) for small in "bearer"))))
 # A process of a project cannot have such a name.
 _CLUSTER = "tokens/{}".format
 
@@ -65,7 +62,7 @@ def _provider(issuer: Issuer, own: str) -> Document:
         "forward": True,
         "clock_skew_seconds": SKEW_SECONDS,
         "payload_in_metadata": CLAIMS,
-        "from_headers": [{"name": "Authorization", "value_prefix": f"{word} "} for word in SCHEMES],
+        "from_headers": [{"name": "Authorization", "value_prefix": f"{word} "} for word in _in_any_case("bearer")],
         "remote_jwks": {
             "http_uri": {"uri": _url(issuer, own), "cluster": _CLUSTER(issuer.name), "timeout": FETCH_TIMEOUT},
             "cache_duration": f"{issuer.jwks_age}s",
@@ -73,6 +70,14 @@ def _provider(issuer: Issuer, own: str) -> Document:
             "async_fetch": {"fast_listener": True, "failed_refetch_duration": f"{AGAIN_SECONDS}s"},
         },
     }
+
+
+def _in_any_case(word: str) -> list[str]:
+    """All spellings: Envoy compares letter by letter, and the name of a scheme is the same in any case (RFC 9110)."""
+    found = [""]
+    for letter in word:
+        found = [begun + each for begun in found for each in (letter.upper(), letter)]
+    return found
 
 
 def _url(issuer: Issuer, own: str) -> str:
