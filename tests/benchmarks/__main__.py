@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.benchmarks import table
 from tests.benchmarks.records import DATA, PAGE, Record, page, read_from, record, write
 
-BENCHMARKS = ("copying", "overhead", "pauses", "preflight", "tracing", "relay", "latency", "checkout")
+BENCHMARKS = ("copying", "overhead", "pauses", "preflight", "tracing", "throttle", "relay", "latency", "checkout")
 
 
 def main(words: list[str] | None = None) -> int:

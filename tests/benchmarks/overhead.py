@@ -10,15 +10,12 @@ benchmark cannot tell. Then the gateway, beside the monolith itself: one client 
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -110,31 +107,10 @@ def _of_the_gateway(stack: Stack, requests: int) -> Iterator[Figure]:
     rates: dict[str, list[float]] = {name: [] for name in addresses}
     for _ in range(ROUNDS):
         for name, address in addresses.items():
-            rates[name].append(_rate(address))
+            rates[name].append(webs.rate(address, READ, clients=CLIENTS, seconds=ROUND_SECONDS))
     middle = {name: statistics.median(found) for name, found in rates.items()}
     goals = (Goal(SHARE, DIRECT, least=True),)
     yield Figure(f"reads by {CLIENTS} clients at once", "per s", middle[GATEWAY], {DIRECT: middle[DIRECT]}, goals)
-
-
-def _rate(address: str) -> float:
-    """Reads per second in a closed loop of `CLIENTS`, each with one connection."""
-    place = urlsplit(address)
-    ended = time.monotonic() + ROUND_SECONDS
-
-    def ask(_: int) -> int:
-        connection, count = http.client.HTTPConnection(str(place.hostname), place.port, timeout=60), 0
-        while time.monotonic() < ended:
-            connection.request("GET", READ)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                sys.exit(f"a read was answered {answer.status}")
-            count += 1
-        connection.close()
-        return count
-
-    with ThreadPoolExecutor(CLIENTS) as threads:
-        return sum(threads.map(ask, range(CLIENTS))) / ROUND_SECONDS
 
 
 def _variables(stack: Stack) -> Mapping[str, str]:

@@ -12,15 +12,13 @@ processes are the same: how far they differ is what the benchmark cannot tell.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
-from strangler.stack import secrets
 
 from tests.benchmarks import servers, table, webs
 from tests.benchmarks.table import Figure, Goal
@@ -56,7 +54,8 @@ def figures(requests: int = 2000) -> Iterator[Figure]:
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         database = held.enter_context(servers.postgres())
-        environment = _environment(folder, database.url)
+        (folder / "without_traces.py").write_text(WITHOUT)
+        environment = webs.environment(PROJECT, folder, database.url)
         servers.django(PROJECT, environment, "migrate", "--verbosity", "0")
         with psycopg.connect(database.url, autocommit=True) as session:
             session.execute(INSERT, [PRODUCTS])
@@ -76,23 +75,6 @@ def figures(requests: int = 2000) -> Iterator[Figure]:
     others = {title: taken[name].median_ms for name, title in TITLES.items() if name != "on"}
     yield Figure("a read with tracing on, p50", "ms", taken["on"].median_ms, others, (Goal(GOAL, off),), f"GET {PATH}")
     yield Figure("the same, processor time", "ms", taken["on"].cpu_ms, {off: taken["off"].cpu_ms})
-
-
-def _environment(folder: Path, url: str) -> Mapping[str, str]:
-    (folder / "without_traces.py").write_text(WITHOUT)
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    return {
-        **plain,
-        **secrets.environment({"SECRET_KEY": "text", "SERVICE_KEY_FILE": "ed25519"}, folder / "secrets"),
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "PYTHONPATH": os.pathsep.join((str(PROJECT), str(folder))),
-        "DATABASE_URL": url,
-        "BROKER_URL": "memory://",
-        "GATEWAY_URL": "http://127.0.0.1:1",
-        "INTERNAL_URL": "http://127.0.0.1:1",
-        "OPEN_WITHOUT_MOVE": "1",
-        "WEB_WORKERS": "1",
-    }
 
 
 if __name__ == "__main__":

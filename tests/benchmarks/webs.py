@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
-from strangler.stack import ports
+from strangler.stack import ports, secrets
 
 from tests.benchmarks import servers
 
@@ -56,6 +60,45 @@ class Web:
     def _used(self) -> float:
         times = self._worker.cpu_times()
         return float(times.user + times.system)
+
+
+def environment(project: Path, folder: Path, url: str) -> Mapping[str, str]:
+    """What a web process of a service needs beside its port; it finds settings in ``folder``, too, where its secrets
+    are made."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    return {
+        **plain,
+        **secrets.environment({"SECRET_KEY": "text", "SERVICE_KEY_FILE": "ed25519"}, folder / "secrets"),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PYTHONPATH": os.pathsep.join((str(project), str(folder))),
+        "DATABASE_URL": url,
+        "BROKER_URL": "memory://",
+        "GATEWAY_URL": "http://127.0.0.1:1",
+        "INTERNAL_URL": "http://127.0.0.1:1",
+        "OPEN_WITHOUT_MOVE": "1",
+        "WEB_WORKERS": "1",
+    }
+
+
+def rate(address: str, path: str, *, clients: int, seconds: float) -> float:
+    """Requests per second in a closed loop of so many clients, each with one connection; exits where one is refused."""
+    place = urlsplit(address)
+    ended = time.monotonic() + seconds
+
+    def ask(_: int) -> int:
+        connection, count = http.client.HTTPConnection(str(place.hostname), place.port, timeout=60), 0
+        while time.monotonic() < ended:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                sys.exit(f"a read was answered {answer.status}")
+            count += 1
+        connection.close()
+        return count
+
+    with ThreadPoolExecutor(clients) as threads:
+        return sum(threads.map(ask, range(clients))) / seconds
 
 
 @contextmanager

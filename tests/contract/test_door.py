@@ -30,6 +30,20 @@ def test_nor_is_what_they_ask_of_each_other(moved, path):
     assert_closed(moved, path)
 
 
+@pytest.mark.parametrize("path", ["/.strangler/deletions", "//.strangler/deletions", "/%2eStrangler/deletions"])
+def test_what_the_sides_of_a_move_ask_each_other_is_asked_by_the_gateway_of_nobody(moved, path):
+    with moved.outside() as stranger, moved.connect(GATEWAY) as service:
+        for client in (stranger, service):
+            answer = client.post(f"http://{client.base_url.netloc.decode()}{path}", json={"kind": "probe"})
+            assert (answer.status_code, answer.json()) == (404, NOT_FOUND)
+
+
+def test_the_admin_and_its_files_are_not_there_for_strangers(started):
+    with started.outside() as stranger:
+        for path in ("/admin/login/", "/static/admin/css/base.css", "/static//Admin/js/core.js"):
+            assert (stranger.get(path).status_code, stranger.get(path).json()) == (404, NOT_FOUND), path
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_how_the_processes_are_is_not_told_to_strangers(started, path):
     with started.outside() as stranger:

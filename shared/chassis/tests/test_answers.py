@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import psycopg
 import pytest
 from chassis.rest import answers, doorstep
-from chassis.rest.errors import Busy
+from chassis.rest.errors import MOST_ERRORS, Busy, shortened
 from chassis.testing import hostile
 from django.contrib.auth.models import User
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig, TooManyFieldsSent
@@ -24,6 +24,7 @@ from django.http import Http404, HttpResponse, HttpResponseNotAllowed
 from django.http.request import UnreadablePostError
 from django.test import Client
 from django.urls import path
+from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -89,6 +90,22 @@ class RaisesSurrogates(Stores):
         "\ud800".encode()
 
 
+class Basket(serializers.Serializer):
+    code = serializers.SlugField(max_length=3)
+    lines = serializers.ListField(child=serializers.IntegerField(), required=False)
+    notes = serializers.DictField(child=serializers.IntegerField(), required=False)
+
+
+class Baskets(Stores):
+    """Takes one basket, or a list of them."""
+
+    def post(self, request):
+        several = isinstance(request.data, list)
+        serializer = Basket(data=request.data, many=several)
+        serializer.is_valid(raise_exception=True)
+        return Response()
+
+
 class CutOff(Stores):
     def get(self, request):
         raise UnreadablePostError
@@ -98,6 +115,7 @@ urlpatterns = [
     path("<str:text>/said", lambda request, text: HttpResponse(f"{text} {request.path_info}".encode())),
     path("plain", lambda request: HttpResponse("plain")),
     path("stores", Stores.as_view()),
+    path("baskets", Baskets.as_view()),
     path("divides", Divides.as_view()),
     path("busy", IsBusy.as_view()),
     path("surrogates", RaisesSurrogates.as_view()),
@@ -294,6 +312,62 @@ def test_a_header_that_django_reads_at_once_and_slowly_has_a_length(client, head
 
     assert (status, kind) == (400, "application/json")
     assert json.loads(body) == {"detail": doorstep.TOO_LONG.format(name)}
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "a=" + "x" * 8_200,
+        "a=1; " * 2_000,
+        'a="' + '\\"' * 2_000 + '"',
+        'a="' + "\\1" * 2_000 + '"',
+        "; ".join(f'a{number}="{chr(92)}a{chr(92)}a"' for number in range(520)),
+    ],
+)
+def test_a_cookie_that_takes_long_to_read_is_refused(client, cookie):
+    """Python before 3.11.10 and 3.12.6 looks through the rest of a cookie at each escape."""
+    application = doorstep.guarded(get_wsgi_application())
+
+    status, kind, body = hostile.answer(application, hostile.Ask("GET", "/plain", "/plain", {"Cookie": cookie}))
+
+    assert (status, kind) == (400, "application/json")
+    assert json.loads(body) == {"detail": doorstep.TOO_LONG.format("Cookie")}
+
+
+def test_the_largest_cookies_that_django_makes_are_taken(client):
+    """It keeps messages in one, in which all quotes and commas are escaped."""
+    application = doorstep.guarded(get_wsgi_application())
+    said = "".join(["\\054", '\\"'] * 340)
+    cookie = f'messages="{said}"; sessionid={"x" * 32}; csrftoken={"y" * 64}; other={"z" * 4_000}'
+
+    assert hostile.answer(application, hostile.Ask("GET", "/plain", "/plain", {"Cookie": cookie}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({f"k{number}": "\0" for number in range(20_000)}),
+        json.dumps([1] * 20_000),
+        json.dumps([{"code": "?"}] * 20_000),
+        json.dumps([{}] * 20_000),
+        json.dumps({"code": "a", "lines": ["x"] * 20_000}),
+        json.dumps({"code": "a", "notes": {f"k{number}": "x" for number in range(20_000)}}),
+    ],
+    ids=["texts", "numbers", "objects", "empty", "list", "dictionary"],
+)
+def test_an_answer_does_not_grow_with_what_is_wrong(client, body):
+    answer = client.post("/baskets", body, content_type="application/json")
+
+    assert answer.status_code == 400
+    assert 0 < len(answer.content) < 4_000
+
+
+def test_of_many_errors_the_first_are_told_at_their_place():
+    wrong = {"code": ["too long", "no slug"], "lines": {4: ["no number"]}}
+
+    assert shortened([{}, {}, *([wrong] * 100)]) == [{}, {}, *([wrong] * 6), {"code": wrong["code"]}]
+    assert shortened(wrong) == wrong
+    assert len(shortened({key: ["wrong"] for key in range(100)})) == MOST_ERRORS
 
 
 @pytest.mark.parametrize("spelling", ["no-such-{}", "utf{}8", "utf-8{}", "{}latin-1"])

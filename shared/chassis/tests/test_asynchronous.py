@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from chassis.ownership import asynchronous
+from chassis.rest import doorstep
 from django.core.checks import run_checks
 from django.core.handlers.asgi import ASGIHandler
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
@@ -18,6 +19,7 @@ from django.views import View
 FENCE = "chassis.ownership.fence.FenceMiddleware"
 application = ASGIHandler  # an ASGI application that is not Django's handler itself
 django = ASGIHandler()
+guarded, guarded_application = doorstep.guarded_asgi(django), doorstep.guarded_asgi(application)
 
 
 async def plain(request: HttpRequest) -> HttpResponse:
@@ -96,7 +98,9 @@ def test_views_that_keep_their_place_are_named(atomic: Atomic, settings: Any) ->
     ("name", "expected"),
     [
         ("test_asynchronous.django", {"W015"}),
+        ("test_asynchronous.guarded", {"W015"}),
         ("test_asynchronous.application", {"W014", "W015"}),
+        ("test_asynchronous.guarded_application", {"W014", "W015"}),
         ("test_asynchronous.nothing", {"E013"}),
     ],
 )

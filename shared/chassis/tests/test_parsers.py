@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 
 import pytest
-from chassis.rest.errors import TooLarge
+from chassis.rest.errors import MOST_ERRORS, TooLarge
 from chassis.rest.parsers import DEEPEST_LEVELS, JSONParser
 from rest_framework.exceptions import ParseError, UnsupportedMediaType, ValidationError
 
@@ -79,6 +80,15 @@ def test_a_field_with_a_text_that_no_column_takes_is_named(body, fields):
         parse(body)
 
     assert refused.value.detail == fields
+
+
+def test_of_many_such_fields_the_first_are_named():
+    body = json.dumps({f"k{number}": "\0" for number in range(50_000)}).encode()
+
+    with pytest.raises(ValidationError) as refused:
+        parse(body)
+
+    assert list(refused.value.detail) == [f"k{number}" for number in range(MOST_ERRORS)]
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8", "utf8", '"utf-8"', "us-ascii"])

@@ -108,6 +108,44 @@ def test_as_many_headers_as_the_gateway_adds_are_there_for_all_that_it_lets_in(w
     assert gateway.send(request("/books/echo", *headers), port=web.port)[0] == 201
 
 
+@pytest.mark.parametrize("path", ["/.strangler/deletions", "//.strangler/deletions", "/%2Estrangler%2Fdeletions"])
+def test_what_the_sides_of_a_move_ask_each_other_is_asked_of_the_process_alone(
+    web: Running, gateway: Gateway, path: str
+) -> None:
+    outside, within = (gateway.send(request(path), port=port) for port in (0, web.port))
+
+    assert (outside[0], json.loads(outside[1])) == (404, {"detail": "Not found."})
+    assert (within[0], within[1]) != outside or path.startswith("//")
+
+
+SECRET = "s3cr3t-of-the-client"
+UNREADABLE = {
+    "line": f"GET /{SECRET} {SECRET} HTTP/1.1\r\n\r\n",
+    "method": f"{SECRET} / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "small": f"get /{SECRET} HTTP/1.1\r\nHost: a\r\n\r\n",
+    "version": f"GET / HTTP/{SECRET}\r\nHost: a\r\n\r\n",
+    "name": f"GET / HTTP/1.1\r\nHost: a\r\n{SECRET} x: 1\r\n\r\n",
+    "value": f"GET / HTTP/1.1\r\nHost: a\r\nX: {SECRET}\0\r\n\r\n",
+    "folded": f"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n {SECRET}\r\n\r\n",
+    "length": f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SECRET}\r\n\r\n",
+    "coding": f"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {SECRET}\r\n\r\n",
+    "chunk": f"POST /books/echo HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}\r\n",
+    "expectation": f"POST / HTTP/1.1\r\nHost: a\r\nExpect: {SECRET}\r\nContent-Length: 1\r\n\r\nx",
+    "long": f"GET /{SECRET * 500} HTTP/1.1\r\nHost: a\r\n\r\n",
+    "large": f"GET / HTTP/1.1\r\nHost: a\r\nX: {SECRET * 4000}\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", UNREADABLE.values(), ids=list(UNREADABLE))
+def test_who_sends_what_cannot_be_read_is_told_nothing_of_it(web: Running, gateway: Gateway, raw: str) -> None:
+    status, content = gateway.send(raw.encode("latin-1"), port=web.port)
+
+    assert 400 <= status <= 501
+    assert SECRET.encode() not in content
+    assert json.loads(content).keys() == {"detail"}
+    assert len(content) < 100
+
+
 @pytest.mark.parametrize(("length", "status"), [(8_000, 201), (8_500, 414)])
 def test_an_address_has_a_length_of_8_KB_at_most(gateway: Gateway, length: int, status: int) -> None:
     answered, content = gateway.send(request(f"/books/echo?q={'a' * length}"))

@@ -194,6 +194,47 @@ def test_an_internal_path_is_answered_at_the_internal_listener(gateway: Gateway)
     assert asked(gateway.monolith) == ["/internal/things/7?a=b"]
 
 
+# At each path of the chassis below it the two sides of a move ask each other, and never by the gateway.
+PEERS = [
+    *(
+        path.replace("internal", ".strangler").replace("things/7", "deletions")
+        for path in SPELLINGS
+        if "internal" in path
+    ),
+    "/%2Estrangler/deletions",
+    "/%2e%73trangler/deletions",
+    "/.STRANGLER/deletions",
+    "/.Strangler/Deletions",
+    "/.%53TRANGLER%2Fdeletions",
+    "/..//.strangler/deletions",
+    "/.strangler/anything-else",
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", PEERS)
+def test_what_the_sides_of_a_move_ask_each_other_is_asked_at_neither_listener(
+    gateway: Gateway, path: str, method: str
+) -> None:
+    statuses = {gateway.raw(path, port=port, method=method)[0] for port in (gateway.port, gateway.internal)}
+
+    assert statuses <= {400, 404}
+    assert asked(gateway.monolith) + asked(gateway.service) == []
+
+
+@pytest.mark.parametrize("path", ["/.well-known/x", "/strangler/deletions", "/.stranglers", "/x/.strangler/deletions"])
+def test_a_path_that_only_resembles_it_is_open(gateway: Gateway, path: str) -> None:
+    assert gateway.raw(path)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/static/admin/css/base.css", "//static//Admin/js/core.js", "/static%2Fadmin/"])
+def test_the_files_of_a_closed_admin_are_closed_with_it(gateway: Gateway, path: str) -> None:
+    """They say which version of Django it is."""
+    assert gateway.raw(path)[0] == 404
+    assert gateway.raw("/static/shop.css")[0] == 200
+    assert asked(gateway.monolith) == ["/static/shop.css"]
+
+
 @pytest.mark.parametrize("path", ["/admin/", "/metrics", "/healthz", "/readyz", "//Admin", "/%6Detrics"])
 def test_what_is_closed_is_closed_at_the_internal_listener_too(gateway: Gateway, path: str) -> None:
     assert gateway.raw(path, port=gateway.internal)[0] == 404

@@ -73,6 +73,24 @@ def test_a_network_of_version_6_is_one_client(gateway: Gate) -> None:
     assert ask(gateway, "2001:db8:0:1::1", "POST", "/logins").status == 200
 
 
+@pytest.mark.parametrize(
+    ("hops", "appended"), [(0, []), (1, ["203.0.113.7"]), (2, ["203.0.113.7", "10.0.0.1"])], ids=["none", "one", "two"]
+)
+def test_addresses_that_a_client_makes_up_gain_no_request(tmp_path: Path, hops: int, appended: list[str]) -> None:
+    """Whatever proxies append stands behind what the client has sent."""
+    made_up = ["9.0.0.{}", "9.0.0.{}, 10.0.0.1", "x{}", "2001:db8:{}::1", ",,{}", "9.0.0.{}:80", '"{}'] * 2
+    with gate(tmp_path, limits=[Limit("all", 4, HOUR)], hops=hops) as gateway:
+        sent = [", ".join([each.format(number), *appended]) for number, each in enumerate(made_up)]
+
+        assert [ask(gateway, address).status for address in sent] == [200] * 4 + [429] * 10
+
+
+def test_clients_of_version_4_are_told_apart_however_a_proxy_writes_them(gateway: Gate) -> None:
+    statuses = [ask(gateway, f"::ffff:7.0.0.{number}", "POST", "/logins").status for number in (1, 1, 1, 2)]
+
+    assert statuses == [200, 200, 429, 200]
+
+
 def test_an_account_may_ask_so_often_from_wherever_it_comes(gateway: Gate, signer: Signer) -> None:
     statuses = [ask(gateway, f"4.0.0.{n}", "POST", "/things", signer.token(sub="8")).status for n in range(4)]
 

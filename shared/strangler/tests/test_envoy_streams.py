@@ -74,9 +74,13 @@ class Client:
 
     def ask(self, path: str) -> int:
         """Sends a request; returns the number of its stream."""
+        return self.ask_exactly(b"GET", path.encode())
+
+    def ask_exactly(self, method: bytes, path: bytes | None) -> int:
         self._stream += 2
-        written = path.encode()
-        block = b"\x82\x86\x41\x01a" + b"\x44" + bytes([len(written)]) + written
+        block = b"\x86\x41\x01a" + b"\x42" + bytes([len(method)]) + method
+        if path is not None:
+            block += b"\x44" + bytes([len(path)]) + path
         self.connection.sendall(_frame(HEADERS, END_STREAM | END_HEADERS, self._stream, block))
         return self._stream
 
@@ -86,8 +90,10 @@ class Client:
     def status(self, stream: int) -> int:
         while True:
             kind, _, number, payload = self.read()
+            if (kind, number) == (RST_STREAM, stream) or kind == GOAWAY:
+                raise Reset
             if (kind, number) == (HEADERS, stream):
-                return next((STATUSES[byte] for byte in payload if byte in STATUSES), 0)
+                return _status(payload)
 
     def read(self) -> tuple[int, int, int, bytes]:
         """Kind, flags, stream and content of the next frame."""
@@ -102,6 +108,29 @@ class Client:
                 raise EOFError
             content += more
         return content
+
+
+class Reset(Exception):
+    """The server has given the stream up, or the connection."""
+
+
+def _status(block: bytes) -> int:
+    """What a block of headers begins with, behind a new size of the table."""
+    while block[0] & 0xE0 == 0x20:
+        block = block[1:]
+    if block[0] in STATUSES:
+        return STATUSES[block[0]]
+    written = block[2 : 2 + (block[1] & 0x7F)]
+    return int(_plain(written) if block[1] & 0x80 else written)
+
+
+def _plain(huffman: bytes) -> str:
+    """Digits, as HPACK's code for texts has them."""
+    codes = {f"{number:05b}": str(number) for number in range(3)} | {f"{22 + n:06b}": str(n) for n in range(3, 10)}
+    bits, digits = "".join(f"{byte:08b}" for byte in huffman), ""
+    while found := next((code for code in codes if bits.startswith(code)), None):
+        digits, bits = digits + codes[found], bits[len(found) :]
+    return digits
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -128,6 +157,68 @@ def test_what_is_not_there_for_strangers_is_not_there_by_http_2(client: Client, 
     gateway.monolith.requests.clear()
 
     assert client.status(client.ask(path)) == 404
+    assert gateway.monolith.requests == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (b"get", b"/things"),
+        (b"Post", b"/things"),
+        (b"FOO", b"/things"),
+        (b"GETS", b"/things"),
+        (b"G\xe9T", b"/things"),
+        (b"GET POST", b"/things"),
+        (b"PRI", b"/things"),
+        (b"GET", b"/things/\x7f"),
+        (b"GET", b"/things?a=\xff"),
+        (b"GET", "/things?caf\u00e9".encode()),
+        (b"GET", b"/things a"),
+        (b"GET", b"/things HTTP/1.1"),
+        (b"post", "/caf\u00e9".encode()),
+    ],
+)
+def test_what_no_process_could_read_reaches_none(gateway: Gateway, method: bytes, path: bytes) -> None:
+    gateway.monolith.requests.clear()
+    with socket.create_connection(("127.0.0.1", gateway.port), 60) as connection:
+        client = Client(connection)
+        try:
+            status = client.status(client.ask_exactly(method, path))
+        except (Reset, EOFError):
+            status = 400
+
+    assert status == 400
+    assert gateway.monolith.requests == []
+
+
+@pytest.mark.parametrize(
+    ("path", "read"),
+    [
+        ("/things/\u00e9".encode(), "/things/%C3%A9"),
+        (b"/things/\xe9", "/things/%E9"),
+        (b"/things/\xe2\x28", "/things/%E2("),
+        (b"/\xff/../things", "/things"),
+    ],
+)
+def test_bytes_of_a_path_come_to_a_process_written_out(gateway: Gateway, path: bytes, read: str) -> None:
+    gateway.monolith.requests.clear()
+    with socket.create_connection(("127.0.0.1", gateway.port), 60) as connection:
+        client = Client(connection)
+        assert client.status(client.ask_exactly(b"GET", path)) == 200
+
+    assert [request.path for request in gateway.monolith.requests] == [read]
+
+
+@pytest.mark.parametrize("method", [b"CONNECT", b"TRACE"])
+def test_no_tunnel_begins_by_http_2(gateway: Gateway, method: bytes) -> None:
+    gateway.monolith.requests.clear()
+    with socket.create_connection(("127.0.0.1", gateway.port), 60) as connection:
+        client = Client(connection)
+        stream = client.ask_exactly(method, None if method == b"CONNECT" else b"/things")
+        try:
+            assert client.status(stream) == 403
+        except (Reset, EOFError):
+            assert method == b"CONNECT"
     assert gateway.monolith.requests == []
 
 

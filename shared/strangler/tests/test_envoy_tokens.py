@@ -36,7 +36,7 @@ def test_a_request_without_a_token_passes_where_none_is_needed(gateway: Gate) ->
     assert gateway.ask("GET", "/things").data == b"monolith"
 
 
-@pytest.mark.parametrize("word", ["Bearer", "bearer"])
+@pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER", "bEaReR", "BeareR"])
 def test_a_good_token_passes_and_reaches_the_process(gateway: Gate, signer: Signer, word: str) -> None:
     token = signer.token()
 

@@ -232,8 +232,13 @@ def test_a_limit_that_means_nothing_is_refused(tmp_path: Path, gateway: str, pla
     ("gateway", "closed"),
     [
         ("", list(CLOSED)),
-        ('open = ["/admin/*"]', ["/metrics", "/healthz", "/readyz"]),
-        ('open = ["/admin", "/metrics/", "/healthz", "/readyz"]', []),
+        ('open = ["/admin/*"]', ["/metrics", "/healthz", "/readyz", "/.strangler"]),
+        ('open = ["/static/admin"]', ["/admin", "/metrics", "/healthz", "/readyz", "/.strangler"]),
+        ('open = ["/admin", "/metrics/", "/healthz", "/readyz"]', ["/.strangler"]),
+        (
+            'open = ["/admin"]\nclosed = ["/static/admin/*"]',
+            ["/static/admin", "/metrics", "/healthz", "/readyz", "/.strangler"],
+        ),
         ('closed = ["/backoffice/*"]', [*CLOSED, "/backoffice"]),
     ],
 )
@@ -242,6 +247,13 @@ def test_what_is_closed_stays_so_unless_opened(tmp_path: Path, gateway: str, clo
 
     assert list(project.gateway.closed) == closed
     assert project.gateway.max_body == MAX_BODY
+
+
+def test_where_the_sides_of_a_move_ask_each_other_cannot_be_opened(tmp_path: Path) -> None:
+    refused = refusal(tmp_path, gateway='open = ["/.strangler/*"]')
+
+    assert refused.place == "strangler.toml: gateway.open[0]"
+    assert "/.strangler" not in refused.remedy
 
 
 @pytest.mark.parametrize(

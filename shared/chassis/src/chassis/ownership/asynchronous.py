@@ -71,7 +71,8 @@ def surroundings() -> Iterator[CheckMessage]:
     except ImportError as error:
         yield Error(f"ASGI_APPLICATION {name} cannot be imported: {error}", id="chassis.E013")
         return
-    if not isinstance(application, ASGIHandler):
+    # What the doorstep stands before is Django's own, too.
+    if not isinstance(getattr(application, "__wrapped__", application), ASGIHandler):
         yield Warning(
             f"{name} is not Django's own ASGI application: what it answers beside Django (websockets, other programs) "
             "is neither held nor led to the owner of what it writes",

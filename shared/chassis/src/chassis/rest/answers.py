@@ -23,12 +23,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.http.response import HttpResponseBase
 from rest_framework import views
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.response import Response
 
 from chassis.process.details import detail, filled
 from chassis.rest.doorstep import UNREADABLE
-from chassis.rest.errors import TooLarge
+from chassis.rest.errors import TooLarge, shortened
 
 logger = logging.getLogger("chassis.rest.answers")
 
@@ -53,6 +53,8 @@ def is_unstorable(error: BaseException | None) -> bool:
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's ``EXCEPTION_HANDLER``; None for what is the server's fault."""
     exc = _as_the_client_s(exc) or exc
+    if isinstance(exc, ValidationError):
+        exc.detail = shortened(exc.detail)
     if not connection.in_atomic_block or not _manages_its_own(context):
         return views.exception_handler(exc, context)
     # REST framework rolls back any open transaction, but a transaction around such a view belongs to other code.
@@ -157,7 +159,7 @@ def _decodes(charset: str) -> bool:
 
 def _plain(error: APIException) -> HttpResponse:
     """What REST framework would answer."""
-    answer = JsonResponse({"detail": error.detail}, status=error.status_code)
+    answer = JsonResponse({"detail": shortened(error.detail)}, status=error.status_code)
     if wait := getattr(error, "wait", None):
         answer["Retry-After"] = str(int(wait))
     return answer

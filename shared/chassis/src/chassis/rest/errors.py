@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import status
 from rest_framework.exceptions import APIException
+
+# An answer that told of each of a hundred thousand wrong values would be much larger than the request.
+MOST_ERRORS = 20
+
+
+def shortened(detail: Any) -> Any:
+    """The first errors of a ``ValidationError``'s detail, at most `MOST_ERRORS`, each at its field and place."""
+    return _first(detail, MOST_ERRORS)[0]
+
+
+def _first(detail: Any, most: int) -> tuple[Any, int]:
+    """The detail with at most so many texts, and how many more there might have been."""
+    if isinstance(detail, dict):
+        found: dict[Any, Any] = {}
+        for name, held in detail.items():
+            if most <= 0:
+                break
+            found[name], most = _first(held, most)
+        return found, most
+    if isinstance(detail, list):
+        # What stands before an error stays, because the place in the list says where the error is.
+        kept: list[Any] = []
+        for held in detail:
+            if most <= 0:
+                break
+            one, most = _first(held, most)
+            kept.append(one)
+        return kept, most
+    return detail, most - 1
 
 
 class Conflict(APIException):

@@ -6,6 +6,7 @@ import codecs
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import IO, Any, NoReturn
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType, Validati
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
-from chassis.rest.errors import TooLarge
+from chassis.rest.errors import MOST_ERRORS, TooLarge
 
 DEEPEST_LEVELS = 64
 LONGEST_NUMBER_DIGITS = 400  # digits; the largest double has 309
@@ -26,8 +27,8 @@ class JSONParser(BaseParser):
 
     It refuses other encodings than UTF-8 (415), more than ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes (413), NaN and
     infinities, numbers of hundreds of digits, names that occur twice in an object, and depths beyond
-    ``DEEPEST_LEVELS``. It also refuses, and names the field: a text with NUL, which no column of PostgreSQL takes, and
-    a text with half of a surrogate pair, which nothing can encode.
+    ``DEEPEST_LEVELS``. It also refuses, and names the first fields: a text with NUL, which no column of PostgreSQL
+    takes, and a text with half of a surrogate pair, which nothing can encode.
     """
 
     media_type = "application/json"
@@ -119,9 +120,9 @@ def _insist_on_texts(value: Any) -> None:
     # A name that is refused cannot be shown as a field's name.
     if reason := _reason([*fields]) if fields else _reason(value):
         raise ParseError(_told(reason))
-    refused = {name: [reason] for name, held in fields.items() if (reason := _reason(held))}
-    if refused:
-        raise ValidationError(refused)
+    refused = ((name, [reason]) for name, held in fields.items() if (reason := _reason(held)))
+    if named := dict(islice(refused, MOST_ERRORS)):
+        raise ValidationError(named)
 
 
 def _reason(value: Any) -> str:

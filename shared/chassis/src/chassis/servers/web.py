@@ -8,6 +8,7 @@ import select
 import socket
 from concurrent.futures import Future
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
@@ -18,6 +19,17 @@ from chassis.process.patience import PatientSocket
 
 LINGER_SECONDS = 2.0  # for a client that still sends after its answer, so that it can read the answer
 LEFT_OVER_BYTES = 1 << 16
+# All that is said where gunicorn answers itself.
+TOLD = {
+    HTTPStatus.BAD_REQUEST: "The request cannot be read.",
+    HTTPStatus.FORBIDDEN: "This is not done here.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than what is taken here.",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "The address is too long.",
+    HTTPStatus.EXPECTATION_FAILED: "What the request expects is not done here.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The headers are too many, or too large.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "An error of the server; it has been logged.",
+    HTTPStatus.NOT_IMPLEMENTED: "The body comes in a way that is not known here.",
+}
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
@@ -86,9 +98,14 @@ def _take_leave(sock: Any) -> None:
 
 
 def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
-    """Answers requests that gunicorn cannot read, which never reach Django, in the shape of all other errors."""
-    body = json.dumps({"detail": message or f"{reason}."})
-    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    """Answers requests that gunicorn cannot read, which never reach Django, in the shape of all other errors.
+
+    What gunicorn would say repeats parts of the request, and how it names things tells which server it is.
+    """
+    usual = HTTPStatus.BAD_REQUEST if status < HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.INTERNAL_SERVER_ERROR
+    known = HTTPStatus(status) if status in TOLD else usual
+    body = json.dumps({"detail": TOLD[known]})
+    head = f"HTTP/1.1 {known.value} {known.phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
     util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
 
 

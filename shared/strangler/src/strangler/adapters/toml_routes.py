@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
-from strangler.domain.project import CLOSED, Gateway, Project
+from strangler.domain.project import ADMIN, CLOSED, OPENABLE, PEERS, Gateway, Project
 from strangler.domain.route import Route, covers, overlapping
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
@@ -51,16 +51,18 @@ def max_body(part: Section) -> int | None:
 def doors(part: Section) -> dict[str, Any]:
     """Paths that nobody reaches through the gateway: the default ones and those in ``closed``; and those in
     ``internal``, which nobody reaches from outside. ``opened`` are those of the default and of the internal ones that
-    are reached all the same."""
+    are reached all the same; with the admin, its files."""
     opened, more, internal = (_paths(part, key) for key in ("open", "closed", "internal"))
     for index, path in enumerate(opened):
-        if path not in (*CLOSED, *internal):
-            known = ", ".join(dict.fromkeys((*CLOSED, *internal)))
+        if path not in (*OPENABLE, *internal):
+            known = ", ".join(dict.fromkeys((*OPENABLE, *internal)))
             raise part.error(
                 f"{path} is not closed",
                 key=f"open[{index}]",
                 remedy=f"closed by themselves, or internal, are {known}; take out of `closed` what you have put there",
             )
+    if ADMIN[0] in opened:
+        opened = list(dict.fromkeys((*opened, *(path for path in ADMIN if path not in more))))
     closed = [path for path in dict.fromkeys((*CLOSED, *more)) if path not in opened]
     for index, path in enumerate(internal):
         if around := next((each for each in closed if _is_below(path, each)), None):
@@ -101,9 +103,15 @@ def check(project: Project, label: str) -> None:
                 raise ConfigurationError(
                     f'"{route}" is closed at the gateway: no request can come to it',
                     place=f"{label}: {place}",
-                    remedy=f'write open = ["{path}"] in [gateway], or take the route away',
+                    remedy=_opening(path),
                     id="routes-conflict",
                 )
+
+
+def _opening(path: str) -> str:
+    if path == PEERS:
+        return "take the route away: below this path the two sides of a move ask each other"
+    return f'write open = ["{path}"] in [gateway], or take the route away'
 
 
 def _check_internal(gateway: Gateway, places: Sequence[Place], label: str) -> None:

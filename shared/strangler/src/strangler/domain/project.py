@@ -17,7 +17,12 @@ JWKS_AGE = 300
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # What the chassis answers when a process is asked how it is.
 HEALTH = ("/healthz", "/readyz")
-CLOSED = ("/admin", "/metrics", *HEALTH)
+# The files of Django's admin say which version of Django it is.
+ADMIN = ("/admin", "/static/admin")
+OPENABLE = (*ADMIN, "/metrics", *HEALTH)
+# Where the two sides of a move ask each other, by their own addresses. It is never open.
+PEERS = "/.strangler"
+CLOSED = (*OPENABLE, PEERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from strangler.adapters import toml_routes
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
-from strangler.domain.project import CLOSED
+from strangler.domain.project import CLOSED, PEERS
 from strangler.domain.route import Route, covers, overlapping
 from strangler.init.described import Described, Request
 
@@ -125,7 +125,8 @@ def _claim(path: str, several: Sequence[tuple[Request, list[str], list[str]]]) -
         return claim
     closed = next((one for one in CLOSED if path == one or path.startswith(f"{one}/")), None)
     if closed:
-        claim.refusal = f'the gateway closes {closed}; with open = ["{closed}/*"] in [gateway] it could be named'
+        opened = "" if closed == PEERS else f'; with open = ["{closed}/*"] in [gateway] it could be named'
+        claim.refusal = f"the gateway closes {closed}{opened}"
     return claim
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from strangler.adapters.envoy import files
 from strangler.adapters.envoy.protecting import own_headers
+from strangler.adapters.envoy.reading import UNREADABLE
 
 DETAILS = {
     200: "The gateway answers.",  # to who asks how it is
@@ -55,9 +56,10 @@ def local_replies() -> Document:
     later = {"filter": undelivered, "headers_to_add": [retry_after], "body_format_override": _saying(LATER)}
     tokens = [_of_token(details, status, text, retry_after) for details, (status, text) in TOKENS.items()]
     mappers = [{"filter": _of_status(code), "body_format_override": _saying(text)} for code, text in DETAILS.items()]
-    leaving = {"filter": _of_details(LEAVING), "body_format_override": _saying(LEFT)}
+    leaving = _mapped(LEAVING, LEFT)
+    unreadable = {**_mapped(UNREADABLE, DETAILS[400]), "status_code": 400}
     others = {"filter": _of_status(100, "GE"), "body_format_override": _saying("%LOCAL_REPLY_BODY%")}
-    found: list[Document] = [leaving, later, *tokens, *mappers, others]
+    found: list[Document] = [leaving, unreadable, later, *tokens, *mappers, others]
     return {
         "mappers": [{**each, "headers_to_add": [*each.get("headers_to_add", []), *own_headers()]} for each in found]
     }
@@ -72,6 +74,10 @@ def _of_token(details: str, status: int, text: str, retry_after: Document) -> Do
         "headers_to_add": [realm if status == 401 else retry_after],
         "body_format_override": _saying(text),
     }
+
+
+def _mapped(details: str, text: str) -> Document:
+    return {"filter": _of_details(details), "body_format_override": _saying(text)}
 
 
 def _of_details(beginning: str) -> Document:

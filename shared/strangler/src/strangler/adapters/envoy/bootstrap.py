@@ -39,10 +39,11 @@ from typing import Any
 from strangler.adapters.envoy import accesslog, files
 from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
-from strangler.adapters.envoy.headers import MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
+from strangler.adapters.envoy.headers import CLIENT_HEADER, MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
 from strangler.adapters.envoy.health import health_filter
 from strangler.adapters.envoy.limits import answer_mutations, limit_filter
 from strangler.adapters.envoy.protecting import TELLING, protecting_mutations
+from strangler.adapters.envoy.reading import reading_filter
 from strangler.adapters.envoy.shared_limits import service_clusters
 from strangler.adapters.envoy.tokens import key_clusters, token_filter
 from strangler.adapters.envoy.tracing import callers_context, collector_cluster, context_mutations, runtime, tracing
@@ -74,7 +75,6 @@ UNNAMED_HOST = "localhost"
 
 LARGEST_PATTERN = 1_000_000  # instructions of a compiled pattern; see the note "long patterns"
 
-CLIENT_HEADER = "x-envoy-external-address"
 # The addresses whose requests Envoy takes for internal ones: these may ask it for more, and it does not tell their
 # address. Without a range Envoy would take all private addresses for internal.
 NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
@@ -236,10 +236,11 @@ def _listener(
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": files.type_url("envoy.extensions.filters.http.router.v3.Router")},
     }
+    filters = [reading_filter(), *filters]
     typed = {
         **manager,
         "early_header_mutation_extensions": list(mutations),
-        "http_filters": [*filters, buffer_filter(), router],
+        "http_filters": [*filters, buffer_filter(max_request_bytes=BUFFER_BYTES), router],
         # A connection that goes both ways has no end for which one could wait.
         "upgrade_configs": [{"upgrade_type": "websocket", "filters": [_only_without_body(), *filters, router]}],
     }

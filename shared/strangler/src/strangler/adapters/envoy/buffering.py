@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from strangler.adapters.envoy import files
-from strangler.domain.project import MAX_BODY
 
 NAME = "envoy.filters.http.buffer"
 _EXTENSION = "envoy.extensions.filters.http.buffer.v3"
 
 
-def buffer_filter() -> dict[str, Any]:
-    """The filter, with the settings for routes that have none of their own."""
-    limit = {"@type": files.type_url(f"{_EXTENSION}.Buffer"), "max_request_bytes": MAX_BODY}
+def buffer_filter(*, max_request_bytes: int) -> dict[str, Any]:
+    """The filter, with the limit for requests that match no route: each route has a setting of its own."""
+    limit = {"@type": files.type_url(f"{_EXTENSION}.Buffer"), "max_request_bytes": max_request_bytes}
     return {"name": NAME, "typed_config": limit}
 
 

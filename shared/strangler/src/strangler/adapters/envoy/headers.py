@@ -37,6 +37,8 @@ HEARSAY_PREFIX = "x-forwarded-"
 
 MOST_HEADERS = 80
 MOST_KIB = 60
+# Here Envoy writes who the client is.
+CLIENT_HEADER = "x-envoy-external-address"
 # In a bounce Envoy adds the whole address as a header, which no server would accept if it is long.
 ORIGINAL_URL = "x-envoy-original-url"
 

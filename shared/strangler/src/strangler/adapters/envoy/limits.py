@@ -5,14 +5,18 @@ for both (shared_limits).
 
 Note "once": a bounce goes through the filters again, and must not be counted again; it has the header of the side that
 it goes to, which no client can send.
+
+Note "two spellings": a proxy that listens for both versions may write an address of version 4 as one of version 6. All
+of these are in one network, so such a client is not told from others by its network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from strangler.adapters.envoy import files
+from strangler.adapters.envoy.headers import CLIENT_HEADER
 from strangler.adapters.envoy.shared_limits import key, service_filter
 from strangler.adapters.envoy.tokens import CLAIMS
 from strangler.adapters.envoy.tokens import FILTER as TOKEN_FILTER
@@ -26,6 +30,7 @@ BUCKETS = 20_000  # per limit; of more clients at a time those that have not ask
 _ENOUGH = 4_000_000_000
 # The addresses of one client: an IPv6 network has more than it could use.
 _IPV4_BITS, _IPV6_BITS = 32, 64
+_MAPPED = "::ffff:"  # see the note "two spellings"
 STATUS = 429
 # Envoy's names, and those of the standard.
 _LIMIT, _RESET = "x-ratelimit-limit", "x-ratelimit-reset"
@@ -39,7 +44,7 @@ def limit_filter(limits: Sequence[Limit]) -> list[Document]:
     verifies tokens."""
     if not limits:
         return []
-    counted = [{"actions": _counted(limit, route)} for limit in limits for route in limit.routes]
+    counted = [{"actions": each} for limit in limits for route in limit.routes for each in _counted(limit, route)]
     everything = {"numerator": 100, "denominator": "HUNDRED"}
     settings = {
         "@type": files.type_url(f"{_EXTENSION}.LocalRateLimit"),
@@ -89,20 +94,27 @@ def _bucket(limit: Limit) -> Document:
     }
 
 
-def _counted(limit: Limit, route: Route) -> list[Document]:
-    """See the note "once"."""
+def _counted(limit: Limit, route: Route) -> Iterator[list[Document]]:
+    """Of these exactly one holds for a request; see the notes "once" and "two spellings"."""
     path = {"name": ":path", "string_match": {"safe_regex": {"regex": rf"{route.written_pattern}(?:\?.*)?"}}}
     bounced = {"name": SIDE_HEADER, "present_match": True, "invert_match": True}
     methods = [{"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(sorted(route.asked))}}}]
     headers = [path, bounced, *(methods if route.asked else [])]
-    named = {"descriptor_key": "limit", "descriptor_value": limit.name, "headers": headers}
-    return [{"header_value_match": named}, _who(limit)]
+    for more, who in _who(limit):
+        match = {"descriptor_key": "limit", "descriptor_value": limit.name, "headers": [*headers, *more]}
+        yield [{"header_value_match": match}, who]
 
 
-def _who(limit: Limit) -> Document:
-    """An account is known only where the gateway has verified a token; without one there is nothing to count."""
+def _who(limit: Limit) -> list[tuple[list[Document], Document]]:
+    """Headers that a request has, and by what its client or account is then told from others.
+
+    An account is known only where the gateway has verified a token; without one there is nothing to count.
+    """
     if limit.per == ACCOUNT:
         path = [{"key": CLAIMS}, {"key": "sub"}]
         place = {"key": TOKEN_FILTER, "path": path}
-        return {"metadata": {"descriptor_key": key(limit), "metadata_key": place, "source": "DYNAMIC"}}
-    return {"masked_remote_address": {"v4_prefix_mask_len": _IPV4_BITS, "v6_prefix_mask_len": _IPV6_BITS}}
+        return [([], {"metadata": {"descriptor_key": key(limit), "metadata_key": place, "source": "DYNAMIC"}})]
+    mapped = {"name": CLIENT_HEADER, "string_match": {"prefix": _MAPPED}}
+    network = {"masked_remote_address": {"v4_prefix_mask_len": _IPV4_BITS, "v6_prefix_mask_len": _IPV6_BITS}}
+    whole = {"request_headers": {"header_name": CLIENT_HEADER, "descriptor_key": key(limit)}}
+    return [([{**mapped, "invert_match": True}], network), ([mapped], whole)]

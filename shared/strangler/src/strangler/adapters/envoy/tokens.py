@@ -62,7 +62,7 @@ def _provider(issuer: Issuer, own: str) -> Document:
         "forward": True,
         "clock_skew_seconds": SKEW_SECONDS,
         "payload_in_metadata": CLAIMS,
-        "from_headers": [{"name": "Authorization", "value_prefix": f"{word} "} for word in ("Bearer", "bearer")],
+        "from_headers": [{"name": "Authorization", "value_prefix": f"{word} "} for word in _in_any_case("bearer")],
         "remote_jwks": {
             "http_uri": {"uri": _url(issuer, own), "cluster": _CLUSTER(issuer.name), "timeout": FETCH_TIMEOUT},
             "cache_duration": f"{issuer.jwks_age}s",
@@ -70,6 +70,14 @@ def _provider(issuer: Issuer, own: str) -> Document:
             "async_fetch": {"fast_listener": True, "failed_refetch_duration": f"{AGAIN_SECONDS}s"},
         },
     }
+
+
+def _in_any_case(word: str) -> list[str]:
+    """All spellings: Envoy compares letter by letter, and the name of a scheme is the same in any case (RFC 9110)."""
+    found = [""]
+    for letter in word:
+        found = [begun + each for begun in found for each in (letter.upper(), letter)]
+    return found
 
 
 def _url(issuer: Issuer, own: str) -> str:
