@@ -154,7 +154,7 @@ def of_change(
         target = changed.table
     else:
         target = table or (owns if owns and tables.pick(request) == owns else "")
-        after = request.path.rpartition("}")[2].strip("/")
+        after = request.path.rpartition("}")[2].strip("/") if "}" in request.path else ""
         if not target or after or request.method not in ("PATCH", "PUT"):
             return [], (["? Which row does it leave, and how? Name it in `writes`."] if tables.shapes else [])
         values = {column: written for column, (written, _) in _values(request, target, tables).items()}
@@ -220,7 +220,8 @@ def _values(request: Request, table: str, tables: Tables) -> dict[str, tuple[str
             continue
         if row is not None and row.values.get(column, "\0") != _as_text(sent.get(place)):
             continue
-        if _fits(shape.columns[column], leaf):
+        # What was printed as it was sent is printed so again.
+        if _fits(shape.columns[column], leaf) or (row is not None and isinstance(leaf, str)):
             found.setdefault(column, (f"body{_written(place)}", leaf))
     for column, (name, leaf) in _headers(request).items():
         if column in shape.columns and (

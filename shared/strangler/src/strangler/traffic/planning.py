@@ -123,6 +123,9 @@ def plan(known: Known, project: Project) -> Plan:
     questions: list[str] = list(known.notes)
     requests, left_out = _chosen(known, project, questions)
     account = _account(known, requests)
+    if account.login:
+        for request in requests:
+            request.body = _kept(request.body, account.login.request)
     things = list(_things(requests))
     reached = [each for each in requests if not (_is(account.register, each) or _is(account.login, each))]
     steps, farewell = [], None
@@ -234,6 +237,16 @@ def _opens(request: Request) -> bool:
 
 def _registers(request: Request) -> bool:
     return _secret(request) and _identity(request) is not None and not request.access and not _opens(request)
+
+
+def _kept(body: Any, login: Request) -> Any:
+    """The body; a token to refresh is that of the login."""
+    if not isinstance(body, dict) or not isinstance(login.answer, dict):
+        return body
+    return {
+        name: Kept(name) if isinstance(leaf, Text) and name.startswith("refresh") and name in login.answer else leaf
+        for name, leaf in body.items()
+    }
 
 
 def _account(known: Known, requests: Sequence[Request]) -> Account:
@@ -472,8 +485,10 @@ def merge(known: Known, document: Known) -> Known:
         if other is None or (request.body is not None and not request.unknown_body):
             merged.append(request)
             continue
+        seen = [doubt for doubt in request.doubts if "answered with" in doubt]
+        expected = tuple(dict.fromkeys([*(() if seen else request.expected), *other.expected]))
         merged.append(
-            replace(other, count=request.count, doubts=[*other.doubts, *(d for d in request.doubts if "answered" in d)])
+            replace(other, path=request.path, count=request.count, expected=expected, doubts=[*other.doubts, *seen])
         )
     return replace(
         known,

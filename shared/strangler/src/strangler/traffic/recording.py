@@ -105,6 +105,7 @@ def _refused(method: str, template: str, made: Sequence[Call]) -> Request:
 def _request(method: str, template: str, fine: Sequence[Call], tables: Mapping[str, Shape]) -> Request:
     best = max(fine, key=_worth)
     rows = [Row(one["table"], one["kind"], one["key"], one["values"]) for one in best["rows"]]
+    sent = _taken(best["body"], rows, tables) if method == "PATCH" else best["body"]
     columns = _columns(rows, tables)
     request = Request(
         method,
@@ -116,10 +117,10 @@ def _request(method: str, template: str, fine: Sequence[Call], tables: Mapping[s
         answer=best["answer"],
         count=3 if method in SAFE else 2,
         rows=rows,
-        sent=best["body"],
+        sent=sent,
     )
-    if best["body"] not in (None, {}, []) or best["form"]:
-        request.body = _tree(best["body"], "", columns)
+    if sent not in (None, {}, []) or best["form"]:
+        request.body = _tree(sent, "", columns)
     if best["files"]:
         request.doubts.append(f"it takes files ({', '.join(best['files'])}), which a scenario does not send")
     kept = {name: value for name, value in best["headers"].items() if not FLEETING.match(name)}
@@ -132,13 +133,26 @@ def _request(method: str, template: str, fine: Sequence[Call], tables: Mapping[s
 
 def _worth(call: Call) -> tuple[int, int, int]:
     """How telling an example is: what was sent is found in the rows, and nothing is sent that is left nowhere."""
-    sent = [(str(place[-1]), _as_text(value)) for place, value in leaves(call["body"]) if place and "$" not in place[-1]]
+    sent = [(str(place[-1]), _as_text(value)) for place, value in leaves(call["body"]) if place and "$" not in str(place)]
     found = sum(
         any(value in (row["values"].get(name, ""), row["values"].get(f"{name}_id", "")) for row in call["rows"])
         for name, value in sent
     )
     shown = len(json.dumps(call["answer"])) if call["answer"] else 0
-    return (found - 2 * (len(sent) - found) if call["rows"] else -1, -len(call["query"]), min(shown, 400))
+    # Of a change what was not taken is left out later.
+    price = 0 if call["method"] == "PATCH" else 2
+    return (found - price * (len(sent) - found) if call["rows"] else -1, -len(call["query"]), min(shown, 400))
+
+
+def _taken(body: Any, rows: Sequence[Row], tables: Mapping[str, Shape]) -> Any:
+    """The body of a change without what has a column of the changed row, and was not written there."""
+    changed = next((row for row in rows if row.kind == "update" and isinstance(body, dict)), None)
+    shape = tables.get(changed.table) if changed else None
+    if changed is None or shape is None:
+        return body
+    left = {name: each for name, each in body.items() if changed.values.get(name, "\0") == _as_text(each)}
+    kept = {name: each for name, each in body.items() if name in left or name not in shape.columns}
+    return kept if left else body
 
 
 def _access(fine: Sequence[Call]) -> str:

@@ -16,6 +16,7 @@ from strangler.traffic.planning import Plan, Step, Thing
 
 WIDTH = 118
 LONGEST = 120
+SHORT = 88  # imports fit into what ruff allows without a setting, for it sorts them by that
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +121,20 @@ class _Writer:
             yield f'    raise ValueError("set {named}: {told}")'
         if self.variables:
             yield ""
-        yield from self._weights("STEPS", [each for each in self.plan.steps if not each.staff])
+        yield from self._weights("STEPS", [each for each in self.plan.steps if not each.staff], "How often each is done, in a hundred.")
         if self.account.staff:
-            yield f"# Only with {self.variables[next(each for each in self.variables if each.startswith('STAFF_'))]}."
-            yield from self._weights("STAFF_STEPS", [each for each in self.plan.steps if each.staff])
+            variable = self.variables[next(each for each in self.variables if each.startswith("STAFF_"))]
+            staff = [each for each in self.plan.steps if each.staff]
+            yield from self._weights("STAFF_STEPS", staff, f"The same for staff, if {variable} names an account.")
         yield "# What a writer does: nothing but write, and each write can be seen in the database."
         yield from _group("WRITES = ", self._writes(), 0)
         yield ""
         yield ""
 
-    def _weights(self, name: str, steps: Sequence[Step]) -> Iterator[str]:
+    def _weights(self, name: str, steps: Sequence[Step], said: str) -> Iterator[str]:
         total = sum(each.weight for each in steps) or 1
         shares = {each.name: max(1, round(100 * each.weight / total)) for each in steps}
-        yield "# How often each is done, in a hundred."
+        yield f"# {said}"
         if not shares:
             yield f"{name}: dict[str, int] = {{}}"
             return
@@ -548,7 +550,13 @@ def _group(before: str, value: Any, indent: int, after: str = "") -> Iterator[st
 
 
 def _spread(before: str, names: Sequence[str]) -> Iterator[str]:
-    yield before + ", ".join(names)
+    line = before + ", ".join(names)
+    if len(line) <= SHORT:
+        yield line
+    else:
+        yield f"{before}("
+        yield from (f"    {name}," for name in names)
+        yield ")"
 
 
 def _wrapped(text: str, before: str) -> Iterable[str]:
