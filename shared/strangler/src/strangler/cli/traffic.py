@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -18,9 +18,10 @@ from strangler.domain.findings import Finding, Severity
 from strangler.domain.project import Project
 from strangler.domain.words import counted
 from strangler.stack import state
-from strangler.traffic import accesslog, columns, openapi, planning, recording, running, writing
-from strangler.traffic.known import Known
+from strangler.traffic import accesslog, columns, merging, openapi, planning, recording, running, writing
+from strangler.traffic.known import Known, Shape
 from strangler.traffic.planning import Plan
+from strangler.traffic.variables import Variables
 
 EPILOG = """\b
 Examples:
@@ -31,7 +32,7 @@ Examples:
 DRAFT_EPILOG = """\b
 Examples:
   strangler traffic draft --openapi openapi.yaml
-  strangler traffic draft --log var/log/gateway.log --openapi openapi.yaml
+  strangler traffic draft --log var/log/access.log --openapi openapi.yaml
   strangler traffic draft --recording traffic.jsonl --to rehearsals/shop.py
   strangler traffic draft --openapi openapi.json --print
 
@@ -52,6 +53,16 @@ DEFAULT = Path("traffic.py")
 RECORDING = Path("traffic.jsonl")
 FILE = click.Path(path_type=Path, dir_okay=False)
 NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A scenario's file; ``shown``: it was printed, and not written."""
+
+    path: Path
+    name: str
+    text: str
+    shown: bool
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -148,7 +159,7 @@ def draft(
         return
     if not shown:
         _write(path, text, force=force)
-    _tell(plan, project, path, name, text, say, shown=shown, json_wanted=json_wanted)
+    _tell(plan, project, Drafted(path, name, text, shown), say, json_wanted=json_wanted)
 
 
 def _known(
@@ -165,10 +176,10 @@ def _known(
         return openapi.read(document, say=say)
     else:
         raise click.UsageError("name a source: --openapi FILE, --log FILE, or --recording FILE")
-    return planning.merge(known, openapi.read(document, say=say)) if document else known
+    return merging.merge(known, openapi.read(document, say=say)) if document else known
 
 
-def _tables(project: Project, database: str | None, say: Callable[[str], None]) -> dict[str, columns.Shape]:
+def _tables(project: Project, database: str | None, say: Callable[[str], None]) -> dict[str, Shape]:
     """The tables that move; none where no database can be asked."""
     wanted = {table for each in project.capabilities.values() for table in each.tables}
     if database:
@@ -221,30 +232,28 @@ def _scenario(path: Path, project: Project, name: str) -> str:
     return f"{'.'.join(inside.with_suffix('').parts)}:{name}"
 
 
-def _tell(
-    plan: Plan, project: Project, path: Path, name: str, text: str, say: Callable[[str], None], *, shown: bool,
-    json_wanted: bool,
-) -> None:  # fmt: skip
+def _tell(plan: Plan, project: Project, file: Drafted, say: Callable[[str], None], *, json_wanted: bool) -> None:
     for capability in project.capabilities:
         asked = [step for step in plan.steps if step.request.capability == capability]
         checked = sum(step.checked for step in asked)
         say(f"  {capability}: {counted(len(asked), 'request')}, {counted(checked, 'write')} that can be seen")
-    needed = writing.environment(plan, project.name)
+    needed = Variables(plan, project.name).told
     for variable, what in needed.items():
         say(f"  {variable}: {what}")
-    scenario = _scenario(path, project, name)
+    scenario = _scenario(file.path, project, file.name)
     next = ["strangler rehearse --self-test"]
     questions = [*plan.questions, *(f"{step.name}: {each}" for step in plan.steps for each in step.remarks)]
-    if not shown:
+    if not file.shown:
         say(
-            f"wrote {path}: {counted(len(text.splitlines()), 'line')}, {counted(len(questions), 'question')}\n"
-            f"  next: answer its questions (# ?), write [traffic] scenario = \"{scenario}\" into "
+            f"wrote {file.path}: {counted(len(file.text.splitlines()), 'line')}, "
+            f"{counted(len(questions), 'question')}\n"
+            f'  next: answer its questions (# ?), write [traffic] scenario = "{scenario}" into '
             f"{project.path.name}, then {next[0]}"
         )
     if json_wanted:
         document = {
             "verb": "traffic draft",
-            "file": None if shown else str(path),
+            "file": None if file.shown else str(file.path),
             "scenario": scenario,
             "source": plan.known.source,
             "requests": [
@@ -257,6 +266,6 @@ def _tell(
             "questions": questions,
             "environment": needed,
             "left_out": plan.left_out,
-            **({"text": text} if shown else {}),
+            **({"text": file.text} if file.shown else {}),
         }  # fmt: skip
         click.echo(as_json(document, next=next))

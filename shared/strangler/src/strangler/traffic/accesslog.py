@@ -11,7 +11,7 @@ from typing import Any
 
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Project
-from strangler.traffic.known import SAFE, Known, Request, template_of
+from strangler.traffic.known import SAFE, Known, Request, needs_token, template_of
 
 LONGEST_LINE = 1024 * 1024
 TOLD_EVERY = 64 * 1024 * 1024
@@ -32,6 +32,7 @@ def read(path: Path, project: Project, *, say: Callable[[str], None] = lambda _:
         ConfigurationError: a line is no JSON object, or no line tells of a request; with file and line.
     """
     seen: dict[tuple[str, str], Counter[int]] = {}
+    bodies: Counter[tuple[str, str]] = Counter()
     torn = masked = 0
     for number, line, last in _lines(path, say):
         entry = _entry(line)
@@ -49,26 +50,32 @@ def read(path: Path, project: Project, *, say: Callable[[str], None] = lambda _:
             masked += 1
             continue
         seen.setdefault((method, shape), Counter())[entry.get("status", 0)] += 1
+        bodies[method, shape] += entry.get("bytes_received") != 0
     if not seen:
         raise _wrong("tells of no request", str(path))
     notes = [f"{torn} line at the end of {path.name} was torn, and left out"] if torn else []
     if masked:
         notes.append(f"{masked} requests of {path.name} have no path, for it was masked, and no route")
-    requests = [_request(method, shape, statuses) for (method, shape), statuses in seen.items() if method != "OPTIONS"]
-    return Known(path.name, [each for each in requests if each.method != "HEAD"], notes=notes)
+    requests = [
+        _request(*asked, statuses, bodies=bodies[asked] > 0)
+        for asked, statuses in seen.items()
+        if asked[0] not in ("OPTIONS", "HEAD")
+    ]
+    for request in requests:
+        if needs_token(project, request.method, request.path):
+            request.access = "account"
+    return Known(path.name, requests, notes=notes)
 
 
-def _request(method: str, path: str, statuses: Counter[int]) -> Request:
+def _request(method: str, path: str, statuses: Counter[int], *, bodies: bool) -> Request:
     fine = [status for status, _ in statuses.most_common() if 200 <= status < 400]
     total = statuses.total()
-    request = Request(method, path, tuple(fine[:1]) or (200,), count=total, unknown_body=method not in SAFE)
+    request = Request(method, path, tuple(fine[:1]) or (200,), count=total, unknown_body=method not in SAFE and bodies)
     others = {status: count for status, count in statuses.items() if status >= 400 or not status}
     if not fine:
         request.doubts.append(f"each of its {total} requests was answered with {_told(others)}")
     elif sum(others.values()) * 20 > total:
         request.doubts.append(f"{_told(others)} of {total} requests: is that right, and when?")
-    if statuses[401] and not fine:
-        request.access = "account"
     return request
 
 

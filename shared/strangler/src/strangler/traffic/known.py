@@ -7,7 +7,7 @@ A body is a tree of JSON values in which some leaves stand for what only a clien
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,12 +135,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All of it. ``scheme`` is the word before a token, empty for sessions and None where nobody knows; ``login`` is the
-    page at which a session begins."""
+    """All of it. ``unsteady`` are the columns by table that requests have changed to what they did not send, such as a
+    stock or a state: what was written there does not stay. ``scheme`` is the word before a token, empty for sessions
+    and None where nobody knows; ``login`` is the page at which a session begins."""
 
     source: str
     requests: Sequence[Request]
     tables: Mapping[str, Shape] = field(default_factory=dict)
+    unsteady: Mapping[str, Set[str]] = field(default_factory=dict)
     scheme: str | None = None
     header: str = "Authorization"
     login: str = ""
@@ -160,6 +162,16 @@ def capability_of(project: Project, method: str, path: str) -> str:
             if (not route.methods or method in route.asked) and re.fullmatch(route.pattern, probe):
                 return name
     return ""
+
+
+def needs_token(project: Project, method: str, path: str) -> bool:
+    """Whether the gateway lets such a request pass only with a token."""
+    probe = VARIABLE.sub("1", path)
+    routes = [route for each in project.capabilities.values() for route in each.routes]
+    return any(
+        route.auth and (not route.methods or method in route.asked) and re.fullmatch(route.pattern, probe)
+        for route in [*routes, *project.gateway.routes]
+    )
 
 
 def template_of(project: Project, method: str, path: str) -> str | None:

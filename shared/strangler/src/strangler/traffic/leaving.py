@@ -35,8 +35,11 @@ class Leaving:
 class Tables:
     """The tables that move, each with its capability."""
 
-    def __init__(self, shapes: Mapping[str, Shape], project: Project) -> None:
+    def __init__(
+        self, shapes: Mapping[str, Shape], project: Project, unsteady: Mapping[str, Collection[str]] | None = None
+    ) -> None:
         self.shapes = shapes
+        self.unsteady = unsteady or {}
         self._owners = {table: name for name, each in project.capabilities.items() for table in each.tables}
 
     def owner(self, table: str) -> str:
@@ -168,14 +171,20 @@ def of_change(
 
 
 def of_deletion(
-    request: Request, one: str, table: str, account: Leaving | None, made: Sequence[tuple[str, str]], tables: Tables
+    request: Request,
+    one: str,
+    table: str,
+    account: Leaving | None,
+    tables: Tables,
+    *,
+    made: Sequence[tuple[str, str]],
 ) -> tuple[list[Leaving], list[str]]:
     """The row that a request deletes. Of an account, all that goes with it, if the models say so; ``made`` are the
     tables and the names of what a visit has made."""
     if table:
-        going = [other for other, _ in made if other != table and other in set(tables.dependent(table, "CASCADE"))]
-        if going:
-            return [], [f"? what goes with it ({', '.join(going)})?"]
+        with_it = [other for other, _ in made if other != table and other in set(tables.dependent(table, "CASCADE"))]
+        if with_it:
+            return [], [f"? what goes with it ({', '.join(with_it)})?"]
         return [Leaving(DELETE, tables.owner(table), table, found=f"{one}.key")], []
     deleted = {row.table for row in request.rows or () if row.kind == DELETE}
     if one or account is None or account.table not in deleted:
@@ -220,6 +229,11 @@ def _values(request: Request, table: str, tables: Tables) -> dict[str, tuple[str
             continue
         if row is not None and row.values.get(column, "\0") != _as_text(sent.get(place)):
             continue
+        if column in tables.unsteady.get(table, ()):
+            continue
+        # Nobody has seen whether a number stays what it was, such as a stock.
+        if row is None and isinstance(leaf, int) and not isinstance(leaf, bool):
+            continue
         # What was printed as it was sent is printed so again.
         if _fits(shape.columns[column], leaf) or (row is not None and isinstance(leaf, str)):
             found.setdefault(column, (f"body{_written(place)}", leaf))
@@ -249,7 +263,9 @@ def _fits(column: Column, leaf: Any) -> bool:
 
 
 def _changed(request: Request, row: Row, tables: Tables) -> dict[str, str]:
-    return {column: written for column, (written, _) in _values(request, row.table, tables).items() if column in row.values}
+    return {
+        column: written for column, (written, _) in _values(request, row.table, tables).items() if column in row.values
+    }
 
 
 def _others(request: Request, table: str, tables: Tables) -> tuple[list[Leaving], list[str]]:
@@ -287,9 +303,9 @@ def _deep(request: Request, row: Row, shape: Shape) -> dict[str, tuple[str, Any]
     for place, leaf in leaves(request.body):
         name = str(place[-1]) if place else ""
         column = name if name in shape.columns else f"{name}_id"
-        if len(place) > 1 and column in shape.columns and row.values.get(column) == _as_text(sent.get(place)):
-            if _fits(shape.columns[column], leaf):
-                found.setdefault(column, (f"body{_written(place)}", leaf))
+        same = column in shape.columns and row.values.get(column) == _as_text(sent.get(place))
+        if same and len(place) > 1 and _fits(shape.columns[column], leaf):
+            found.setdefault(column, (f"body{_written(place)}", leaf))
     return found
 
 
@@ -306,5 +322,3 @@ def _written(place: Sequence[str | int]) -> str:
 
 def _as_text(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
-
-

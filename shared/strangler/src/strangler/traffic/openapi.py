@@ -9,31 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from strangler.domain.errors import ConfigurationError
-from strangler.traffic.known import PASSWORD, ROOM, SECRET, Known, Of, Request, Secret, Text, Unknown
+from strangler.traffic.known import PASSWORD, Known, Of, Request, Secret, Text, Unknown
+from strangler.traffic.samples import Schema, is_reference, number, text
 
 METHODS = ("get", "post", "put", "patch", "delete")
 LARGEST_BYTES = 32 * 1024 * 1024
 DEEPEST = 12
-LONGEST_SAMPLE = 200
-SAMPLES = {
-    "date": "2026-01-31",
-    "date-time": "2026-01-31T12:00:00Z",
-    "time": "12:00:00",
-    "duration": "01:00:00",
-    "uri": "https://example.com/",
-    "url": "https://example.com/",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "decimal": "1.00",
-    "hostname": "example.com",
-}
-# For texts with a pattern: the first that fits it is taken.
-CANDIDATES = (
-    "US", "USD", "en", "12345", "1.00", "1", "a", "A1", "abc-def", "+15550100123", "555-0100", "2026-01-31", "12:00",
-    "#336699", "https://example.com/", "example", "Example", "EXAMPLE", "0" * 10, "a" * 24, "A" * 10,
-)  # fmt: skip
 REMEDY = "name an OpenAPI document of version 3.0 or 3.1, such as `manage.py spectacular --file openapi.yaml` writes"
-Schema = Mapping[str, Any]
 
 
 def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Known:
@@ -45,7 +27,9 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Known:
     content = _load(path, say)
     version = content.get("openapi") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(version, str) or not version.startswith("3."):
-        said = f"says `swagger: {content['swagger']}`" if isinstance(content, dict) and "swagger" in content else "is none"
+        said = (
+            f"says `swagger: {content['swagger']}`" if isinstance(content, dict) and "swagger" in content else "is none"
+        )
         raise _wrong(f"no OpenAPI document of version 3: it {said}", str(path))
     if not isinstance(content.get("paths"), dict):
         raise _wrong("has no `paths`", f"{path}: paths")
@@ -147,7 +131,9 @@ class Document:
             for name, each in self._properties(schema).items()
             if not self._followed(each).get("readOnly")
         }
-        plain = {name: each for name, each in found.items() if not isinstance(each, dict | list | Secret | Of | Unknown)}
+        plain = {
+            name: each for name, each in found.items() if not isinstance(each, dict | list | Secret | Of | Unknown)
+        }
         texts = {name: each for name, each in plain.items() if isinstance(each, Text) and each.form == "text"}
         name = next(iter(texts or plain or found), None)
         return {} if name is None else {name: found[name]}
@@ -194,7 +180,9 @@ class Document:
         found: Mapping[str, Any] = schema.get("properties", {})
         return found
 
-    def _leaf(self, name: str, schema: Schema, kind: Any, *, written: bool) -> Any:
+    def _leaf(  # noqa: PLR0911  a line for each kind
+        self, name: str, schema: Schema, kind: Any, *, written: bool
+    ) -> Any:
         if written and PASSWORD.search(name):
             return Secret(name)
         for given in ("const", "default"):
@@ -206,11 +194,11 @@ class Document:
         if kind in ("integer", "number"):
             if kind == "integer" and is_reference(name):
                 return Of(name)
-            return shown if isinstance(shown, int | float) else _number(schema, kind)
+            return shown if isinstance(shown, int | float) else number(schema, kind)
         if kind == "boolean":
             return bool(shown)
         if kind == "string" or (kind is None and schema.get("format")):
-            return _text(name, schema, shown, written=written)
+            return text(name, schema, shown, written=written)
         return shown if shown is not None else None if not written else Unknown(f"what is {name or 'its body'}?")
 
     def _followed(self, schema: Any) -> Schema:
@@ -237,11 +225,6 @@ class Document:
         return "" if "{" in path else path.rstrip("/")
 
 
-def is_reference(name: str) -> bool:
-    """Whether a number of this name is the id of something."""
-    return name.endswith(("_id", "Id")) or name == "id"
-
-
 def singular_name(name: str) -> str:
     """What one of several is called."""
     return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
@@ -256,46 +239,6 @@ def _spelled(path: str) -> str:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
-
-
-def _number(schema: Schema, kind: str) -> Any:
-    least = schema.get("minimum", schema.get("exclusiveMinimum"))
-    if not isinstance(least, int | float) or isinstance(least, bool):
-        least = 1
-    value = max(least, min(1, schema.get("maximum", 1)))
-    value += schema.get("exclusiveMinimum") == value or schema.get("exclusiveMinimum") is True
-    return int(value) if kind == "integer" else value
-
-
-def _text(name: str, schema: Schema, shown: Any, *, written: bool) -> Any:
-    form, limit, pattern = schema.get("format"), schema.get("maxLength"), schema.get("pattern")
-    if written and SECRET.search(name) and name not in ("refresh",):
-        return Unknown(f"which {name}?")
-    if form == "email" or (form is None and name.endswith("email")):
-        return Text(name, limit, "email")
-    if form == "uuid":
-        return Of(name) if is_reference(name) else Text(name, limit, "uuid")
-    if form in ("binary", "byte"):
-        return Unknown(f"which file is {name}?")
-    if form in SAMPLES:
-        return shown if isinstance(shown, str) else SAMPLES[form]
-    if pattern is None or _fits(pattern, f"{name.replace('_', '-')}-0a1b2c-1-1"):
-        if limit is None or limit >= ROOM + 4:
-            return Text(name, limit)
-    if isinstance(shown, str):
-        return shown
-    shortest, longest = schema.get("minLength", 0), limit or LONGEST_SAMPLE
-    for one in CANDIDATES if pattern else (name[:longest], *CANDIDATES):
-        if shortest <= len(one) <= longest and (pattern is None or _fits(pattern, one)):
-            return one
-    return Unknown(f"which text fits {name} ({pattern or f'{shortest} to {longest} characters'})?")
-
-
-def _fits(pattern: str, text: str) -> bool:
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return False
 
 
 def _load(path: Path, say: Callable[[str], None]) -> Any:
@@ -341,5 +284,3 @@ def _yaml(text: str, path: Path) -> Any:
 
 def _wrong(message: str, place: str) -> ConfigurationError:
     return ConfigurationError(message, place=place, remedy=REMEDY, id="traffic-source")
-
-

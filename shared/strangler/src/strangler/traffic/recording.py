@@ -26,7 +26,7 @@ from strangler.traffic.known import (
     Unknown,
     leaves,
 )
-from strangler.traffic.openapi import is_reference
+from strangler.traffic.samples import is_reference
 
 FORM = 1
 TOLD_EVERY = 50_000
@@ -44,32 +44,7 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Known:
     Raises:
         ConfigurationError: a line is none of a recording, or there is no request; with file and line.
     """
-    tables: dict[str, Shape] = {}
-    login = ""
-    calls: dict[tuple[str, str], list[Call]] = defaultdict(list)
-    torn = 0
-    for number, line, last in _lines(path):
-        entry = _entry(line)
-        if entry is None:
-            if not last:
-                raise _wrong("is no line of a recording", f"{path}:{number}")
-            torn += 1
-            continue
-        if number % TOLD_EVERY == 0:
-            say(f"{path.name}: {number:,} requests")
-        try:
-            if entry["kind"] == "project":
-                if entry["form"] != FORM:
-                    raise _wrong(f"is of form {entry['form']}, and {FORM} is read", f"{path}:{number}")
-                tables.update({name: _shape(each) for name, each in entry["tables"].items()})
-                login = entry["login"]
-            else:
-                calls[entry["method"], entry["template"] or entry["path"]].append(entry)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise _wrong(f"is no line of a recording: {error!r}", f"{path}:{number}") from error
-    if not calls:
-        raise _wrong("has no request", str(path))
-    notes = [f"the last line of {path.name} was torn, and left out"] if torn else []
+    tables, login, calls, notes = _calls(path, say)
     requests, failed = [], []
     for (method, template), made in calls.items():
         fine = [each for each in made if each["status"] < 400]
@@ -80,11 +55,56 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Known:
                 requests[-1].expected = (*requests[-1].expected, 409)
         elif method not in ("OPTIONS", "HEAD"):
             failed.append(_refused(method, template, made))
+    unsteady: dict[str, set[str]] = defaultdict(set)
+    for each in (each for made in calls.values() for each in made):
+        for table, column in _unsent(each):
+            unsteady[table].add(column)
     words = Counter(each["access"] for made in calls.values() for each in made if each["access"])
     return Known(
-        path.name, [*requests, *failed], tables, scheme=_scheme(words), login=login if "session" in words else "",
-        notes=notes,
+        path.name, [*requests, *failed], tables, unsteady, scheme=_scheme(words),
+        login=login if "session" in words else "", notes=notes,
     )  # fmt: skip
+
+
+def _calls(
+    path: Path, say: Callable[[str], None]
+) -> tuple[dict[str, Shape], str, dict[tuple[str, str], list[Call]], list[str]]:
+    """The tables, the page of the login, the requests by method and path, and what is to be told."""
+    tables: dict[str, Shape] = {}
+    login = ""
+    calls: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    notes = []
+    for number, line, last in _lines(path):
+        entry = _entry(line)
+        if entry is None and last:
+            notes.append(f"the last line of {path.name} was torn, and left out")
+            continue
+        if number % TOLD_EVERY == 0:
+            say(f"{path.name}: {number:,} requests")
+        try:
+            if entry is None or entry["kind"] not in ("project", "request"):
+                raise _wrong("is no line of a recording", f"{path}:{number}")
+            if entry["kind"] == "request":
+                calls[entry["method"], entry["template"] or entry["path"]].append(entry)
+                continue
+            if entry["form"] != FORM:
+                raise _wrong(f"is of form {entry['form']}, and {FORM} is read", f"{path}:{number}")
+            tables.update({name: _shape(each) for name, each in entry["tables"].items()})
+            login = entry["login"]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise _wrong(f"is no line of a recording: {error!r}", f"{path}:{number}") from error
+    if not calls:
+        raise _wrong("has no request", str(path))
+    return tables, login, calls, notes
+
+
+def _unsent(call: Call) -> Iterator[tuple[str, str]]:
+    """The columns that a request has changed to something else than it sent under their name."""
+    sent = {(str(place[-1]), _as_text(value)) for place, value in leaves(call["body"]) if place}
+    for row in call["rows"]:
+        for column, value in row["values"].items() if row["kind"] == "update" else ():
+            if not {(column, value), (column.removesuffix("_id"), value)} & sent:
+                yield row["table"], column
 
 
 def _scheme(words: Counter[str]) -> str | None:
@@ -133,7 +153,9 @@ def _request(method: str, template: str, fine: Sequence[Call], tables: Mapping[s
 
 def _worth(call: Call) -> tuple[int, int, int]:
     """How telling an example is: what was sent is found in the rows, and nothing is sent that is left nowhere."""
-    sent = [(str(place[-1]), _as_text(value)) for place, value in leaves(call["body"]) if place and "$" not in str(place)]
+    sent = [
+        (str(place[-1]), _as_text(value)) for place, value in leaves(call["body"]) if place and "$" not in str(place)
+    ]
     found = sum(
         any(value in (row["values"].get(name, ""), row["values"].get(f"{name}_id", "")) for row in call["rows"])
         for name, value in sent
@@ -173,14 +195,9 @@ def _columns(rows: Sequence[Row], tables: Mapping[str, Shape]) -> dict[str, tupl
 
 def _tree(value: Any, name: str, columns: Mapping[str, tuple[Column, bool]]) -> Any:
     if isinstance(value, dict):
-        if "$secret" in value:
-            return Secret(name) if PASSWORD.search(name) else Unknown(f"which {name}?")
-        if "$from" in value:
-            last = str(value["$from"]["in"][-1])
-            return Of(name) if last in ("id", "uuid", "pk", "slug") else Kept(last)
-        if "csrfmiddlewaretoken" in value:
-            value = {key: each for key, each in value.items() if key != "csrfmiddlewaretoken"}
-        return {key: _tree(each, key, columns) for key, each in value.items()}
+        if value.keys() & {"$secret", "$from"}:
+            return _hidden(value, name)
+        return {key: _tree(each, key, columns) for key, each in value.items() if key != "csrfmiddlewaretoken"}
     if isinstance(value, list):
         return [_tree(each, name, columns) for each in value[:1]]
     refers = columns.get(f"{name}_id", (None, False))[1] or columns.get(name, (None, False))[1]
@@ -189,6 +206,14 @@ def _tree(value: Any, name: str, columns: Mapping[str, tuple[Column, bool]]) -> 
     if isinstance(value, str):
         return _text(name, value, columns.get(name, (None, False))[0])
     return value
+
+
+def _hidden(value: Mapping[str, Any], name: str) -> Any:
+    """What the recording does not say, but where it came from."""
+    if "$secret" in value:
+        return Secret(name) if PASSWORD.search(name) else Unknown(f"which {name}?")
+    last = str(value["$from"]["in"][-1])
+    return Of(name) if last in ("id", "uuid", "pk", "slug") else Kept(last)
 
 
 def _text(name: str, value: str, column: Column | None) -> Any:

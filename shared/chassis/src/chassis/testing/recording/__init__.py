@@ -1,7 +1,8 @@
 """Writes down the requests of a project's own tests, for `strangler traffic draft`: the project's code stays as it is.
 
 `python -m chassis.testing.recording manage.py test …` runs a program with it, and `pytest -p chassis.testing.recording`
-a project's pytest. The file that ``STRANGLER_RECORDING`` names gets a line for each request; without it nothing happens.
+a project's pytest. Beside the file that ``STRANGLER_RECORDING`` names each process writes one with its number, a line
+for each request; without the variable nothing happens.
 No password, token or cookie is written: where one came from an earlier answer, the line says from which.
 """
 
@@ -20,6 +21,6 @@ def install() -> None:
         calls.install(path)
 
 
-def pytest_configure(config: object) -> None:  # noqa: ARG001
+def pytest_configure(config: object) -> None:
     """Pytest calls it where this module is a plugin."""
     install()

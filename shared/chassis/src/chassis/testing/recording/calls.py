@@ -25,6 +25,7 @@ FORM = 1
 # A value that is shorter than this is found in many answers.
 TELLING = 16
 LARGEST_BODY = 256 * 1024
+_installed: list[str] = []
 _current: ContextVar[Rows | None] = ContextVar("_current", default=None)
 _PATH_WORD = re.compile("[^a-z_]")
 
@@ -65,7 +66,9 @@ class Recording:
         user = getattr(request, "user", None)
         template, ids = _template(request)
         word, _, token = headers.pop("authorization", "").partition(" ")
-        session = "sessionid" in request.COOKIES or bool(getattr(getattr(request, "session", None), "session_key", None))
+        session = "sessionid" in request.COOKIES or bool(
+            getattr(getattr(request, "session", None), "session_key", None)
+        )
         return {
             "kind": "request",
             "test": self._test,
@@ -117,10 +120,10 @@ class Recording:
 
 def install(path: str) -> None:
     """Puts the recording around both handlers, the cursors, and the tests, so that each knows the other."""
-    if getattr(ClientHandler, "_strangler", None):
+    if _installed:
         return
+    _installed.append(path)
     recording = Recording(path)
-    ClientHandler._strangler = recording
     _around_cursors()
     _around_tests(recording)
     of_sync, of_async = ClientHandler.__call__, AsyncClientHandler.__call__
@@ -155,12 +158,13 @@ def install(path: str) -> None:
         await sync_to_async(recording.note)(response.asgi_request, sent, response, rows, forced=_is_forced(self))
         return response
 
-    ClientHandler.__call__ = call
-    AsyncClientHandler.__call__ = call_async
+    ClientHandler.__call__ = call  # type: ignore[method-assign]
+    AsyncClientHandler.__call__ = call_async  # type: ignore[method-assign]
 
 
 def _around_cursors() -> None:
-    plain = CursorWrapper._execute_with_wrappers
+    wrapper: Any = CursorWrapper
+    plain = wrapper._execute_with_wrappers
 
     def execute(self: Any, sql: Any, params: Any, many: bool, executor: Any) -> Any:
         rows = _current.get()
@@ -169,7 +173,7 @@ def _around_cursors() -> None:
                 rows.meet(self.db, str(sql))
         return plain(self, sql, params, many, executor)
 
-    CursorWrapper._execute_with_wrappers = execute
+    wrapper._execute_with_wrappers = execute
 
 
 def _around_tests(recording: Recording) -> None:

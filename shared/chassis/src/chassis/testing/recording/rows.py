@@ -89,10 +89,12 @@ def snapshot(connection: Any, table: str) -> Snapshot | None:
         return None
     if len(found) > MOST_ROWS or key is None:
         return None
-    rows = [
-        {field.column: _text(field, value) for field, value in zip(fields, row, strict=True)} for row in map(list, found)
+    rows: list[dict[str, str | None]] = [
+        {str(field.column): _text(field, value) for field, value in zip(fields, row, strict=True)}
+        for row in map(list, found)
     ]
-    return {str(row[key.column]): row for row in rows}
+    column = str(key.column)
+    return {str(row[column]): row for row in rows}
 
 
 def _text(field: models.Field[Any, Any], value: Any) -> str | None:
