@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from strangler.domain.words import counted
 from strangler.traffic.layout import Group, group, spread, wrapped
 from strangler.traffic.planning import Plan
 from strangler.traffic.steps import Step
@@ -65,7 +66,8 @@ class _Writer:
         for question in self.plan.questions:
             yield from wrapped(f"? {question}", "# ")
         if self.plan.left_out:
-            yield f"# {self.plan.left_out} more requests of {self.plan.known.source} belong to nothing that moves."
+            more = counted(self.plan.left_out, "more request")
+            yield f"# Left out: {more} of {self.plan.known.source}, of no route of a capability."
         if self.plan.questions or self.plan.left_out:
             yield ""
 
