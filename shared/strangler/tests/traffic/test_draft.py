@@ -190,7 +190,7 @@ def test_questions_name_what_was_not_made(at: At, document: Path) -> None:
     asked = questions(drafted(at, "--openapi", str(document)))
 
     assert "? PUT /api/talks/{id}/slides/: how is a body of application/pdf made?" in asked
-    assert "? PATCH /api/talks/{id}/: openapi.yaml does not have it, and it belongs to talks" in asked
+    assert "? PATCH /api/talks/{id}/: of talks, and openapi.yaml does not have it" in asked
     assert "? DELETE /api/members/me/: not asked" in asked
     assert "/inside/" not in asked
     assert "Left out: 1 more request of openapi.yaml" in asked
@@ -204,7 +204,7 @@ def test_what_no_test_had_done_is_a_question(at: At, recorded: Path) -> None:
 
 def test_a_log_gives_shares_and_the_document_bodies(at: At, document: Path, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
-    lines = [("POST", "/api/members/", 201, 40)] + [("POST", "/api/login/", 200, 40)]
+    lines = [("POST", "/api/members/", 201, 40), ("POST", "/api/login/", 200, 40)]
     lines += [("GET", "/api/talks/", 200, 0)] * 60 + [("POST", "/api/talks/", 201, 9)] * 20
     lines += [("GET", "/api/talks/12/", 200, 0)] * 15 + [("GET", "/api/talks/31/", 404, 0)] * 5
     write(log, lines)

@@ -19,6 +19,14 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 ROOM = 20
 SECRET = re.compile(r"passw|passphrase|secret|token|api_?key|csrf|otp|cvv|signature", re.IGNORECASE)
 PASSWORD = re.compile(r"passw|passphrase", re.IGNORECASE)
+IRREGULAR = {
+    "children": "child",
+    "people": "person",
+    "men": "man",
+    "women": "woman",
+    "news": "news",
+    "series": "series",
+}
 IDENTITIES = ("email", "username", "login", "user_name")
 
 
@@ -47,9 +55,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """The id of something that an earlier answer has shown; ``word`` is what the field calls it."""
+    """The id of something that an earlier answer has shown; ``word`` is what the field calls it, and ``table`` the one
+    that its column refers to, if that is known."""
 
     word: str
+    table: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +222,9 @@ def leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[
 def singular(word: str) -> str:
     """``categories`` → ``category``; a word that is none already stays as it is."""
     word = word.lower().replace("-", "_")
+    stem, _, last = word.rpartition("_")
+    if last in IRREGULAR:
+        return f"{stem}_{IRREGULAR[last]}".removeprefix("_")
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     if word.endswith(("sses", "xes", "ches", "shes")):

@@ -47,6 +47,10 @@ def plan(known: Known, project: Project) -> Plan:
     """Everything that can be made of what is known, and a question for what cannot."""
     questions: list[str] = list(known.notes)
     requests, left_out = _chosen(known, project)
+    # Where only staff was seen at work, any account will do that the environment names.
+    if not any(request.access == "account" for request in requests):
+        for request in requests:
+            request.access = request.access and "account"
     account = account_of(known, requests)
     if account.login:
         for request in requests:
@@ -70,7 +74,7 @@ def plan(known: Known, project: Project) -> Plan:
     for step in steps:
         step.keeps = step.gives is not None and id(step.gives) in used
     found = Plan(known, account, steps, [each for each in shown if id(each) in used], questions, left_out, farewell)
-    questions += _uncovered(project, found)
+    questions += _uncovered(project, found, requests)
     return found
 
 
@@ -116,21 +120,16 @@ def _glob(path: str) -> str:
     return re.escape(path.removesuffix("*")) + (".*" if path.endswith("*") else "(?:/.*)?")
 
 
-def _uncovered(project: Project, found: Plan) -> Iterator[str]:
-    """The routes of the capabilities that no step asks, and the capabilities that no writer writes."""
-    asked = [step.request for step in found.steps]
-    asked += [step.request for step in (found.account.register, found.account.login, found.farewell) if step]
-    told = plain(" ".join(found.questions))
+def _uncovered(project: Project, found: Plan, requests: Sequence[Request]) -> Iterator[str]:
+    """The routes of the capabilities that are in no request, and the capabilities that no writer writes."""
     for name, capability in project.capabilities.items():
-        routes = [route for route in capability.routes if not _hidden(project, route.path)]
-        for route, method in [(each, method) for each in routes for method in sorted(each.methods) or ["*"]]:
-            done = any(
-                method in ("*", each.method) and re.fullmatch(route.pattern, VARIABLE.sub("1", each.path))
-                for each in asked
-            )
-            # One of them may have its own question already.
-            if not done and f"{method} {plain(route.path)}:" not in told:
-                yield f"{method} {route.path}: {found.known.source} does not have it, and it belongs to {name}"
+        for route in capability.routes:
+            if _hidden(project, route.path):
+                continue
+            asked = {each.method for each in requests if re.fullmatch(route.pattern, VARIABLE.sub("1", each.path))}
+            left = sorted(route.methods - asked) if route.methods else [] if asked else ["*"]
+            if left:
+                yield f"{','.join(left)} {route.path}: of {name}, and {found.known.source} does not have it"
         if not found.writers(name):
             yield f"{name}: no request is known of which one can see what it leaves, so its writers have nothing to do"
 
@@ -148,7 +147,7 @@ def _step(request: Request, account: Account, shown: Sequence[Thing]) -> tuple[S
     of = {}
     for place, leaf in leaves(request.body):
         if isinstance(leaf, Of):
-            thing = things.named(leaf.word, shown, staff=request.access == "staff")
+            thing = things.named(leaf, shown, staff=request.access == "staff")
             if thing is None:
                 return None, f"which {leaf.word}? Nothing that a client can ask shows one"
             of["".join(f'["{part}"]' if isinstance(part, str) else f"[{part}]" for part in place)] = thing
@@ -212,7 +211,7 @@ def _leave(known: Known, project: Project, account: Account, steps: Sequence[Ste
                 for place, _ in leaves(each.request.body)
                 if place
             }
-            step.leaves, step.remarks = leaving.of_creation(step.request, step.gives.id_name, changed, tables)
+            step.leaves, step.remarks = leaving.of_creation(step.request, step.gives.refers, changed, tables)
             if step.leaves:
                 step.gives.table = step.leaves[0].table
     made = [step.gives for step in steps if step.gives and step.gives.made]

@@ -183,28 +183,28 @@ def _access(fine: Sequence[Call]) -> str:
     return "staff" if all(each["staff"] for each in fine) else "account"
 
 
-def _columns(rows: Sequence[Row], tables: Mapping[str, Shape]) -> dict[str, tuple[Column, bool]]:
-    """The columns of the rows' tables, and of each whether it refers to another row."""
-    found: dict[str, tuple[Column, bool]] = {}
+def _columns(rows: Sequence[Row], tables: Mapping[str, Shape]) -> dict[str, tuple[Column, str]]:
+    """The columns of the rows' tables, and of each the table that it refers to, if it does."""
+    found: dict[str, tuple[Column, str]] = {}
     for row in rows:
         if shape := tables.get(row.table):
             for name, column in shape.columns.items():
-                found.setdefault(name, (column, name in shape.parents))
+                found.setdefault(name, (column, shape.parents.get(name, ("", ""))[0]))
     return found
 
 
-def _tree(value: Any, name: str, columns: Mapping[str, tuple[Column, bool]]) -> Any:
+def _tree(value: Any, name: str, columns: Mapping[str, tuple[Column, str]]) -> Any:
     if isinstance(value, dict):
         if value.keys() & {"$secret", "$from"}:
             return _hidden(value, name)
         return {key: _tree(each, key, columns) for key, each in value.items() if key != "csrfmiddlewaretoken"}
     if isinstance(value, list):
         return [_tree(each, name, columns) for each in value[:1]]
-    refers = columns.get(f"{name}_id", (None, False))[1] or columns.get(name, (None, False))[1]
+    refers = columns.get(f"{name}_id", (None, ""))[1] or columns.get(name, (None, ""))[1]
     if value is not None and not isinstance(value, bool) and (refers or (is_reference(name) and value)):
-        return Of(name)
+        return Of(name, refers)
     if isinstance(value, str):
-        return _text(name, value, columns.get(name, (None, False))[0])
+        return _text(name, value, columns.get(name, (None, ""))[0])
     return value
 
 

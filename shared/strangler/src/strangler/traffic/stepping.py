@@ -142,17 +142,17 @@ class StepText:
                 yield f'        self.{thing.attribute}.append(Thing("", None, key))'
                 return
             if step.leaves and step.leaves[0].told:
-                key = f'{{"{thing.id_name}": made["{thing.id_name}"]}}'
+                key = f'{{"{thing.refers}": made["{thing.refers}"]}}'
             where = self._made_in(step)
             yield f"        made = answer.json(){where}"
             id = f'made["{thing.id_name}"]'
-            made = Group("Thing(", [("", self._path(base, id)), ("", id), ("", key)])
+            made = Group("Thing(", [("", self._path(base, id)), ("", f'made["{thing.refers}"]'), ("", key)])
             yield from group(f"        self.{thing.attribute}.append(", made, 8, ")")
             return
         name, _ = results(step.request.answer)
         where = f'["{name}"]' if name is not None else ""
         id = f'each["{thing.id_name}"]'
-        item = Group("Thing(", [("", self._path(base, id)), ("", id), ("", "{}")]).flat()
+        item = Group("Thing(", [("", self._path(base, id)), ("", f'each["{thing.refers}"]'), ("", "{}")]).flat()
         line = f"        self.{thing.attribute} = [{item} for each in answer.json(){where}]"
         if len(line) <= LONGEST:
             yield line

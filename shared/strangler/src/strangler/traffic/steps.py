@@ -17,6 +17,7 @@ class Thing:
     path: str  # of the collection, up to the variable
     made: bool
     id_name: str
+    refers: str = "id"  # what the answer calls the id by which bodies name it
     table: str = ""
     staff: bool = False
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from strangler.domain.route import VARIABLE
 from strangler.traffic.accounts import has_password
-from strangler.traffic.known import Request, plain, results, singular
+from strangler.traffic.known import Of, Request, plain, results, singular
 from strangler.traffic.steps import Thing
 
 IDS = ("id", "uuid", "pk", "slug", "code", "key")
@@ -32,6 +32,8 @@ def things_of(requests: Sequence[Request]) -> Iterator[Thing]:
         if (thing.name, thing.made) in names:
             thing.name = identifier("_".join([*filter(speaks, request.path.split("/"))][-2:]))
         names.add((thing.name, thing.made))
+        made = [row.table for each in requests if plain(each.path) == thing.path for row in each.rows or ()]
+        thing.table = made[0] if len(set(made)) == 1 else ""
         yield thing
 
 
@@ -50,7 +52,9 @@ def _thing(request: Request, items: Mapping[str, Sequence[Request]]) -> Thing | 
     id_name = _id_name(request, naming)
     if id_name is None:
         return None
-    return Thing(name, plain(request.path), makes, id_name, staff=makes and request.access == "staff")
+    shown = request.made if isinstance(request.made, dict) else {}
+    refers = next((each for each in ("id", "pk", "uuid") if each in shown), id_name)
+    return Thing(name, plain(request.path), makes, id_name, refers, staff=makes and request.access == "staff")
 
 
 def _id_name(request: Request, naming: Sequence[Request]) -> str | None:
@@ -73,13 +77,19 @@ def on(request: Request, things: Sequence[Thing]) -> Thing | None:
     return next(iter(made or ([] if request.writes else [each for each in fitting if not each.made])), None)
 
 
-def named(word: str, things: Sequence[Thing], *, staff: bool) -> Thing | None:
-    """The thing whose id a field of this name holds."""
-    stem = singular(re.sub(r"(_id|Id|_uuid|_pk|_slug)$", "", word))
+def named(leaf: Of, things: Sequence[Thing], *, staff: bool) -> Thing | None:
+    """The thing whose id a field holds: of the table that its column refers to, or of the same name."""
+    stem = singular(re.sub(r"(_id|Id|_uuid|_pk|_slug)$", "", leaf.word))
     stem = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", stem).lower()
-    fitting = [each for each in things if each.id_name and (each.one == stem or each.one.endswith(f"_{stem}"))]
-    fitting = [each for each in fitting if not each.staff or staff]
-    return next(iter(sorted(fitting, key=lambda each: each.made)), None)
+    tail = singular(leaf.table.rpartition("_")[2]) if leaf.table else stem
+    usable = [each for each in things if each.id_name and (staff or not each.staff)]
+    for fitting in (
+        [each for each in usable if leaf.table and each.table == leaf.table],
+        [each for each in usable if each.one in (stem, tail) or each.one.endswith(f"_{stem}")],
+    ):
+        if fitting:
+            return min(fitting, key=lambda each: each.made)
+    return None
 
 
 def speaks(part: str) -> bool:
