@@ -182,7 +182,8 @@ TABLES: dict[str, Any] = {
     "talks_talk": {
         "key": "id",
         "columns": {
-            "id": column("number", unique=True), "title": column("text"), "room": column("text"), "kind": column("text"),
+            "id": column("number", unique=True), "title": column("text"), "room": column("text"),
+            "kind": column("text"),
             "starts": column("other"), "seats": column("number"), "member_id": column("number"),
         },
         "parents": {"member_id": ["members_member", "CASCADE"]},

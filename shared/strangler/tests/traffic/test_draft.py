@@ -141,6 +141,29 @@ def test_a_change_sends_what_the_project_took(at: At, recorded: Path) -> None:
     assert 'body = {"title": self.new("title")}' in text
 
 
+def test_who_changes_an_account_is_known_as_before(at: At, recorded: Path) -> None:
+    changed = project.request(
+        "PUT", "/api/members/me/", 200,
+        body={"email": "a@example.com", "password": {"$secret": "password"}, "name": "Grace"},
+        answer={"id": 1}, rows=[project.row("members_member", "update", name="Grace")],
+    )  # fmt: skip
+    ended = project.request("POST", "/api/members/me/logout/", 204)
+    routes = FILE.replace("GET,PATCH,DELETE /api/members/me/", "GET,PATCH,PUT,POST,DELETE /api/members/me/*")
+    Path("strangler.toml").write_text(routes)
+    text = drafted(at, "--recording", str(project.recording(recorded, [*project.RECORDED, changed, ended])))
+    club = Club({})
+    for number in range(12):
+        club.play(loaded(text).Traffic("0a1b2c").client(number, Random(number)))
+
+    puts = [each.body for each in club.asked if each.method == "PUT"]
+    made = {each.body["email"]: each.body["password"] for each in club.asked if each.path == "/api/members/"}
+    assert puts
+    assert {each["email"]: each["password"] for each in puts}.items() <= made.items()
+    keys = {tuple(one.key.items()) for one in club.left if one.table == "members_member" and one.kind == "update"}
+    assert keys == {(("email", each["email"]),) for each in puts}
+    assert "logout/: it ends what the client is logged in by" in questions(text)
+
+
 def test_two_clients_send_no_text_twice(at: At, recorded: Path) -> None:
     module = loaded(drafted(at, "--recording", str(recorded)))
     club = Club({})

@@ -14,6 +14,8 @@ from strangler.traffic.accounts import account_of, kept, opens, registers
 from strangler.traffic.known import Kept, Known, Of, Request, Unknown, capability_of, leaves, plain
 from strangler.traffic.steps import Account, Step, Thing
 
+ENDS = re.compile(r"(log|sign)[_-]?(out|off)/?$", re.IGNORECASE)
+
 
 @dataclass(slots=True)
 class Plan:
@@ -162,8 +164,8 @@ def _obstacle(request: Request, account: Account) -> str:
     """Why nobody can tell how the request is made; empty if nothing stands in its way."""
     if request.unknown_body:
         return "a log has no bodies: which does it take? (--openapi FILE says it)"
-    if request.doubts:
-        return "; ".join(request.doubts)
+    if doubts := [*request.doubts, *(["it ends what the client is logged in by"] if ENDS.search(request.path) else [])]:
+        return "; ".join(doubts)
     for place, leaf in [*leaves(request.body), *leaves(dict(request.headers))]:
         if isinstance(leaf, Unknown):
             return leaf.why

@@ -29,6 +29,7 @@ from strangler.traffic.known import (
 from strangler.traffic.samples import is_reference
 
 FORM = 1
+MASK = "***"
 TOLD_EVERY = 50_000
 REMEDY = "make it with `strangler traffic record`, by a chassis of the same version"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -143,6 +144,7 @@ def _request(method: str, template: str, fine: Sequence[Call], tables: Mapping[s
         request.body = _tree(sent, "", columns)
     if best["files"]:
         request.doubts.append(f"it takes files ({', '.join(best['files'])}), which a scenario does not send")
+    request.doubts += [f"which {name} does its query need?" for name, value in best["query"].items() if value == MASK]
     kept = {name: value for name, value in best["headers"].items() if not FLEETING.match(name)}
     common = [name for name in kept if sum(name in each["headers"] for each in fine) * 2 > len(fine)]
     request.sent_headers = {name: kept[name] for name in common}

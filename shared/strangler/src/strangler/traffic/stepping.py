@@ -42,7 +42,8 @@ class StepText:
         if isinstance(headers, Group):
             yield from group("        headers = ", headers, 8)
             headers = "headers"
-        yield from self.body(step)
+        # A client that changes its account goes on being known as before.
+        yield from self.body(step, account=request.method in ("PATCH", "PUT") and step.on is None)
         named = self._key(step)
         if named is not None and step.gives:
             yield from group("        key: Columns = ", named, 8)
@@ -203,7 +204,7 @@ class StepText:
             case Text():
                 return _fresh(leaf)
             case Secret():
-                return "self.password" if account else 'f"Rehearsed-{self.token}"'
+                return 'f"Rehearsed-{self.token}"' if self.account.takes_token else "self.password"
             case Kept(name=name):
                 return f'self.kept["{name}"]'
             case Of():
