@@ -33,7 +33,7 @@ DRAFT_EPILOG = """\b
 Examples:
   strangler traffic draft --openapi openapi.yaml
   strangler traffic draft --log var/log/access.log --openapi openapi.yaml
-  strangler traffic draft --recording traffic.jsonl --to rehearsals/shop.py
+  strangler traffic draft --recording traffic.jsonl --to rehearsals/traffic.py
   strangler traffic draft --openapi openapi.json --print
 
 Writes one file and changes nothing else. An existing file is left as it is without --force. No password, token or
