@@ -11,7 +11,7 @@ from typing import Any
 
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Project
-from strangler.traffic.known import SAFE, Known, Request, needs_token, template_of
+from strangler.traffic.known import SAFE, Known, Request, needs_token, templates
 
 LONGEST_LINE = 1024 * 1024
 TOLD_EVERY = 64 * 1024 * 1024
@@ -34,6 +34,7 @@ def read(path: Path, project: Project, *, say: Callable[[str], None] = lambda _:
     seen: dict[tuple[str, str], Counter[int]] = {}
     bodies: Counter[tuple[str, str]] = Counter()
     torn = masked = 0
+    template = templates(project)
     for number, line, last in _lines(path, say):
         entry = _entry(line)
         if entry is None:
@@ -43,7 +44,7 @@ def read(path: Path, project: Project, *, say: Callable[[str], None] = lambda _:
             raise _wrong("is no JSON object", f"{path}:{number}")
         if "method" not in entry:
             continue
-        method, shape = entry["method"], _path(entry, project)
+        method, shape = entry["method"], _path(entry, template)
         if method not in METHODS or not isinstance(entry.get("status", 0), int):
             raise _wrong("has a method or a status that is none", f"{path}:{number}")
         if shape is None:
@@ -83,12 +84,12 @@ def _told(statuses: dict[int, int]) -> str:
     return ", ".join(f"{count} × {status or 'no answer'}" for status, count in sorted(statuses.items()))
 
 
-def _path(entry: dict[str, Any], project: Project) -> str | None:
+def _path(entry: dict[str, Any], template: Callable[[str, str], str | None]) -> str | None:
     """The path with variables: as the route of a capability has it, else by what looks like an id."""
     method, path, route = entry["method"], str(entry.get("path", "")), entry.get("route")
     path = path.partition("?")[0]
     if path.startswith("/") and path != MASKED:
-        if (found := template_of(project, str(method), path)) is not None:
+        if (found := template(str(method), path)) is not None:
             return found
         return "/".join(
             "{id}" if VARIABLE_SEGMENT.fullmatch(each) and not VERSION.fullmatch(each) else each

@@ -7,7 +7,7 @@ A body is a tree of JSON values in which some leaves stand for what only a clien
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,13 +184,22 @@ def needs_token(project: Project, method: str, path: str) -> bool:
     )
 
 
-def template_of(project: Project, method: str, path: str) -> str | None:
-    """The path of the route that takes the request, with its variables; None if none does or it ends with a star."""
-    for capability in project.capabilities.values():
-        for route in capability.routes:
-            if (not route.methods or method in route.asked) and re.fullmatch(route.pattern, path):
-                return None if route.path.endswith("*") else route.path
-    return None
+def templates(project: Project) -> Callable[[str, str], str | None]:
+    """Gives for a method and a path that of the route which takes the request, with its variables; None if none does or
+    it ends with a star."""
+    routes = [
+        (route.asked, re.compile(route.pattern), None if route.path.endswith("*") else route.path)
+        for capability in project.capabilities.values()
+        for route in capability.routes
+    ]
+
+    def find(method: str, path: str) -> str | None:
+        fitting = (
+            found for asked, pattern, found in routes if (not asked or method in asked) and pattern.fullmatch(path)
+        )
+        return next(fitting, None)
+
+    return find
 
 
 def results(answer: Any) -> tuple[str | None, list[Any] | None]:
