@@ -31,7 +31,11 @@ def page() -> str:
     verbs = [command for name in strangler.list_commands(context) if (command := strangler.get_command(context, name))]
     parts = [HEAD, *_section(strangler, context)]
     for verb in verbs:
-        parts += _section(verb, click.Context(verb, info_name=verb.name, parent=context))
+        own = click.Context(verb, info_name=verb.name, parent=context)
+        parts += _section(verb, own)
+        if isinstance(verb, click.Group):
+            for name, each in verb.commands.items():
+                parts += _section(each, click.Context(each, info_name=name, parent=own))
     return "\n".join(parts)
 
 

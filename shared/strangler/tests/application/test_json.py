@@ -228,7 +228,12 @@ def test_every_verb_that_prints_json_is_looked_at_here() -> None:
     printing = {
         name
         for name in VERBS
-        if (command := main.get_command(None, name)) and any("--json" in one.opts for one in command.params)  # type: ignore[arg-type]
+        if (command := main.get_command(None, name))  # type: ignore[arg-type]
+        and any(
+            "--json" in one.opts
+            for each in (command, *getattr(command, "commands", {}).values())
+            for one in each.params
+        )
     }
     assert printing == set(VERBS) - NO_JSON
     assert printing - {"reverse"} == SCHEMA["$defs"].keys() & set(VERBS)

@@ -45,6 +45,16 @@ def test_a_column_that_does_not_exist_is_the_scenario_s_mistake(connection: Conn
         list(PostgresRows(connection).find("note", ["title"], ["colour"], [("a",)]))
 
 
+def test_a_row_that_is_found_by_its_primary_key_is_not_doubled(connection: Connection) -> None:
+    connection.execute("INSERT INTO public.note (id, title, body, stars, pinned) VALUES (7, 'a', 'x', 1, true)")
+    rows = PostgresRows(connection)
+
+    with rows.spoiling():
+        assert not rows.double("note", {"id": "7"})
+        assert not rows.double("note", {"id": "7", "title": "a"})
+        assert rows.double("note", {"title": "a"})
+
+
 def test_damage_is_done_and_taken_back(connection: Connection) -> None:
     connection.execute(
         "INSERT INTO public.note (title, body, stars, pinned) "

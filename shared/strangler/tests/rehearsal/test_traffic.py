@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -56,6 +57,24 @@ def test_a_service_that_keeps_its_promises_passes(client: Client, connection: Co
     assert client.tally.totals().acknowledged == {"notes": 40}
     assert client.records().failures == ()
     assert findings(client, connection) == []
+
+
+@pytest.mark.parametrize(("fault", "found"), [("lose", {Fault.LOST}), ("double", {Fault.DOUBLED})])
+def test_a_write_that_only_the_answer_tells_is_checked_too(
+    fault: str, found: set[Fault], service: Service, client: Client, connection: Connection
+) -> None:
+    def told() -> Behaviour:
+        for operation in readers(1)[0]:
+            (made,) = operation.writes
+            yield replace(operation, writes=(), told=lambda _, made=made: [made])
+            return
+
+    service.faults = [fault]
+
+    client.play(told())
+
+    assert client.tally.totals().acknowledged == {"notes": 1}
+    assert {finding.fault for finding in findings(client, connection)} == found
 
 
 @pytest.mark.parametrize(("fault", "found"), [("lose", {Fault.LOST}), ("double", {Fault.DOUBLED}), ("refuse", set())])

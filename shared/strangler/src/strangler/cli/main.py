@@ -40,6 +40,7 @@ VERBS = {
     "retire": "Stop the monolith for good.",
     "doctor": "Look for what should not be as it is.",
     "render": "Print routes for Kubernetes; write what Prometheus needs.",
+    "traffic": "Draft a scenario from a log, an OpenAPI file, or tests.",
     "rehearse": "Rehearse moves under traffic, and check every write.",
     "fault": "Switch on what goes wrong, to show what is then seen.",
 }

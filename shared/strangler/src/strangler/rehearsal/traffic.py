@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from threading import Lock
 
-from strangler.domain.traffic import Answer, Behaviour, Operation, Unexpected
+from strangler.domain.traffic import Answer, Behaviour, Operation, Unexpected, Write
 from strangler.rehearsal.journal import Journal, Outcome
 from strangler.rehearsal.ports import Http, HttpError, Totals
 
@@ -31,10 +32,10 @@ class Tally:
         with self._lock:
             self._failed += 1
 
-    def acknowledgement(self, operation: Operation, writer: str | None) -> None:
+    def acknowledgement(self, writes: Sequence[Write], writer: str | None) -> None:
         with self._lock:
-            self._acknowledged.update({write.capability for write in operation.writes})
-            if writer:
+            self._acknowledged.update({write.capability for write in writes})
+            if writer and writes:
                 self._writers[writer] += 1
 
     def totals(self) -> Totals:
@@ -78,7 +79,7 @@ class Session:
         operation, self._next = self._next, None
         if operation is None:
             return False
-        number = self._journal.sent(self.name, operation) if operation.writes else None
+        number = self._journal.sent(self.name, operation) if operation.writes or operation.told else None
         answer = self._ask(operation)
         if answer is None:
             return False
@@ -117,7 +118,7 @@ class Session:
             return
         told = tuple(operation.told(answer)) if operation.told else ()
         self._journal.answered(number, Outcome.ACKNOWLEDGED, told)
-        self._tally.acknowledgement(operation, self._writer)
+        self._tally.acknowledgement((*operation.writes, *told), self._writer)
 
     def _fail(self, operation: Operation, detail: str) -> None:
         self.failed = True

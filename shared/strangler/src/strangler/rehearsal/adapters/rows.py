@@ -77,9 +77,10 @@ class PostgresRows(Damage):
         return self._spoil(query, list(key.values()))
 
     def double(self, table: str, key: Mapping[str, Text]) -> bool:
-        """A fresh key is known only for keys of integers, UUIDs and texts."""
+        """A fresh key is known only for keys of integers, UUIDs and texts. A row that is found by a column of its
+        primary key cannot be doubled: the second one would not be found."""
         fresh = self._fresh_key(table)
-        if fresh is None:
+        if fresh is None or not fresh.keys().isdisjoint(key):
             return False
         columns = [column for column in self._types(table) if column not in fresh]
         values = [sql.SQL(value) for value in fresh.values()]
