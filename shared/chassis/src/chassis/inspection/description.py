@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model
 
-from chassis.inspection import programs, relations, requests, sources
+from chassis.inspection import chosen, mounted, programs, relations, requests, sources
 from chassis.inspection.configuration import plain
 from chassis.inspection.project import models
 
@@ -42,6 +42,10 @@ def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
         "references": found,
         "requests": list(requests.requests(unknown)),
         "admins": requests.admins(),
+        "settings_module": str(getattr(settings, "SETTINGS_MODULE", "") or ""),
+        "settings": chosen.chosen(),
+        "urls": mounted.mounted(),
+        "distributions": chosen.distributions(),
         "not_looked_at": unknown,
     }
 
