@@ -5,6 +5,7 @@ Only facts; which of them make a capability is the tool's to say. Nothing connec
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
     return {
         "form": FORM,
         "name": Path.cwd().name,
+        "python": "{}.{}".format(*sys.version_info),
         "engine": settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("ENGINE", ""),
         "user_table": _user_table(),
         "programs": programs.programs(),

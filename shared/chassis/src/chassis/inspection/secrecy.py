@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _WORDS = frozenset(
     {"SECRET", "SECRETS", "KEY", "KEYS", "PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "TOKEN", "TOKENS", "DSN"}
@@ -17,6 +18,8 @@ _OPEN = frozenset(
 _SETTLED = re.compile(r"_(NAME|URL|URLS|TIMEOUT|AGE|LIFETIME|TTL|PREFIX|HEADER|CLASS|CLASSES|MODEL|LENGTH|ALGORITHM)$")
 _ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*@", re.IGNORECASE)
 _KEY_FILE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+# A rate, or the dotted name of a class: neither is a secret, whatever it is called.
+_HARMLESS = re.compile(r"\d+/[a-z]+|[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*\.[A-Z][A-Za-z0-9]*")
 _WORD = re.compile(r"[A-Z0-9]+")
 
 
@@ -26,6 +29,8 @@ def is_secret(name: str, value: object) -> bool:
     if not isinstance(value, str | bytes) or not value:
         return isinstance(value, list | tuple | set) and bool(value) and _is_told(name) and _has_text(value)
     text = value if isinstance(value, str) else value.decode("utf-8", "replace")
+    if _HARMLESS.fullmatch(text):
+        return False
     return _is_told(name) or bool(_ADDRESS.match(text) or _KEY_FILE.search(text))
 
 
@@ -36,5 +41,5 @@ def _is_told(name: str) -> bool:
     return not _WORDS.isdisjoint(_WORD.findall(upper))
 
 
-def _has_text(values: object) -> bool:
-    return any(isinstance(one, str | bytes) for one in values)  # type: ignore[attr-defined]
+def _has_text(values: Iterable[object]) -> bool:
+    return any(isinstance(one, str | bytes) and not _HARMLESS.fullmatch(str(one)) for one in values)

@@ -77,6 +77,62 @@ class Programs:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting that the project has chosen itself: ``kind`` is `value`, `secret`, or `opaque` where JSON has no such
+    value. ``once``: one statement of ``file`` at ``line`` is all that says it. ``readers`` are installed packages."""
+
+    name: str
+    kind: str
+    place: str = ""
+    file: str = ""
+    line: int = 0
+    once: bool = False
+    django: bool = False
+    readers: tuple[str, ...] = ()
+    value: Any = None
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a URL pattern: ``kind`` is `path`, `regex` or `language`; ``converters`` are classes by name, those
+    that Django has not itself."""
+
+    kind: str
+    text: str
+    translated: bool = False
+    default_too: bool = True
+    converters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A URL pattern as it is written. ``spaces`` are its namespaces, each as application and instance, ``given`` what
+    `as_view` was given; ``untold`` names what of it could not be told, ``wrapped`` decorators around the view."""
+
+    template: str
+    chain: tuple[Piece, ...]
+    view: str
+    kind: str
+    name: str = ""
+    place: str = ""
+    spaces: tuple[tuple[str, str], ...] = ()
+    actions: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
+    wrapped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What is installed, as pip calls it."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Described:
     """The project. ``whole``: it has described itself, so that its requests are known; otherwise only its database."""
 
@@ -92,6 +148,15 @@ class Described:
     user_table: str | None = None
     unmodelled: Sequence[str] = ()  # tables of its database that no model has
     not_looked_at: Sequence[str] = ()
+    python: str = ""  # its version, such as 3.13
+    settings_module: str = ""
+    settings: Sequence[Setting] = ()
+    urls: Sequence[Mounted] = ()
+    distributions: Mapping[str, Distribution] = field(default_factory=dict)  # by module
+
+    def setting(self, name: str) -> Setting | None:
+        """The setting of this name, if the project has chosen it."""
+        return next((one for one in self.settings if one.name == name), None)
 
     def table(self, name: str) -> Table | None:
         """The table of this name."""
@@ -129,6 +194,11 @@ def _read(content: dict[str, Any]) -> Described:
         engine=content["engine"],
         user_table=content["user_table"],
         not_looked_at=content["not_looked_at"],
+        python=content.get("python", ""),
+        settings_module=content.get("settings_module", ""),
+        settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content.get("settings", ())],
+        urls=[_mounted(one) for one in content.get("urls", ())],
+        distributions={name: Distribution(**one) for name, one in content.get("distributions", {}).items()},
     )
 
 
@@ -144,4 +214,16 @@ def _request(one: dict[str, Any]) -> Request:
         writes={method: done["writes"] for method, done in one["methods"].items()},
         reads={method: done["reads"] for method, done in one["methods"].items()},
         doubts=one["doubts"],
+    )
+
+
+def _mounted(one: dict[str, Any]) -> Mounted:
+    return Mounted(
+        **{
+            **one,
+            "chain": tuple(Piece(**piece) for piece in one["chain"]),
+            "spaces": tuple((str(application), str(name)) for application, name in one["spaces"]),
+            "untold": tuple(one["untold"]),
+            "wrapped": tuple(one["wrapped"]),
+        }
     )
