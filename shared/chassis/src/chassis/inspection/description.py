@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from chassis.inspection.project import models
 
 # A tool reads only descriptions of the form that it knows.
 FORM = 1
+_OFFERED = ("chassis.identity.sessions", "chassis.identity.authtokens")
 
 
 def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
@@ -44,6 +46,8 @@ def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
         "references": found,
         "requests": list(requests.requests(unknown)),
         "admins": requests.admins(),
+        # What this version of the chassis has for a service that is to be written.
+        "provides": [name for name in _OFFERED if find_spec(name)],
         "settings_module": str(getattr(settings, "SETTINGS_MODULE", "") or ""),
         "settings": chosen.chosen(),
         "urls": mounted.mounted(),

@@ -55,13 +55,13 @@ def _piece(pattern: Any) -> dict[str, Any]:
         return {
             "kind": "path",
             "text": str(pattern),
-            "translated": not isinstance(pattern._route, str),
+            "translated": not isinstance(getattr(pattern, "_route", ""), str),
             "converters": {name: _named(cls) for name, cls in known.items()},
         }
     return {
         "kind": "regex",
         "text": str(pattern),
-        "translated": not isinstance(pattern._regex, str),
+        "translated": not isinstance(getattr(pattern, "_regex", ""), str),
         "converters": {},
     }
 

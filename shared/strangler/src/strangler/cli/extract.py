@@ -55,7 +55,9 @@ service: nothing was written.
     help="What `manage.py strangler_init` has printed elsewhere, as in a container; - is stdin.",
 )  # fmt: skip
 @click.option("--dry-run", "--print", "shown", is_flag=True, help="Write nothing; print the work list.")
-@click.option("--unchecked", is_flag=True, help="Write it even if Django is not content with it; the work list says why.")
+@click.option(
+    "--unchecked", is_flag=True, help="Write it even if Django is not content with it; the work list says why."
+)
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
 def command(
     *,
@@ -155,8 +157,8 @@ def _tell(done: Extracted, asked: Asked, say: Callable[[str], None]) -> None:
     work, measures = done.work, done.work.measures
     say(f"wrote {asked.target}: {counted(done.files, 'file')}")
     say(
-        f"  lines of Python: {measures.taken:,} taken ({measures.changed:,} rewritten), {measures.written:,} written for "
-        f"ports, {measures.frame:,} for settings, URLs and programs"
+        f"  lines of Python: {measures.taken:,} taken ({measures.changed:,} rewritten), {measures.written:,} written "
+        f"for ports, {measures.frame:,} for settings, URLs and programs"
     )
     left = ", ".join(f"{kind} {count}" for kind, count in work.left_by_kind().items())
     say(f"  left to decide: {len(work.left)}" + (f" ({left})" if left else ""))
@@ -174,9 +176,7 @@ def _next(work: WorkList, asked: Asked) -> list[str]:
     return [*page, f"strangler preflight {asked.capability.name}"]
 
 
-def _document(
-    work: WorkList, asked: Asked, *, added: tuple[str, ...], kept: object, written: bool
-) -> str:
+def _document(work: WorkList, asked: Asked, *, added: tuple[str, ...], kept: object, written: bool) -> str:
     found: Mapping[str, object] = worklist.document(work)
     return as_json(
         {

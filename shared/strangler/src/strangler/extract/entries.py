@@ -58,7 +58,11 @@ def complete(path: Path, capability: str, target: Path, programs: Programs) -> C
     blocks: dict[str, list[str]] = {}
     if database not in _table(content, "databases"):
         outbox = ['outbox = "chassis_outbox"'] if programs.outbox else []
-        blocks[f"databases.{database}"] = ["embedded = true", f'url_env = "{_variable(database)}_DATABASE_URL"', *outbox]
+        blocks[f"databases.{database}"] = [
+            "embedded = true",
+            f'url_env = "{_variable(database)}_DATABASE_URL"',
+            *outbox,
+        ]
     processes = _table(content, "processes")
     if process not in processes:
         blocks[f"processes.{process}"] = [*_web(folder, database, process, programs)]
@@ -146,8 +150,9 @@ def _web(folder: str, database: str, process: str, programs: Programs) -> Iterat
 
 def _worker(folder: str, database: str, process: str, programs: Programs) -> Iterator[str]:
     beat = ["--beat"] if programs.schedule else []
-    command = ["celery", "--app", programs.package, "worker", "--hostname", f"{process}@%h", "--without-gossip",
-               "--without-mingle", *beat, "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]  # fmt: skip
+    quiet = ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+    pool = ["--pool", "threads", "--concurrency", "2"]
+    command = ["celery", "--app", programs.package, "worker", "--hostname", f"{process}@%h", *quiet, *beat, *pool]
     yield f"directory = {_quoted(folder)}"
     yield f"command = {json.dumps(command)}"
     yield f'database = "{database}"'

@@ -123,17 +123,13 @@ def _checked(drafted: Drafted, folder: Path, tell: Callable[[str], None]) -> tup
     django = staging.Django(folder, asked.python, root=asked.root, variables=names)
     labels = [app.label for app in drafted.source.apps if app.models or app.moved]
     try:
-        tell("migrations")
+        tell("migrations and checks")
         django.make_migrations(labels)
-        tell("manage.py check")
-        django.check()
     except MoveError as error:
         if not asked.unchecked:
             raise
-        return (
-            Decision("", Kind.FILE, error.message.replace("; nothing was written", ""), "mend it, and run extract again",
-                     target=error.place),
-        )  # fmt: skip
+        said = error.message.replace("; nothing was written", "")
+        return (Decision("", Kind.FILE, said, "mend it, and run extract again", target=error.place),)
     return ()
 
 

@@ -105,9 +105,7 @@ def merge(target: Path, record: Record | None, files: Mapping[PurePosixPath, str
         present = _text(target / path)
         if present == text:
             continue
-        if present is None and before is None:
-            wanted[path] = text
-        elif present is not None and before == digest(present):
+        if (present is None and before is None) or (present is not None and before == digest(present)):
             wanted[path] = text
         elif before == digest(text) or present is None:
             kept.append(path)
@@ -116,7 +114,8 @@ def merge(target: Path, record: Record | None, files: Mapping[PurePosixPath, str
             wanted[_beside(path)] = text
             decisions.append(_both(path))
     decisions += [_both(path) for path in kept if (target / _beside(path)).is_file() and _beside(path) not in wanted]
-    gone, left = [], []
+    gone: list[PurePosixPath] = []
+    left: list[PurePosixPath] = []
     for name, before in record.files.items():
         path = PurePosixPath(name)
         if path not in files and (present := _text(target / path)) is not None:
@@ -126,7 +125,7 @@ def merge(target: Path, record: Record | None, files: Mapping[PurePosixPath, str
                  open=False, target=str(path))
         for path in left
     ]  # fmt: skip
-    return Merged(wanted, tuple(gone), tuple([*kept, *left]), tuple(decisions))
+    return Merged(wanted, tuple(gone), (*kept, *left), tuple(decisions))
 
 
 def _both(path: PurePosixPath) -> Decision:

@@ -120,20 +120,13 @@ class Django:
         self.environment = _environment(root, variables)
 
     def make_migrations(self, labels: Sequence[str]) -> None:
-        """Writes what makes the tables from nothing, or what has changed.
+        """Lets Django check the service, as `manage.py check` does, and then write what makes the tables from nothing,
+        or what has changed in them.
 
         Raises:
-            MoveError: Django could not.
+            MoveError: it is not content, or cannot.
         """
-        self._run("makemigrations", "--noinput", "--skip-checks", *labels)
-
-    def check(self) -> None:
-        """Lets Django check the service.
-
-        Raises:
-            MoveError: it is not content.
-        """
-        self._run("check")
+        self._run("makemigrations", "--noinput", *labels)
 
     def _run(self, *words: str) -> None:
         try:
@@ -174,7 +167,9 @@ class Django:
 def _environment(root: Path, variables: Sequence[str]) -> dict[str, str]:
     """This one, without what belongs to the project's own settings and folder."""
     known = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
-    paths = [one for one in known.get("PYTHONPATH", "").split(os.pathsep) if one and Path(one).resolve() != root.resolve()]
+    paths = [
+        one for one in known.get("PYTHONPATH", "").split(os.pathsep) if one and Path(one).resolve() != root.resolve()
+    ]
     known.pop("PYTHONPATH", None)
     if paths:
         known["PYTHONPATH"] = os.pathsep.join(paths)

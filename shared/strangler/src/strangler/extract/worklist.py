@@ -34,8 +34,8 @@ _TICKED = re.compile(r"^- \[[xX]\] .*<!-- ([0-9a-f]{10}(?:-\d+)?) -->\s*$")
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Lines of Python: ``taken`` as they were, ``changed`` of these, ``written`` ports and adapters, ``frame`` settings,
-    URLs and programs."""
+    """Lines of Python: ``taken`` as they were, ``changed`` of these, ``written`` ports and adapters, ``frame``
+    settings, URLs and programs."""
 
     taken: int
     changed: int
@@ -113,7 +113,7 @@ def as_page(work: WorkList) -> str:
     lines = [
         f"# {work.capability}: what is left to decide",
         "",
-        "`strangler extract` wrote this list. Tick off what you have decided: it stays ticked when `extract` runs again.",
+        "`strangler extract` wrote this list. Tick off what you have decided: it stays so when it runs again.",
         "",
         "| | lines of Python |",
         "| --- | ---: |",

@@ -149,6 +149,7 @@ class Described:
     unmodelled: Sequence[str] = ()  # tables of its database that no model has
     not_looked_at: Sequence[str] = ()
     python: str = ""  # its version, such as 3.13
+    provides: Sequence[str] = ()  # parts of the chassis that a service can be given
     settings_module: str = ""
     settings: Sequence[Setting] = ()
     urls: Sequence[Mounted] = ()
@@ -195,6 +196,7 @@ def _read(content: dict[str, Any]) -> Described:
         user_table=content["user_table"],
         not_looked_at=content["not_looked_at"],
         python=content.get("python", ""),
+        provides=content.get("provides", ()),
         settings_module=content.get("settings_module", ""),
         settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content.get("settings", ())],
         urls=[_mounted(one) for one in content.get("urls", ())],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,6 +11,11 @@ from strangler.extract.draft import Decision, Kind
 from strangler.extract.frame.surroundings import Surroundings
 
 JWT = "chassis.identity.tokens.TokenAuthentication"
+# What asks the side that has the users (docs/reference/chassis-settings.md).
+IDENTITY = "chassis.identity.sessions.IdentityMiddleware"
+REMOTE_TOKENS = "chassis.identity.authtokens.RemoteTokenAuthentication"
+SESSION = "rest_framework.authentication.SessionAuthentication"
+NOBODY = "chassis.identity.remote.nobody"
 
 
 class Way(StrEnum):
@@ -24,15 +30,26 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The ways that the project has, and what a person has to decide about them."""
+    """The ways that the project has, and what a person has to decide about them. ``asks``: the service asks the side
+    that has the users whose a session or a token is."""
 
     ways: frozenset[Way]
     decisions: tuple[Decision, ...]
+    asks: bool = False
 
     @property
     def is_remote(self) -> bool:
         """Whether accounts are somewhere else."""
         return Way.ACCOUNTS not in self.ways
+
+    @property
+    def classes(self) -> list[str]:
+        """REST framework's classes of the service."""
+        found = [JWT] if Way.TOKENS in self.ways else []
+        if self.asks:
+            found += [REMOTE_TOKENS] if Way.KEYS in self.ways else []
+            found += [SESSION] if Way.SESSIONS in self.ways else []
+        return found
 
 
 def access(here: Surroundings) -> Access:
@@ -47,7 +64,8 @@ def access(here: Surroundings) -> Access:
     if sessions and (asks or (not classes and here.mentions("user"))):
         ways.add(Way.SESSIONS)
     found = frozenset(ways or {Way.NONE})
-    return Access(found, tuple(_decisions(here, found, classes)))
+    asks = not found.isdisjoint({Way.SESSIONS, Way.KEYS}) and "chassis.identity.sessions" in here.described.provides
+    return Access(found, tuple(_decisions(here, found, classes, asks=asks)), asks)
 
 
 def _default_classes(here: Surroundings) -> list[str]:
@@ -78,36 +96,30 @@ def _way(name: str) -> Way | None:
     return None
 
 
-def _decisions(here: Surroundings, ways: frozenset[Way], classes: list[str]) -> list[Decision]:
-    rest, middleware = here.described.setting("REST_FRAMEWORK"), here.described.setting("MIDDLEWARE")
-    place = (rest or middleware).place if rest or middleware else ""  # type: ignore[union-attr]
-    found = []
-    if Way.SESSIONS in ways:
-        found.append(
-            Decision(
-                place,
-                Kind.ACCESS,
-                "requests say who they are by a session, whose rows and accounts are the monolith's",
-                "decide how the service asks who a session belongs to; until then nobody is logged in there",
-            )
+def _decisions(here: Surroundings, ways: frozenset[Way], classes: list[str], *, asks: bool) -> Iterator[Decision]:
+    place = next((one.place for name in ("REST_FRAMEWORK", "MIDDLEWARE") if (one := here.described.setting(name))), "")
+    said = {Way.SESSIONS: "a session", Way.KEYS: "a token of REST framework"}
+    rows = [name for way, name in said.items() if way in ways]
+    if rows and asks:
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            f"requests say who they are by {' or '.join(rows)}, whose rows are the monolith's: the service asks it",
+            "give the service IDENTITY_URL (a web process of the monolith) and IDENTITY_SECRET, and the monolith the "
+            "same secret in CHASSIS_IDENTITY_SECRETS",
         )
-    if Way.KEYS in ways:
-        found.append(
-            Decision(
-                place,
-                Kind.ACCESS,
-                "requests say who they are by a token of REST framework, whose rows are the monolith's",
-                "decide how the service asks whom a token belongs to; until then it takes none",
-            )
+    elif rows:
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            f"requests say who they are by {' or '.join(rows)}, whose rows are the monolith's",
+            "decide how the service asks whose it is; until then nobody is known there",
         )
     if Way.TOKENS in ways and JWT not in classes:
         foreign = ", ".join(one for one in classes if _way(one) is Way.TOKENS)
-        found.append(
-            Decision(
-                place,
-                Kind.ACCESS,
-                f"{foreign} looks for the account of a token, and the service has no accounts",
-                f"let the monolith sign tokens whose key it publishes, and the service verify them by {JWT}",
-            )
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            f"{foreign} looks for the account of a token, and the service has no accounts",
+            f"let the monolith sign tokens whose keys it publishes: the service verifies them by {JWT}",
         )
-    return found

@@ -91,8 +91,10 @@ def _leads(one: Mounted, path: str) -> bool:
     template = one.template.rstrip("/")
     plain = _VARIABLE.sub("{}", path).rstrip("/")
     if one.chain[0].kind == "language":
-        return plain == template or plain.partition("/")[2].partition("/")[2] == template.lstrip("/") or (
-            _without_first(plain) == _without_first(template)
+        return (
+            plain == template
+            or plain.partition("/")[2].partition("/")[2] == template.lstrip("/")
+            or (_without_first(plain) == _without_first(template))
         )
     if plain.endswith("*"):
         return template.startswith(plain[:-1]) or f"{template}/".startswith(plain[:-1])
@@ -126,9 +128,7 @@ def _spaced(
     return lines
 
 
-def _pattern(
-    here: Surroundings, module: Module, names: dict[str, str], one: Mounted, skip: int
-) -> Iterator[str]:
+def _pattern(here: Surroundings, module: Module, names: dict[str, str], one: Mounted, skip: int) -> Iterator[str]:
     pieces = _merged(one.chain[skip:])
     unknown = [name for piece in pieces for name, cls in piece.converters.items() if not cls or here.is_left(cls)]
     if unknown:
@@ -137,7 +137,7 @@ def _pattern(
                 one.place,
                 Kind.ROUTE,
                 f"{one.template}: its path converter {', '.join(unknown)} did not come along",
-                f"register one in {here.package}/urls.py, and write the pattern there; or leave the path to the monolith",
+                f"register one in {here.package}/urls.py, and write the pattern there; or leave it to the monolith",
             )
         )
         yield from _comment(f"Left out: {one.template}, whose converter {', '.join(unknown)} is not here.")
@@ -168,7 +168,7 @@ def _doubts(here: Surroundings, module: Module, one: Mounted) -> None:
             Decision(
                 one.place,
                 Kind.ROUTE,
-                f"{one.template}: the project's URLs wrap the view in {', '.join(one.wrapped)}, which the service's do not",
+                f"{one.template}: the project's URLs wrap the view in {', '.join(one.wrapped)}, the service's do not",
                 f"wrap it in {here.package}/urls.py too, if it matters",
             )
         )
@@ -183,9 +183,7 @@ def _doubts(here: Surroundings, module: Module, one: Mounted) -> None:
         )
     if not here.comes_along(one.view) and here.is_left(one.view):
         module.decisions.append(
-            Decision(
-                one.place, Kind.ROUTE, f"{one.template}: its view {one.view} did not come along", "take it along"
-            )
+            Decision(one.place, Kind.ROUTE, f"{one.template}: its view {one.view} did not come along", "take it along")
         )
 
 
@@ -195,9 +193,7 @@ def _merged(chain: Sequence[Piece]) -> list[Piece]:
     for piece in chain:
         if merged and merged[-1].kind == piece.kind == "path":
             before = merged.pop()
-            merged.append(
-                Piece("path", before.text + piece.text, converters={**before.converters, **piece.converters})
-            )
+            merged.append(Piece("path", before.text + piece.text, converters={**before.converters, **piece.converters}))
         elif merged and not merged[-1].text:
             merged[-1] = piece
         else:

@@ -16,7 +16,10 @@ STRUCTURE = frozenset(
     | {"MIDDLEWARE", "ROOT_URLCONF", "SECRET_KEY", "TEMPLATES", "TOKEN_KEY_FILE", "WSGI_APPLICATION"}
 )
 # What has a meaning on the monolith's side alone, or names places in its code.
-ELSEWHERE = frozenset({"CHASSIS_CHECKED", "CHASSIS_INSTRUMENTORS", "DATABASE_ROUTERS", "FIXTURE_DIRS", "LOCALE_PATHS"})
+ELSEWHERE = frozenset(
+    {"CHASSIS_CHECKED", "CHASSIS_INSTRUMENTORS", "DATABASE_ROUTERS", "FIXTURE_DIRS", "LOCALE_PATHS"}
+    | {"MIGRATION_MODULES"}
+)
 Needs = Callable[[Surroundings, Installed, Access], bool]
 _NEEDS: Mapping[str, tuple[str, Needs]] = {
     r"AUTH_PASSWORD_VALIDATORS|PASSWORD_\w+|AUTHENTICATION_BACKENDS": (
@@ -39,7 +42,9 @@ _NEEDS: Mapping[str, tuple[str, Needs]] = {
     ),
     r"MEDIA_\w+|DEFAULT_FILE_STORAGE|STORAGES|FILE_UPLOAD_\w+": (
         "nothing that came along has files",
-        lambda here, installed, access: here.mentions("FileField", "ImageField", "default_storage", "storages", "FILES"),
+        lambda here, installed, access: here.mentions(
+            "FileField", "ImageField", "default_storage", "storages", "FILES"
+        ),
     ),
     r"EMAIL_\w+|DEFAULT_FROM_EMAIL|SERVER_EMAIL|ADMINS|MANAGERS": (
         "nothing that came along sends mail",

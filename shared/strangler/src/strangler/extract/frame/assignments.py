@@ -75,9 +75,9 @@ def _targets(statement: ast.stmt) -> Iterator[str]:
         for target in statement.targets:
             if isinstance(target, ast.Name):
                 yield target.id
-    elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
-        yield statement.target.id
-    elif isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+    elif (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value) or (
+        isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name)
+    ):
         yield statement.target.id
     elif isinstance(statement, ast.FunctionDef):
         yield statement.name
@@ -93,53 +93,50 @@ def statement(path: Path, name: str, *, foreign: Iterable[str], depth: int) -> S
     found = file.assigned.get(name)
     if found is None or name in file.twice or isinstance(found, ast.AugAssign | ast.FunctionDef):
         return None
-    needs: dict[str, None] = {}
-    imports: dict[str, None] = {}
-    helpers: dict[str, None] = {}
-    outside = frozenset(foreign)
-    if not _collect(file, found, needs, imports, helpers, outside, depth, seen={name}):
+    needed = _Needed(file, frozenset(foreign), depth, {name})
+    if not needed.of(found):
         return None
-    return Statement(_text(file, found), tuple(needs), tuple(imports), tuple(helpers))
+    return Statement(_text(file, found), tuple(needed.settings), tuple(needed.imports), tuple(needed.helpers))
 
 
-def _collect(
-    file: File,
-    node: ast.stmt,
-    needs: dict[str, None],
-    imports: dict[str, None],
-    helpers: dict[str, None],
-    foreign: frozenset[str],
-    depth: int,
-    seen: set[str],
-) -> bool:
-    if hides(node):
-        return False
-    bound = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
-    bound |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
-    for name in dict.fromkeys(one.id for one in ast.walk(node) if isinstance(one, ast.Name)):
-        if name in seen or name in bound or hasattr(builtins, name):
-            continue
-        if name == "__file__":
-            if depth != 1:
-                return False
-        elif name in file.imports:
-            if file.modules[name].partition(".")[0] in foreign:
-                return False
-            imports[file.imports[name]] = None
-        elif name in file.assigned and name not in file.twice:
-            if name.isupper():
-                needs[name] = None
-                continue
-            seen.add(name)
-            helper = file.assigned[name]
-            if isinstance(helper, ast.AugAssign):
-                return False
-            if not _collect(file, helper, needs, imports, helpers, foreign, depth, seen):
-                return False
-            helpers[_text(file, helper)] = None
-        else:
+@dataclass
+class _Needed:
+    """What a statement and its helpers name, as it is found."""
+
+    file: File
+    foreign: frozenset[str]
+    depth: int
+    seen: set[str]
+    settings: dict[str, None] = field(default_factory=dict)
+    imports: dict[str, None] = field(default_factory=dict)
+    helpers: dict[str, None] = field(default_factory=dict)
+
+    def of(self, node: ast.stmt) -> bool:
+        """Adds it; False where something of it cannot come along, or must not."""
+        if hides(node) or isinstance(node, ast.AugAssign):
             return False
-    return True
+        bound = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+        bound |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
+        names = dict.fromkeys(one.id for one in ast.walk(node) if isinstance(one, ast.Name))
+        return all(name in self.seen or name in bound or hasattr(builtins, name) or self._name(name) for name in names)
+
+    def _name(self, name: str) -> bool:
+        if name == "__file__":
+            return self.depth == 1
+        if name in self.file.imports:
+            self.imports[self.file.imports[name]] = None
+            return self.file.modules[name].partition(".")[0] not in self.foreign
+        if name not in self.file.assigned or name in self.file.twice:
+            return False
+        if name.isupper():
+            self.settings[name] = None
+            return True
+        self.seen.add(name)
+        helper = self.file.assigned[name]
+        if not self.of(helper):
+            return False
+        self.helpers[_text(self.file, helper)] = None
+        return True
 
 
 def _text(file: File, node: ast.stmt) -> str:
@@ -180,7 +177,12 @@ def _asks_for_secret(call: ast.Call) -> bool:
         for one in call.keywords
         if isinstance(one.value, ast.Constant) and isinstance(one.value.value, str)
     ]
-    return len(words) > 1 and bool(_VARIABLE.fullmatch(words[0])) and secrecy.is_told(words[0]) and not all(map(secrecy.is_harmless, words[1:]))
+    return (
+        len(words) > 1
+        and bool(_VARIABLE.fullmatch(words[0]))
+        and secrecy.is_told(words[0])
+        and not all(map(secrecy.is_harmless, words[1:]))
+    )
 
 
 def _spells(value: ast.expr) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from strangler.domain.project import Capability
 from strangler.extract.draft import Decision, Draft, Kind, Source
 from strangler.extract.frame import addresses, migrations, packaging, programs, settings
-from strangler.extract.frame.access import Way, access
+from strangler.extract.frame.access import access
 from strangler.extract.frame.installed import ADMIN, installed
 from strangler.extract.frame.surroundings import Surroundings
 from strangler.init.described import Described
@@ -28,7 +28,7 @@ def draft_frame(
     """
     here = Surroundings(described, source, capability, root, capability.process)
     ways = access(here)
-    found = installed(here, sessions=Way.SESSIONS in ways.ways)
+    found = installed(here, ways)
     written = settings.settings(here, found, ways)
     urls, of_urls = addresses.addresses(here, admin=ADMIN in found.modules)
     started, of_programs = programs.programs(here)
@@ -59,9 +59,7 @@ def _named_folders(here: Surroundings, written: settings.Written) -> Iterator[tu
                 yield PurePosixPath(file.relative_to(here.root).as_posix()), file.read_text(encoding="utf-8")
 
 
-def _folders_left(
-    here: Surroundings, written: settings.Written, files: dict[PurePosixPath, str]
-) -> Iterator[Decision]:
+def _folders_left(here: Surroundings, written: settings.Written, files: dict[PurePosixPath, str]) -> Iterator[Decision]:
     present = {*files, *here.source.files}
     for name, path in dict.fromkeys(written.paths):
         if path and not any(one.is_relative_to(path) for one in present):

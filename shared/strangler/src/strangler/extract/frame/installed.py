@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from strangler.extract.draft import Decision, Kind, TakenApp
+from strangler.extract.frame.access import IDENTITY, Access
 from strangler.extract.frame.surroundings import Surroundings
 from strangler.init.described import App
 
@@ -22,12 +23,10 @@ NEEDS = {
 _WITHOUT_APP = {
     AUTH: ("", "authenticate", "get_user_model", "decorators", "mixins", "hashers", "password_validation", "signals"),
     CONTENT_TYPES: (),
-    MESSAGES: ("",),
 }
 HEALTH = "chassis.servers.health.HealthMiddleware"
 ADMISSION = "chassis.process.admission.AdmissionMiddleware"
 FENCE = "chassis.ownership.fence.FenceMiddleware"
-CHASSIS = (HEALTH, ADMISSION, FENCE)
 MIDDLEWARE_OF = {
     "django.contrib.sessions.middleware.SessionMiddleware": SESSIONS,
     "django.contrib.auth.middleware.AuthenticationMiddleware": AUTH,
@@ -55,14 +54,14 @@ class Installed:
         return frozenset(one.partition(".")[0] for one in (*self.modules, *self.middleware))
 
 
-def installed(here: Surroundings, *, sessions: bool) -> Installed:
-    """Chooses; ``sessions``: the service reads those of the monolith, so that it needs sessions and auth itself."""
+def installed(here: Surroundings, access: Access) -> Installed:
+    """Chooses. Where the service asks who somebody is, it has no sessions, no accounts and no admin of its own."""
     entries = _listed(here, "INSTALLED_APPS")
     modules = {entry: _module(here, entry) for entry in entries}
     taken = {app.module: app for app in here.source.apps}
     kept = {entry for entry, module in modules.items() if module in taken or _is_needed(here, module)}
-    if sessions:
-        kept |= {entry for entry, module in modules.items() if module in (SESSIONS, AUTH)}
+    if access.asks:
+        kept -= {entry for entry, module in modules.items() if module == ADMIN}
     if here.owns_accounts:
         kept |= {entry for entry, module in modules.items() if module in (AUTH, CONTENT_TYPES, SESSIONS)}
     if _shows_static(here):
@@ -77,6 +76,8 @@ def installed(here: Surroundings, *, sessions: bool) -> Installed:
             break
         kept |= more
     present = {modules[entry] for entry in kept}
+    if access.asks:
+        middleware = [one for one in middleware if MIDDLEWARE_OF.get(one) not in (SESSIONS, AUTH)]
     middleware = [one for one in middleware if MIDDLEWARE_OF.get(one, "") in {"", *present}]
     apps = [_entry(entry, modules[entry], taken) for entry in entries if entry in kept]
     apps += [_entry(app.module, app.module, taken) for app in here.source.apps if app.module not in present]
@@ -85,7 +86,7 @@ def installed(here: Surroundings, *, sessions: bool) -> Installed:
     return Installed(
         tuple(apps),
         frozenset(present | {*taken} | {"chassis"}),
-        tuple(_with_chassis(middleware)),
+        tuple(_with_chassis(middleware, identity=access.asks)),
         (*_left_apps(here, entries, kept, modules), *_left_middleware(here, middleware)),
     )
 
@@ -138,7 +139,9 @@ def _may_stay(here: Surroundings, middleware: str) -> bool:
         return True
     if top in here.own_modules:
         return here.comes_along(middleware)
-    with_tables = {here.described.apps[one.app].module for one in here.described.tables if one.app in here.described.apps}
+    with_tables = {
+        here.described.apps[one.app].module for one in here.described.tables if one.app in here.described.apps
+    }
     return not any(_within(module, top) for module in with_tables)
 
 
@@ -155,15 +158,14 @@ def _before(apps: Sequence[str], taken: dict[str, TakenApp]) -> int:
     return first[0] if first else len(apps)
 
 
-def _with_chassis(middleware: Sequence[str]) -> Sequence[str]:
+def _with_chassis(middleware: Sequence[str], *, identity: bool) -> Sequence[str]:
     """In the order of docs/reference/chassis-settings.md: outermost of all that may touch the database."""
-    missing = [one for one in CHASSIS if one not in middleware]
-    if len(missing) == len(CHASSIS):
-        return [*CHASSIS, *middleware]
+    order = [HEALTH, *([IDENTITY] if identity else []), ADMISSION, FENCE]
     found = list(middleware)
-    for one in missing:
-        after = {HEALTH: -1, ADMISSION: _index(found, HEALTH), FENCE: max(_index(found, HEALTH), _index(found, ADMISSION))}
-        found.insert(after[one] + 1, one)
+    for number, one in enumerate(order):
+        if one not in found:
+            before = [_index(found, earlier) for earlier in order[:number]]
+            found.insert(max([-1, *before]) + 1, one)
     return found
 
 

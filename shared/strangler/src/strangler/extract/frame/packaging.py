@@ -56,9 +56,7 @@ def packaging(
         image = _image_of_kit(base, folder)
     else:
         files[PurePosixPath("requirements.txt")] = "\n".join([*lines, _chassis(here, installed, access), ""])
-        image = DOCKERFILE.format(
-            python=here.described.python or "3.13", name=here.name, command=_command(here)
-        )
+        image = DOCKERFILE.format(python=here.described.python or "3.13", name=here.name, command=_command(here))
         decisions.append(
             Decision(
                 "",
@@ -76,7 +74,7 @@ def packaging(
             Decision(
                 "",
                 Kind.FILE,
-                f"k8s/kustomization.yaml is built on the kit's pattern, which is not at {os.path.relpath(pattern, base)}",
+                f"k8s/kustomization.yaml needs the kit's pattern, which is not at {os.path.relpath(pattern, base)}",
                 "copy k8s/pattern of the kit there, or take k8s/ away if the service does not run on a cluster",
                 open=False,
             )
@@ -173,8 +171,7 @@ def _compiled(lines: Sequence[str], folder: str) -> str:
         [
             "# What the service imports besides the chassis; compiled together with shared/chassis/pyproject.toml:",
             f"# uv pip compile {folder}/requirements.in shared/chassis/pyproject.toml \\",
-            "#   --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o "
-            f"{folder}/requirements.txt",
+            f"#   --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o {folder}/requirements.txt",
             *lines,
             "",
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -10,13 +11,14 @@ from typing import Any
 
 from strangler.extract.draft import Decision, Kind
 from strangler.extract.frame import applying, assignments
-from strangler.extract.frame.access import JWT, Access, Way
-from strangler.extract.frame.installed import ADMIN, AUTH, Installed
+from strangler.extract.frame.access import JWT, NOBODY, Access, Way
+from strangler.extract.frame.installed import ADMIN, AUTH, MESSAGES, SESSIONS, Installed
 from strangler.extract.frame.spelling import names_in, python, text
 from strangler.extract.frame.surroundings import Surroundings
 from strangler.init.described import Setting
 
 FUTURE = "from __future__ import annotations"
+COOKIES = "django.contrib.messages.storage.cookie.CookieStorage"
 IMPORTS = {
     "environment": "from chassis import environment",
     "logs": "from chassis.process import logs",
@@ -64,7 +66,7 @@ def settings(here: Surroundings, installed: Installed, access: Access) -> Writte
         written.add("WSGI_APPLICATION", f'WSGI_APPLICATION = "{here.package}.wsgi.application"')
     if here.described.programs.asgi:
         written.add("ASGI_APPLICATION", f'ASGI_APPLICATION = "{here.package}.asgi.application"')
-    _templates(here, installed, written)
+    _templates(here, installed, access, written)
     _databases(here, written)
     _accounts(here, access, installed, written)
     _messages(here, written)
@@ -98,9 +100,8 @@ def as_text(here: Surroundings, written: Written) -> str:
 
 def _imports(lines: Iterable[str]) -> str:
     """The statements, the standard library's first."""
-    import sys
-
-    standard, other = [], []
+    standard: list[str] = []
+    other: list[str] = []
     merged: dict[str, list[str]] = {}
     for line in dict.fromkeys(lines):
         if line.startswith("from "):
@@ -144,8 +145,6 @@ def _statement(here: Surroundings, written: Written, setting: Setting) -> assign
         return None
     installed = here.described.distributions.keys()
     tops = {one.split()[1].partition(".")[0] for one in (*found.imports,)}
-    import sys
-
     return found if tops <= {*installed, *sys.stdlib_module_names, "chassis", *_taken(here)} else None
 
 
@@ -160,7 +159,7 @@ def _take(written: Written, name: str, found: assignments.Statement, *, apart: b
     written.add(name, f"\n{found.text}" if apart else found.text)
 
 
-def _templates(here: Surroundings, installed: Installed, written: Written) -> None:
+def _templates(here: Surroundings, installed: Installed, access: Access, written: Written) -> None:
     setting = here.described.setting("TEMPLATES")
     if setting is None or setting.kind != "value":
         return
@@ -173,7 +172,7 @@ def _templates(here: Surroundings, installed: Installed, written: Written) -> No
         options = engine.get("OPTIONS", {}) if isinstance(engine, dict) else {}
         if "context_processors" in options:
             options["context_processors"] = [
-                one for one in options["context_processors"] if _may_process(one, apps, installed)
+                one for one in options["context_processors"] if _may_process(one, apps, asks=access.asks)
             ]
     written.decisions += _named(here, setting)
     written.add("TEMPLATES", f"\nTEMPLATES = {python(value)}", *names_in(value))
@@ -186,7 +185,9 @@ def _speaks_json_alone(here: Surroundings) -> bool:
     return bool(found) and "Browsable" not in str(found)
 
 
-def _may_process(processor: str, apps: set[str], installed: Installed) -> bool:
+def _may_process(processor: str, apps: set[str], *, asks: bool) -> bool:
+    if processor == "django.contrib.auth.context_processors.auth" and asks:
+        return True
     if processor.startswith("django.contrib."):
         return any(processor.startswith(f"{one}.") for one in apps)
     return True
@@ -223,12 +224,22 @@ def _accounts(here: Surroundings, access: Access, installed: Installed, written:
         if here.described.setting("TOKEN_KEY_FILE"):
             written.add("TOKEN_KEY_FILE", 'TOKEN_KEY_FILE = environment.secret("TOKEN_KEY_FILE")', "environment")
         return
-    lines = ["", "# Nobody has an account here: what a request brings says who it is from.", 'CHASSIS_ACCOUNTS = "remote"']
+    lines = [
+        "",
+        "# Nobody has an account here: what a request brings says who it is from.",
+        'CHASSIS_ACCOUNTS = "remote"',
+    ]
     if Way.TOKENS in access.ways:
         lines += ["GATEWAY_URL = environment.gateway()", 'CHASSIS_JWKS_URL = f"{GATEWAY_URL}/.well-known/jwks.json"']
         written.names |= {"GATEWAY_URL", "CHASSIS_JWKS_URL"}
         if here.described.setting("CHASSIS_AUDIENCE") is None:
             lines.append(f"CHASSIS_AUDIENCE = {text(here.described.name)}")
+    if access.asks:
+        lines += ['CHASSIS_IDENTITY_URL = environment.secret("IDENTITY_URL")',
+                  'CHASSIS_IDENTITY_SECRETS = [environment.secret("IDENTITY_SECRET")]']  # fmt: skip
+    if MESSAGES in installed.modules and SESSIONS not in installed.modules:
+        lines += ["# Sessions are only read here.", f"MESSAGE_STORAGE = {text(COOKIES)}"]
+        written.passed.add("MESSAGE_STORAGE")
     if here.described.setting("INTERNAL_URL") or here.mentions("INTERNAL_URL") or here.imports_of("chassis.calls"):
         lines += ["# Other services are asked at the gateway's internal address: it knows who owns what.",
                   "INTERNAL_URL = environment.internal()"]  # fmt: skip
@@ -257,15 +268,13 @@ def _messages(here: Surroundings, written: Written) -> None:
                 written.decisions.append(_left(setting, here, "it is not of this capability", of=said))
     unheard = here.described.setting("CHASSIS_UNHEARD")
     if unheard and isinstance(unheard.value, list):
-        value = [one for one in unheard.value if one.partition(".")[0] in labels]
-        if value:
-            written.add("CHASSIS_UNHEARD", f"CHASSIS_UNHEARD = {python(value, taken=18)}")
+        own = [one for one in unheard.value if one.partition(".")[0] in labels]
+        if own:
+            written.add("CHASSIS_UNHEARD", f"CHASSIS_UNHEARD = {python(own, taken=18)}")
         written.passed.add("CHASSIS_UNHEARD")
 
 
-def _chosen(
-    here: Surroundings, installed: Installed, access: Access, written: Written, setting: Setting
-) -> None:
+def _chosen(here: Surroundings, installed: Installed, access: Access, written: Written, setting: Setting) -> None:
     why = applying.why_not(setting.name, here, installed, access)
     if why:
         written.decisions.append(_left(setting, here, why))
@@ -273,7 +282,7 @@ def _chosen(
     left = list(here.left_in(setting.value))
     found = None if left else _statement(here, written, setting)
     if setting.name == "REST_FRAMEWORK":
-        _rest(here, installed, access, written, setting, found)
+        _rest(here, installed, access, written, setting=setting, found=found)
     elif found is not None:
         _take(written, setting.name, found, apart="\n#" in f"\n{found.text}"[:2] or "\n" in found.text)
     elif setting.kind == "secret":
@@ -297,11 +306,14 @@ def _rest(
     installed: Installed,
     access: Access,
     written: Written,
+    *,
     setting: Setting,
     found: assignments.Statement | None,
 ) -> None:
     """Without accounts a request without a token has no user: AnonymousUser would need their tables."""
-    more = {"UNAUTHENTICATED_USER": None} if access.is_remote and AUTH not in installed.modules else {}
+    more: dict[str, Any] = {}
+    if access.is_remote and AUTH not in installed.modules:
+        more = {"UNAUTHENTICATED_USER": NOBODY if access.asks else None}
     classes = _authentication(setting, access)
     if classes is not None:
         more = {"DEFAULT_AUTHENTICATION_CLASSES": classes, **more}
@@ -324,7 +336,7 @@ def _authentication(setting: Setting, access: Access) -> list[str] | None:
     classes = classes.get("$tuple") if isinstance(classes, dict) else classes
     if classes == [JWT]:
         return None
-    return [JWT] if Way.TOKENS in access.ways else []
+    return access.classes
 
 
 def _secret(here: Surroundings, written: Written, setting: Setting) -> None:
@@ -403,16 +415,21 @@ def _paths(value: Any) -> Iterator[str]:
 def variables(code: str) -> Sequence[str]:
     """The variables without which settings cannot be imported, as far as they are read by `environment` or
     `os.environ[…]`."""
-    found: dict[str, None] = {}
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            named = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-            if node.func.attr == "secret" and isinstance(named, str):
-                found[named] = None
-            elif node.func.attr in ("gateway", "internal", "database", "celery"):
-                known = {"gateway": "GATEWAY_URL", "internal": "INTERNAL_URL", "database": "DATABASE_URL"}
-                found[known.get(node.func.attr, "BROKER_URL")] = None
-        elif isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
-            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-                found[node.slice.value] = None
+    found = dict.fromkeys(name for node in ast.walk(ast.parse(code)) if (name := _variable_of(node)))
     return [*found]
+
+
+_READ_BY = {"gateway": "GATEWAY_URL", "internal": "INTERNAL_URL", "database": "DATABASE_URL", "celery": "BROKER_URL"}
+
+
+def _variable_of(node: ast.AST) -> str:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        given = node.args[0] if node.func.attr == "secret" and node.args else None
+        return _READ_BY.get(node.func.attr, "") or _string(given)
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
+        return _string(node.slice)
+    return ""
+
+
+def _string(node: ast.AST | None) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
