@@ -8,13 +8,14 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from strangler.extract.frame import secrecy
 
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -34,7 +35,7 @@ class File:
 
     lines: tuple[str, ...] = ()
     imports: Mapping[str, str] = field(default_factory=dict)  # by name, the statement that brings it
-    modules: Mapping[str, str] = field(default_factory=dict)  # by name, the module it is from
+    modules: Mapping[str, str] = field(default_factory=dict)  # by name, what it is, dotted
     assigned: Mapping[str, ast.stmt] = field(default_factory=dict)
     twice: frozenset[str] = frozenset()
 
@@ -67,7 +68,7 @@ def _imported(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str
             yield alias.asname or alias.name.partition(".")[0], f"import {alias.name}{said}", alias.name
         elif not statement.level and alias.name != "*":
             line = f"from {statement.module} import {alias.name}{said}"
-            yield alias.asname or alias.name, line, str(statement.module)
+            yield alias.asname or alias.name, line, f"{statement.module}.{alias.name}"
 
 
 def _targets(statement: ast.stmt) -> Iterator[str]:
@@ -83,17 +84,17 @@ def _targets(statement: ast.stmt) -> Iterator[str]:
         yield statement.name
 
 
-def statement(path: Path, name: str, *, foreign: Iterable[str], depth: int) -> Statement | None:
+def statement(path: Path, name: str, *, is_foreign: Callable[[str], bool], depth: int) -> Statement | None:
     """The assignment of a setting, if it can stand in the service as it is written.
 
-    ``foreign`` are the top modules that do not come along. ``depth`` is how many folders below manage.py the file is:
+    ``is_foreign`` says whether a dotted name is one of the project's own that does not come along. ``depth`` is how many folders below manage.py the file is:
     one that looks for its own place can be taken only from where the service has its settings.
     """
     file = parsed(path)
     found = file.assigned.get(name)
     if found is None or name in file.twice or isinstance(found, ast.AugAssign | ast.FunctionDef):
         return None
-    needed = _Needed(file, frozenset(foreign), depth, {name})
+    needed = _Needed(file, is_foreign, depth, {name})
     if not needed.of(found):
         return None
     return Statement(_text(file, found), tuple(needed.settings), tuple(needed.imports), tuple(needed.helpers))
@@ -104,7 +105,7 @@ class _Needed:
     """What a statement and its helpers name, as it is found."""
 
     file: File
-    foreign: frozenset[str]
+    is_foreign: Callable[[str], bool]
     depth: int
     seen: set[str]
     settings: dict[str, None] = field(default_factory=dict)
@@ -114,6 +115,9 @@ class _Needed:
     def of(self, node: ast.stmt) -> bool:
         """Adds it; False where something of it cannot come along, or must not."""
         if hides(node) or isinstance(node, ast.AugAssign):
+            return False
+        words = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        if any(_DOTTED.fullmatch(word) and self.is_foreign(word) for word in words):
             return False
         bound = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
         bound |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
@@ -125,7 +129,7 @@ class _Needed:
             return self.depth == 1
         if name in self.file.imports:
             self.imports[self.file.imports[name]] = None
-            return self.file.modules[name].partition(".")[0] not in self.foreign
+            return not self.is_foreign(self.file.modules[name])
         if name not in self.file.assigned or name in self.file.twice:
             return False
         if name.isupper():

@@ -145,7 +145,7 @@ def _of_pyproject(file: Path) -> Iterator[tuple[str, str]]:
 
 def _named(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
-        plain = line.strip()
+        plain = line.strip().partition(" --hash")[0]
         found = _LINE.match(plain)
         if found and not plain.startswith(("-", "#", ".", "/", "git+")) and "://" not in plain:
             yield found["name"], f"{found['name']}{found['extras'] or ''}{found['rest'].strip()}"

@@ -137,7 +137,7 @@ def _statement(here: Surroundings, written: Written, setting: Setting) -> assign
         return None
     path = PurePosixPath(setting.file)
     found = assignments.statement(
-        here.root / path, setting.name, foreign=here.foreign_modules, depth=len(path.parts) - 1
+        here.root / path, setting.name, is_foreign=here.is_foreign, depth=len(path.parts) - 1
     )
     if found is None:
         return None

@@ -96,11 +96,11 @@ class Surroundings:
 
     def is_left(self, dotted: str) -> bool:
         """Whether it names something of the project that did not come along."""
-        return (
-            bool(_DOTTED.fullmatch(dotted))
-            and dotted.partition(".")[0] in self.own_modules
-            and not self.comes_along(dotted)
-        )
+        return bool(_DOTTED.fullmatch(dotted)) and self.is_foreign(dotted)
+
+    def is_foreign(self, name: str) -> bool:
+        """Whether a module, or what stands in one, is the project's own and did not come along."""
+        return name.partition(".")[0] in self.own_modules and not self.comes_along(name)
 
     def left_in(self, value: Any) -> Iterator[str]:
         """What the value of a setting names that did not come along."""
