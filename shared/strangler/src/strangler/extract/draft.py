@@ -56,12 +56,20 @@ class TakenApp:
 
 @dataclass(frozen=True, slots=True)
 class TakenRoute:
-    """A URL pattern of the capability: the path as the project spells it, and the view's dotted name in the service."""
+    """A URL pattern of the capability: the path as the project spells it, and the view's dotted name in the service.
+
+    ``pattern`` is the whole of it as `django.urls.path` takes it, or `re_path` where it is a ``regex``; a class needs
+    `.as_view()`, with the ``actions`` (by method, such as `get`) if it has any.
+    """
 
     path: str  # as in the project's description, such as /api/invoices/{id}/void
     view: str
     name: str = ""
     converters: Mapping[str, str] = field(default_factory=dict)
+    pattern: str = ""
+    regex: bool = False
+    actions: Mapping[str, str] = field(default_factory=dict)
+    is_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)

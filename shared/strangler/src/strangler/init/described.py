@@ -8,22 +8,26 @@ from typing import Any
 
 from strangler.domain.errors import ConfigurationError
 
-FORM = 1
+FORM = 2
 REMEDY = "let the chassis of the same version as this tool describe the project: `manage.py strangler_init`"
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A Django app; ``own`` says whether the project's own folder has it, and not an installed package."""
+    """A Django app; ``own`` says whether the project's own folder has it, and not an installed package. ``path`` is its
+    folder, seen from that of manage.py, and ``config`` the dotted name of its AppConfig, if it has one of its own."""
 
     label: str
     module: str
     own: bool
+    path: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. ``joins``: it stands for a many-to-many relation. ``generic`` are its GenericForeignKeys."""
+    """A table. ``joins``: it stands for a many-to-many relation, whose ``field`` is `app.Model.name`. ``generic`` are
+    its GenericForeignKeys, and ``module`` is where its model is written."""
 
     name: str
     app: str
@@ -32,12 +36,25 @@ class Table:
     joins: bool = False
     managed: bool = True
     generic: tuple[str, ...] = ()
+    module: str = ""
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The column that a reference points at: the field's name, and which field of Django's it is."""
+
+    name: str
+    kind: str
+    max_length: int | None = None
+    digits: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """``table.column`` points at ``to.to_column``. ``on_delete`` is empty where only the database was asked, and
-    ``numbers`` says what its values number, if each database does so by itself."""
+    ``numbers`` says what its values number, if each database does so by itself. ``declared`` is the dotted name of the
+    class that has the field in its body: the model, or an abstract one."""
 
     table: str
     column: str
@@ -47,12 +64,18 @@ class Reference:
     on_delete: str = ""
     numbers: str | None = None
     field: str = ""
+    declared: str = ""
+    null: bool = False
+    unique: bool = False
+    index: bool = True
+    key: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What answers a path, and by method which tables that writes and reads. ``any``: it does not look at the
-    method. ``split``: each method has code of its own. ``model`` is the table that its view names."""
+    method. ``split``: each method has code of its own. ``model`` is the table that its view names. ``pattern`` is the
+    whole URL pattern as `path` takes it, or `re_path` where it is a ``regex``, and ``actions`` are those of a view set."""
 
     path: str
     view: str
@@ -64,6 +87,10 @@ class Request:
     writes: Mapping[str, Sequence[str]]
     reads: Mapping[str, Sequence[str]]
     doubts: Sequence[str] = ()
+    name: str = ""
+    pattern: str = ""
+    regex: bool = False
+    actions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +149,7 @@ def _read(content: dict[str, Any]) -> Described:
         whole=True,
         apps={one["label"]: App(**one) for one in content["apps"]},
         tables=[Table(**{**one, "generic": tuple(one["generic"])}) for one in content["tables"]],
-        references=[Reference(**one) for one in content["references"]],
+        references=[_reference(one) for one in content["references"]],
         requests=[_request(one) for one in content["requests"]],
         admins=content["admins"],
         programs=Programs(**content["programs"]),
@@ -144,4 +171,13 @@ def _request(one: dict[str, Any]) -> Request:
         writes={method: done["writes"] for method, done in one["methods"].items()},
         reads={method: done["reads"] for method, done in one["methods"].items()},
         doubts=one["doubts"],
+        name=one["name"],
+        pattern=one["pattern"],
+        regex=one["regex"],
+        actions=one["actions"],
     )
+
+
+def _reference(one: dict[str, Any]) -> Reference:
+    key = one["key"]
+    return Reference(**{**one, "key": Key(**{**key, "digits": tuple(key["digits"])}) if key else None})
