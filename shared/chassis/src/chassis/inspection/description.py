@@ -6,6 +6,7 @@ Only facts; which of them make a capability is the tool's to say. Nothing connec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
         "requests": list(requests.requests(unknown)),
         "admins": requests.admins(),
         "not_looked_at": unknown,
+        "distributions": {name: each[0] for name, each in metadata.packages_distributions().items() if each},
     }
 
 
@@ -126,7 +128,8 @@ def _declaring(model: type[Model], name: str) -> type:
 
 
 def _key(field: Field[Any, Any]) -> dict[str, Any]:
-    """The column that is pointed at; ``kind`` is its class, Django's own where it is one of these."""
+    """The column that is pointed at; ``kind`` is its class, Django's own where it is derived from one of these."""
+    name, primary = field.name, field.primary_key
     while field.remote_field is not None and isinstance(field.remote_field.model, type):
         further = getattr(field, "target_field", None)
         if not isinstance(further, Field):
@@ -134,8 +137,9 @@ def _key(field: Field[Any, Any]) -> dict[str, Any]:
         field = further
     kinds = [each for each in type(field).__mro__ if each.__module__.startswith("django.db.models.fields")]
     return {
-        "name": field.name,
+        "name": name,
         "kind": (kinds or [type(field)])[0].__name__,
+        "primary": primary,
         "max_length": field.max_length,
         "digits": [getattr(field, "max_digits", None), getattr(field, "decimal_places", None)],
     }

@@ -46,6 +46,7 @@ class Key:
 
     name: str
     kind: str
+    primary: bool = True
     max_length: int | None = None
     digits: tuple[int | None, int | None] = (None, None)
 
@@ -119,6 +120,7 @@ class Described:
     user_table: str | None = None
     unmodelled: Sequence[str] = ()  # tables of its database that no model has
     not_looked_at: Sequence[str] = ()
+    distributions: Mapping[str, str] = field(default_factory=dict)  # by module of installed packages, such as `yaml`
 
     def table(self, name: str) -> Table | None:
         """The table of this name."""
@@ -156,6 +158,7 @@ def _read(content: dict[str, Any]) -> Described:
         engine=content["engine"],
         user_table=content["user_table"],
         not_looked_at=content["not_looked_at"],
+        distributions=content["distributions"],
     )
 
 
