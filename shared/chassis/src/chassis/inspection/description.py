@@ -6,7 +6,6 @@ Only facts; which of them make a capability is the tool's to say. Nothing connec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,6 @@ def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
         "requests": list(requests.requests(unknown)),
         "admins": requests.admins(),
         "not_looked_at": unknown,
-        "distributions": {name: each[0] for name, each in metadata.packages_distributions().items() if each},
     }
 
 

@@ -57,9 +57,6 @@ def _described(reader: Reader, path: str, address: Address, doubts: Sequence[str
     return {
         "path": path,
         "name": address.name,
-        "pattern": address.spelled,
-        "regex": address.regex,
-        "actions": {method: name for method, name in (getattr(address.view, "actions", None) or {}).items()},
         "view": sources.dotted(view),
         "place": sources.place(view),
         "app": config.label if config else None,

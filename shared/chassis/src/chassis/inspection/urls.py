@@ -28,8 +28,7 @@ _WORD = re.compile(r"\w+")
 class Address:
     """A URL pattern: the view, the template of its paths with ``{}`` for variables, and one path that leads there.
 
-    Without a ``sample`` no path is known that leads there. ``spelled`` is the whole pattern as `path` takes it, or as
-    `re_path` does where it is a ``regex``.
+    Without a ``sample`` no path is known that leads there.
     """
 
     view: Any
@@ -37,8 +36,6 @@ class Address:
     sample: str | None
     name: str
     of_admin: bool = False
-    spelled: str = ""
-    regex: bool = False
 
     @property
     def methods(self) -> Sequence[str]:
@@ -61,7 +58,7 @@ def addresses(unknown: list[str]) -> Iterator[Address]:
 
     Raises whatever the project's own modules raise when they are imported.
     """
-    yield from _walk(get_resolver().url_patterns, "/", (), "", (), unknown, of_admin=False)
+    yield from _walk(get_resolver().url_patterns, "/", (), "", unknown, of_admin=False)
 
 
 def class_of(view: Any) -> type | None:
@@ -112,14 +109,7 @@ def _chain(view: Any) -> Iterable[Any]:
 
 
 def _walk(
-    patterns: Sequence[Any],
-    template: str,
-    words: Sequence[str],
-    space: str,
-    above: Sequence[Any],
-    unknown: list[str],
-    *,
-    of_admin: bool,
+    patterns: Sequence[Any], template: str, words: Sequence[str], space: str, unknown: list[str], *, of_admin: bool
 ) -> Iterator[Address]:
     """``words``: what stands in the expressions of the variables so far, one of which may be all that they take."""
     for pattern in patterns:
@@ -134,25 +124,12 @@ def _walk(
             if isinstance(pattern, URLResolver):
                 name = f"{space}{pattern.namespace}:" if pattern.namespace else space
                 inside = of_admin or pattern.app_name == "admin"
-                chain = (*above, pattern.pattern)
-                yield from _walk(pattern.url_patterns, path, known, name, chain, unknown, of_admin=inside)
+                yield from _walk(pattern.url_patterns, path, known, name, unknown, of_admin=inside)
             elif isinstance(pattern, URLPattern):
                 sample = _sample(path, known, pattern.callback)
                 if sample is None and not of_admin:
                     unknown.append(f"the URL pattern {path}: no path is known that leads to it")
-                spelled = _spelled((*above, pattern.pattern))
-                yield Address(pattern.callback, path, sample, f"{space}{pattern.name or ''}", of_admin, *spelled)
-
-
-def _spelled(chain: Sequence[Any]) -> tuple[str, bool]:
-    """The patterns as one, and whether it is a regular expression."""
-    if all(isinstance(one, (RoutePattern, LocalePrefixPattern)) for one in chain):
-        return "".join(str(one) for one in chain), False
-    pieces = [re.escape(str(one)) if isinstance(one, LocalePrefixPattern) else one.regex.pattern for one in chain]
-    # Django's own expressions of routes say so where they begin and end.
-    inner = [piece.removeprefix("^") for piece in pieces]
-    whole = [piece.removesuffix("\\Z").removesuffix("\\z") for piece in inner[:-1]]
-    return f"^{''.join([*whole, *inner[-1:]])}", True
+                yield Address(pattern.callback, path, sample, f"{space}{pattern.name or ''}", of_admin)
 
 
 def _pieces(pattern: Any) -> Sequence[str]:

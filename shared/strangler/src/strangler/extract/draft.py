@@ -57,26 +57,18 @@ class TakenApp:
 
 @dataclass(frozen=True, slots=True)
 class TakenRoute:
-    """A URL pattern of the capability: the path as the project spells it, and the view's dotted name in the service.
-
-    ``pattern`` is the whole of it as `django.urls.path` takes it, or `re_path` where it is a ``regex``; a class needs
-    `.as_view()`, with the ``actions`` (by method, such as `get`) if it has any.
-    """
+    """A URL pattern of the capability: the path as the project spells it, and the view's dotted name in the service."""
 
     path: str  # as in the project's description, such as /api/invoices/{id}/void
     view: str
     name: str = ""
     converters: Mapping[str, str] = field(default_factory=dict)
-    pattern: str = ""
-    regex: bool = False
-    actions: Mapping[str, str] = field(default_factory=dict)
-    is_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Source(Draft):
     """The source half. Lines are those of Python files, blank ones and comments among them. ``copies`` are files that
-    come along as they are, byte for byte: by their path in the service the file of the project."""
+    no text holds, such as pictures: by their path in the service the file of the project, to be copied as it is."""
 
     apps: tuple[TakenApp, ...] = ()
     routes: tuple[TakenRoute, ...] = ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Mapping
+import re
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -10,7 +12,7 @@ from typing import Literal
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Capability
 from strangler.extract.code import files, seams
-from strangler.extract.code.modules import Code, Module, Target
+from strangler.extract.code.modules import Code, Module, Target, used_to_run
 from strangler.extract.code.plan import Import, Plan, plan
 from strangler.extract.code.ports import ELSEWHERE, port_file, ports
 from strangler.extract.code.relations import STAND_INS, Crossings, crossings, stand_in_files
@@ -67,6 +69,12 @@ def _require(project: Described, capability: Capability) -> None:
         )  # fmt: skip
 
 
+def _distributions(project: Described) -> Mapping[str, str]:
+    """By module of an installed package what pip calls it, as far as the project tells."""
+    told: Mapping[str, object] = getattr(project, "distributions", {})
+    return {module: str(getattr(one, "name", one)) for module, one in told.items()}
+
+
 def _plain(table: str) -> str:
     return table.removeprefix("public.")
 
@@ -94,9 +102,10 @@ class _Drafting:
         for module in self.taken.modules():
             if is_test(module.name):
                 self.decisions += seams.imports_of_tests(self.taken, module)
+        settings = {name: place for name, place in seen.settings.items() if self._is_read(name)}
         self.decisions += [
             Decision(place, Kind.SETTING, f"settings.{name} is read", "give it the same value on both sides", False)
-            for name, place in seen.settings.items()
+            for name, place in settings.items()
         ]
         self.decisions += [
             Decision(place, Kind.IMPORT, f"was left out: {what}", "nothing, unless the capability needs it", False)
@@ -109,13 +118,17 @@ class _Drafting:
             decisions=tuple(sorted(set(self.decisions))),
             apps=tuple(self._apps()),
             routes=tuple(self._routes()),
-            packages=tuple(seams.packages(modules, self.code, self.taken.described.distributions)),
-            settings=tuple(sorted(seen.settings)),
+            packages=tuple(seams.packages(modules, self.code, _distributions(self.taken.described))),
+            settings=tuple(sorted(settings)),
             copies=self.copies,
             lines_taken=self.lines_taken,
             lines_changed=self.lines_changed,
             lines_written=self.lines_written,
         )
+
+    def _is_read(self, name: str) -> bool:
+        """Whether a setting is still read: fields that point at the model of users do not say so any more."""
+        return any(re.search(rf"\b{name}\b", text) for path, text in self.files.items() if path.suffix == ".py")
 
     def _imports(self, plans: dict[str, Plan]) -> None:
         """What each import that leads elsewhere becomes, and the ports that take the place of what is there."""
@@ -159,9 +172,16 @@ class _Drafting:
         self._instead(made, one, (Import(f"{STAND_INS}.models", cls, bound),))
         self._tell(
             one, f"{one.target} stays: the model that stands in for it has its key, and no rows",
-            "let a port ask its owner where more than the class is used", open=not one.typing,
+            "let a port ask its owner where more than the class is used", open=not self._is_hint(one),
             target=f"{STAND_INS}/models.py",
         )  # fmt: skip
+
+    def _is_hint(self, one: Crossed) -> bool:
+        """Whether only annotations name it, which Python does not evaluate in this module."""
+        later = any(isinstance(each.node, ast.ImportFrom) and each.node.module == "__future__" for each in
+                    one.module.statements)  # fmt: skip
+        used = (name for each in self.taken.statements(one.module) for name in used_to_run(each.node))
+        return one.typing or (later and one.bound not in used)
 
     def _instead(self, made: Plan, one: Crossed, imports: tuple[Import, ...]) -> None:
         place = (one.line, one.bound)
@@ -254,6 +274,10 @@ class _Drafting:
                              "see that an installed package has it", False)
                 )  # fmt: skip
         self._templates(have)
+        for path, file in list(self.copies.items()):
+            if (text := files.whole_text(file)) is not None:
+                self.files[path] = text
+                del self.copies[path]
 
     def _templates(self, have: set[str]) -> None:
         mine = {one.name for one in self.taken.requests}
@@ -306,12 +330,4 @@ class _Drafting:
         return found
 
     def _routes(self) -> list[TakenRoute]:
-        found = []
-        for one in self.taken.requests:
-            name, _, view = one.view.rpartition(".")
-            module = self.code.find(name)
-            is_class = view in module.classes if module else view[:1].isupper()
-            found.append(
-                TakenRoute(one.path, one.view, one.name, {}, one.pattern, one.regex, one.actions, is_class)
-            )
-        return found
+        return [TakenRoute(one.path, one.view, one.name) for one in self.taken.requests]

@@ -75,8 +75,7 @@ class Reference:
 @dataclass(frozen=True, slots=True)
 class Request:
     """What answers a path, and by method which tables that writes and reads. ``any``: it does not look at the
-    method. ``split``: each method has code of its own. ``model`` is the table that its view names. ``pattern`` is the
-    whole URL pattern as `path` takes it, or `re_path` where it is a ``regex``, and ``actions`` are those of a view set."""
+    method. ``split``: each method has code of its own. ``model`` is the table that its view names."""
 
     path: str
     view: str
@@ -89,9 +88,6 @@ class Request:
     reads: Mapping[str, Sequence[str]]
     doubts: Sequence[str] = ()
     name: str = ""
-    pattern: str = ""
-    regex: bool = False
-    actions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,6 @@ class Described:
     user_table: str | None = None
     unmodelled: Sequence[str] = ()  # tables of its database that no model has
     not_looked_at: Sequence[str] = ()
-    distributions: Mapping[str, str] = field(default_factory=dict)  # by module of installed packages, such as `yaml`
 
     def table(self, name: str) -> Table | None:
         """The table of this name."""
@@ -158,7 +153,6 @@ def _read(content: dict[str, Any]) -> Described:
         engine=content["engine"],
         user_table=content["user_table"],
         not_looked_at=content["not_looked_at"],
-        distributions=content["distributions"],
     )
 
 
@@ -175,9 +169,6 @@ def _request(one: dict[str, Any]) -> Request:
         reads={method: done["reads"] for method, done in one["methods"].items()},
         doubts=one["doubts"],
         name=one["name"],
-        pattern=one["pattern"],
-        regex=one["regex"],
-        actions=one["actions"],
     )
 
 

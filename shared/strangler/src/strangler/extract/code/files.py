@@ -72,6 +72,17 @@ def text_of(file: Path) -> str:
         return ""
 
 
+def whole_text(file: Path) -> str | None:
+    """The file as text, with its line ends; None where UTF-8 does not say the same bytes, or a person reads none."""
+    content = file.read_bytes()
+    if b"\0" in content or len(content) > LARGEST:
+        return None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
 def extended(text: str) -> list[tuple[int, str]]:
     """The templates that one names, with lines."""
     return [(_line(text, match.start()), match[1]) for match in _EXTENDS.finditer(text)]

@@ -295,6 +295,18 @@ def names_in(node: ast.AST) -> Iterator[ast.Name]:
             yield each
 
 
+def used_to_run(node: ast.AST) -> Iterator[str]:
+    """The names that are used outside of annotations."""
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, ast.Name):
+            yield each.id
+        for name, value in ast.iter_fields(each):
+            if name not in ("annotation", "returns"):
+                waiting += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, ast.AST)]
+
+
 def dotted(node: ast.AST) -> str:
     """`a.b.c` of names and attributes; empty for anything else."""
     parts: list[str] = []

@@ -155,7 +155,7 @@ def port_file(scope: Scope, port: Port) -> str:
     head.append("")
     if "_client()" in "".join(parts):
         head += ["from chassis.calls.client import Client", "from django.conf import settings"]
-    if "models." in "".join(parts):
+    if "(models." in "".join(parts):
         head.append("from django.db import models")
     if used:
         head += ["", f"from {base} import {', '.join(sorted(used))}"]

@@ -56,6 +56,7 @@ class _Changes(cst.CSTTransformer):
         self.attributes: list[str] = []
         self.depth = 0
         self.kinds: set[str] = set()
+        self.remark: cst.Comment | None = None
 
     # What is cut, and imports.
 
@@ -95,6 +96,12 @@ class _Changes(cst.CSTTransformer):
             return cut
         if not updated_node.body:
             return cst.RemoveFromParent()
+        remark, self.remark = self.remark, None
+        if remark is not None and updated_node.trailing_whitespace.comment is None:
+            trailing = updated_node.trailing_whitespace.with_changes(
+                whitespace=cst.SimpleWhitespace("  "), comment=remark
+            )
+            return updated_node.with_changes(trailing_whitespace=trailing)
         only = original_node.body[0]
         if len(original_node.body) == 1 and isinstance(only, (cst.Import, cst.ImportFrom)):
             return self._imported(only, updated_node)
@@ -209,6 +216,8 @@ class _Changes(cst.CSTTransformer):
         elif "db_index" not in given and "unique" not in given and not is_primary:
             made.append(_argument("db_index", cst.Name("True")))
         args = [arg for arg in args if not (_keyword(arg) == "db_index" and _is_false(arg.value))]
+        gone = [arg for arg in call.args if all(arg is not each for each in args)]
+        self.remark = next((found for arg in gone if (found := _remark(arg)) is not None), None)
         both = [*made, *args]
         if call.args and both:
             between = call.args[0].comma if len(call.args) > 1 else _SPACED
@@ -319,6 +328,13 @@ class _Changes(cst.CSTTransformer):
 def _first(changes: _Changes, node: Any) -> int:
     decorators: Sequence[cst.CSTNode] = getattr(node, "decorators", ())
     return min(changes._line(each) for each in (node, *decorators))
+
+
+def _remark(arg: cst.Arg) -> cst.Comment | None:
+    """The comment at the end of an argument's line."""
+    comma = arg.comma
+    space = comma.whitespace_after if isinstance(comma, cst.Comma) else arg.whitespace_after_arg
+    return space.first_line.comment if isinstance(space, cst.ParenthesizedWhitespace) else None
 
 
 def _is_empty(body: cst.BaseSuite) -> bool:
