@@ -47,6 +47,8 @@ PINNED = {
         "local",
         "--extra",
         "tracing",
+        "--extra",
+        "extract",
         *EVERYTHING,
         *NOT_NEEDED,
     ],

@@ -8,22 +8,26 @@ from typing import Any
 
 from strangler.domain.errors import ConfigurationError
 
-FORM = 1
+FORM = 2
 REMEDY = "let the chassis of the same version as this tool describe the project: `manage.py strangler_init`"
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A Django app; ``own`` says whether the project's own folder has it, and not an installed package."""
+    """A Django app; ``own`` says whether the project's own folder has it, and not an installed package. ``path`` is its
+    folder, seen from that of manage.py, and ``config`` the dotted name of its AppConfig, if it has one of its own."""
 
     label: str
     module: str
     own: bool
+    path: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. ``joins``: it stands for a many-to-many relation. ``generic`` are its GenericForeignKeys."""
+    """A table. ``joins``: it stands for a many-to-many relation, whose ``field`` is `app.Model.name`. ``generic`` are
+    its GenericForeignKeys, and ``module`` is where its model is written."""
 
     name: str
     app: str
@@ -32,12 +36,26 @@ class Table:
     joins: bool = False
     managed: bool = True
     generic: tuple[str, ...] = ()
+    module: str = ""
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The column that a reference points at: the field's name, and which field of Django's it is."""
+
+    name: str
+    kind: str
+    primary: bool = True
+    max_length: int | None = None
+    digits: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """``table.column`` points at ``to.to_column``. ``on_delete`` is empty where only the database was asked, and
-    ``numbers`` says what its values number, if each database does so by itself."""
+    ``numbers`` says what its values number, if each database does so by itself. ``declared`` is the dotted name of the
+    class that has the field in its body: the model, or an abstract one."""
 
     table: str
     column: str
@@ -47,6 +65,11 @@ class Reference:
     on_delete: str = ""
     numbers: str | None = None
     field: str = ""
+    declared: str = ""
+    null: bool = False
+    unique: bool = False
+    index: bool = True
+    key: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +87,7 @@ class Request:
     writes: Mapping[str, Sequence[str]]
     reads: Mapping[str, Sequence[str]]
     doubts: Sequence[str] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,19 +212,19 @@ def _read(content: dict[str, Any]) -> Described:
         whole=True,
         apps={one["label"]: App(**one) for one in content["apps"]},
         tables=[Table(**{**one, "generic": tuple(one["generic"])}) for one in content["tables"]],
-        references=[Reference(**one) for one in content["references"]],
+        references=[_reference(one) for one in content["references"]],
         requests=[_request(one) for one in content["requests"]],
         admins=content["admins"],
         programs=Programs(**content["programs"]),
         engine=content["engine"],
         user_table=content["user_table"],
         not_looked_at=content["not_looked_at"],
-        python=content.get("python", ""),
-        provides=content.get("provides", ()),
-        settings_module=content.get("settings_module", ""),
-        settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content.get("settings", ())],
-        urls=[_mounted(one) for one in content.get("urls", ())],
-        distributions={name: Distribution(**one) for name, one in content.get("distributions", {}).items()},
+        python=content["python"],
+        provides=content["provides"],
+        settings_module=content["settings_module"],
+        settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content["settings"]],
+        urls=[_mounted(one) for one in content["urls"]],
+        distributions={name: Distribution(**one) for name, one in content["distributions"].items()},
     )
 
 
@@ -216,6 +240,7 @@ def _request(one: dict[str, Any]) -> Request:
         writes={method: done["writes"] for method, done in one["methods"].items()},
         reads={method: done["reads"] for method, done in one["methods"].items()},
         doubts=one["doubts"],
+        name=one["name"],
     )
 
 
@@ -229,3 +254,8 @@ def _mounted(one: dict[str, Any]) -> Mounted:
             "wrapped": tuple(one["wrapped"]),
         }
     )
+
+
+def _reference(one: dict[str, Any]) -> Reference:
+    key = one["key"]
+    return Reference(**{**one, "key": Key(**{**key, "digits": tuple(key["digits"])}) if key else None})
