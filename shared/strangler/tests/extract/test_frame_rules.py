@@ -13,7 +13,9 @@ def taken(tmp_path: Path, text: str, name: str = "X", *, depth: int = 1, foreign
     path = tmp_path / "settings.py"
     path.write_text(text)
     assignments.parsed.cache_clear()
-    found = assignments.statement(path, name, is_foreign=lambda name: name.startswith(foreign) if foreign else False, depth=depth)
+    found = assignments.statement(
+        path, name, is_foreign=lambda name: name.startswith(foreign) if foreign else False, depth=depth
+    )
     return found.text if found else None
 
 
@@ -104,7 +106,7 @@ def test_a_statement_that_would_mean_something_else_is_not_copied(
         ({"$seconds": 90.5}, "timedelta(seconds=90.5)"),
         ({"a": {"$environment": "A_B"}}, '{"a": environment.secret("A_B")}'),
         ({"$path": "x/y"}, 'str(BASE_DIR / "x/y")'),
-        ("it's \"so\"\n", '"it\'s \\"so\\"\\n"'),
+        ('it\'s "so"\n', '"it\'s \\"so\\"\\n"'),
         ({"x": float("1e300")}, '{"x": 1e+300}'),
     ],
 )

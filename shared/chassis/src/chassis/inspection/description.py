@@ -41,6 +41,7 @@ def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
         "engine": settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("ENGINE", ""),
         "user_table": _user_table(),
         "programs": programs.programs(),
+        "schedule": programs.schedule(),
         "apps": [_app(config) for config in apps.get_app_configs()],
         "tables": tables,
         "references": found,

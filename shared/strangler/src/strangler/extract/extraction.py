@@ -103,9 +103,11 @@ def write(drafted: Drafted, tell: Callable[[str], None]) -> Extracted:
     """
     asked = drafted.asked
     staging.recover(asked.target)
-    merged = rerun.merge(asked.target, drafted.record, drafted.draft.files)
+    merged = rerun.merge(asked.target, drafted.record, drafted.draft.files, drafted.source.copies)
+    kept = rerun.changed(asked.target, drafted.record, drafted.source.copies)
     with staging.stage(asked.target) as folder:
         staging.write(folder, merged.files, merged.removed)
+        staging.copy(folder, {path: file for path, file in drafted.source.copies.items() if path not in kept})
         failed = _checked(drafted, folder, tell)
         page = _page(folder)
         work = drafted.work((*merged.decisions, *failed), page)
@@ -113,7 +115,13 @@ def write(drafted: Drafted, tell: Callable[[str], None]) -> Extracted:
         completed = entries.complete(asked.file, asked.capability.name, asked.target, _programs(drafted))
         with entries.accepted(asked.file, completed):
             staging.take_place(folder, asked.target)
-    return Extracted(work, completed.added, completed.elsewhere, merged.kept, len(drafted.draft.files))
+    return Extracted(
+        work,
+        completed.added,
+        completed.elsewhere,
+        (*merged.kept, *kept),
+        len(drafted.draft.files) + len(drafted.source.copies),
+    )
 
 
 def _checked(drafted: Drafted, folder: Path, tell: Callable[[str], None]) -> tuple[Decision, ...]:
@@ -147,17 +155,17 @@ def _lists(work: WorkList) -> Mapping[PurePosixPath, str]:
 
 def _record(drafted: Drafted) -> rerun.Record:
     files = {str(path): rerun.digest(text) for path, text in drafted.draft.files.items()}
+    files |= {str(path): rerun.digest_of(file) for path, file in drafted.source.copies.items()}
     return rerun.Record(drafted.asked.capability.name, drafted.asked.relations, version("strangler"), files)
 
 
 def _programs(drafted: Drafted) -> entries.Programs:
     paths = {str(path): text for path, text in drafted.draft.files.items()}
     package = next(path.rpartition("/")[0] for path in paths if path.endswith("/settings.py"))
-    described = drafted.asked.described
     return entries.Programs(
         package=package,
         asgi=f"{package}/wsgi.py" not in paths,
         worker=f"{package}/celery.py" in paths,
-        schedule=described.programs.schedule,
+        schedule="beat_schedule" in paths.get(f"{package}/celery.py", ""),
         outbox="relay" in paths.get("k8s/kustomization.yaml", ""),
     )

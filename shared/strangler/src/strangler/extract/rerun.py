@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -56,6 +56,23 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_of(file: Path) -> str:
+    """Of a file which no text holds."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def changed(target: Path, record: Record | None, copies: Mapping[PurePosixPath, Path]) -> tuple[PurePosixPath, ...]:
+    """Which copies in the target a person has changed or taken away since: they stay so."""
+    if record is None:
+        return ()
+    return tuple(
+        path
+        for path in copies
+        if (before := record.files.get(str(path)))
+        and (not (target / path).is_file() or digest_of(target / path) != before)
+    )
+
+
 def read(target: Path, capability: str) -> Record | None:
     """What an earlier run has left in the target; None where there is nothing yet.
 
@@ -93,8 +110,10 @@ def read(target: Path, capability: str) -> Record | None:
     return record
 
 
-def merge(target: Path, record: Record | None, files: Mapping[PurePosixPath, str]) -> Merged:
-    """Compares the new files with those of the target and those of the record."""
+def merge(
+    target: Path, record: Record | None, files: Mapping[PurePosixPath, str], others: Collection[PurePosixPath] = ()
+) -> Merged:
+    """Compares the new files with those of the target and those of the record; ``others`` are copied besides."""
     if record is None:
         return Merged(files)
     wanted: dict[PurePosixPath, str] = {}
@@ -118,7 +137,7 @@ def merge(target: Path, record: Record | None, files: Mapping[PurePosixPath, str
     left: list[PurePosixPath] = []
     for name, before in record.files.items():
         path = PurePosixPath(name)
-        if path not in files and (present := _text(target / path)) is not None:
+        if path not in files and path not in others and (present := _text(target / path)) is not None:
             (gone if digest(present) == before else left).append(path)
     decisions += [
         Decision("", Kind.FILE, f"{path} is no longer written, and you have changed it", "take it away, or keep it",

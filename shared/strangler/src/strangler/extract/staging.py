@@ -99,8 +99,7 @@ def write(folder: Path, files: Mapping[PurePosixPath, str], removed: Sequence[Pu
         RefusedError: a path leads out of it.
     """
     for path, text in files.items():
-        if path.is_absolute() or ".." in path.parts:
-            raise RefusedError(f"would be written outside of the service: {path}", place=str(folder))
+        _within(folder, path)
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -109,6 +108,23 @@ def write(folder: Path, files: Mapping[PurePosixPath, str], removed: Sequence[Pu
     for path in removed:
         with suppress(FileNotFoundError):
             (folder / path).unlink()
+
+
+def copy(folder: Path, files: Mapping[PurePosixPath, Path]) -> None:
+    """Copies files of the project, which no text holds, to their place below the folder.
+
+    Raises:
+        RefusedError: a path leads out of it.
+    """
+    for path, source in files.items():
+        _within(folder, path)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / path)
+
+
+def _within(folder: Path, path: PurePosixPath) -> None:
+    if path.is_absolute() or ".." in path.parts:
+        raise RefusedError(f"would be written outside of the service: {path}", place=str(folder))
 
 
 class Django:

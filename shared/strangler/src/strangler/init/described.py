@@ -149,6 +149,18 @@ class Mounted:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduled:
+    """An entry of Celery's schedule. ``every`` is a Python expression, empty where it could not be told; ``rest`` are
+    the other keys with an expression each."""
+
+    name: str
+    task: str
+    every: str = ""
+    imports: tuple[str, ...] = ()
+    rest: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Distribution:
     """What is installed, as pip calls it."""
 
@@ -173,6 +185,7 @@ class Described:
     unmodelled: Sequence[str] = ()  # tables of its database that no model has
     not_looked_at: Sequence[str] = ()
     python: str = ""  # its version, such as 3.13
+    schedule: Sequence[Scheduled] = ()
     provides: Sequence[str] = ()  # parts of the chassis that a service can be given
     settings_module: str = ""
     settings: Sequence[Setting] = ()
@@ -220,6 +233,7 @@ def _read(content: dict[str, Any]) -> Described:
         user_table=content["user_table"],
         not_looked_at=content["not_looked_at"],
         python=content["python"],
+        schedule=[Scheduled(**{**one, "imports": tuple(one["imports"])}) for one in content["schedule"]],
         provides=content["provides"],
         settings_module=content["settings_module"],
         settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content["settings"]],

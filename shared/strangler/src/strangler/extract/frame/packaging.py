@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from strangler.extract.draft import Decision, Kind
 from strangler.extract.frame.access import Access, Way
 from strangler.extract.frame.installed import Installed
-from strangler.extract.frame.programs import has_celery
+from strangler.extract.frame.programs import has_celery, scheduled
 from strangler.extract.frame.spelling import text
 from strangler.extract.frame.surroundings import Surroundings
 
@@ -215,7 +215,7 @@ def _manifests(here: Surroundings, pattern: str) -> str:
     components = ["pod"]
     if here.owns_accounts:
         components.append("accounts")
-    if has_celery(here) and here.described.programs.schedule:
+    if has_celery(here) and scheduled(here):
         components.append("beat")
     components.append("name")
     return "\n".join(

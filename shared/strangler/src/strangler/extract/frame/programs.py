@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from strangler.extract.draft import Decision, Kind
-from strangler.extract.frame.spelling import text
+from strangler.extract.frame.spelling import python, text
 from strangler.extract.frame.surroundings import Surroundings
+from strangler.init.described import Scheduled
 
 MANAGE = '''\
 #!/usr/bin/env python
@@ -55,20 +56,20 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{package}.settings")
 application = get_asgi_application()
 '''
 CELERY = '''\
-"""The Celery app of the service; its worker does the tasks of the capability."""
+"""The Celery app of the service; its worker does the tasks of the capability and takes in its messages."""
 
 from __future__ import annotations
 
 import os
 
 from celery import Celery
-from chassis import environment
+{imports}from chassis import environment
 from chassis.servers import celery_app
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{package}.settings")
 
 app = celery_app.consuming(Celery({name}))
-app.conf.update(environment.celery(queue={queue}))
+{configured}
 app.autodiscover_tasks()
 '''
 
@@ -103,22 +104,59 @@ def programs(here: Surroundings) -> tuple[Mapping[PurePosixPath, str], tuple[Dec
         files[package / "asgi.py"] = ASGI.format(package=here.package)
     decisions: list[Decision] = []
     if worker:
+        entries = scheduled(here)
         files[package / "celery.py"] = CELERY.format(
-            package=here.package, name=text(here.name), queue=text(f"{here.capability.name}.tasks")
+            package=here.package,
+            name=text(here.name),
+            imports="".join(f"{line}\n" for line in dict.fromkeys(line for one in entries for line in one.imports)),
+            configured=_configured(here, entries),
         )
-        if here.described.programs.schedule:
-            decisions.append(_schedule(here))
+        decisions += _untold(here)
     return files, tuple(decisions)
 
 
-def _schedule(here: Surroundings) -> Decision:
-    return Decision(
-        _celery_place(here),
-        Kind.SETTING,
-        "the Celery app has a schedule, whose tasks of this capability have to stand in that of the service, too",
-        f"write them into {here.package}/celery.py with options for the queue {here.capability.name}.tasks "
-        "(docs/how-to/own-project.md, Tasks and schedules)",
-    )
+def scheduled(here: Surroundings) -> list[Scheduled]:
+    """The entries of the schedule whose tasks came along, and which could be told."""
+    return [one for one in here.described.schedule if one.every and _is_here(here, one)]
+
+
+def _is_here(here: Surroundings, one: Scheduled) -> bool:
+    """By the module that the task's name begins with, or by its name in the code."""
+    return here.comes_along(one.task) or any(f'"{one.task}"' in text_ for text_ in here.texts.values())
+
+
+def _configured(here: Surroundings, entries: Sequence[Scheduled]) -> str:
+    queue = text(f"{here.capability.name}.tasks")
+    if not entries:
+        return f"app.conf.update(environment.celery(queue={queue}))"
+    lines = ["app.conf.update(", f"    environment.celery(queue={queue}),", "    beat_schedule={"]
+    for one in entries:
+        lines += [
+            f"        {text(one.name)}: {{",
+            f'            "task": {text(one.task)},',
+            f'            "schedule": {one.every},',
+            *(f"            {text(key)}: {python(ast.literal_eval(value))}," for key, value in one.rest.items()),
+            "        },",
+        ]
+    lines += [
+        "    },",
+        "    # It keeps the schedule in memory, so that beat needs no file.",
+        '    beat_scheduler="celery.beat:Scheduler",',
+        ")",
+    ]
+    return "\n".join(lines)
+
+
+def _untold(here: Surroundings) -> Iterator[Decision]:
+    for one in here.described.schedule:
+        if not one.every and _is_here(here, one):
+            yield Decision(
+                _celery_place(here),
+                Kind.SETTING,
+                f"the schedule's entry {one.name} ({one.task}) could not be copied",
+                f"write it into {here.package}/celery.py with options for the queue {here.capability.name}.tasks "
+                "(docs/how-to/own-project.md, Tasks and schedules)",
+            )
 
 
 def _celery_place(here: Surroundings) -> str:

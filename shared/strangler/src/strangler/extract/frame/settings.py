@@ -136,9 +136,7 @@ def _statement(here: Surroundings, written: Written, setting: Setting) -> assign
     if not setting.once or not setting.file:
         return None
     path = PurePosixPath(setting.file)
-    found = assignments.statement(
-        here.root / path, setting.name, is_foreign=here.is_foreign, depth=len(path.parts) - 1
-    )
+    found = assignments.statement(here.root / path, setting.name, is_foreign=here.is_foreign, depth=len(path.parts) - 1)
     if found is None:
         return None
     if not all(name in written.names or name == "BASE_DIR" for name in found.needs):
@@ -293,11 +291,14 @@ def _chosen(here: Surroundings, installed: Installed, access: Access, written: W
         written.decisions.append(_foreign(here, setting, left))
     else:
         value = here.without_left(setting.value)
+        if setting.value and not value and access.is_remote and setting.name == "AUTHENTICATION_BACKENDS":
+            written.decisions.append(
+                _left(setting, here, "whoever uses the admin there has an account of Django's own")
+            )
+            return
         written.decisions += _named(here, setting)
         written.add(setting.name, f"{setting.name} = {python(value, taken=len(setting.name) + 3)}", *names_in(value))
         written.decisions += [_variable(setting, one) for one in _variables(value)]
-        if setting.once and setting.file == "":
-            return
     written.paths += [(setting.name, path) for path in _paths(setting.value)]
 
 
