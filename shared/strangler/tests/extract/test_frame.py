@@ -48,7 +48,8 @@ TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIR
 LANGUAGES = [("en", gettext_lazy("English")), ("de", gettext_lazy("German"))]
 LANGUAGE_CODE = "en"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "redis://:hunter2-cache@x"}}
+CACHES = {"default": {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "redis://:hunter2-cache@x"}}
 NOTES_API_TOKEN = "hunter2-token"
 # As long as people remember.
 NOTES_KEPT = timedelta(days=3)
@@ -137,7 +138,9 @@ urlpatterns = [
     path("api/", include(router.urls)),
     path("n/", include(([path("<int:pk>/", views.one, name="one"), path("", views.bare, name="all")], "notes"))),
     re_path(r"^old/(?P<year>[0-9]{4})/?$", views.bare, name="old"),
-    path("mixed/<slug:s>/", include([re_path(r"^(?P<year>[0-9]+)$", views.bare), path("x", views.bare, {"year": "1"})])),
+    path("mixed/<slug:s>/", include([
+        re_path(r"^(?P<year>[0-9]+)$", views.bare), path("x", views.bare, {"year": "1"}),
+    ])),
     path("y/<year:year>", views.bare),
     path("page", views.Page.as_view(size=7)),
     path("cached", cache_page(60)(views.bare), name="cached"),
@@ -217,7 +220,7 @@ def notes(folder: Path, small: Described) -> tuple[Path, Extracted]:
     return folder / "notes", extract(small, NOTES, folder / "project", folder, folder / "notes", ("NOTES_API_TOKEN",))
 
 
-def extract(  # noqa: PLR0917
+def extract(
     project: Described, capability: object, root: Path, base: Path, target: Path, reads: tuple[str, ...] = ()
 ) -> Extracted:
     def half(*words: object, **more: object) -> object:
@@ -261,7 +264,7 @@ def test_no_secret_is_in_the_description_nor_in_any_file(notes: tuple[Path, Extr
 
     assert "hunter2" not in str(small)
     assert not [str(path) for path in files if "hunter2" in path.read_text()]
-    assert values(target / "config/settings.py")["NOTES_API_TOKEN"] == "environment.secret('NOTES_API_TOKEN')"  # noqa: S105
+    assert values(target / "config/settings.py")["NOTES_API_TOKEN"] == "environment.secret('NOTES_API_TOKEN')"
 
 
 def test_settings_that_apply_are_there_and_what_is_left_out_is_named(notes: tuple[Path, Extracted]) -> None:

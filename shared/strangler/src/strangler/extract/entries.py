@@ -45,11 +45,26 @@ def complete(path: Path, capability: str, target: Path, programs: Programs) -> C
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"cannot be read: {error}", place=str(path), remedy="mend the file", id="file-unreadable"
+            f"cannot be read: {error.strerror if isinstance(error, OSError) else error}", place=str(path),
+            remedy="run the command in the project's folder, or let `strangler init` write the file",
+            id="file-unreadable",
+        ) from error  # fmt: skip
+    return _completed(text, path, capability, target, programs)
+
+
+def _parsed(text: str, path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"is not TOML: {error}", place=path.name, remedy="mend the file at that line", id="file-unreadable"
         ) from error
+
+
+def _completed(text: str, path: Path, capability: str, target: Path, programs: Programs) -> Completed:
+    content = _parsed(text, path)
     own = _table(_table(content, "capabilities"), capability)
     if not own:
         return Completed(text, ())
@@ -95,8 +110,8 @@ def accepted(path: Path, completed: Completed) -> Iterator[None]:
         return
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        _loaded(path, completed.text)
         _write(fresh, completed.text)
-        toml.load(fresh, addresses=False)
         yield
         fresh.replace(path)
     finally:
@@ -109,13 +124,20 @@ def load(path: Path, capability: str, target: Path) -> Project:
     Raises:
         ConfigurationError: the file cannot be used.
     """
-    completed = complete(path, capability, target, Programs("config")) if path.is_file() else None
-    if completed is None or not completed.added:
-        return toml.load(path, addresses=False)
+    return replace(_loaded(path, complete(path, capability, target, Programs("config")).text), path=path)
+
+
+def _loaded(path: Path, text: str) -> Project:
+    """The project of a text that could stand in the file; other capabilities may lack their services, too."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        _write(fresh, completed.text)
-        return replace(toml.load(fresh, addresses=False), path=path)
+        for name in _table(_parsed(text, path), "capabilities"):
+            text = _completed(text, path, name, path.parent / "services" / name, Programs("config")).text
+        _write(fresh, text)
+        return toml.load(fresh, addresses=False)
+    except ConfigurationError as error:
+        error.place = error.place.replace(fresh.name, path.name)
+        raise
     finally:
         fresh.unlink(missing_ok=True)
 

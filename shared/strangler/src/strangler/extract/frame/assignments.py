@@ -87,8 +87,9 @@ def _targets(statement: ast.stmt) -> Iterator[str]:
 def statement(path: Path, name: str, *, is_foreign: Callable[[str], bool], depth: int) -> Statement | None:
     """The assignment of a setting, if it can stand in the service as it is written.
 
-    ``is_foreign`` says whether a dotted name is one of the project's own that does not come along. ``depth`` is how many folders below manage.py the file is:
-    one that looks for its own place can be taken only from where the service has its settings.
+    ``is_foreign`` says whether a dotted name is one of the project's own that does not come along. ``depth`` is how
+    many folders below manage.py the file is: one that looks for its own place can be taken only from where the service
+    has its settings.
     """
     file = parsed(path)
     found = file.assigned.get(name)
