@@ -15,7 +15,7 @@ from strangler.extract.code import files, seams
 from strangler.extract.code.modules import Code, Module, Target, used_to_run
 from strangler.extract.code.plan import Import, Plan, plan
 from strangler.extract.code.ports import ELSEWHERE, port_file, ports
-from strangler.extract.code.relations import STAND_INS, Crossings, crossings, stand_in_files
+from strangler.extract.code.relations import STAND_INS, Crossings, crossings, fields_of, stand_in_files
 from strangler.extract.code.scope import Crossed, Fate, Scope, is_test, scope
 from strangler.extract.draft import Decision, Kind, Source, TakenApp, TakenRoute
 from strangler.init.described import Described
@@ -75,6 +75,10 @@ def _distributions(project: Described) -> Mapping[str, str]:
     return {module: str(getattr(one, "name", one)) for module, one in told.items()}
 
 
+def _count(node: ast.AST, name: str) -> int:
+    return sum(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node))
+
+
 def _plain(table: str) -> str:
     return table.removeprefix("public.")
 
@@ -132,6 +136,10 @@ class _Drafting:
 
     def _imports(self, plans: dict[str, Plan]) -> None:
         """What each import that leads elsewhere becomes, and the ports that take the place of what is there."""
+        for one in list(self.taken.crossed):
+            if self._is_for_fields(one):
+                self.taken.crossed.remove(one)
+                plans[one.module.name].imports[one.line, one.bound] = ()
         asked = [one for one in self.taken.crossed if one.fate is Fate.PORT]
         made, instead = ports(self.taken, asked)
         for name, port in made.items():
@@ -175,6 +183,17 @@ class _Drafting:
             "let a port ask its owner where more than the class is used", open=not self._is_hint(one),
             target=f"{STAND_INS}/models.py",
         )  # fmt: skip
+
+    def _is_for_fields(self, one: Crossed) -> bool:
+        """Whether only fields name it, which name what stands in for it, or nothing, after they are rewritten."""
+        if not one.target.name or one.bound == "*":
+            return False
+        places = {(each.owner, each.field) for each in self.found.fields if each.module == one.module.name}
+        calls = [
+            call for cls, node in one.module.classes.items() for name, call in fields_of(node) if (cls, name) in places
+        ]
+        inner = sum(_count(call, one.bound) for call in calls)
+        return inner > 0 and inner == sum(_count(each.node, one.bound) for each in self.taken.statements(one.module))
 
     def _is_hint(self, one: Crossed) -> bool:
         """Whether only annotations name it, which Python does not evaluate in this module."""
@@ -245,6 +264,11 @@ class _Drafting:
             from strangler.extract.code.rewriting import rewritten
 
             text = rewritten(made)
+            for line, what in made.told:
+                self.decisions.append(
+                    Decision(module.place(line), Kind.REFERENCE, what, "see whether it is what people need", False,
+                             str(module.path))
+                )  # fmt: skip
         self.files[module.path] = text
         before, after = module.text.splitlines(), text.splitlines()
         self.lines_taken += len(after)
@@ -319,7 +343,9 @@ class _Drafting:
         found = []
         for app in [*self.taken.apps, *self.taken.installed]:
             models = tuple(
-                sorted(table.model.rpartition(".")[2] for table in self.taken._moving.values() if table.app == app.label)
+                sorted(
+                    table.model.rpartition(".")[2] for table in self.taken._moving.values() if table.app == app.label
+                )
             )
             config = app.config if self.taken.is_taken(Target(*app.config.rpartition(".")[::2])) else ""
             found.append(TakenApp(app.label, app.module, config if app.own else app.config, models))

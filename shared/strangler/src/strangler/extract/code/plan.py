@@ -13,7 +13,15 @@ from strangler.extract.code.scope import Scope
 ADMIN_RENAMED = frozenset({"list_display", "readonly_fields", "fields", "fieldsets", "list_display_links", "exclude"})
 ADMIN_DROPPED = frozenset({"list_filter", "list_select_related", "search_fields", "autocomplete_fields", "ordering"})
 META = frozenset(
-    {"unique_together", "index_together", "constraints", "indexes", "ordering", "get_latest_by", "order_with_respect_to"}
+    {
+        "unique_together",
+        "index_together",
+        "constraints",
+        "indexes",
+        "ordering",
+        "get_latest_by",
+        "order_with_respect_to",
+    }
 )
 
 
@@ -41,6 +49,7 @@ class Plan:
     crossed: dict[str, frozenset[str]] = field(default_factory=dict)
     admins: dict[str, frozenset[str]] = field(default_factory=dict)
     numbers: bool = False
+    told: list[tuple[int, str]] = field(default_factory=list)  # what was changed in texts, by line of the file
 
     @property
     def is_empty(self) -> bool:
@@ -65,9 +74,7 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
         names = own | (by_model.get(table.model, set()) if table else set())
         if names:
             made.crossed[name] = frozenset(names)
-            numbered = {
-                one.field for one in found.fields if one.way is Way.NUMBER and one.field in names
-            }
+            numbered = {one.field for one in found.fields if one.way is Way.NUMBER and one.field in names}
             if numbered:
                 made.renamed[name] = frozenset(numbered)
     for name, node in module.classes.items():

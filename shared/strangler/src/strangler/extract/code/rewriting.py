@@ -158,8 +158,10 @@ class _Changes(cst.CSTTransformer):
             crossing = self.plan.fields.get((self.classes[0], target.value))
             if crossing is not None and isinstance(updated_node.value, cst.Call):
                 plain = cst.Assign([cst.AssignTarget(target)], updated_node.value)
-                return self._field(crossing, plain, target) if crossing.way is not Way.KEY else (
-                    updated_node.with_changes(value=self._loose(crossing, updated_node.value))
+                return (
+                    self._field(crossing, plain, target)
+                    if crossing.way is not Way.KEY
+                    else (updated_node.with_changes(value=self._loose(crossing, updated_node.value)))
                 )
         return updated_node
 
@@ -225,8 +227,10 @@ class _Changes(cst.CSTTransformer):
             both[-1] = both[-1].with_changes(comma=call.args[-1].comma)
         whole: cst.BaseExpression
         if isinstance(call.func, cst.Attribute):
-            whole = cst.Attribute(cst.Name("models"), cst.Name(kind)) if not func.startswith("models.") else (
-                call.func.with_changes(attr=cst.Name(kind))
+            whole = (
+                cst.Attribute(cst.Name("models"), cst.Name(kind))
+                if not func.startswith("models.")
+                else (call.func.with_changes(attr=cst.Name(kind)))
             )
         else:
             whole = cst.Name(kind)
@@ -252,12 +256,18 @@ class _Changes(cst.CSTTransformer):
             if name in self.plan.renamed.get(self.classes[0], ()):
                 return _quoted(updated_node, f"{sign}{name}_id")
         elif (names := self._of_admin(ADMIN_RENAMED)) and name in names:
+            self._tell_admin(original_node, text, f"{sign}{name}_id")
             return _quoted(updated_node, f"{sign}{name}_id")
         elif (names := self._of_admin({"search_fields"})) and self.plan.numbers:
             bare = text.lstrip("=^@")
             if bare.split("__")[0] in names:
+                self._tell_admin(original_node, text, f"={bare.split('__')[0]}_id")
                 return _quoted(updated_node, f"={bare.split('__')[0]}_id")
         return updated_node
+
+    def _tell_admin(self, node: cst.SimpleString, before: str, after: str) -> None:
+        where = f"{'.'.join(self.classes)}.{self.attributes[-1]}"
+        self.plan.told.append((self._line(node), f"{where}: {before!r} became {after!r}"))
 
     def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> Any:
         if self._in_meta() and updated_node.keyword is not None:
@@ -268,19 +278,23 @@ class _Changes(cst.CSTTransformer):
         return updated_node
 
     def leave_Tuple(self, original_node: cst.Tuple, updated_node: cst.Tuple) -> Any:
-        return self._without(updated_node)
+        return self._without(original_node, updated_node)
 
     def leave_List(self, original_node: cst.List, updated_node: cst.List) -> Any:
-        return self._without(updated_node)
+        return self._without(original_node, updated_node)
 
-    def _without(self, node: Any) -> Any:
+    def _without(self, before: Any, node: Any) -> Any:
         """The sequence without what cannot be asked here."""
         seen: set[str] = set()
         stay = []
-        for element in node.elements:
+        for original, element in zip(before.elements, node.elements, strict=True):
             value = element.value
             text = value.evaluated_value if isinstance(value, cst.SimpleString) else None
-            if isinstance(text, str) and (self._is_refused(text) or (text in seen and self._of_admin({"search_fields"}))):
+            if isinstance(text, str) and (
+                self._is_refused(text) or (text in seen and self._of_admin({"search_fields"}))
+            ):
+                where = f"{'.'.join(self.classes)}.{self.attributes[-1]}"
+                self.plan.told.append((self._line(original), f"{where}: {text!r} was taken out"))
                 continue
             if isinstance(text, str):
                 seen.add(text)

@@ -155,7 +155,9 @@ def is_test(name: str) -> bool:
     """Whether a module holds tests, or what only tests use."""
     parts = name.split(".")
     last = parts[-1]
-    return bool({"tests", "test", "conftest"} & {*parts}) or last.startswith(("test_", "tests_")) or last.endswith("_test")
+    return (
+        bool({"tests", "test", "conftest"} & {*parts}) or last.startswith(("test_", "tests_")) or last.endswith("_test")
+    )
 
 
 def _plain(table: str) -> str:
@@ -376,9 +378,7 @@ def _asked(found: Scope, module: Module, statement: Statement, one: Import) -> I
     yield target, names
 
 
-def _judge(
-    found: Scope, target: Target, needed: Collection[str], stand_ins: Collection[str]
-) -> tuple[Fate, str]:
+def _judge(found: Scope, target: Target, needed: Collection[str], stand_ins: Collection[str]) -> tuple[Fate, str]:
     module = found.code.find(target.module)
     if module is None or found.kept.get(module.name, set()) is None:
         return (Fate.TAKEN, "") if module is not None else (Fate.LISTED, "its module is not found")
