@@ -141,6 +141,8 @@ def scope(code: Code, described: Described, capability: Capability, *, stand_ins
     for app in split:
         _tell_what_is_cut(found, app)
     _take_packages(found)
+    # A class of which another statement makes a base came along after all.
+    found.crossed = [one for one in found.crossed if not (one.target.name and found.is_taken(one.target))]
     return found
 
 
@@ -327,7 +329,7 @@ def _follow(found: Scope, stand_ins: Collection[str]) -> None:
             _take_names_of_its_own(found, module, statement)
         for one in _imports_for(found, module, statement):
             for target, needed in _asked(found, module, statement, one):
-                fate, why = _judge(found, target, needed, stand_ins)
+                fate, why = _judge(found, target, needed, stand_ins, is_base=_is_base(statement, one.bound))
                 key = (module.name, one.line, one.bound, str(target))
                 if fate is not Fate.TAKEN and key not in told:
                     told.add(key)
@@ -378,7 +380,21 @@ def _asked(found: Scope, module: Module, statement: Statement, one: Import) -> I
     yield target, names
 
 
-def _judge(found: Scope, target: Target, needed: Collection[str], stand_ins: Collection[str]) -> tuple[Fate, str]:
+def _is_base(statement: Statement, name: str) -> bool:
+    """Whether a class of the statement is derived from what is so named, or from what it has."""
+    classes = [each for each in ast.walk(statement.node) if isinstance(each, ast.ClassDef)]
+    return any(dotted(base).split(".")[0] == name for each in classes for base in each.bases)
+
+
+def _has_tables(found: Scope, module: str) -> bool:
+    """Whether the module belongs to an app with tables, so that a port is where its calls go."""
+    app = found.app_of(module)
+    return app is not None and any(table.app == app.label and not table.joins for table in found.described.tables)
+
+
+def _judge(
+    found: Scope, target: Target, needed: Collection[str], stand_ins: Collection[str], *, is_base: bool
+) -> tuple[Fate, str]:
     module = found.code.find(target.module)
     if module is None or found.kept.get(module.name, set()) is None:
         return (Fate.TAKEN, "") if module is not None else (Fate.LISTED, "its module is not found")
@@ -401,7 +417,7 @@ def _judge(found: Scope, target: Target, needed: Collection[str], stand_ins: Col
         _take_along(found, module)
         return Fate.TAKEN, ""
     names = [target.name] if target.name else list(needed)
-    if names and all(name in module.binders for name in names):
+    if names and all(name in module.binders for name in names) and (is_base or not _has_tables(found, module.name)):
         statements, reason = _slice(found, module, names)
         if not reason:
             found.along.add(module.name)
