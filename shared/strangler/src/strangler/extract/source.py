@@ -224,6 +224,11 @@ class _Drafting:
                 made.imports[place] = ()
         for name in module.classes if not is_whole else ():
             self._stand_in_its_place(made, module, name)
+        made.gone = {bound for (_, bound), imports in made.imports.items() if not imports}
+        made.gone |= {
+            name for each in module.statements if each.first in made.cut and not made.cut[each.first]
+            for name in each.binds
+        }  # fmt: skip
 
     def _stand_in_its_place(self, made: Plan, module: Module, name: str) -> None:
         """A model that stays, and that other statements of its module name."""
@@ -284,7 +289,8 @@ class _Drafting:
 
     def _files(self, seen: seams.Seen) -> None:
         self.copies = files.of_apps(self.taken)
-        for name, path, file in files.templates_elsewhere(self.code, list(seen.templates), self.copies):
+        named = [*seen.templates, *files.named_by(self.copies.values())]
+        for name, path, file in files.templates_elsewhere(self.code, named, self.copies):
             self.copies[path] = file
             self.decisions.append(
                 Decision(f"{self.code.shown(file)}:1", Kind.FILE, f"the template {name} lies in no app that moves: a copy "

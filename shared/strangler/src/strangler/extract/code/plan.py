@@ -49,6 +49,7 @@ class Plan:
     crossed: dict[str, frozenset[str]] = field(default_factory=dict)
     admins: dict[str, frozenset[str]] = field(default_factory=dict)
     numbers: bool = False
+    gone: set[str] = field(default_factory=set)  # names that the module does not have any more
     told: list[tuple[int, str]] = field(default_factory=list)  # what was changed in texts, by line of the file
 
     @property
@@ -85,7 +86,13 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
     if lines is not None:
         for statement in module.statements:
             is_said = isinstance(statement.node, ast.Expr) and text_of(statement.node.value) is not None
-            if statement.first not in lines and not statement.is_import and not is_said:
+            is_about = all(name.startswith("__") and name.endswith("__") for name in statement.binds)
+            if (
+                statement.first not in lines
+                and not statement.is_import
+                and not is_said
+                and not (statement.binds and is_about)
+            ):
                 made.cut[statement.first] = ()
     return made
 

@@ -294,7 +294,8 @@ class _Changes(cst.CSTTransformer):
                 self._is_refused(text) or (text in seen and self._of_admin({"search_fields"}))
             ):
                 where = f"{'.'.join(self.classes)}.{self.attributes[-1]}"
-                self.plan.told.append((self._line(original), f"{where}: {text!r} was taken out"))
+                if self.classes:
+                    self.plan.told.append((self._line(original), f"{where}: {text!r} was taken out"))
                 continue
             if isinstance(text, str):
                 seen.add(text)
@@ -310,6 +311,8 @@ class _Changes(cst.CSTTransformer):
         return node.with_changes(elements=stay)
 
     def _is_refused(self, text: str) -> bool:
+        if not self.classes and not self.depth and self.attributes[-1:] == ["__all__"]:
+            return text in self.plan.gone
         name, _, rest = text.lstrip("-=^@").partition("__")
         if self._in_meta() and self.attributes[-1] == "ordering":
             return bool(rest) and rest != "id" and name in self.plan.crossed.get(self.classes[0], ())

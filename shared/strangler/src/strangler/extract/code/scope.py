@@ -216,6 +216,11 @@ def _take_what_is_about(found: Scope, app: App) -> None:
     other_views = {one.view for one in found.described.requests} - {one.view for one in found.requests}
     config = app.config.rpartition(".")
     for module in modules:
+        if is_test(module.name):
+            tables = {each for one in module.statements for each in touched[module.name, one.first]}
+            if module.is_package or module.name.endswith("conftest") or any(found.moves(each) for each in tables):
+                _take_whole(found, module)
+            continue
         for statement in module.statements:
             names = statement.binds
             at = [(module.name, name) for name in names]
@@ -551,7 +556,9 @@ def _take_packages(found: Scope) -> None:
             package = found.code.find(".".join(parts[:count]))
             if package is None or package.name in found.kept:
                 continue
-            if impure(found, package) or package.lines > MOST_LINES:
+            if package.name in found._sliced:
+                found.kept[package.name] = set()
+            elif impure(found, package) or package.lines > MOST_LINES:
                 found.blank.add(package.name)
                 found.kept[package.name] = set()
             else:
