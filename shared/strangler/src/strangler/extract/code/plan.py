@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from strangler.extract.code.modules import Module, dotted, text_of
@@ -78,9 +78,12 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
             numbered = {one.field for one in found.fields if one.way is Way.NUMBER and one.field in names}
             if numbered:
                 made.renamed[name] = frozenset(numbered)
-    for name, node in module.classes.items():
-        fields = {each for model in _administered(scope, module, node) for each in by_model.get(model, ())}
-        if fields and _is_admin(node) and (used := fields & _strings(node)):
+    admins = {name: node for name, node in module.classes.items() if by_model and _is_admin(node)}
+    registered = _registered(module) if admins else []
+    for name, node in admins.items():
+        models = _administered(scope, module, node, registered)
+        fields = {each for model in models for each in by_model.get(model, ())}
+        if fields and (used := fields & _strings(node)):
             made.admins[name] = frozenset(used)
     lines = scope.kept.get(module.name, set())
     if lines is not None:
@@ -115,7 +118,15 @@ def _is_admin(node: ast.ClassDef) -> bool:
     return any("Admin" in name or "Inline" in name for name in names) or any("register" in one for one in said)
 
 
-def _administered(scope: Scope, module: Module, node: ast.ClassDef) -> set[str]:
+def _registered(module: Module) -> list[ast.Call]:
+    return [
+        each
+        for each in ast.walk(module.tree)
+        if isinstance(each, ast.Call) and dotted(each.func).endswith("register") and len(each.args) > 1
+    ]
+
+
+def _administered(scope: Scope, module: Module, node: ast.ClassDef, registered: Sequence[ast.Call]) -> set[str]:
     """The models of an admin's class."""
     names: set[str] = set()
     for decorator in node.decorator_list:
@@ -124,10 +135,9 @@ def _administered(scope: Scope, module: Module, node: ast.ClassDef) -> set[str]:
     for each in node.body:
         if isinstance(each, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "model" for t in each.targets):
             names |= {inner.id for inner in ast.walk(each.value) if isinstance(inner, ast.Name)}
-    for each in ast.walk(module.tree):
-        if isinstance(each, ast.Call) and dotted(each.func).endswith("register") and len(each.args) > 1:
-            if isinstance(each.args[1], ast.Name) and each.args[1].id == node.name:
-                names |= {inner.id for inner in ast.walk(each.args[0]) if isinstance(inner, ast.Name)}
+    for each in registered:
+        if isinstance(each.args[1], ast.Name) and each.args[1].id == node.name:
+            names |= {inner.id for inner in ast.walk(each.args[0]) if isinstance(inner, ast.Name)}
     imported = {one.bound: one.target for one in scope.code.imports(module)}
     found = set()
     for name in names:

@@ -319,10 +319,20 @@ def attributes(one: Import, nodes: Iterable[ast.AST]) -> Sequence[str]:
     prefix = f"{one.target.module if one.whole else one.bound}."
     found: dict[str, None] = {}
     for node in nodes:
-        for each in ast.walk(node):
-            if isinstance(each, ast.Attribute) and (text := dotted(each)).startswith(prefix):
+        for text in _spelled(node):
+            if text.startswith(prefix):
                 found[text.removeprefix(prefix).split(".")[0]] = None
     return list(found)
+
+
+def _spelled(node: ast.AST) -> Sequence[str]:
+    """The attributes of names in a statement; kept with it, for each import asks."""
+    found: Sequence[str] | None = getattr(node, "_spelled", None)
+    if found is None:
+        found = list(dict.fromkeys(text for each in ast.walk(node) if isinstance(each, ast.Attribute)
+                                   and (text := dotted(each))))  # fmt: skip
+        node._spelled = found  # type: ignore[attr-defined]
+    return found
 
 
 def _follow(found: Scope, stand_ins: Collection[str]) -> None:
