@@ -315,7 +315,7 @@ def test_files_come_along_and_what_templates_name_is_listed(small: Small) -> Non
     assert cut.is_same("house/templates/house/room.html")
     assert cut.is_same("house/static/house/door.css")
     assert cut.is_same("templates/frame.html")
-    assert cut.said(Kind.ROUTE, "{% url 'tenant' %} is a route that stays")
+    assert cut.said(Kind.ROUTE, "names routes that stay: tenant (line 3)")
     assert cut.said(Kind.FILE, "{% load gates %}: the tags are of gate")[0].open
     assert cut.said(Kind.FILE, "a fixture came along")
     assert cut.is_same("house/tests/test_room.py")

@@ -90,7 +90,8 @@ class _Drafting:
         self.copies: dict[PurePosixPath, Path] = {}
         self.decisions: list[Decision] = [*found.decisions]
         self.lines_taken = self.lines_changed = self.lines_written = 0
-        self.stands_in: set[str] = set()
+        self.standing: dict[tuple[str, int], tuple[Import, ...]] = {}
+        self._asking: dict[Crossed, Module] = {}
 
     def source(self, tell: Callable[[str], None]) -> Source:
         plans = {module.name: plan(self.taken, module, self.found, numbers=self.numbers)
@@ -140,8 +141,11 @@ class _Drafting:
             if self._is_for_fields(one):
                 self.taken.crossed.remove(one)
                 plans[one.module.name].imports[one.line, one.bound] = ()
+        revived = self._revived()
         asked = [one for one in self.taken.crossed if one.fate is Fate.PORT]
-        made, instead = ports(self.taken, asked)
+        made, instead = ports(self.taken, [*asked, *revived])
+        for one in revived:
+            self._revive(plans[one.target.module], one, instead.pop(one))
         for name, port in made.items():
             self._text(f"{name.replace('.', '/')}.py", port_file(self.taken, port))
             package = f"{name.rpartition('.')[0].replace('.', '/')}/__init__.py"
@@ -152,6 +156,8 @@ class _Drafting:
             file = f"{imports[0].module.replace('.', '/')}.py"
             self._tell(one, f"{one.target} did not come along ({one.why}): its calls go to a port",
                        f"answer them in {file}", open=True, target=file)  # fmt: skip
+        for (name, line), imports in self.standing.items():
+            plans[name].cut[line] = imports
         for one in self.taken.crossed:
             if one.fate is Fate.STANDS_IN:
                 self._stand_in(plans[one.module.name], one)
@@ -222,23 +228,44 @@ class _Drafting:
                 made.imports[place] = (Import(target.module, target.name, one.bound),) if target.name else ()
             elif not is_whole and not self.taken.is_taken(target) and not self._is_said(one, module):
                 made.imports[place] = ()
-        for name in module.classes if not is_whole else ():
-            self._stand_in_its_place(made, module, name)
         made.gone = {bound for (_, bound), imports in made.imports.items() if not imports}
         made.gone |= {
             name for each in module.statements if each.first in made.cut and not made.cut[each.first]
             for name in each.binds
         }  # fmt: skip
 
-    def _stand_in_its_place(self, made: Plan, module: Module, name: str) -> None:
-        """A model that stays, and that other statements of its module name."""
-        table = self.taken.model_at(Target(module.name, name))
-        statement = next(iter(module.binders.get(name, ())), None)
-        if table is None or statement is None or self.taken.moves(table.name):
-            return
-        if any(name in each.uses for each in self.taken.statements(module)) and table.name in self.found.stand_ins:
-            cls = self.found.stand_in(table.name)
-            made.cut[statement.first] = (Import(f"{STAND_INS}.models", cls, name),)
+    def _revived(self) -> list[Crossed]:
+        """Models that stay, which other code asks of the module that they were written in."""
+        found = []
+        for target, (module, line) in self.taken.revived.items():
+            there = self.code.find(target.module)
+            table = self.taken.model_at(target)
+            if there is None or table is None or self.taken.kept.get(there.name) is None:
+                continue
+            one = Crossed(there, line, target.name, target, Fate.PORT, f"{table.model} stays")
+            if module is there and self._is_for_fields(one):
+                continue
+            if table.name in self.found.stand_ins:
+                statement = next(iter(there.binders[target.name]))
+                cls = self.found.stand_in(table.name)
+                self.standing[there.name, statement.first] = (Import(f"{STAND_INS}.models", cls, target.name),)
+                self._tell_revived(module, line, target, f"{STAND_INS}/models.py")
+            else:
+                found.append(one)
+                self._asking[one] = module
+        return found
+
+    def _revive(self, made: Plan, one: Crossed, imports: tuple[Import, ...]) -> None:
+        statement = next(iter(one.module.binders[one.target.name]))
+        made.cut[statement.first] = imports
+        target = f"{imports[0].module.replace('.', '/')}.py"
+        self._tell_revived(self._asking[one], one.line, one.target, target)
+
+    def _tell_revived(self, module: Module, line: int, target: Target, file: str) -> None:
+        self.decisions.append(
+            Decision(module.place(line), Kind.IMPORT, f"{target} stays: its name is kept, and has no rows",
+                     "let a port ask its owner where more than the class is used", True, file)
+        )  # fmt: skip
 
     def _is_reached(self, target: Target) -> bool:
         """Whether a name can be imported from there in the service, re-exports among it."""
@@ -289,6 +316,7 @@ class _Drafting:
 
     def _files(self, seen: seams.Seen) -> None:
         self.copies = files.of_apps(self.taken)
+        self._leave_templates(seen)
         named = [*seen.templates, *files.named_by(self.copies.values())]
         for name, path, file in files.templates_elsewhere(self.code, named, self.copies):
             self.copies[path] = file
@@ -309,6 +337,32 @@ class _Drafting:
                 self.files[path] = text
                 del self.copies[path]
 
+    def _leave_templates(self, seen: seams.Seen) -> None:
+        """Of an app that was cut apart, only those that views name, or find by the names of models, come along."""
+        labels = {each.app for each in self.taken._staying.values()}
+        split = [app for app in self.taken.apps if app.label in labels]
+        theirs = {path: str(path).partition("templates/")[2] for path in self.copies if "templates" in path.parts
+                  and any(path.is_relative_to(PurePosixPath(*app.module.split("."))) for app in split)}  # fmt: skip
+        models = {table.model.lower().replace(".", "/") for table in self.taken._moving.values()}
+        wanted = {name for name in theirs.values() if name in seen.templates
+                  or any(name.startswith((f"{model}_", f"{model}.")) for model in models)}  # fmt: skip
+        while True:
+            files_of = [self.copies[path] for path, name in theirs.items() if name in wanted]
+            more = {*files.named_by(files_of)} & {*theirs.values()}
+            if more <= wanted:
+                break
+            wanted |= more
+        left = [path for path, name in theirs.items() if name not in wanted]
+        if left:
+            place = f"{self.code.shown(self.copies[left[0]])}:1"
+            named = ", ".join(theirs[path] for path in left)
+            self.decisions.append(
+                Decision(place, Kind.FILE, f"{len(left)} templates were left out: nothing that moves names them: {named}",
+                         "nothing, unless a name is made at run time", False)
+            )  # fmt: skip
+        for path in left:
+            del self.copies[path]
+
     def _templates(self, have: set[str]) -> None:
         mine = {one.name for one in self.taken.requests}
         theirs = {one.name for one in self.taken.described.requests} - mine
@@ -322,12 +376,13 @@ class _Drafting:
                     )  # fmt: skip
                 continue
             text = files.text_of(file)
-            for line, name in files.linked(text):
-                if name in theirs:
-                    self.decisions.append(
-                        Decision(f"{shown}:{line}", Kind.ROUTE, f"{{% url '{name}' %}} is a route that stays",
-                                 "write its path, which the gateway leads there", True, str(path))
-                    )  # fmt: skip
+            links = [(line, name) for line, name in files.linked(text) if name in theirs]
+            if links:
+                named = ", ".join(f"{name} (line {line})" for line, name in links)
+                self.decisions.append(
+                    Decision(f"{shown}:{links[0][0]}", Kind.ROUTE, f"{{% url %}} names routes that stay: {named}",
+                             "write their paths, which the gateway leads there", True, str(path))
+                )  # fmt: skip
             for line, name in files.extended(text):
                 if name not in have:
                     self.decisions.append(
@@ -339,7 +394,13 @@ class _Drafting:
 
     def _tags(self, shown: str, line: int, name: str, path: PurePosixPath) -> None:
         for app in self.taken.described.apps.values():
-            if app.own and app not in self.taken.apps and self.code.find(f"{app.module}.templatetags.{name}"):
+            module = self.code.find(f"{app.module}.templatetags.{name}")
+            if (
+                app.own
+                and app not in self.taken.apps
+                and module is not None
+                and not self.taken.is_taken(Target(module.name))
+            ):
                 self.decisions.append(
                     Decision(f"{shown}:{line}", Kind.FILE, f"{{% load {name} %}}: the tags are of {app.label}, which did "
                              f"not come along", "write the tags anew, or install that app, too", True, str(path))

@@ -49,7 +49,8 @@ def _apply(plan: Plan, text: str, tree: ast.Module) -> str:
             del lines[_above(lines, first) : last]
         elif any(_is_touched(plan, *one) for one in group):
             segment = "".join(lines[first - 1 : last])
-            lines[first - 1 : last] = [_changed(plan, segment, first - 1, kinds)]
+            made = _changed(plan, segment, first - 1, kinds)
+            lines[first - 1 : last] = [made] if made.strip() else []
     if kinds:
         at = next((line for line, _, node in _flat_groups(tree) if _is_of_django(node)), 1)
         lines.insert(at - 1, f"from django.db.models import {', '.join(sorted(kinds))}\n")

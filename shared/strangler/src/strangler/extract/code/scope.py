@@ -61,6 +61,8 @@ class Scope:
     installed: list[App] = field(default_factory=list)  # of packages, whose tables move
     blank: set[str] = field(default_factory=set)  # packages whose `__init__` did not come along
     along: set[str] = field(default_factory=set)  # modules of others that were taken along
+    # Models that stay, and that are asked of the module that they were written in; with who asks.
+    revived: dict[Target, tuple[Module, int]] = field(default_factory=dict)
     _moving: dict[tuple[str, str], Table] = field(default_factory=dict)
     _staying: dict[tuple[str, str], Table] = field(default_factory=dict)
     _sliced: set[str] = field(default_factory=set)
@@ -345,6 +347,9 @@ def _follow(found: Scope, stand_ins: Collection[str]) -> None:
         for one in _imports_for(found, module, statement):
             for target, needed in _asked(found, module, statement, one):
                 fate, why = _judge(found, target, needed, stand_ins, is_base=_is_base(statement, one.bound))
+                if not target.name and target.module in found._sliced:
+                    stay = [Target(target.module, name) for name in needed]
+                    found.revived |= {each: (module, one.line) for each in stay if found.stays(each)}
                 key = (module.name, one.line, one.bound, str(target))
                 if fate is not Fate.TAKEN and key not in told:
                     told.add(key)
@@ -358,7 +363,9 @@ def _take_names_of_its_own(found: Scope, module: Module, statement: Statement) -
         return
     for name in statement.uses:
         for each in module.binders.get(name, ()):
-            if not each.is_import and (module.name, name) not in found._staying:
+            if (module.name, name) in found._staying:
+                found.revived.setdefault(Target(module.name, name), (module, statement.first))
+            elif not each.is_import:
                 _take(found, module, each)
 
 
@@ -423,8 +430,7 @@ def _judge(
                     _take(found, module, statement)
         if not target.name and not needed:
             found.kept.setdefault(module.name, set())
-        stays = [name for name in needed if (target.module, name) in found._staying]
-        return (Fate.PORT, f"{', '.join(stays)} stays") if stays else (Fate.TAKEN, "")
+        return Fate.TAKEN, ""
     if _configures(found, target):
         return Fate.CONFIGURED, "the service has a module of this name of its own"
     why = impure(found, module)
@@ -488,6 +494,8 @@ def _impure(found: Scope, module: Module, seen: dict[str, Module]) -> str:
 def _impure_import(found: Scope, target: Target, seen: dict[str, Module]) -> str:
     resolved = found.code.resolve(target)
     there = found.code.find(resolved.module)
+    if resolved.module in found._sliced and resolved.name and not found.stays(resolved):
+        return ""
     if there is None or found.kept.get(there.name, set()) is None:
         return ""
     if _configures(found, resolved):
@@ -534,7 +542,13 @@ def _slice(found: Scope, module: Module, names: Sequence[str]) -> tuple[list[Sta
                     target = found.code.resolve(one.target)
                     if found.stays(target):
                         return [], f"it uses {target}, a model that stays"
-                    if why := _impure_import(found, target, seen):
+                    if not target.name and target.module in found._sliced:
+                        nodes = [each.node for each in kept.values()]
+                        asked = [Target(target.module, each) for each in attributes(one, nodes)]
+                        stay = [str(each) for each in asked if found.stays(found.code.resolve(each))]
+                        if stay:
+                            return [], f"it uses {', '.join(stay)}, which stays"
+                    elif why := _impure_import(found, target, seen):
                         return [], why
     lines += sum(each.lines for each in seen.values())
     if lines > MOST_LINES:
