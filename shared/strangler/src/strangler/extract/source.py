@@ -15,7 +15,7 @@ from strangler.extract.code import files, seams
 from strangler.extract.code.modules import Code, Module, Target, used_to_run
 from strangler.extract.code.plan import Import, Plan, plan
 from strangler.extract.code.ports import ELSEWHERE, port_file, ports
-from strangler.extract.code.relations import STAND_INS, Crossings, crossings, stand_in_files
+from strangler.extract.code.relations import STAND_INS, Crossings, crossings, fields_of, stand_in_files
 from strangler.extract.code.scope import Crossed, Fate, Scope, is_test, scope
 from strangler.extract.draft import Decision, Kind, Source, TakenApp, TakenRoute
 from strangler.init.described import Described
@@ -75,6 +75,10 @@ def _distributions(project: Described) -> Mapping[str, str]:
     return {module: str(getattr(one, "name", one)) for module, one in told.items()}
 
 
+def _count(node: ast.AST, name: str) -> int:
+    return sum(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node))
+
+
 def _plain(table: str) -> str:
     return table.removeprefix("public.")
 
@@ -86,7 +90,8 @@ class _Drafting:
         self.copies: dict[PurePosixPath, Path] = {}
         self.decisions: list[Decision] = [*found.decisions]
         self.lines_taken = self.lines_changed = self.lines_written = 0
-        self.stands_in: set[str] = set()
+        self.standing: dict[tuple[str, int], tuple[Import, ...]] = {}
+        self._asking: dict[Crossed, Module] = {}
 
     def source(self, tell: Callable[[str], None]) -> Source:
         plans = {module.name: plan(self.taken, module, self.found, numbers=self.numbers)
@@ -132,8 +137,15 @@ class _Drafting:
 
     def _imports(self, plans: dict[str, Plan]) -> None:
         """What each import that leads elsewhere becomes, and the ports that take the place of what is there."""
+        for one in list(self.taken.crossed):
+            if self._is_for_fields(one):
+                self.taken.crossed.remove(one)
+                plans[one.module.name].imports[one.line, one.bound] = ()
+        revived = self._revived()
         asked = [one for one in self.taken.crossed if one.fate is Fate.PORT]
-        made, instead = ports(self.taken, asked)
+        made, instead = ports(self.taken, [*asked, *revived])
+        for one in revived:
+            self._revive(plans[one.target.module], one, instead.pop(one))
         for name, port in made.items():
             self._text(f"{name.replace('.', '/')}.py", port_file(self.taken, port))
             package = f"{name.rpartition('.')[0].replace('.', '/')}/__init__.py"
@@ -144,6 +156,8 @@ class _Drafting:
             file = f"{imports[0].module.replace('.', '/')}.py"
             self._tell(one, f"{one.target} did not come along ({one.why}): its calls go to a port",
                        f"answer them in {file}", open=True, target=file)  # fmt: skip
+        for (name, line), imports in self.standing.items():
+            plans[name].cut[line] = imports
         for one in self.taken.crossed:
             if one.fate is Fate.STANDS_IN:
                 self._stand_in(plans[one.module.name], one)
@@ -176,6 +190,17 @@ class _Drafting:
             target=f"{STAND_INS}/models.py",
         )  # fmt: skip
 
+    def _is_for_fields(self, one: Crossed) -> bool:
+        """Whether only fields name it, which name what stands in for it, or nothing, after they are rewritten."""
+        if not one.target.name or one.bound == "*":
+            return False
+        places = {(each.owner, each.field) for each in self.found.fields if each.module == one.module.name}
+        calls = [
+            call for cls, node in one.module.classes.items() for name, call in fields_of(node) if (cls, name) in places
+        ]
+        inner = sum(_count(call, one.bound) for call in calls)
+        return inner > 0 and inner == sum(_count(each.node, one.bound) for each in self.taken.statements(one.module))
+
     def _is_hint(self, one: Crossed) -> bool:
         """Whether only annotations name it, which Python does not evaluate in this module."""
         later = any(isinstance(each.node, ast.ImportFrom) and each.node.module == "__future__" for each in
@@ -203,18 +228,44 @@ class _Drafting:
                 made.imports[place] = (Import(target.module, target.name, one.bound),) if target.name else ()
             elif not is_whole and not self.taken.is_taken(target) and not self._is_said(one, module):
                 made.imports[place] = ()
-        for name in module.classes if not is_whole else ():
-            self._stand_in_its_place(made, module, name)
+        made.gone = {bound for (_, bound), imports in made.imports.items() if not imports}
+        made.gone |= {
+            name for each in module.statements if each.first in made.cut and not made.cut[each.first]
+            for name in each.binds
+        }  # fmt: skip
 
-    def _stand_in_its_place(self, made: Plan, module: Module, name: str) -> None:
-        """A model that stays, and that other statements of its module name."""
-        table = self.taken.model_at(Target(module.name, name))
-        statement = next(iter(module.binders.get(name, ())), None)
-        if table is None or statement is None or self.taken.moves(table.name):
-            return
-        if any(name in each.uses for each in self.taken.statements(module)) and table.name in self.found.stand_ins:
-            cls = self.found.stand_in(table.name)
-            made.cut[statement.first] = (Import(f"{STAND_INS}.models", cls, name),)
+    def _revived(self) -> list[Crossed]:
+        """Models that stay, which other code asks of the module that they were written in."""
+        found = []
+        for target, (module, line) in self.taken.revived.items():
+            there = self.code.find(target.module)
+            table = self.taken.model_at(target)
+            if there is None or table is None or self.taken.kept.get(there.name) is None:
+                continue
+            one = Crossed(there, line, target.name, target, Fate.PORT, f"{table.model} stays")
+            if module is there and self._is_for_fields(one):
+                continue
+            if table.name in self.found.stand_ins:
+                statement = next(iter(there.binders[target.name]))
+                cls = self.found.stand_in(table.name)
+                self.standing[there.name, statement.first] = (Import(f"{STAND_INS}.models", cls, target.name),)
+                self._tell_revived(module, line, target, f"{STAND_INS}/models.py")
+            else:
+                found.append(one)
+                self._asking[one] = module
+        return found
+
+    def _revive(self, made: Plan, one: Crossed, imports: tuple[Import, ...]) -> None:
+        statement = next(iter(one.module.binders[one.target.name]))
+        made.cut[statement.first] = imports
+        target = f"{imports[0].module.replace('.', '/')}.py"
+        self._tell_revived(self._asking[one], one.line, one.target, target)
+
+    def _tell_revived(self, module: Module, line: int, target: Target, file: str) -> None:
+        self.decisions.append(
+            Decision(module.place(line), Kind.IMPORT, f"{target} stays: its name is kept, and has no rows",
+                     "let a port ask its owner where more than the class is used", True, file)
+        )  # fmt: skip
 
     def _is_reached(self, target: Target) -> bool:
         """Whether a name can be imported from there in the service, re-exports among it."""
@@ -245,6 +296,11 @@ class _Drafting:
             from strangler.extract.code.rewriting import rewritten
 
             text = rewritten(made)
+            for line, what in made.told:
+                self.decisions.append(
+                    Decision(module.place(line), Kind.REFERENCE, what, "see whether it is what people need", False,
+                             str(module.path))
+                )  # fmt: skip
         self.files[module.path] = text
         before, after = module.text.splitlines(), text.splitlines()
         self.lines_taken += len(after)
@@ -260,7 +316,9 @@ class _Drafting:
 
     def _files(self, seen: seams.Seen) -> None:
         self.copies = files.of_apps(self.taken)
-        for name, path, file in files.templates_elsewhere(self.code, list(seen.templates), self.copies):
+        self._leave_templates(seen)
+        named = [*seen.templates, *files.named_by(self.copies.values())]
+        for name, path, file in files.templates_elsewhere(self.code, named, self.copies):
             self.copies[path] = file
             self.decisions.append(
                 Decision(f"{self.code.shown(file)}:1", Kind.FILE, f"the template {name} lies in no app that moves: a copy "
@@ -279,6 +337,32 @@ class _Drafting:
                 self.files[path] = text
                 del self.copies[path]
 
+    def _leave_templates(self, seen: seams.Seen) -> None:
+        """Of an app that was cut apart, only those that views name, or find by the names of models, come along."""
+        labels = {each.app for each in self.taken._staying.values()}
+        split = [app for app in self.taken.apps if app.label in labels]
+        theirs = {path: str(path).partition("templates/")[2] for path in self.copies if "templates" in path.parts
+                  and any(path.is_relative_to(PurePosixPath(*app.module.split("."))) for app in split)}  # fmt: skip
+        models = {table.model.lower().replace(".", "/") for table in self.taken._moving.values()}
+        wanted = {name for name in theirs.values() if name in seen.templates
+                  or any(name.startswith((f"{model}_", f"{model}.")) for model in models)}  # fmt: skip
+        while True:
+            files_of = [self.copies[path] for path, name in theirs.items() if name in wanted]
+            more = {*files.named_by(files_of)} & {*theirs.values()}
+            if more <= wanted:
+                break
+            wanted |= more
+        left = [path for path, name in theirs.items() if name not in wanted]
+        if left:
+            place = f"{self.code.shown(self.copies[left[0]])}:1"
+            named = ", ".join(theirs[path] for path in left)
+            self.decisions.append(
+                Decision(place, Kind.FILE, f"{len(left)} templates were left out: nothing that moves names them: {named}",
+                         "nothing, unless a name is made at run time", False)
+            )  # fmt: skip
+        for path in left:
+            del self.copies[path]
+
     def _templates(self, have: set[str]) -> None:
         mine = {one.name for one in self.taken.requests}
         theirs = {one.name for one in self.taken.described.requests} - mine
@@ -292,12 +376,13 @@ class _Drafting:
                     )  # fmt: skip
                 continue
             text = files.text_of(file)
-            for line, name in files.linked(text):
-                if name in theirs:
-                    self.decisions.append(
-                        Decision(f"{shown}:{line}", Kind.ROUTE, f"{{% url '{name}' %}} is a route that stays",
-                                 "write its path, which the gateway leads there", True, str(path))
-                    )  # fmt: skip
+            links = [(line, name) for line, name in files.linked(text) if name in theirs]
+            if links:
+                named = ", ".join(f"{name} (line {line})" for line, name in links)
+                self.decisions.append(
+                    Decision(f"{shown}:{links[0][0]}", Kind.ROUTE, f"{{% url %}} names routes that stay: {named}",
+                             "write their paths, which the gateway leads there", True, str(path))
+                )  # fmt: skip
             for line, name in files.extended(text):
                 if name not in have:
                     self.decisions.append(
@@ -309,7 +394,13 @@ class _Drafting:
 
     def _tags(self, shown: str, line: int, name: str, path: PurePosixPath) -> None:
         for app in self.taken.described.apps.values():
-            if app.own and app not in self.taken.apps and self.code.find(f"{app.module}.templatetags.{name}"):
+            module = self.code.find(f"{app.module}.templatetags.{name}")
+            if (
+                app.own
+                and app not in self.taken.apps
+                and module is not None
+                and not self.taken.is_taken(Target(module.name))
+            ):
                 self.decisions.append(
                     Decision(f"{shown}:{line}", Kind.FILE, f"{{% load {name} %}}: the tags are of {app.label}, which did "
                              f"not come along", "write the tags anew, or install that app, too", True, str(path))
@@ -319,7 +410,9 @@ class _Drafting:
         found = []
         for app in [*self.taken.apps, *self.taken.installed]:
             models = tuple(
-                sorted(table.model.rpartition(".")[2] for table in self.taken._moving.values() if table.app == app.label)
+                sorted(
+                    table.model.rpartition(".")[2] for table in self.taken._moving.values() if table.app == app.label
+                )
             )
             config = app.config if self.taken.is_taken(Target(*app.config.rpartition(".")[::2])) else ""
             found.append(TakenApp(app.label, app.module, config if app.own else app.config, models))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from strangler.extract.code.modules import Code, walk
@@ -12,6 +12,7 @@ from strangler.extract.code.scope import Scope
 _EXTENDS = re.compile(r"""\{%-?\s*(?:extends|include|import|from)\s+["']([^"']+)["']""")
 _LOADS = re.compile(r"""\{%-?\s*load\s+([^%]*?)-?%\}""")
 _URLS = re.compile(r"""\{%-?\s*url\s+["']([^"']+)["']""")
+_TEMPLATES = (".html", ".htm", ".txt", ".xml", ".jinja", ".jinja2")
 LARGEST = 1_000_000  # bytes of a template that is read
 
 
@@ -53,6 +54,11 @@ def templates_elsewhere(
                 yield name, PurePosixPath("templates", name), file
                 waiting += _EXTENDS.findall(text_of(file))
                 break
+
+
+def named_by(files: Iterable[Path]) -> list[str]:
+    """The templates that templates name."""
+    return [name for file in files if file.suffix in _TEMPLATES for _, name in extended(text_of(file))]
 
 
 def _folders(code: Code) -> Iterator[Path]:

@@ -216,7 +216,12 @@ class Code:
                 f"cannot be decoded as {error.encoding}: {error.reason}", place=f"{shown}:{line}", remedy=REMEDY
             ) from error
         except (SyntaxError, LookupError) as error:
-            raise ConfigurationError(f"cannot be decoded: {error}", place=f"{shown}:1", remedy=REMEDY) from error
+            line = 1
+            try:
+                content.decode()
+            except UnicodeDecodeError as found:
+                line = content.count(b"\n", 0, found.start) + 1
+            raise ConfigurationError(f"cannot be decoded: {error}", place=f"{shown}:{line}", remedy=REMEDY) from error
         except OSError as error:
             raise ConfigurationError(
                 f"cannot be read: {error.strerror}", place=shown, remedy="give the right to read it"

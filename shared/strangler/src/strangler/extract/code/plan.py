@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from strangler.extract.code.modules import Module, dotted, text_of
@@ -13,7 +13,15 @@ from strangler.extract.code.scope import Scope
 ADMIN_RENAMED = frozenset({"list_display", "readonly_fields", "fields", "fieldsets", "list_display_links", "exclude"})
 ADMIN_DROPPED = frozenset({"list_filter", "list_select_related", "search_fields", "autocomplete_fields", "ordering"})
 META = frozenset(
-    {"unique_together", "index_together", "constraints", "indexes", "ordering", "get_latest_by", "order_with_respect_to"}
+    {
+        "unique_together",
+        "index_together",
+        "constraints",
+        "indexes",
+        "ordering",
+        "get_latest_by",
+        "order_with_respect_to",
+    }
 )
 
 
@@ -41,6 +49,8 @@ class Plan:
     crossed: dict[str, frozenset[str]] = field(default_factory=dict)
     admins: dict[str, frozenset[str]] = field(default_factory=dict)
     numbers: bool = False
+    gone: set[str] = field(default_factory=set)  # names that the module does not have any more
+    told: list[tuple[int, str]] = field(default_factory=list)  # what was changed in texts, by line of the file
 
     @property
     def is_empty(self) -> bool:
@@ -65,20 +75,27 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
         names = own | (by_model.get(table.model, set()) if table else set())
         if names:
             made.crossed[name] = frozenset(names)
-            numbered = {
-                one.field for one in found.fields if one.way is Way.NUMBER and one.field in names
-            }
+            numbered = {one.field for one in found.fields if one.way is Way.NUMBER and one.field in names}
             if numbered:
                 made.renamed[name] = frozenset(numbered)
-    for name, node in module.classes.items():
-        fields = {each for model in _administered(scope, module, node) for each in by_model.get(model, ())}
-        if fields and _is_admin(node) and (used := fields & _strings(node)):
+    admins = {name: node for name, node in module.classes.items() if by_model and _is_admin(node)}
+    registered = _registered(module) if admins else []
+    for name, node in admins.items():
+        models = _administered(scope, module, node, registered)
+        fields = {each for model in models for each in by_model.get(model, ())}
+        if fields and (used := fields & _strings(node)):
             made.admins[name] = frozenset(used)
     lines = scope.kept.get(module.name, set())
     if lines is not None:
         for statement in module.statements:
             is_said = isinstance(statement.node, ast.Expr) and text_of(statement.node.value) is not None
-            if statement.first not in lines and not statement.is_import and not is_said:
+            is_about = all(name.startswith("__") and name.endswith("__") for name in statement.binds)
+            if (
+                statement.first not in lines
+                and not statement.is_import
+                and not is_said
+                and not (statement.binds and is_about)
+            ):
                 made.cut[statement.first] = ()
     return made
 
@@ -101,7 +118,15 @@ def _is_admin(node: ast.ClassDef) -> bool:
     return any("Admin" in name or "Inline" in name for name in names) or any("register" in one for one in said)
 
 
-def _administered(scope: Scope, module: Module, node: ast.ClassDef) -> set[str]:
+def _registered(module: Module) -> list[ast.Call]:
+    return [
+        each
+        for each in ast.walk(module.tree)
+        if isinstance(each, ast.Call) and dotted(each.func).endswith("register") and len(each.args) > 1
+    ]
+
+
+def _administered(scope: Scope, module: Module, node: ast.ClassDef, registered: Sequence[ast.Call]) -> set[str]:
     """The models of an admin's class."""
     names: set[str] = set()
     for decorator in node.decorator_list:
@@ -110,10 +135,9 @@ def _administered(scope: Scope, module: Module, node: ast.ClassDef) -> set[str]:
     for each in node.body:
         if isinstance(each, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "model" for t in each.targets):
             names |= {inner.id for inner in ast.walk(each.value) if isinstance(inner, ast.Name)}
-    for each in ast.walk(module.tree):
-        if isinstance(each, ast.Call) and dotted(each.func).endswith("register") and len(each.args) > 1:
-            if isinstance(each.args[1], ast.Name) and each.args[1].id == node.name:
-                names |= {inner.id for inner in ast.walk(each.args[0]) if isinstance(inner, ast.Name)}
+    for each in registered:
+        if isinstance(each.args[1], ast.Name) and each.args[1].id == node.name:
+            names |= {inner.id for inner in ast.walk(each.args[0]) if isinstance(inner, ast.Name)}
     imported = {one.bound: one.target for one in scope.code.imports(module)}
     found = set()
     for name in names:

@@ -15,9 +15,7 @@ from strangler.extract.code.scope import Crossed, Scope, attributes
 FOLDER = "ports"
 # What annotations of a port may name, with where it comes from.
 _KNOWN = {
-    **dict.fromkeys(
-        ("Callable", "Collection", "Iterable", "Iterator", "Mapping", "Sequence"), "collections.abc"
-    ),
+    **dict.fromkeys(("Callable", "Collection", "Iterable", "Iterator", "Mapping", "Sequence"), "collections.abc"),
     **dict.fromkeys(("date", "datetime", "timedelta"), "datetime"),
     "Decimal": "decimal",
     "UUID": "uuid",
@@ -196,8 +194,8 @@ def _thing(
             inner.append(f"\n\n    {_source(module, each)}")
     text = f"{origin}.{asked.name}, which is elsewhere: whatever is asked of it raises ElsewhereError."
     return (
-        f"class {asked.name}(Elsewhere):\n    \"\"\"{text}\n\n    {_places(asked)}\n    \"\"\"\n\n"
-        f"    origin = \"{origin}.{asked.name}\"{''.join(inner)}"
+        f'class {asked.name}(Elsewhere):\n    """{text}\n\n    {_places(asked)}\n    """\n\n'
+        f'    origin = "{origin}.{asked.name}"{"".join(inner)}'
     )
 
 
@@ -314,7 +312,9 @@ def _parameter(arg: ast.arg, default: ast.expr | None, needs: dict[str, set[str]
 
 def _annotation(node: ast.expr | None, needs: dict[str, set[str]]) -> str:
     names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} if node is not None else set()
-    texts = any(isinstance(each, ast.Constant) and isinstance(each.value, str) for each in ast.walk(node)) if node else 0
+    texts = (
+        any(isinstance(each, ast.Constant) and isinstance(each.value, str) for each in ast.walk(node)) if node else 0
+    )
     if node is None or texts or not names <= _BUILTIN | _KNOWN.keys():
         return "Any"
     for name in names & _KNOWN.keys():

@@ -24,6 +24,7 @@ POINTING = {
     "EmailField": "CharField",
     "URLField": "CharField",
 }
+LONG = frozenset({"CharField", "SlugField", "EmailField", "URLField", "BinaryField", "FileField", "FilePathField"})
 MANY = "ManyToManyField"
 
 
@@ -135,9 +136,7 @@ def _merged(fields: Sequence[Crossing]) -> list[Crossing]:
     return list(by_place.values())
 
 
-def _outgoing(
-    found: Crossings, code: Code, reference: Reference, here: Table, there: Table, *, numbers: bool
-) -> None:
+def _outgoing(found: Crossings, code: Code, reference: Reference, here: Table, there: Table, *, numbers: bool) -> None:
     name = reference.field.rpartition(".")[2]
     label = f"{here.model}.{name}"
     if reference.numbers:
@@ -389,6 +388,7 @@ def stand_in_files(found: Crossings) -> Mapping[str, str]:
     parts = [_MODELS]
     for name, (table, key) in sorted(found.stand_ins.items()):
         parts.append(_stand_in(found.stand_in(name), table, key))
+    parts = [part.rstrip("\n") + "\n" for part in parts]
     return {
         f"{STAND_INS}/__init__.py": f'{_ABOUT}\n',
         f"{STAND_INS}/apps.py": _APPS,
@@ -400,7 +400,7 @@ def _stand_in(cls: str, table: Table, key: Key | None) -> str:
     fields = []
     key = key or Key("id", "BigAutoField")
     arguments = []
-    if key.max_length:
+    if key.max_length and key.kind in LONG:
         arguments.append(f"max_length={key.max_length}")
     if key.digits[0]:
         arguments += [f"max_digits={key.digits[0]}", f"decimal_places={key.digits[1]}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ from strangler.extract.code.modules import REMEDY
 from strangler.extract.code.plan import ADMIN_DROPPED, ADMIN_RENAMED, META, Import, Plan
 from strangler.extract.code.relations import POINTING, STAND_INS, Crossing, Way
 
+# As Python counts lines: other characters that end a line for a text do not.
+_LINES = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 _GONE = frozenset(
     {"to", "on_delete", "related_name", "related_query_name", "to_field", "limit_choices_to", "db_constraint"}
     | {"swappable", "parent_link", "through", "through_fields", "symmetrical"}
@@ -23,34 +27,99 @@ _SPACED = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
 
 
 def rewritten(plan: Plan) -> str:
-    """The module's text with the changes.
+    """The module's text with the changes. Only statements with a change are read by libcst.
 
     Raises:
-        ConfigurationError: libcst does not read the file.
+        ConfigurationError: libcst does not read one of them.
     """
-    text = _apply(plan, plan.module.text)
+    text = _apply(plan, plan.module.text, plan.module.tree)
     dropped = plans.unused(plan.module.tree, text)
     if dropped:
-        again = Plan(plan.module, imports={place: () for place in dropped})
-        text = _apply(again, text)
+        again = Plan(plan.module, imports=dict.fromkeys(dropped, ()))
+        text = _apply(again, text, ast.parse(text))
     return text
 
 
-def _apply(plan: Plan, text: str) -> str:
+def _apply(plan: Plan, text: str, tree: ast.Module) -> str:
+    lines = _LINES.findall(text)
+    kinds: set[str] = set()
+    for group in reversed(_groups(tree)):
+        first, last = group[0][0], group[-1][1]
+        if all(line in plan.cut and not plan.cut[line] for line, _, _ in group):
+            del lines[_above(lines, first) : last]
+        elif any(_is_touched(plan, *one) for one in group):
+            segment = "".join(lines[first - 1 : last])
+            made = _changed(plan, segment, first - 1, kinds)
+            lines[first - 1 : last] = [made] if made.strip() else []
+    if kinds:
+        at = next((line for line, _, node in _flat_groups(tree) if _is_of_django(node)), 1)
+        lines.insert(at - 1, f"from django.db.models import {', '.join(sorted(kinds))}\n")
+    return "".join(lines)
+
+
+def _groups(tree: ast.Module) -> list[list[tuple[int, int, ast.stmt]]]:
+    """The statements of the top level with their first and last lines; those that share a line are together."""
+    groups: list[list[tuple[int, int, ast.stmt]]] = []
+    for node in tree.body:
+        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+        one = (first, node.end_lineno or node.lineno, node)
+        if groups and groups[-1][-1][1] >= first:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return groups
+
+
+def _flat_groups(tree: ast.Module) -> list[tuple[int, int, ast.stmt]]:
+    return [one for group in _groups(tree) for one in group]
+
+
+def _above(lines: Sequence[str], first: int) -> int:
+    """The index at which a statement that goes begins: with the comments that stand directly above it, and the empty
+    lines above these."""
+    place = first - 1
+    while place > 0 and lines[place - 1].lstrip().startswith("#") and lines[place - 1][:1] == "#":
+        place -= 1
+    while place > 0 and not lines[place - 1].strip():
+        place -= 1
+    return place
+
+
+def _is_touched(plan: Plan, first: int, last: int, node: ast.stmt) -> bool:
+    if first in plan.cut or any(first <= line <= last for line, _ in plan.imports):
+        return True
+    if isinstance(node, ast.ClassDef):
+        owners = {owner for owner, _ in plan.fields}
+        return node.name in owners or node.name in plan.crossed or node.name in plan.admins
+    if isinstance(node, (ast.If, ast.Try)):
+        return bool(plan.fields) and any(isinstance(each, ast.ClassDef) for each in ast.walk(node))
+    is_all = isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+    return is_all and bool(plan.gone)
+
+
+def _changed(plan: Plan, segment: str, above: int, kinds: set[str]) -> str:
     try:
-        wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
+        wrapper = MetadataWrapper(cst.parse_module(segment), unsafe_skip_copy=True)
     except cst.ParserSyntaxError as error:
         raise ConfigurationError(
-            f"cannot be read as Python: {error.message}", place=plan.module.place(error.raw_line), remedy=REMEDY
+            f"cannot be read as Python: {error.message}", place=plan.module.place(above + error.raw_line), remedy=REMEDY
         ) from error
-    return wrapper.visit(_Changes(plan)).code
+    changes = _Changes(plan, above)
+    text = wrapper.visit(changes).code
+    kinds |= changes.kinds
+    return text
+
+
+def _is_of_django(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and (node.module or "").startswith("django")
 
 
 class _Changes(cst.CSTTransformer):
     METADATA_DEPENDENCIES = (PositionProvider,)
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, above: int) -> None:
         super().__init__()
+        self.above = above  # lines of the file before the first that is read
         self.plan = plan
         self.classes: list[str] = []
         self.attributes: list[str] = []
@@ -158,8 +227,10 @@ class _Changes(cst.CSTTransformer):
             crossing = self.plan.fields.get((self.classes[0], target.value))
             if crossing is not None and isinstance(updated_node.value, cst.Call):
                 plain = cst.Assign([cst.AssignTarget(target)], updated_node.value)
-                return self._field(crossing, plain, target) if crossing.way is not Way.KEY else (
-                    updated_node.with_changes(value=self._loose(crossing, updated_node.value))
+                return (
+                    self._field(crossing, plain, target)
+                    if crossing.way is not Way.KEY
+                    else (updated_node.with_changes(value=self._loose(crossing, updated_node.value)))
                 )
         return updated_node
 
@@ -225,8 +296,10 @@ class _Changes(cst.CSTTransformer):
             both[-1] = both[-1].with_changes(comma=call.args[-1].comma)
         whole: cst.BaseExpression
         if isinstance(call.func, cst.Attribute):
-            whole = cst.Attribute(cst.Name("models"), cst.Name(kind)) if not func.startswith("models.") else (
-                call.func.with_changes(attr=cst.Name(kind))
+            whole = (
+                cst.Attribute(cst.Name("models"), cst.Name(kind))
+                if not func.startswith("models.")
+                else (call.func.with_changes(attr=cst.Name(kind)))
             )
         else:
             whole = cst.Name(kind)
@@ -252,12 +325,18 @@ class _Changes(cst.CSTTransformer):
             if name in self.plan.renamed.get(self.classes[0], ()):
                 return _quoted(updated_node, f"{sign}{name}_id")
         elif (names := self._of_admin(ADMIN_RENAMED)) and name in names:
+            self._tell_admin(original_node, text, f"{sign}{name}_id")
             return _quoted(updated_node, f"{sign}{name}_id")
         elif (names := self._of_admin({"search_fields"})) and self.plan.numbers:
             bare = text.lstrip("=^@")
             if bare.split("__")[0] in names:
+                self._tell_admin(original_node, text, f"={bare.split('__')[0]}_id")
                 return _quoted(updated_node, f"={bare.split('__')[0]}_id")
         return updated_node
+
+    def _tell_admin(self, node: cst.SimpleString, before: str, after: str) -> None:
+        where = f"{'.'.join(self.classes)}.{self.attributes[-1]}"
+        self.plan.told.append((self._line(node), f"{where}: {before!r} became {after!r}"))
 
     def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> Any:
         if self._in_meta() and updated_node.keyword is not None:
@@ -268,19 +347,24 @@ class _Changes(cst.CSTTransformer):
         return updated_node
 
     def leave_Tuple(self, original_node: cst.Tuple, updated_node: cst.Tuple) -> Any:
-        return self._without(updated_node)
+        return self._without(original_node, updated_node)
 
     def leave_List(self, original_node: cst.List, updated_node: cst.List) -> Any:
-        return self._without(updated_node)
+        return self._without(original_node, updated_node)
 
-    def _without(self, node: Any) -> Any:
+    def _without(self, before: Any, node: Any) -> Any:
         """The sequence without what cannot be asked here."""
         seen: set[str] = set()
         stay = []
-        for element in node.elements:
+        for original, element in zip(before.elements, node.elements, strict=True):
             value = element.value
             text = value.evaluated_value if isinstance(value, cst.SimpleString) else None
-            if isinstance(text, str) and (self._is_refused(text) or (text in seen and self._of_admin({"search_fields"}))):
+            if isinstance(text, str) and (
+                self._is_refused(text) or (text in seen and self._of_admin({"search_fields"}))
+            ):
+                where = f"{'.'.join(self.classes)}.{self.attributes[-1]}"
+                if self.classes:
+                    self.plan.told.append((self._line(original), f"{where}: {text!r} was taken out"))
                 continue
             if isinstance(text, str):
                 seen.add(text)
@@ -296,6 +380,8 @@ class _Changes(cst.CSTTransformer):
         return node.with_changes(elements=stay)
 
     def _is_refused(self, text: str) -> bool:
+        if not self.classes and not self.depth and self.attributes[-1:] == ["__all__"]:
+            return text in self.plan.gone
         name, _, rest = text.lstrip("-=^@").partition("__")
         if self._in_meta() and self.attributes[-1] == "ordering":
             return bool(rest) and rest != "id" and name in self.plan.crossed.get(self.classes[0], ())
@@ -313,16 +399,8 @@ class _Changes(cst.CSTTransformer):
             return frozenset()
         return self.plan.admins.get(self.classes[0], frozenset())
 
-    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
-        if not self.kinds:
-            return updated_node
-        line = _statement(Import("django.db.models", ", ".join(sorted(self.kinds)), ""))
-        body = list(updated_node.body)
-        place = next((i for i, each in enumerate(body) if _imports_django(each)), 0)
-        return updated_node.with_changes(body=[*body[:place], line, *body[place:]])
-
     def _line(self, node: cst.CSTNode) -> int:
-        return int(self.get_metadata(PositionProvider, node).start.line)
+        return self.above + int(self.get_metadata(PositionProvider, node).start.line)
 
 
 def _first(changes: _Changes, node: Any) -> int:
@@ -378,11 +456,6 @@ def _statement(one: Import) -> cst.SimpleStatementLine:
     made = cst.parse_statement(f"from {one.module} import {one.name}{alias}")
     assert isinstance(made, cst.SimpleStatementLine)
     return made
-
-
-def _imports_django(node: cst.CSTNode) -> bool:
-    inner = node.body[0] if isinstance(node, cst.SimpleStatementLine) and node.body else None
-    return isinstance(inner, cst.ImportFrom) and inner.module is not None and _dotted(inner.module).startswith("django")
 
 
 def _keyword(arg: cst.Arg) -> str:

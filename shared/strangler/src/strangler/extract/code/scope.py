@@ -61,6 +61,8 @@ class Scope:
     installed: list[App] = field(default_factory=list)  # of packages, whose tables move
     blank: set[str] = field(default_factory=set)  # packages whose `__init__` did not come along
     along: set[str] = field(default_factory=set)  # modules of others that were taken along
+    # Models that stay, and that are asked of the module that they were written in; with who asks.
+    revived: dict[Target, tuple[Module, int]] = field(default_factory=dict)
     _moving: dict[tuple[str, str], Table] = field(default_factory=dict)
     _staying: dict[tuple[str, str], Table] = field(default_factory=dict)
     _sliced: set[str] = field(default_factory=set)
@@ -141,6 +143,8 @@ def scope(code: Code, described: Described, capability: Capability, *, stand_ins
     for app in split:
         _tell_what_is_cut(found, app)
     _take_packages(found)
+    # A class of which another statement makes a base came along after all.
+    found.crossed = [one for one in found.crossed if not (one.target.name and found.is_taken(one.target))]
     return found
 
 
@@ -155,7 +159,9 @@ def is_test(name: str) -> bool:
     """Whether a module holds tests, or what only tests use."""
     parts = name.split(".")
     last = parts[-1]
-    return bool({"tests", "test", "conftest"} & {*parts}) or last.startswith(("test_", "tests_")) or last.endswith("_test")
+    return (
+        bool({"tests", "test", "conftest"} & {*parts}) or last.startswith(("test_", "tests_")) or last.endswith("_test")
+    )
 
 
 def _plain(table: str) -> str:
@@ -212,6 +218,11 @@ def _take_what_is_about(found: Scope, app: App) -> None:
     other_views = {one.view for one in found.described.requests} - {one.view for one in found.requests}
     config = app.config.rpartition(".")
     for module in modules:
+        if is_test(module.name):
+            tables = {each for one in module.statements for each in touched[module.name, one.first]}
+            if module.is_package or module.name.endswith("conftest") or any(found.moves(each) for each in tables):
+                _take_whole(found, module)
+            continue
         for statement in module.statements:
             names = statement.binds
             at = [(module.name, name) for name in names]
@@ -310,10 +321,20 @@ def attributes(one: Import, nodes: Iterable[ast.AST]) -> Sequence[str]:
     prefix = f"{one.target.module if one.whole else one.bound}."
     found: dict[str, None] = {}
     for node in nodes:
-        for each in ast.walk(node):
-            if isinstance(each, ast.Attribute) and (text := dotted(each)).startswith(prefix):
+        for text in _spelled(node):
+            if text.startswith(prefix):
                 found[text.removeprefix(prefix).split(".")[0]] = None
     return list(found)
+
+
+def _spelled(node: ast.AST) -> Sequence[str]:
+    """The attributes of names in a statement; kept with it, for each import asks."""
+    found: Sequence[str] | None = getattr(node, "_spelled", None)
+    if found is None:
+        found = list(dict.fromkeys(text for each in ast.walk(node) if isinstance(each, ast.Attribute)
+                                   and (text := dotted(each))))  # fmt: skip
+        node._spelled = found  # type: ignore[attr-defined]
+    return found
 
 
 def _follow(found: Scope, stand_ins: Collection[str]) -> None:
@@ -325,7 +346,10 @@ def _follow(found: Scope, stand_ins: Collection[str]) -> None:
             _take_names_of_its_own(found, module, statement)
         for one in _imports_for(found, module, statement):
             for target, needed in _asked(found, module, statement, one):
-                fate, why = _judge(found, target, needed, stand_ins)
+                fate, why = _judge(found, target, needed, stand_ins, is_base=_is_base(statement, one.bound))
+                if not target.name and target.module in found._sliced:
+                    stay = [Target(target.module, name) for name in needed]
+                    found.revived |= {each: (module, one.line) for each in stay if found.stays(each)}
                 key = (module.name, one.line, one.bound, str(target))
                 if fate is not Fate.TAKEN and key not in told:
                     told.add(key)
@@ -339,7 +363,9 @@ def _take_names_of_its_own(found: Scope, module: Module, statement: Statement) -
         return
     for name in statement.uses:
         for each in module.binders.get(name, ()):
-            if not each.is_import and (module.name, name) not in found._staying:
+            if (module.name, name) in found._staying:
+                found.revived.setdefault(Target(module.name, name), (module, statement.first))
+            elif not each.is_import:
                 _take(found, module, each)
 
 
@@ -376,8 +402,20 @@ def _asked(found: Scope, module: Module, statement: Statement, one: Import) -> I
     yield target, names
 
 
+def _is_base(statement: Statement, name: str) -> bool:
+    """Whether a class of the statement is derived from what is so named, or from what it has."""
+    classes = [each for each in ast.walk(statement.node) if isinstance(each, ast.ClassDef)]
+    return any(dotted(base).split(".")[0] == name for each in classes for base in each.bases)
+
+
+def _has_tables(found: Scope, module: str) -> bool:
+    """Whether the module belongs to an app with tables, so that a port is where its calls go."""
+    app = found.app_of(module)
+    return app is not None and any(table.app == app.label and not table.joins for table in found.described.tables)
+
+
 def _judge(
-    found: Scope, target: Target, needed: Collection[str], stand_ins: Collection[str]
+    found: Scope, target: Target, needed: Collection[str], stand_ins: Collection[str], *, is_base: bool
 ) -> tuple[Fate, str]:
     module = found.code.find(target.module)
     if module is None or found.kept.get(module.name, set()) is None:
@@ -392,8 +430,7 @@ def _judge(
                     _take(found, module, statement)
         if not target.name and not needed:
             found.kept.setdefault(module.name, set())
-        stays = [name for name in needed if (target.module, name) in found._staying]
-        return (Fate.PORT, f"{', '.join(stays)} stays") if stays else (Fate.TAKEN, "")
+        return Fate.TAKEN, ""
     if _configures(found, target):
         return Fate.CONFIGURED, "the service has a module of this name of its own"
     why = impure(found, module)
@@ -401,7 +438,7 @@ def _judge(
         _take_along(found, module)
         return Fate.TAKEN, ""
     names = [target.name] if target.name else list(needed)
-    if names and all(name in module.binders for name in names):
+    if names and all(name in module.binders for name in names) and (is_base or not _has_tables(found, module.name)):
         statements, reason = _slice(found, module, names)
         if not reason:
             found.along.add(module.name)
@@ -457,6 +494,8 @@ def _impure(found: Scope, module: Module, seen: dict[str, Module]) -> str:
 def _impure_import(found: Scope, target: Target, seen: dict[str, Module]) -> str:
     resolved = found.code.resolve(target)
     there = found.code.find(resolved.module)
+    if resolved.module in found._sliced and resolved.name and not found.stays(resolved):
+        return ""
     if there is None or found.kept.get(there.name, set()) is None:
         return ""
     if _configures(found, resolved):
@@ -503,7 +542,13 @@ def _slice(found: Scope, module: Module, names: Sequence[str]) -> tuple[list[Sta
                     target = found.code.resolve(one.target)
                     if found.stays(target):
                         return [], f"it uses {target}, a model that stays"
-                    if why := _impure_import(found, target, seen):
+                    if not target.name and target.module in found._sliced:
+                        nodes = [each.node for each in kept.values()]
+                        asked = [Target(target.module, each) for each in attributes(one, nodes)]
+                        stay = [str(each) for each in asked if found.stays(found.code.resolve(each))]
+                        if stay:
+                            return [], f"it uses {', '.join(stay)}, which stays"
+                    elif why := _impure_import(found, target, seen):
                         return [], why
     lines += sum(each.lines for each in seen.values())
     if lines > MOST_LINES:
@@ -535,7 +580,9 @@ def _take_packages(found: Scope) -> None:
             package = found.code.find(".".join(parts[:count]))
             if package is None or package.name in found.kept:
                 continue
-            if impure(found, package) or package.lines > MOST_LINES:
+            if package.name in found._sliced:
+                found.kept[package.name] = set()
+            elif impure(found, package) or package.lines > MOST_LINES:
                 found.blank.add(package.name)
                 found.kept[package.name] = set()
             else:

@@ -61,6 +61,8 @@ class _Look:
         self.fields = {one.field: one for one in found.fields}
         self.imported = {one.bound: one.target for one in scope.code.imports(module)}
         self.outer: set[str] = set()
+        metas = [each for each in ast.walk(module.tree) if isinstance(each, ast.ClassDef) and each.name == "Meta"]
+        self.in_meta = {id(inner) for each in metas for inner in ast.walk(each)}
         self.staying = [
             table.name for table in scope.described.tables
             if not scope.moves(table.name) and table.name not in _COMMON
@@ -190,6 +192,8 @@ class _Look:
     def _keywords(self, node: ast.Call, name: str) -> None:
         target = self.imported.get(name) or Target(self.module.name, name)
         table = self.scope.model_at(self.scope.code.resolve(target))
+        if id(node) in self.in_meta:
+            return
         if name not in _ASKING and (table is None or not self.scope.moves(table.name)):
             return
         for keyword in node.keywords:
@@ -300,7 +304,12 @@ def _base(node: ast.Attribute) -> str:
 def _docstrings(node: ast.AST) -> Iterator[ast.AST]:
     for each in ast.walk(node):
         body = getattr(each, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
             yield body[0].value
 
 
