@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,14 +17,18 @@ from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Project
 
 
+_APPLICATION = re.compile(r"([\w.]+)\.[wa]sgi:")
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """The file's new text, and what was added; ``elsewhere`` is the folder that it names for the service, if it is not
-    the one that was written."""
+    the one that was written, and ``starts`` the package that it starts there, if the service has another."""
 
     text: str
     added: tuple[str, ...]
     elsewhere: str = ""
+    starts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,15 @@ def _completed(text: str, path: Path, capability: str, target: Path, programs: P
         ]  # fmt: skip
     said = str(_table(processes, process).get("directory", folder))
     same = (path.parent / said).resolve() == target.resolve()
+    elsewhere = "" if same else said
+    words = " ".join(str(word) for word in _table(processes, process).get("command", ()))
+    named = _APPLICATION.findall(words)
+    starts = next((one for one in named if one != programs.package), "")
     if not blocks:
-        return Completed(text, (), "" if same else said)
+        return Completed(text, (), elsewhere, starts)
     added = "".join(f"\n[{name}]\n" + "".join(f"{line}\n" for line in lines) for name, lines in blocks.items())
     end = "" if text.endswith("\n") else "\n"
-    return Completed(f"{text}{end}{added}", tuple(blocks), "" if same else said)
+    return Completed(f"{text}{end}{added}", tuple(blocks), elsewhere, starts)
 
 
 @contextmanager

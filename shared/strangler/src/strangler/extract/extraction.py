@@ -110,9 +110,9 @@ def write(drafted: Drafted, tell: Callable[[str], None]) -> Extracted:
         staging.copy(folder, {path: file for path, file in drafted.source.copies.items() if path not in kept})
         failed = _checked(drafted, folder, tell)
         page = _page(folder)
-        work = drafted.work((*merged.decisions, *failed), page)
-        staging.write(folder, {**_lists(work), PurePosixPath(rerun.RECORD): _record(drafted).as_text()})
         completed = entries.complete(asked.file, asked.capability.name, asked.target, _programs(drafted))
+        work = drafted.work((*merged.decisions, *failed, *_other_program(asked, completed)), page)
+        staging.write(folder, {**_lists(work), PurePosixPath(rerun.RECORD): _record(drafted).as_text()})
         with entries.accepted(asked.file, completed):
             staging.take_place(folder, asked.target)
     return Extracted(
@@ -139,6 +139,19 @@ def _checked(drafted: Drafted, folder: Path, tell: Callable[[str], None]) -> tup
         said = error.message.replace("; nothing was written", "")
         return (Decision("", Kind.FILE, said, "mend it, and run extract again", target=error.place),)
     return ()
+
+
+def _other_program(asked: Asked, completed: entries.Completed) -> tuple[Decision, ...]:
+    if not completed.starts or completed.elsewhere:
+        return ()
+    return (
+        Decision(
+            "",
+            Kind.FILE,
+            f"{asked.file.name} starts {completed.starts} in the service, which has its settings in another package",
+            f"change the command of [processes.{asked.capability.process}]",
+        ),
+    )
 
 
 def _page(folder: Path) -> str:

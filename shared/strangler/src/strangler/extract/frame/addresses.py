@@ -6,14 +6,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 from strangler.extract.draft import Decision, Kind, TakenRoute
-from strangler.extract.frame.spelling import python, text
+from strangler.extract.frame.spelling import WIDTH, python, text
 from strangler.extract.frame.surroundings import Surroundings
 from strangler.init.described import Mounted, Piece
 
 HANDLERS = ("handler400", "handler403", "handler404", "handler500")
+DEPTH = 4
+Call: TypeAlias = tuple[str, Sequence["str | Call"], str]
+Expression: TypeAlias = str | Call
 _VARIABLE = re.compile(r"\{[^{}]*\}")
 
 
@@ -50,7 +53,7 @@ def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, 
     plain = [one for one in chosen if one.chain[0].kind != "language"]
     prefixed = [one for one in chosen if one.chain[0].kind == "language"]
     lines += _spaced(here, module, names, plain, 0)
-    body = ["urlpatterns = [", *(f"    {line}" for line in lines), "]"]
+    body = ["urlpatterns = [", *(f"    {line}" for line in lines), "]"] if lines else ["urlpatterns = []"]
     if prefixed:
         module.imports["from django.conf.urls.i18n import i18n_patterns"] = None
         inner = _spaced(here, module, names, prefixed, 1)
@@ -151,15 +154,15 @@ def _pattern(here: Surroundings, module: Module, names: dict[str, str], one: Mou
         module.converters.update(piece.converters)
     _doubts(here, module, one)
     view = _view(module, names, one)
-    kwargs = f", {python(dict(one.kwargs))}" if one.kwargs else ""
-    name = f", name={text(one.name)}" if one.name else ""
+    kwargs = [python(dict(one.kwargs))] if one.kwargs else []
+    name = [f"name={text(one.name)}"] if one.name else []
     last = pieces[-1]
     module.of_django.add(_function(last))
-    line = f"{_function(last)}({_route(last)}, {view}{kwargs}{name})"
+    call: Call = (f"{_function(last)}(", [_route(last), view, *kwargs, *name], ")")
     for piece in reversed(pieces[:-1]):
         module.of_django |= {"include", _function(piece)}
-        line = f"{_function(piece)}({_route(piece)}, include([{line}]))"
-    yield f"{line},"
+        call = (f"{_function(piece)}(", [_route(piece), ("include([", [call], "])")], ")")
+    yield from _lines(call, DEPTH * (1 + 2 * len(one.spaces)), ",")
 
 
 def _doubts(here: Surroundings, module: Module, one: Mounted) -> None:
@@ -215,7 +218,21 @@ def _route(piece: Piece) -> str:
     return repr(piece.text)
 
 
-def _view(module: Module, names: dict[str, str], one: Mounted) -> str:
+def _lines(call: Expression, indent: int, end: str) -> list[str]:
+    """The expression in one line if that fits, else with a line for each argument."""
+    line = _flat(call) + end
+    if isinstance(call, str) or indent + len(line) <= WIDTH:
+        return [line]
+    first, parts, last = call
+    inner = [line for part in parts for line in _lines(part, indent + DEPTH, ",")]
+    return [first, *(f"{' ' * DEPTH}{line}" for line in inner), f"{last}{end}"]
+
+
+def _flat(call: Expression) -> str:
+    return call if isinstance(call, str) else f"{call[0]}{', '.join(map(_flat, call[1]))}{call[2]}"
+
+
+def _view(module: Module, names: dict[str, str], one: Mounted) -> Expression:
     """The expression of the view; it is imported by its module, under a name that no other module has."""
     package, _, attribute = one.view.rpartition(".")
     called = names.get(package)
@@ -227,13 +244,9 @@ def _view(module: Module, names: dict[str, str], one: Mounted) -> str:
         module.imports[f"from {parent} import {last}{said}" if parent else f"import {last}{said}"] = None
     if one.kind == "function":
         return f"{called}.{attribute}"
-    return f"{called}.{attribute}.as_view({_given(one)})"
-
-
-def _given(one: Mounted) -> str:
-    words = [python(dict(one.actions))] if one.actions else []
+    words: list[Expression] = [python(dict(one.actions))] if one.actions else []
     words += [f"{name}={python(value)}" for name, value in one.given.items() if _is_word(name, value)]
-    return ", ".join(words)
+    return f"{called}.{attribute}.as_view(", words, ")"
 
 
 def _is_word(name: str, value: Any) -> bool:

@@ -73,6 +73,7 @@ def settings(here: Surroundings, installed: Installed, access: Access) -> Writte
     for setting in sorted(here.described.settings, key=lambda one: (one.file, one.line)):
         if setting.name not in applying.STRUCTURE and setting.name not in written.passed:
             _chosen(here, installed, access, written, setting)
+    _rest_without_setting(here, installed, access, written)
     written.add("LOGGING", f"\nLOGGING = logs.configuration({text(here.name)})", "logs")
     logging = here.described.setting("LOGGING")
     if logging and "chassis.process.logs" not in str(logging.value):
@@ -324,8 +325,16 @@ def _rest(
         written.blocks[-1] += added
         return
     value = {**here.without_left(setting.value or {}), **more}
+    if not value:
+        return
     written.decisions += _named(here, setting)
     written.add(setting.name, f"\nREST_FRAMEWORK = {python(value, taken=17)}", *names_in(value))
+
+
+def _rest_without_setting(here: Surroundings, installed: Installed, access: Access, written: Written) -> None:
+    """REST framework's own defaults would look for accounts, too."""
+    if here.described.setting("REST_FRAMEWORK") is None and here.imports_of("rest_framework"):
+        _rest(here, installed, access, written, setting=Setting("REST_FRAMEWORK", "value", value={}), found=None)
 
 
 def _authentication(setting: Setting, access: Access) -> list[str] | None:

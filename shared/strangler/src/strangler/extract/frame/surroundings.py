@@ -30,9 +30,12 @@ class Surroundings:
 
     @cached_property
     def package(self) -> str:
-        """The package of settings and URLs: `config`, unless the taken code has one of this name."""
+        """The package of settings and URLs: named as the project's, which strangler.toml starts, unless the taken code
+        has one of this name."""
         taken = {path.parts[0] for path in self.source.files if len(path.parts) > 1}
-        return next(name for name in (PACKAGE, f"service_{PACKAGE}", f"{PACKAGE}_of_service") if name not in taken)
+        own, dot, _ = self.described.settings_module.partition(".")
+        names = (*([own] if dot else []), PACKAGE, f"service_{PACKAGE}", f"{PACKAGE}_of_service")
+        return next(name for name in names if name not in taken)
 
     @cached_property
     def texts(self) -> Mapping[PurePosixPath, str]:
