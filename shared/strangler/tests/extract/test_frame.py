@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import pytest
 from halves import ENVIRONMENT, ROOT, SHOP, asked, capability, small_project, whole_app
@@ -17,6 +18,9 @@ from servers import Cluster
 from strangler.extract import extraction
 from strangler.extract.draft import Kind
 from strangler.extract.extraction import Asked, Extracted
+from strangler.extract.frame.access import IDENTITY
+from strangler.extract.frame.drafting import draft_frame
+from strangler.extract.frame.installed import ADMISSION, FENCE, HEALTH
 from strangler.init.described import Described
 
 SETTINGS = """
@@ -47,6 +51,9 @@ TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIR
     "OPTIONS": {"context_processors": ["django.contrib.auth.context_processors.auth", "other.processors.menu"]}}]
 LANGUAGES = [("en", gettext_lazy("English")), ("de", gettext_lazy("German"))]
 LANGUAGE_CODE = "en"
+AUTHENTICATION_BACKENDS = ["other.backends.Backend"]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "notes:all"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {
     "BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "redis://:hunter2-cache@x"}}
@@ -144,7 +151,7 @@ urlpatterns = [
     path("y/<year:year>", views.bare),
     path("page", views.Page.as_view(size=7)),
     path("cached", cache_page(60)(views.bare), name="cached"),
-    path("other", other.other),
+    path("other", other.other, name="login"),
     *i18n_patterns(path("pages/<str:part>", views.Page.as_view(), name="page"), prefix_default_language=False),
 ]
 """
@@ -167,6 +174,7 @@ class Migration(migrations.Migration):
 """,
     "other/__init__.py": "",
     "other/models.py": "from django.db import models\n\nclass Other(models.Model):\n    pass\n",
+    "other/backends.py": "from django.contrib.auth import backends\n\nclass Backend(backends.ModelBackend):\n    pass\n",
     "other/middleware.py": "def Counting(get_response):\n    return get_response\n",
     "other/processors.py": "def menu(request):\n    return {}\n",
     "other/policy.py": "class Policy:\n    pass\n",
@@ -224,8 +232,6 @@ def extract(
     project: Described, capability: object, root: Path, base: Path, target: Path, reads: tuple[str, ...] = ()
 ) -> Extracted:
     def half(*words: object, **more: object) -> object:
-        from dataclasses import replace
-
         found = whole_app(*words, **more)  # type: ignore[arg-type]
         pages = {path.relative_to(root): path for path in root.rglob("templates/**/*.html")}
         files = {
@@ -264,15 +270,15 @@ def test_no_secret_is_in_the_description_nor_in_any_file(notes: tuple[Path, Extr
 
     assert "hunter2" not in str(small)
     assert not [str(path) for path in files if "hunter2" in path.read_text()]
-    assert values(target / "config/settings.py")["NOTES_API_TOKEN"] == "environment.secret('NOTES_API_TOKEN')"
+    assert values(target / "site_/settings.py")["NOTES_API_TOKEN"] == "environment.secret('NOTES_API_TOKEN')"
 
 
 def test_settings_that_apply_are_there_and_what_is_left_out_is_named(notes: tuple[Path, Extracted]) -> None:
     target, done = notes
-    found, told = values(target / "config/settings.py"), said(done, Kind.SETTING)
+    found, told = values(target / "site_/settings.py"), said(done, Kind.SETTING)
 
     assert found["NOTES_KEPT"] == "timedelta(days=3)"
-    assert "# As long as people remember.\nNOTES_KEPT" in text(target / "config/settings.py")
+    assert "# As long as people remember.\nNOTES_KEPT" in text(target / "site_/settings.py")
     assert found["NOTES_LIMIT"] == "int(os.environ.get('NOTES_LIMIT', '10'))"
     assert found["LANGUAGES"] == "[('en', gettext_lazy('English')), ('de', gettext_lazy('German'))]"
     assert "notes.apps.NotesConfig" in found["INSTALLED_APPS"] or "'notes'" in found["INSTALLED_APPS"]
@@ -291,9 +297,20 @@ def test_settings_that_apply_are_there_and_what_is_left_out_is_named(notes: tupl
     assert re.search(r"^site_/settings.py:\d+ NOTES_POLICY", told, re.MULTILINE)
 
 
+def test_names_of_urls_that_stay_become_paths(notes: tuple[Path, Extracted]) -> None:
+    found = values(notes[0] / "site_/settings.py")
+
+    assert (found["LOGIN_URL"], found["LOGIN_REDIRECT_URL"]) == ("'/other'", "'notes:all'")
+    assert "LOGIN_URL names the URL login, which stays" in said(notes[1], Kind.ROUTE)
+
+
+def test_without_accounts_no_list_about_them_is_left_empty(notes: tuple[Path, Extracted]) -> None:
+    assert "AUTHENTICATION_BACKENDS" not in values(notes[0] / "site_/settings.py")
+
+
 def test_every_setting_of_the_project_is_written_or_named(notes: tuple[Path, Extracted], small: Described) -> None:
     target, done = notes
-    written, told = values(target / "config/settings.py"), said(done, Kind.SETTING)
+    written, told = values(target / "site_/settings.py"), said(done, Kind.SETTING)
     structure = {
         "SECRET_KEY",
         "INSTALLED_APPS",
@@ -346,6 +363,36 @@ def test_a_view_that_the_urls_wrap_is_a_decision_with_its_place(notes: tuple[Pat
 
     assert re.search(r"^notes/views.py:\d+ /cached: the project's URLs wrap the view in ", told, re.MULTILINE)
     assert told.count("wrap the view") == 1
+
+
+@pytest.mark.parametrize("provides", [(), ("chassis.identity.sessions", "chassis.identity.authtokens")])
+def test_where_the_chassis_can_the_service_asks_whose_a_session_is(
+    provides: tuple[str, ...], folder: Path, small: Described, tmp_path: Path
+) -> None:
+    project = replace(small, provides=provides)
+    source = whole_app(project, NOTES, folder / "project")
+
+    draft = draft_frame(project, NOTES, source, root=folder / "project", base=tmp_path, target=tmp_path / "notes")
+
+    written = draft.files[PurePosixPath("site_/settings.py")]
+    (access,) = [one for one in draft.decisions if one.kind is Kind.ACCESS]
+    assert access.open
+    assert ("the service asks it" in access.says) == bool(provides)
+    if not provides:
+        assert "identity" not in written
+        return
+    (middleware,) = re.findall(r"MIDDLEWARE = (\[.*?\])", written, re.DOTALL)
+    order = ast.literal_eval(middleware)
+    assert order[:4] == [HEALTH, IDENTITY, ADMISSION, FENCE]
+    assert not [one for one in order if "contrib.auth" in one or "contrib.sessions" in one]
+    assert "django.contrib.auth" not in re.findall(r'"([^"]+)",', written[: written.index("MIDDLEWARE")])
+    for line in (
+        'CHASSIS_IDENTITY_URL = environment.secret("IDENTITY_URL")',
+        'CHASSIS_IDENTITY_SECRETS = [environment.secret("IDENTITY_SECRET")]',
+        '"DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"]',
+        '"UNAUTHENTICATED_USER": "chassis.identity.remote.nobody"',
+    ):
+        assert line in written
 
 
 def test_sessions_are_a_decision_of_access(notes: tuple[Path, Extracted]) -> None:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path, PurePosixPath
 
 import pytest
-from halves import TINY, Tiny
+from halves import ROOT, TINY, Tiny
 from strangler.domain.errors import RefusedError
 from strangler.extract import rerun, staging, worklist
 from strangler.extract.draft import Decision, Kind
@@ -98,6 +98,13 @@ def test_what_was_ticked_off_stays_so_and_notes_stay(tiny: Tiny) -> None:
     told = json.loads(done.stdout)
     assert told["left"] == {}
     assert told["ready"] is True
+
+
+def test_every_kind_of_decision_has_a_place_in_the_list() -> None:
+    schema = json.loads((ROOT / "docs/reference/json.schema.json").read_text())
+
+    assert list(worklist.TITLES) == list(Kind)
+    assert schema["$defs"]["decision"]["properties"]["kind"]["enum"] == [kind.value for kind in Kind]
 
 
 def test_a_decision_keeps_its_name_where_lines_have_moved() -> None:

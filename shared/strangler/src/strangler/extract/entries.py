@@ -16,7 +16,6 @@ from strangler.adapters import toml
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Project
 
-
 _APPLICATION = re.compile(r"([\w.]+)\.[wa]sgi:")
 
 

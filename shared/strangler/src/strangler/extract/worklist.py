@@ -24,6 +24,7 @@ TITLES = {
     Kind.QUERY: "Queries across the seam",
     Kind.SIGNAL: "Signals",
     Kind.CASCADE: "Cascades",
+    Kind.CACHE: "Caches",
     Kind.SETTING: "Settings",
     Kind.ROUTE: "Routes",
     Kind.ACCESS: "Who may do what",

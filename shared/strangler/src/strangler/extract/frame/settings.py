@@ -15,9 +15,13 @@ from strangler.extract.frame.access import JWT, NOBODY, Access, Way
 from strangler.extract.frame.installed import ADMIN, AUTH, MESSAGES, SESSIONS, Installed
 from strangler.extract.frame.spelling import names_in, python, text
 from strangler.extract.frame.surroundings import Surroundings
-from strangler.init.described import Setting
+from strangler.init.described import Mounted, Setting
 
 FUTURE = "from __future__ import annotations"
+# Where nothing of them is left, Django's own are meant.
+OF_ACCOUNTS = ("AUTHENTICATION_BACKENDS", "PASSWORD_HASHERS")
+# What may be the name of a URL.
+ADDRESSES = ("LOGIN_URL", "LOGIN_REDIRECT_URL", "LOGOUT_REDIRECT_URL")
 COOKIES = "django.contrib.messages.storage.cookie.CookieStorage"
 IMPORTS = {
     "environment": "from chassis import environment",
@@ -241,7 +245,7 @@ def _accounts(here: Surroundings, access: Access, installed: Installed, written:
         written.passed.add("MESSAGE_STORAGE")
     if here.described.setting("INTERNAL_URL") or here.mentions("INTERNAL_URL") or here.imports_of("chassis.calls"):
         lines += ["# Other services are asked at the gateway's internal address: it knows who owns what.",
-                  "INTERNAL_URL = environment.internal()"]  # fmt: skip
+                  'INTERNAL_URL = environment.text("INTERNAL_URL")']  # fmt: skip
         written.names.add("INTERNAL_URL")
     written.add("CHASSIS_ACCOUNTS", "\n".join(lines), "environment")
 
@@ -280,7 +284,18 @@ def _chosen(here: Surroundings, installed: Installed, access: Access, written: W
         return
     left = list(here.left_in(setting.value))
     found = None if left else _statement(here, written, setting)
-    if setting.name == "REST_FRAMEWORK":
+    if setting.name in ADDRESSES and (path := _of_url_that_stays(here, setting.value)):
+        written.add(setting.name, f"{setting.name} = {text(path)}")
+        written.decisions.append(
+            Decision(
+                setting.place,
+                Kind.ROUTE,
+                f"{setting.name} names the URL {setting.value}, which stays: it became the path {path}",
+                "see that the gateway leads there",
+                open=False,
+            )
+        )
+    elif setting.name == "REST_FRAMEWORK":
         _rest(here, installed, access, written, setting=setting, found=found)
     elif found is not None:
         _take(written, setting.name, found, apart="\n#" in f"\n{found.text}"[:2] or "\n" in found.text)
@@ -292,7 +307,7 @@ def _chosen(here: Surroundings, installed: Installed, access: Access, written: W
         written.decisions.append(_foreign(here, setting, left))
     else:
         value = here.without_left(setting.value)
-        if setting.value and not value and access.is_remote and setting.name == "AUTHENTICATION_BACKENDS":
+        if setting.value and not value and access.is_remote and setting.name in OF_ACCOUNTS:
             written.decisions.append(
                 _left(setting, here, "whoever uses the admin there has an account of Django's own")
             )
@@ -329,6 +344,19 @@ def _rest(
         return
     written.decisions += _named(here, setting)
     written.add(setting.name, f"\nREST_FRAMEWORK = {python(value, taken=17)}", *names_in(value))
+
+
+def _of_url_that_stays(here: Surroundings, name: Any) -> str:
+    """The path of a URL of the project which the service does not have."""
+    if not isinstance(name, str) or "/" in name or any(one.name == name for one in here.source.routes):
+        return ""
+    taken = {one.view for one in here.source.routes}
+    fitting = [one for one in here.described.urls if _whole_name(one) == name and "{}" not in one.template]
+    return next((one.template for one in fitting if one.view not in taken), "")
+
+
+def _whole_name(one: Mounted) -> str:
+    return ":".join([*(instance for _, instance in one.spaces), one.name])
 
 
 def _rest_without_setting(here: Surroundings, installed: Installed, access: Access, written: Written) -> None:
