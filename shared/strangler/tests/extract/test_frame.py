@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
 """,
     "other/__init__.py": "",
     "other/models.py": "from django.db import models\n\nclass Other(models.Model):\n    pass\n",
-    "other/backends.py": "from django.contrib.auth import backends\n\nclass Backend(backends.ModelBackend):\n    pass\n",
+    "other/backends.py": "from django.contrib.auth import backends\n\nBackend = backends.ModelBackend\n",
     "other/middleware.py": "def Counting(get_response):\n    return get_response\n",
     "other/processors.py": "def menu(request):\n    return {}\n",
     "other/policy.py": "class Policy:\n    pass\n",

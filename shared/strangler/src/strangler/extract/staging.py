@@ -20,6 +20,7 @@ PLACEHOLDERS = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "BROKER_URL": "memory://",
     "GATEWAY_URL": "http://127.0.0.1:1",
+    "IDENTITY_URL": "http://127.0.0.1:1",
     "INTERNAL_URL": "http://127.0.0.1:1",
 }
 PLACEHOLDER = "a-placeholder-while-migrations-are-written-00000000"

@@ -232,13 +232,13 @@ def _read(content: dict[str, Any]) -> Described:
         engine=content["engine"],
         user_table=content["user_table"],
         not_looked_at=content["not_looked_at"],
-        python=content["python"],
-        schedule=[Scheduled(**{**one, "imports": tuple(one["imports"])}) for one in content["schedule"]],
-        provides=content["provides"],
-        settings_module=content["settings_module"],
-        settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content["settings"]],
-        urls=[_mounted(one) for one in content["urls"]],
-        distributions={name: Distribution(**one) for name, one in content["distributions"].items()},
+        python=content.get("python", ""),
+        schedule=[Scheduled(**{**one, "imports": tuple(one["imports"])}) for one in content.get("schedule", ())],
+        provides=content.get("provides", ()),
+        settings_module=content.get("settings_module", ""),
+        settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content.get("settings", ())],
+        urls=[_mounted(one) for one in content.get("urls", ())],
+        distributions={name: Distribution(**one) for name, one in content.get("distributions", {}).items()},
     )
 
 
