@@ -15,7 +15,7 @@ from strangler.extract.code import files, seams
 from strangler.extract.code.modules import Code, Module, Target, used_to_run
 from strangler.extract.code.plan import Import, Plan, plan
 from strangler.extract.code.ports import ELSEWHERE, port_file, ports
-from strangler.extract.code.relations import STAND_INS, Crossings, crossings, fields_of, stand_in_files
+from strangler.extract.code.relations import STAND_INS, Crossings, crossings, fields_of, key_of, stand_in_files
 from strangler.extract.code.scope import Crossed, Fate, Scope, is_test, scope
 from strangler.extract.draft import Decision, Kind, Source, TakenApp, TakenRoute
 from strangler.init.described import Described
@@ -45,7 +45,13 @@ def draft_source(
     moving = {table.name for table in project.tables if table.name in {*map(_plain, capability.tables)}}
     found = crossings(code, project, moving, numbers=numbers)
     tell("imports")
-    taken = scope(code, project, capability, stand_ins=found.stand_ins)
+    # A class that names a model needs one; where relations are numbers, a port has something in its place.
+    named = {table.name for table in project.tables if not table.joins and table.name not in moving}
+    taken = scope(code, project, capability, stand_ins=found.stand_ins if numbers else named)
+    asked = [one.target for one in taken.crossed if one.fate is Fate.STANDS_IN]
+    for table in [taken.model_at(target) for target in (*asked, *([] if numbers else taken.revived))]:
+        if table is not None:
+            found.stand_ins.setdefault(table.name, (table, key_of(project, table)))
     if not taken.apps and not taken.installed:
         raise ConfigurationError(
             "none of its tables has a model in the project", place=f"capabilities.{capability.name}.tables",
@@ -240,12 +246,13 @@ class _Drafting:
         for target, (module, line) in self.taken.revived.items():
             there = self.code.find(target.module)
             table = self.taken.model_at(target)
-            if there is None or table is None or self.taken.kept.get(there.name) is None:
+            if there is None or self.taken.kept.get(there.name) is None:
                 continue
-            one = Crossed(there, line, target.name, target, Fate.PORT, f"{table.model} stays")
+            why = f"{table.model} stays" if table is not None else "it is made for a model that stays"
+            one = Crossed(there, line, target.name, target, Fate.PORT, why)
             if module is there and self._is_for_fields(one):
                 continue
-            if table.name in self.found.stand_ins:
+            if table is not None and table.name in self.found.stand_ins:
                 statement = next(iter(there.binders[target.name]))
                 cls = self.found.stand_in(table.name)
                 self.standing[there.name, statement.first] = (Import(f"{STAND_INS}.models", cls, target.name),)
@@ -263,7 +270,7 @@ class _Drafting:
 
     def _tell_revived(self, module: Module, line: int, target: Target, file: str) -> None:
         self.decisions.append(
-            Decision(module.place(line), Kind.IMPORT, f"{target} stays: its name is kept, and has no rows",
+            Decision(module.place(line), Kind.IMPORT, f"{target} stays: only its name came along",
                      "let a port ask its owner where more than the class is used", True, file)
         )  # fmt: skip
 

@@ -381,6 +381,14 @@ def _keyword(call: ast.Call | None, name: str) -> str | None:
     return text_of(_argument(call, name)) if call is not None else None
 
 
+def key_of(described: Described, table: Table) -> Key | None:
+    """The primary key of a table, as far as something points at it."""
+    found = [
+        one.key for one in described.references if one.to == table.name and one.key is not None and one.key.primary
+    ]
+    return found[0] if found else None
+
+
 def stand_in_files(found: Crossings) -> Mapping[str, str]:
     """The app of the models that stand in, by path."""
     if not found.stand_ins:

@@ -33,7 +33,8 @@ def rewritten(plan: Plan) -> str:
         ConfigurationError: libcst does not read one of them.
     """
     text = _apply(plan, plan.module.text, plan.module.tree)
-    dropped = plans.unused(plan.module.tree, text)
+    kept = {one.bound for imports in plan.cut.values() for one in imports}
+    dropped = [place for place in plans.unused(plan.module.tree, text) if place[1] not in kept]
     if dropped:
         again = Plan(plan.module, imports=dict.fromkeys(dropped, ()))
         text = _apply(again, text, ast.parse(text))

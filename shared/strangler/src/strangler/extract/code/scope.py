@@ -274,11 +274,32 @@ def _subjects(found: Scope, module: Module, statement: Statement) -> Iterator[Ta
     for each in ast.walk(node) if isinstance(node, ast.ClassDef) else ():
         if isinstance(each, ast.Assign) and any(isinstance(t, ast.Name) and t.id in _SUBJECTS for t in each.targets):
             named.append(each.value)
-    names = {inner.id for each in named for inner in ast.walk(each) if isinstance(inner, ast.Name)}
-    for target in _targets(found, module, statement, names):
-        table = found.model_at(target)
-        if table is not None:
-            yield table
+    spelled = {text for each in named for text in (*_spelled(each), *_names(each))}
+    modules = {one.bound: one.target for one in found.code.imports(module) if not one.target.name and not one.whole}
+    for text in sorted(spelled):
+        first, _, rest = text.partition(".")
+        if rest and first in modules:
+            targets = [found.code.resolve(Target(modules[first].module, rest.split(".")[0]))]
+        else:
+            targets = [] if first in modules else list(_targets(found, module, statement, [first]))
+        for target in targets:
+            table = found.model_at(target)
+            if table is not None:
+                yield table
+
+
+def _names(node: ast.AST) -> list[str]:
+    return [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
+
+
+def _is_for_what_stays(found: Scope, module: Module, name: str) -> bool:
+    """Whether it is a class that is made for models which stay, and for none that moves, such as a form."""
+    for statement in module.binders.get(name, ()):
+        if isinstance(statement.node, ast.ClassDef) and (module.name, name) not in found._moving:
+            about = list(_subjects(found, module, statement))
+            if about and not any(found.moves(table.name) for table in about):
+                return True
+    return False
 
 
 def _targets(
@@ -348,8 +369,11 @@ def _follow(found: Scope, stand_ins: Collection[str]) -> None:
             for target, needed in _asked(found, module, statement, one):
                 fate, why = _judge(found, target, needed, stand_ins, is_base=_is_base(statement, one.bound))
                 if not target.name and target.module in found._sliced:
-                    stay = [Target(target.module, name) for name in needed]
-                    found.revived |= {each: (module, one.line) for each in stay if found.stays(each)}
+                    there = found.code.find(target.module)
+                    for name in needed:
+                        each = Target(target.module, name)
+                        if found.stays(each) or (there is not None and _is_for_what_stays(found, there, name)):
+                            found.revived[each] = (module, one.line)
                 key = (module.name, one.line, one.bound, str(target))
                 if fate is not Fate.TAKEN and key not in told:
                     told.add(key)
@@ -363,7 +387,7 @@ def _take_names_of_its_own(found: Scope, module: Module, statement: Statement) -
         return
     for name in statement.uses:
         for each in module.binders.get(name, ()):
-            if (module.name, name) in found._staying:
+            if (module.name, name) in found._staying or _is_for_what_stays(found, module, name):
                 found.revived.setdefault(Target(module.name, name), (module, statement.first))
             elif not each.is_import:
                 _take(found, module, each)
@@ -424,9 +448,11 @@ def _judge(
     if table is not None and not found.moves(table.name):
         return (Fate.STANDS_IN if table.name in stand_ins else Fate.PORT), f"{table.model} stays"
     if target.module in found._sliced:
+        if target.name and _is_for_what_stays(found, module, target.name):
+            return Fate.PORT, "it is made for a model that stays"
         for name in [target.name] if target.name else needed:
             for statement in module.binders.get(name, ()):
-                if (target.module, name) not in found._staying:
+                if (target.module, name) not in found._staying and not _is_for_what_stays(found, module, name):
                     _take(found, module, statement)
         if not target.name and not needed:
             found.kept.setdefault(module.name, set())

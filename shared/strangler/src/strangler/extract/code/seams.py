@@ -266,6 +266,8 @@ class _Look:
             )  # fmt: skip
 
     def _class(self, cls: ast.ClassDef) -> None:
+        for meta in [each for each in cls.body if isinstance(each, ast.ClassDef) and each.name == "Meta"]:
+            self._made_for(cls, meta)
         for node in cls.body:
             value = getattr(node, "value", None)
             if isinstance(value, ast.Call):
@@ -275,6 +277,24 @@ class _Look:
                         value, Kind.FILE, f"{cls.name} names files ({name}): files do not move",
                         "give both sides one storage before the switch",
                     )  # fmt: skip
+
+    def _made_for(self, cls: ast.ClassDef, meta: ast.ClassDef) -> None:
+        for node in meta.body:
+            names = (
+                [each.id for each in node.targets if isinstance(each, ast.Name)] if isinstance(node, ast.Assign) else []
+            )
+            if "model" not in names or not isinstance(node, ast.Assign):
+                continue
+            first, _, rest = dotted(node.value).partition(".")
+            target = self.imported.get(first) or Target(self.module.name, first)
+            if rest and not target.name:
+                target = Target(target.module, rest)
+            table = self.scope.model_at(self.scope.code.resolve(target))
+            if table is not None and not self.scope.moves(table.name):
+                self.tell(
+                    node, Kind.QUERY, f"{cls.name} is made for {table.model}, which stays: its fields are not here",
+                    "leave the class out, or write its fields by hand",
+                )  # fmt: skip
 
     def _text(self, node: ast.Constant, text: str) -> None:
         if _NAMED_TEMPLATE.fullmatch(text) and ("/" in text or text.endswith("html")):
