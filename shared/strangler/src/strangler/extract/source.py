@@ -314,7 +314,7 @@ class _Drafting:
         self.lines_changed += len(set(after) - set(before))
 
     def _write_stand_ins(self) -> None:
-        for path, text in stand_in_files(self.found).items():
+        for path, text in stand_in_files(self.found, self.code).items():
             self._text(path, text)
 
     def _text(self, path: str, text: str) -> None:

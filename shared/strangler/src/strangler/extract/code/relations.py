@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -389,13 +390,13 @@ def key_of(described: Described, table: Table) -> Key | None:
     return found[0] if found else None
 
 
-def stand_in_files(found: Crossings) -> Mapping[str, str]:
+def stand_in_files(found: Crossings, code: Code) -> Mapping[str, str]:
     """The app of the models that stand in, by path."""
     if not found.stand_ins:
         return {}
     parts = [_MODELS]
     for name, (table, key) in sorted(found.stand_ins.items()):
-        parts.append(_stand_in(found.stand_in(name), table, key))
+        parts.append(_stand_in(found.stand_in(name), table, key, _values(code, table)))
     parts = [part.rstrip("\n") + "\n" for part in parts]
     return {
         f"{STAND_INS}/__init__.py": f'{_ABOUT}\n',
@@ -404,7 +405,28 @@ def stand_in_files(found: Crossings) -> Mapping[str, str]:
     }  # fmt: skip
 
 
-def _stand_in(cls: str, table: Table, key: Key | None) -> str:
+def _values(code: Code, table: Table) -> Sequence[str]:
+    """What the model's class says besides its rows: choices and other constants, as far as they need nothing else."""
+    module = code.find(table.module)
+    cls = module.classes.get(table.model.rpartition(".")[2]) if module else None
+    found: list[str] = []
+    known = {*dir(builtins), "models"}
+    for node in cls.body if cls is not None and module is not None else ():
+        is_class = isinstance(node, ast.ClassDef) and node.name != "Meta"
+        is_value = isinstance(node, ast.Assign) and not any(isinstance(each, ast.Call) for each in ast.walk(node))
+        if (is_class or is_value) and module is not None:
+            bound = {
+                each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            }
+            used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+            arguments = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+            if used - bound - arguments <= known:
+                found.append(f"    {ast.get_source_segment(module.text, node) or ast.unparse(node)}")
+                known |= {node.name} if isinstance(node, ast.ClassDef) else bound
+    return found
+
+
+def _stand_in(cls: str, table: Table, key: Key | None, values: Sequence[str]) -> str:
     fields = []
     key = key or Key("id", "BigAutoField")
     arguments = []
@@ -416,7 +438,7 @@ def _stand_in(cls: str, table: Table, key: Key | None) -> str:
         fields.append("    id = models.BigAutoField(primary_key=True)")
     arguments.append("primary_key=True" if key.primary else "unique=True")
     fields.append(f"    {key.name} = models.{key.kind}({', '.join(arguments)})")
-    lines = "\n".join(fields)
+    lines = "\n".join([*values, *([""] if values else []), *fields])
     return f'''class {cls}(models.Model):
     """Stands in for {table.model}: a key, and no rows."""
 
