@@ -102,14 +102,14 @@ def crossings(code: Code, described: Described, moving: Collection[str], *, numb
             _incoming(found, code, reference, here, there)
     for table in described.tables:
         if table.joins:
-            _joined(found, code, described, table, tables, moving)
+            _joined(found, code, described, table, tables=tables, moving=moving)
         elif table.name in moving:
             for name in table.generic:
                 found.decisions.append(
                     Decision(
                         table.place, Kind.REFERENCE,
-                        f"{table.model}.{name} is a generic key: it holds numbers of content types, which each database "
-                        f"gives by itself, and points at rows that may be elsewhere",
+                        f"{table.model}.{name} is a generic key: it holds numbers of content types, which each "
+                        f"database gives by itself, and points at rows that may be elsewhere",
                         "make the numbers of content types equal on both sides before the move, and let what reads "
                         "the object ask its owner",
                     )
@@ -220,6 +220,7 @@ def _joined(
     code: Code,
     described: Described,
     table: Table,
+    *,
     tables: Mapping[str, Table],
     moving: Collection[str],
 ) -> None:
@@ -285,8 +286,8 @@ def _through(
             through = _argument(call, "through")
             if not dotted(call.func).endswith(MANY) or through is None:
                 continue
-            to = _model(code, module, table, _argument(call, "to", 0), at, labels)
-            between = _model(code, module, table, through, at, labels)
+            to = _model(code, module, table, _argument(call, "to", 0), at=at, labels=labels)
+            between = _model(code, module, table, through, at=at, labels=labels)
             if to is None or (to.name in moving and (between is None or between.name in moving)):
                 continue
             way = Way.KEY if between is not None and between.name in moving else Way.CUT
@@ -319,6 +320,7 @@ def _model(
     module: Module,
     table: Table,
     node: ast.AST | None,
+    *,
     at: Mapping[tuple[str, str], Table],
     labels: Mapping[str, Table],
 ) -> Table | None:

@@ -1,10 +1,11 @@
+# ruff: noqa: N802  libcst calls methods by the names of its nodes
 """Changes a module's text by libcst, so that comments and layout of the rest stay."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import libcst as cst

@@ -159,9 +159,8 @@ def is_test(name: str) -> bool:
     """Whether a module holds tests, or what only tests use."""
     parts = name.split(".")
     last = parts[-1]
-    return (
-        bool({"tests", "test", "conftest"} & {*parts}) or last.startswith(("test_", "tests_")) or last.endswith("_test")
-    )
+    is_named = last.startswith(("test_", "tests_")) or last.endswith("_test")
+    return is_named or bool({"tests", "test", "conftest"} & {*parts})
 
 
 def _plain(table: str) -> str:
@@ -228,9 +227,11 @@ def _take_what_is_about(found: Scope, app: App) -> None:
             at = [(module.name, name) for name in names]
             if any(place in found._moving for place in at) or any(place == config[::2] for place in at):
                 _take(found, module, statement)
-            elif statement.is_import or any(place in found._staying for place in at):
-                continue
-            elif any(f"{module.name}.{name}" in other_views for name in names):
+            elif (
+                statement.is_import
+                or any(place in found._staying for place in at)
+                or any(f"{module.name}.{name}" in other_views for name in names)
+            ):
                 continue
             else:
                 tables = touched[module.name, statement.first]
@@ -261,8 +262,8 @@ def _touched(found: Scope, modules: Sequence[Module]) -> dict[tuple[str, int], s
         changed = False
         for key, following in leads.items():
             before = len(direct[key])
-            for each in following:
-                direct[key] |= direct.get(each, set())
+            for other in following:
+                direct[key] |= direct.get(other, set())
             changed = changed or len(direct[key]) != before
     return direct
 
@@ -418,12 +419,11 @@ def _asked(found: Scope, module: Module, statement: Statement, one: Import) -> I
         yield target, ()
         return
     nodes = [each.node for each in (found.statements(module) if statement.is_import else [statement])]
-    inner = [each for each in _attributes(found, one, [Statement(n, frozenset(), frozenset()) for n in nodes])]
-    modules = [each for each in inner if not each.name]
-    for each in modules:
-        yield each, ()
-    names = [each.name for each in inner if each.name]
-    yield target, names
+    inner = list(_attributes(found, one, [Statement(node, frozenset(), frozenset()) for node in nodes]))
+    for each in inner:
+        if not each.name:
+            yield each, ()
+    yield target, [each.name for each in inner if each.name]
 
 
 def _is_base(statement: Statement, name: str) -> bool:
@@ -448,17 +448,29 @@ def _judge(
     if table is not None and not found.moves(table.name):
         return (Fate.STANDS_IN if table.name in stand_ins else Fate.PORT), f"{table.model} stays"
     if target.module in found._sliced:
-        if target.name and _is_for_what_stays(found, module, target.name):
-            return Fate.PORT, "it is made for a model that stays"
-        for name in [target.name] if target.name else needed:
-            for statement in module.binders.get(name, ()):
-                if (target.module, name) not in found._staying and not _is_for_what_stays(found, module, name):
-                    _take(found, module, statement)
-        if not target.name and not needed:
-            found.kept.setdefault(module.name, set())
-        return Fate.TAKEN, ""
+        return _judge_apart(found, module, target, needed)
     if _configures(found, target):
         return Fate.CONFIGURED, "the service has a module of this name of its own"
+    return _judge_other(found, module, target, needed, is_base=is_base)
+
+
+def _judge_apart(found: Scope, module: Module, target: Target, needed: Collection[str]) -> tuple[Fate, str]:
+    """Of an app that is cut apart, what is asked for comes along."""
+    if target.name and _is_for_what_stays(found, module, target.name):
+        return Fate.PORT, "it is made for a model that stays"
+    for name in [target.name] if target.name else needed:
+        for statement in module.binders.get(name, ()):
+            if (target.module, name) not in found._staying and not _is_for_what_stays(found, module, name):
+                _take(found, module, statement)
+    if not target.name and not needed:
+        found.kept.setdefault(module.name, set())
+    return Fate.TAKEN, ""
+
+
+def _judge_other(
+    found: Scope, module: Module, target: Target, needed: Collection[str], *, is_base: bool
+) -> tuple[Fate, str]:
+    """A module of others comes along whole, or in parts, or is asked through a port."""
     why = impure(found, module)
     if not why:
         _take_along(found, module)
@@ -562,24 +574,40 @@ def _slice(found: Scope, module: Module, names: Sequence[str]) -> tuple[list[Sta
                     return [], f"{module.place(statement.first)} {why}"
                 lines += (statement.node.end_lineno or 0) - statement.first + 1
                 waiting += [each for each in statement.uses if each in module.binders]
-            for one in found.code.imports(module):
-                inside = statement.first <= one.line <= (statement.node.end_lineno or 0)
-                if inside and (not statement.is_import or one.bound in names or one.bound == name):
-                    target = found.code.resolve(one.target)
-                    if found.stays(target):
-                        return [], f"it uses {target}, a model that stays"
-                    if not target.name and target.module in found._sliced:
-                        nodes = [each.node for each in kept.values()]
-                        asked = [Target(target.module, each) for each in attributes(one, nodes)]
-                        stay = [str(each) for each in asked if found.stays(found.code.resolve(each))]
-                        if stay:
-                            return [], f"it uses {', '.join(stay)}, which stays"
-                    elif why := _impure_import(found, target, seen):
-                        return [], why
+            if why := _impure_imports(found, module, statement, {*names, name}, kept=kept, seen=seen):
+                return [], why
     lines += sum(each.lines for each in seen.values())
     if lines > MOST_LINES:
         return [], f"with what it needs it has {lines} lines, more than {MOST_LINES}"
     return list(kept.values()), ""
+
+
+def _impure_imports(
+    found: Scope,
+    module: Module,
+    statement: Statement,
+    names: Collection[str],
+    *,
+    kept: Mapping[int, Statement],
+    seen: dict[str, Module],
+) -> str:
+    """Why what a statement imports keeps it from being taken along."""
+    for one in found.code.imports(module):
+        inside = statement.first <= one.line <= (statement.node.end_lineno or 0)
+        if not inside or (statement.is_import and one.bound not in names):
+            continue
+        target = found.code.resolve(one.target)
+        if found.stays(target):
+            return f"it uses {target}, a model that stays"
+        if not target.name and target.module in found._sliced:
+            nodes = [each.node for each in kept.values()]
+            asked = [Target(target.module, each) for each in attributes(one, nodes)]
+            stay = [str(each) for each in asked if found.stays(found.code.resolve(each))]
+            if stay:
+                return f"it uses {', '.join(stay)}, which stays"
+        elif why := _impure_import(found, target, seen):
+            return why
+    return ""
 
 
 def _tell_what_is_cut(found: Scope, app: App) -> None:
