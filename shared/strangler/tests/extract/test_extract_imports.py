@@ -174,7 +174,7 @@ def test_of_a_module_with_more_only_what_is_needed_comes_along(small: Small) -> 
 
 
 def test_what_has_models_is_long_or_acts_becomes_a_port(small: Small) -> None:
-    cut = small.drafted("works_work")
+    cut = small.drafted("works_work", relations="numbers")
     services = cut.text("works/services.py")
 
     for line in (
@@ -195,7 +195,7 @@ def test_what_has_models_is_long_or_acts_becomes_a_port(small: Small) -> None:
 
 
 def test_a_port_has_exactly_the_calls_that_are_made(small: Small) -> None:
-    port = small.drafted("works_work").text("works/ports/people.py")
+    port = small.drafted("works_work", relations="numbers").text("works/ports/people.py")
 
     assert "def find(self, name: str, *, limit: int = ..., among: Any = ()) -> int | None:" in port
     assert "The person's number. Raises UnknownError." in port
@@ -209,7 +209,7 @@ def test_a_port_has_exactly_the_calls_that_are_made(small: Small) -> None:
 
 
 def test_a_service_with_ports_is_imported_and_its_ports_raise(small: Small, tmp_path: Path) -> None:
-    cut = small.drafted("works_work")
+    cut = small.drafted("works_work", relations="numbers")
     cut.migration(tmp_path)
 
     asked = (
@@ -218,7 +218,8 @@ def test_a_service_with_ports_is_imported_and_its_ports_raise(small: Small, tmp_
         "from works.ports import ElsewhereError\n"
         "assert services.extra is None and services.tried(0) == 0 and services.LIMIT == 3\n"
         "for call in (lambda: services.first('x'), works.inner.beside.beside_too, lambda: services.by_number(1),\n"
-        "             lambda: services.found('x'), lambda: services.Badge(), lambda: services.people.services.find('x')):\n"
+        "             lambda: services.found('x'), lambda: services.Badge(),\n"
+        "             lambda: services.people.services.find('x')):\n"
         "    try: call()\n"
         "    except ElsewhereError as error: print(error)\n"
         "    else: raise SystemExit('it did not raise')\n"
@@ -230,11 +231,11 @@ def test_a_service_with_ports_is_imported_and_its_ports_raise(small: Small, tmp_
 
 
 def test_imports_in_the_app_and_for_types_stay_or_are_followed(small: Small) -> None:
-    deep = small.drafted("works_work").text("works/inner/deep.py")
+    deep = small.drafted("works_work", relations="numbers").text("works/inner/deep.py")
 
     assert "from ..models import Work as Other\nfrom .. import models as same\nfrom . import beside\n" in deep
     assert "if TYPE_CHECKING:\n    from works.ports.people import Person\n" in deep
-    beside = small.drafted("works_work").text("works/inner/beside.py")
+    beside = small.drafted("works_work", relations="numbers").text("works/inner/beside.py")
     assert "    # inside\n    from works.ports.people import find\n" in beside
 
 
@@ -245,7 +246,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_line(small: Small) -> No
         path.write_bytes(content)
         try:
             with pytest.raises(ConfigurationError) as refused:
-                small.drafted("works_work")
+                small.drafted("works_work", relations="numbers")
         finally:
             path.write_bytes(before)
         assert refused.value.place == said
@@ -255,7 +256,7 @@ def test_without_its_dependency_it_names_the_extra(small: Small, monkeypatch: py
     monkeypatch.setattr("strangler.extract.source.find_spec", lambda name: None)
 
     with pytest.raises(ConfigurationError, match="libcst") as refused:
-        small.drafted("works_work")
+        small.drafted("works_work", relations="numbers")
 
     assert "[extract]" in refused.value.remedy
 
@@ -266,8 +267,17 @@ def test_tables_without_a_model_are_refused(small: Small) -> None:
 
 
 def test_measures_count_lines(small: Small) -> None:
-    source = small.drafted("works_work").source
+    source = small.drafted("works_work", relations="numbers").source
 
     assert source.lines_taken > 40
     assert 0 < source.lines_changed < 20
     assert source.lines_written > 40
+
+
+def test_models_that_stay_have_their_names_and_choices(small: Small) -> None:
+    cut = small.drafted("works_work")
+
+    assert "from standins.models import Badge\nfrom standins.models import Person\n" in cut.text("works/services.py")
+    assert "class Rank(models.TextChoices):\n                GUEST" not in cut.text("standins/models.py")
+    assert 'GUEST = "guest"' in cut.text("standins/models.py")
+    assert cut.said(Kind.IMPORT, "people.models.Badge stays")[0].open

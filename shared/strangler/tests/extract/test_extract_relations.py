@@ -83,7 +83,7 @@ FILES = {
                 unique_together = [("shelf", "title")]
                 indexes = [models.Index(fields=["kind", "-title"], name="by_kind")]
                 constraints = [
-                    models.CheckConstraint(condition=models.Q(shelf__isnull=False) | models.Q(title=""), name="shelved"),
+                    models.CheckConstraint(condition=models.Q(shelf__isnull=False) | models.Q(title=""), name="set"),
                 ]
 
 

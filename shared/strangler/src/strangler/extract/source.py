@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
 import re
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Capability
-from strangler.extract.code import files, seams
+from strangler.extract.code import seams
+from strangler.extract.code.carrying import Carried
 from strangler.extract.code.modules import Code, Module, Target, used_to_run
 from strangler.extract.code.plan import Import, Plan, plan
 from strangler.extract.code.ports import ELSEWHERE, port_file, ports
-from strangler.extract.code.relations import STAND_INS, Crossings, crossings, fields_of, stand_in_files
+from strangler.extract.code.relations import STAND_INS, Crossings, crossings, fields_of, key_of, stand_in_files
 from strangler.extract.code.scope import Crossed, Fate, Scope, is_test, scope
 from strangler.extract.draft import Decision, Kind, Source, TakenApp, TakenRoute
 from strangler.init.described import Described
@@ -45,7 +46,13 @@ def draft_source(
     moving = {table.name for table in project.tables if table.name in {*map(_plain, capability.tables)}}
     found = crossings(code, project, moving, numbers=numbers)
     tell("imports")
-    taken = scope(code, project, capability, stand_ins=found.stand_ins)
+    # A class that names a model needs one; where relations are numbers, a port has something in its place.
+    named = {table.name for table in project.tables if not table.joins and table.name not in moving}
+    taken = scope(code, project, capability, stand_ins=found.stand_ins if numbers else named)
+    asked = [one.target for one in taken.crossed if one.fate is Fate.STANDS_IN]
+    for table in [taken.model_at(target) for target in (*asked, *([] if numbers else taken.revived))]:
+        if table is not None:
+            found.stand_ins.setdefault(table.name, (table, key_of(project, table)))
     if not taken.apps and not taken.installed:
         raise ConfigurationError(
             "none of its tables has a model in the project", place=f"capabilities.{capability.name}.tables",
@@ -87,7 +94,6 @@ class _Drafting:
     def __init__(self, code: Code, taken: Scope, found: Crossings, *, numbers: bool) -> None:
         self.code, self.taken, self.found, self.numbers = code, taken, found, numbers
         self.files: dict[PurePosixPath, str] = {}
-        self.copies: dict[PurePosixPath, Path] = {}
         self.decisions: list[Decision] = [*found.decisions]
         self.lines_taken = self.lines_changed = self.lines_written = 0
         self.standing: dict[tuple[str, int], tuple[Import, ...]] = {}
@@ -116,20 +122,31 @@ class _Drafting:
             Decision(place, Kind.IMPORT, f"was left out: {what}", "nothing, unless the capability needs it", False)
             for place, what in self.taken.left_out
         ]
-        self._files(seen)
+        carried = Carried(self.taken)
+        carried.carry(seen)
+        self.files |= carried.files
+        self.decisions += carried.decisions
+        self._installed()
         modules = [each for each in self.taken.modules() if not is_test(each.name)]
         return Source(
             files=self.files,
             decisions=tuple(sorted(set(self.decisions))),
             apps=tuple(self._apps()),
             routes=tuple(self._routes()),
-            packages=tuple(seams.packages(modules, self.code, _distributions(self.taken.described))),
+            packages=tuple(self._packages(modules)),
             settings=tuple(sorted(settings)),
-            copies=self.copies,
+            copies=carried.copies,
             lines_taken=self.lines_taken,
             lines_changed=self.lines_changed,
             lines_written=self.lines_written,
         )
+
+    def _packages(self, modules: list[Module]) -> list[str]:
+        known = _distributions(self.taken.described)
+        tops = {app.module.split(".")[0] for app in self.taken.installed}
+        views = {one.view.split(".")[0] for one in self.taken.requests}
+        tops |= {top for top in views if self.code.find(top) is None and not self.code.is_folder(top)}
+        return sorted({*seams.packages(modules, self.code, known), *(known.get(top, top) for top in tops)})
 
     def _is_read(self, name: str) -> bool:
         """Whether a setting is still read: fields that point at the model of users do not say so any more."""
@@ -141,23 +158,7 @@ class _Drafting:
             if self._is_for_fields(one):
                 self.taken.crossed.remove(one)
                 plans[one.module.name].imports[one.line, one.bound] = ()
-        revived = self._revived()
-        asked = [one for one in self.taken.crossed if one.fate is Fate.PORT]
-        made, instead = ports(self.taken, [*asked, *revived])
-        for one in revived:
-            self._revive(plans[one.target.module], one, instead.pop(one))
-        for name, port in made.items():
-            self._text(f"{name.replace('.', '/')}.py", port_file(self.taken, port))
-            package = f"{name.rpartition('.')[0].replace('.', '/')}/__init__.py"
-            if PurePosixPath(package) not in self.files:
-                self._text(package, ELSEWHERE)
-        for one, imports in instead.items():
-            self._instead(plans[one.module.name], one, imports)
-            file = f"{imports[0].module.replace('.', '/')}.py"
-            self._tell(one, f"{one.target} did not come along ({one.why}): its calls go to a port",
-                       f"answer them in {file}", open=True, target=file)  # fmt: skip
-        for (name, line), imports in self.standing.items():
-            plans[name].cut[line] = imports
+        self._ports(plans)
         for one in self.taken.crossed:
             if one.fate is Fate.STANDS_IN:
                 self._stand_in(plans[one.module.name], one)
@@ -177,6 +178,25 @@ class _Drafting:
         for module in self.taken.modules():
             if not is_test(module.name):
                 self._follow_names(plans[module.name], module)
+
+    def _ports(self, plans: dict[str, Plan]) -> None:
+        revived = self._revived()
+        asked = [one for one in self.taken.crossed if one.fate is Fate.PORT]
+        made, instead = ports(self.taken, [*asked, *revived])
+        for one in revived:
+            self._revive(plans[one.target.module], one, instead.pop(one))
+        for name, port in made.items():
+            self._text(f"{name.replace('.', '/')}.py", port_file(self.taken, port))
+            package = f"{name.rpartition('.')[0].replace('.', '/')}/__init__.py"
+            if PurePosixPath(package) not in self.files:
+                self._text(package, ELSEWHERE)
+        for one, imports in instead.items():
+            self._instead(plans[one.module.name], one, imports)
+            file = f"{imports[0].module.replace('.', '/')}.py"
+            self._tell(one, f"{one.target} did not come along ({one.why}): its calls go to a port",
+                       f"answer them in {file}", open=True, target=file)  # fmt: skip
+        for (name, line), imports in self.standing.items():
+            plans[name].cut[line] = imports
 
     def _stand_in(self, made: Plan, one: Crossed) -> None:
         table = self.taken.model_at(one.target)
@@ -240,12 +260,13 @@ class _Drafting:
         for target, (module, line) in self.taken.revived.items():
             there = self.code.find(target.module)
             table = self.taken.model_at(target)
-            if there is None or table is None or self.taken.kept.get(there.name) is None:
+            if there is None or self.taken.kept.get(there.name) is None:
                 continue
-            one = Crossed(there, line, target.name, target, Fate.PORT, f"{table.model} stays")
+            why = f"{table.model} stays" if table is not None else "it is made for a model that stays"
+            one = Crossed(there, line, target.name, target, Fate.PORT, why)
             if module is there and self._is_for_fields(one):
                 continue
-            if table.name in self.found.stand_ins:
+            if table is not None and table.name in self.found.stand_ins:
                 statement = next(iter(there.binders[target.name]))
                 cls = self.found.stand_in(table.name)
                 self.standing[there.name, statement.first] = (Import(f"{STAND_INS}.models", cls, target.name),)
@@ -263,7 +284,7 @@ class _Drafting:
 
     def _tell_revived(self, module: Module, line: int, target: Target, file: str) -> None:
         self.decisions.append(
-            Decision(module.place(line), Kind.IMPORT, f"{target} stays: its name is kept, and has no rows",
+            Decision(module.place(line), Kind.IMPORT, f"{target} stays: only its name came along",
                      "let a port ask its owner where more than the class is used", True, file)
         )  # fmt: skip
 
@@ -273,9 +294,9 @@ class _Drafting:
         module = self.code.find(target.module)
         if lines is None:
             return True
-        return target.module in self.taken.kept and target.module not in self.taken.blank and module is not None and any(
-            each.is_import or each.first in lines for each in module.binders.get(target.name, ())
-        )  # fmt: skip
+        if module is None or target.module not in self.taken.kept or target.module in self.taken.blank:
+            return False
+        return any(each.is_import or each.first in lines for each in module.binders.get(target.name, ()))
 
     def _is_said(self, one: object, module: Module) -> bool:
         return any(
@@ -307,104 +328,12 @@ class _Drafting:
         self.lines_changed += len(set(after) - set(before))
 
     def _write_stand_ins(self) -> None:
-        for path, text in stand_in_files(self.found).items():
+        for path, text in stand_in_files(self.found, self.code).items():
             self._text(path, text)
 
     def _text(self, path: str, text: str) -> None:
         self.files[PurePosixPath(path)] = text
         self.lines_written += len(text.splitlines())
-
-    def _files(self, seen: seams.Seen) -> None:
-        self.copies = files.of_apps(self.taken)
-        self._leave_templates(seen)
-        named = [*seen.templates, *files.named_by(self.copies.values())]
-        for name, path, file in files.templates_elsewhere(self.code, named, self.copies):
-            self.copies[path] = file
-            self.decisions.append(
-                Decision(f"{self.code.shown(file)}:1", Kind.FILE, f"the template {name} lies in no app that moves: a copy "
-                         f"of it comes along", "keep both alike for as long as both sides answer", False, str(path))
-            )  # fmt: skip
-        have = {str(path).partition("templates/")[2] for path in self.copies}
-        for name, place in seen.templates.items():
-            if name not in have and name.endswith("html"):
-                self.decisions.append(
-                    Decision(place, Kind.FILE, f"the template {name} is not found in the project",
-                             "see that an installed package has it", False)
-                )  # fmt: skip
-        self._templates(have)
-        for path, file in list(self.copies.items()):
-            if (text := files.whole_text(file)) is not None:
-                self.files[path] = text
-                del self.copies[path]
-
-    def _leave_templates(self, seen: seams.Seen) -> None:
-        """Of an app that was cut apart, only those that views name, or find by the names of models, come along."""
-        labels = {each.app for each in self.taken._staying.values()}
-        split = [app for app in self.taken.apps if app.label in labels]
-        theirs = {path: str(path).partition("templates/")[2] for path in self.copies if "templates" in path.parts
-                  and any(path.is_relative_to(PurePosixPath(*app.module.split("."))) for app in split)}  # fmt: skip
-        models = {table.model.lower().replace(".", "/") for table in self.taken._moving.values()}
-        wanted = {name for name in theirs.values() if name in seen.templates
-                  or any(name.startswith((f"{model}_", f"{model}.")) for model in models)}  # fmt: skip
-        while True:
-            files_of = [self.copies[path] for path, name in theirs.items() if name in wanted]
-            more = {*files.named_by(files_of)} & {*theirs.values()}
-            if more <= wanted:
-                break
-            wanted |= more
-        left = [path for path, name in theirs.items() if name not in wanted]
-        if left:
-            place = f"{self.code.shown(self.copies[left[0]])}:1"
-            named = ", ".join(theirs[path] for path in left)
-            self.decisions.append(
-                Decision(place, Kind.FILE, f"{len(left)} templates were left out: nothing that moves names them: {named}",
-                         "nothing, unless a name is made at run time", False)
-            )  # fmt: skip
-        for path in left:
-            del self.copies[path]
-
-    def _templates(self, have: set[str]) -> None:
-        mine = {one.name for one in self.taken.requests}
-        theirs = {one.name for one in self.taken.described.requests} - mine
-        for path, file in self.copies.items():
-            shown = self.code.shown(file)
-            if file.suffix not in (".html", ".htm", ".txt", ".xml"):
-                if "fixtures" in path.parts:
-                    self.decisions.append(
-                        Decision(f"{shown}:1", Kind.FILE, "a fixture came along as it is",
-                                 "take out the rows of models that stay", False, str(path))
-                    )  # fmt: skip
-                continue
-            text = files.text_of(file)
-            links = [(line, name) for line, name in files.linked(text) if name in theirs]
-            if links:
-                named = ", ".join(f"{name} (line {line})" for line, name in links)
-                self.decisions.append(
-                    Decision(f"{shown}:{links[0][0]}", Kind.ROUTE, f"{{% url %}} names routes that stay: {named}",
-                             "write their paths, which the gateway leads there", True, str(path))
-                )  # fmt: skip
-            for line, name in files.extended(text):
-                if name not in have:
-                    self.decisions.append(
-                        Decision(f"{shown}:{line}", Kind.FILE, f"it uses the template {name}, which is not found",
-                                 "see that an installed package has it", False, str(path))
-                    )  # fmt: skip
-            for line, name in files.loaded(text):
-                self._tags(shown, line, name, path)
-
-    def _tags(self, shown: str, line: int, name: str, path: PurePosixPath) -> None:
-        for app in self.taken.described.apps.values():
-            module = self.code.find(f"{app.module}.templatetags.{name}")
-            if (
-                app.own
-                and app not in self.taken.apps
-                and module is not None
-                and not self.taken.is_taken(Target(module.name))
-            ):
-                self.decisions.append(
-                    Decision(f"{shown}:{line}", Kind.FILE, f"{{% load {name} %}}: the tags are of {app.label}, which did "
-                             f"not come along", "write the tags anew, or install that app, too", True, str(path))
-                )  # fmt: skip
 
     def _apps(self) -> list[TakenApp]:
         found = []
@@ -416,11 +345,32 @@ class _Drafting:
             )
             config = app.config if self.taken.is_taken(Target(*app.config.rpartition(".")[::2])) else ""
             found.append(TakenApp(app.label, app.module, config if app.own else app.config, models))
+        found += self._beside()
         if self.found.stand_ins:
             names = tuple(sorted(self.found.stand_in(name) for name in self.found.stand_ins))
             config = f"{STAND_INS}.apps.StandInsConfig"
             found.append(TakenApp(STAND_INS, STAND_INS, config, names, moved=False))
         return found
+
+    def _beside(self) -> list[TakenApp]:
+        """The other apps of packages whose tables move: such a package finds its apps by their names."""
+        tops = {app.module.split(".")[0] for app in self.taken.installed}
+        have = {*self.taken.apps, *self.taken.installed}
+        beside = [app for app in self.taken.described.apps.values() if app.module.split(".")[0] in tops]
+        return [TakenApp(app.label, app.module, app.config, moved=False) for app in beside if app not in have]
+
+    def _installed(self) -> None:
+        for app in self.taken.installed:
+            tables = [table for table in self.taken._moving.values() if table.app == app.label]
+            self.decisions.append(
+                Decision(
+                    tables[0].place, Kind.IMPORT,
+                    f"{app.module} is code of an installed package: nothing of it was copied, and the service installs "
+                    f"it with the package's other apps, whose tables it has for itself, and empty",
+                    "run `manage.py strangler_check` in the service: it tells what the package's views read and write "
+                    "outside of the capability", False,
+                )
+            )  # fmt: skip
 
     def _routes(self) -> list[TakenRoute]:
         return [TakenRoute(one.path, one.view, one.name) for one in self.taken.requests]

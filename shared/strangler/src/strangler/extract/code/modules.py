@@ -56,7 +56,7 @@ class Statement:
     @property
     def first(self) -> int:
         """Its first line, decorators among it."""
-        decorators = getattr(self.node, "decorator_list", [])
+        decorators: list[ast.expr] = getattr(self.node, "decorator_list", [])
         return min([self.node.lineno, *(each.lineno for each in decorators)])
 
     @property
@@ -268,7 +268,7 @@ class Code:
                     yield Import(node.lineno, bound, Target(alias.name), typing, nested, caught, whole)
                 continue
             base = _absolute(node, package)
-            if base is None or self.find(base) is None and not self._has_below(base):
+            if base is None or (self.find(base) is None and not self.is_folder(base)):
                 continue
             for alias in node.names:
                 inner = f"{base}.{alias.name}"
@@ -278,7 +278,7 @@ class Code:
                 target = Target(inner) if is_module else Target(base, alias.name)
                 yield Import(node.lineno, alias.asname or alias.name, target, typing, nested, caught)
 
-    def _has_below(self, name: str) -> bool:
+    def is_folder(self, name: str) -> bool:
         """Whether it is a folder of the project without an `__init__.py`."""
         return any(base.joinpath(*name.split(".")).is_dir() for base in self.bases)
 

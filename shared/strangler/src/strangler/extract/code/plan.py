@@ -135,9 +135,9 @@ def _administered(scope: Scope, module: Module, node: ast.ClassDef, registered: 
     for each in node.body:
         if isinstance(each, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "model" for t in each.targets):
             names |= {inner.id for inner in ast.walk(each.value) if isinstance(inner, ast.Name)}
-    for each in registered:
-        if isinstance(each.args[1], ast.Name) and each.args[1].id == node.name:
-            names |= {inner.id for inner in ast.walk(each.args[0]) if isinstance(inner, ast.Name)}
+    for call in registered:
+        if isinstance(call.args[1], ast.Name) and call.args[1].id == node.name:
+            names |= {inner.id for inner in ast.walk(call.args[0]) if isinstance(inner, ast.Name)}
     imported = {one.bound: one.target for one in scope.code.imports(module)}
     found = set()
     for name in names:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from strangler.extract.code.modules import Import as Imported
-from strangler.extract.code.modules import Module, Statement, Target, dotted
+from strangler.extract.code.modules import Module, dotted
 from strangler.extract.code.plan import Import
 from strangler.extract.code.scope import Crossed, Scope, attributes
 
@@ -131,22 +131,23 @@ def port_file(scope: Scope, port: Port) -> str:
         things = {each: _statement(module, each) for each in names}
         others = {each: node for each, node in things.items() if not _is_function(node)}
         for each, node in others.items():
-            parts.append(_thing(names[each], name, module, node, needs, used))
+            parts.append(_thing(names[each], name, module, node, used))
         functions = {each: node for each, node in things.items() if _is_function(node)}
         as_module = any(not asked.direct for asked in names.values()) or bool(functions) or not names
         if as_module:
-            parts.append(_adapters(port, name, names, functions, list(others), needs, used))
+            parts.append(_adapters(port, name, names, functions=functions, others=list(others), needs=needs, used=used))
     for root, modules in sorted(port.roots.items()):
         needs.setdefault("types", set()).add("SimpleNamespace")
         parts.append(_tree(port, root, sorted(modules)))
     if "_client()" in "".join(parts):
         parts.append(
-            f'def _client() -> Client:\n    return Client("{port.other}", settings.INTERNAL_URL, caller="{port.caller}", '
+            f"def _client() -> Client:\n"
+            f'    return Client("{port.other}", settings.INTERNAL_URL, caller="{port.caller}", '
             f"timeout=1.0, within=2.0, attempts=2)"
         )
     head = [f'"""What {port.caller} asks of {port.other}, which is elsewhere.\n',
-            "Each object below stands for a module, and has the calls that are made. At first each of them raises: let a",
-            "`Remote…` take its place when the other side answers at its paths.", '"""', "",
+            "Each object below stands for a module, and has the calls that are made. At first each of them raises: let",
+            "a `Remote…` take its place when the other side answers at its paths.", '"""', "",
             "from __future__ import annotations", ""]  # fmt: skip
     for source in sorted(needs):
         head.append(f"from {source} import {', '.join(sorted(needs[source]))}")
@@ -178,7 +179,6 @@ def _thing(
     origin: str,
     module: Module | None,
     node: ast.AST | None,
-    needs: dict[str, set[str]],
     used: set[str],
 ) -> str:
     """A class or a value: as it is where it needs nothing, else something that raises."""
@@ -216,6 +216,7 @@ def _adapters(
     port: Port,
     origin: str,
     names: Mapping[str, Asked],
+    *,
     functions: Mapping[str, ast.AST | None],
     others: Sequence[str],
     needs: dict[str, set[str]],
@@ -251,8 +252,8 @@ def _adapters(
     ]
     if remote:
         text.append(
-            f'class Remote{cls}({cls}):\n    """Asks the owner over HTTP. A sketch: its paths, and what is sent and answered, '
-            f'are to be agreed on with {port.other}."""' + "".join(f"\n\n{each}" for each in remote)
+            f'class Remote{cls}({cls}):\n    """Asks the owner over HTTP. A sketch: its paths, and what is sent and '
+            f'answered, are to be agreed on with {port.other}."""' + "".join(f"\n\n{each}" for each in remote)
         )
     lines = [f"{variable}: {cls} = Missing{cls}()"]
     lines += [f"{name} = {variable}.{name}" for name in sorted(functions) if names[name].direct]

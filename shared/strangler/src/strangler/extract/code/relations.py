@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -101,14 +102,14 @@ def crossings(code: Code, described: Described, moving: Collection[str], *, numb
             _incoming(found, code, reference, here, there)
     for table in described.tables:
         if table.joins:
-            _joined(found, code, described, table, tables, moving)
+            _joined(found, code, described, table, tables=tables, moving=moving)
         elif table.name in moving:
             for name in table.generic:
                 found.decisions.append(
                     Decision(
                         table.place, Kind.REFERENCE,
-                        f"{table.model}.{name} is a generic key: it holds numbers of content types, which each database "
-                        f"gives by itself, and points at rows that may be elsewhere",
+                        f"{table.model}.{name} is a generic key: it holds numbers of content types, which each "
+                        f"database gives by itself, and points at rows that may be elsewhere",
                         "make the numbers of content types equal on both sides before the move, and let what reads "
                         "the object ask its owner",
                     )
@@ -219,6 +220,7 @@ def _joined(
     code: Code,
     described: Described,
     table: Table,
+    *,
     tables: Mapping[str, Table],
     moving: Collection[str],
 ) -> None:
@@ -284,8 +286,8 @@ def _through(
             through = _argument(call, "through")
             if not dotted(call.func).endswith(MANY) or through is None:
                 continue
-            to = _model(code, module, table, _argument(call, "to", 0), at, labels)
-            between = _model(code, module, table, through, at, labels)
+            to = _model(code, module, table, _argument(call, "to", 0), at=at, labels=labels)
+            between = _model(code, module, table, through, at=at, labels=labels)
             if to is None or (to.name in moving and (between is None or between.name in moving)):
                 continue
             way = Way.KEY if between is not None and between.name in moving else Way.CUT
@@ -318,6 +320,7 @@ def _model(
     module: Module,
     table: Table,
     node: ast.AST | None,
+    *,
     at: Mapping[tuple[str, str], Table],
     labels: Mapping[str, Table],
 ) -> Table | None:
@@ -381,13 +384,21 @@ def _keyword(call: ast.Call | None, name: str) -> str | None:
     return text_of(_argument(call, name)) if call is not None else None
 
 
-def stand_in_files(found: Crossings) -> Mapping[str, str]:
+def key_of(described: Described, table: Table) -> Key | None:
+    """The primary key of a table, as far as something points at it."""
+    found = [
+        one.key for one in described.references if one.to == table.name and one.key is not None and one.key.primary
+    ]
+    return found[0] if found else None
+
+
+def stand_in_files(found: Crossings, code: Code) -> Mapping[str, str]:
     """The app of the models that stand in, by path."""
     if not found.stand_ins:
         return {}
     parts = [_MODELS]
     for name, (table, key) in sorted(found.stand_ins.items()):
-        parts.append(_stand_in(found.stand_in(name), table, key))
+        parts.append(_stand_in(found.stand_in(name), table, key, _values(code, table)))
     parts = [part.rstrip("\n") + "\n" for part in parts]
     return {
         f"{STAND_INS}/__init__.py": f'{_ABOUT}\n',
@@ -396,7 +407,28 @@ def stand_in_files(found: Crossings) -> Mapping[str, str]:
     }  # fmt: skip
 
 
-def _stand_in(cls: str, table: Table, key: Key | None) -> str:
+def _values(code: Code, table: Table) -> Sequence[str]:
+    """What the model's class says besides its rows: choices and other constants, as far as they need nothing else."""
+    module = code.find(table.module)
+    cls = module.classes.get(table.model.rpartition(".")[2]) if module else None
+    found: list[str] = []
+    known = {*dir(builtins), "models"}
+    for node in cls.body if cls is not None and module is not None else ():
+        is_class = isinstance(node, ast.ClassDef) and node.name != "Meta"
+        is_value = isinstance(node, ast.Assign) and not any(isinstance(each, ast.Call) for each in ast.walk(node))
+        if (is_class or is_value) and module is not None:
+            bound = {
+                each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            }
+            used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+            arguments = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+            if used - bound - arguments <= known:
+                found.append(f"    {ast.get_source_segment(module.text, node) or ast.unparse(node)}")
+                known |= {node.name} if isinstance(node, ast.ClassDef) else bound
+    return found
+
+
+def _stand_in(cls: str, table: Table, key: Key | None, values: Sequence[str]) -> str:
     fields = []
     key = key or Key("id", "BigAutoField")
     arguments = []
@@ -408,7 +440,7 @@ def _stand_in(cls: str, table: Table, key: Key | None) -> str:
         fields.append("    id = models.BigAutoField(primary_key=True)")
     arguments.append("primary_key=True" if key.primary else "unique=True")
     fields.append(f"    {key.name} = models.{key.kind}({', '.join(arguments)})")
-    lines = "\n".join(fields)
+    lines = "\n".join([*values, *([""] if values else []), *fields])
     return f'''class {cls}(models.Model):
     """Stands in for {table.model}: a key, and no rows."""
 

@@ -1,10 +1,11 @@
+# ruff: noqa: N802  libcst calls methods by the names of its nodes
 """Changes a module's text by libcst, so that comments and layout of the rest stay."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import libcst as cst
@@ -33,7 +34,8 @@ def rewritten(plan: Plan) -> str:
         ConfigurationError: libcst does not read one of them.
     """
     text = _apply(plan, plan.module.text, plan.module.tree)
-    dropped = plans.unused(plan.module.tree, text)
+    kept = {one.bound for imports in plan.cut.values() for one in imports}
+    dropped = [place for place in plans.unused(plan.module.tree, text) if place[1] not in kept]
     if dropped:
         again = Plan(plan.module, imports=dict.fromkeys(dropped, ()))
         text = _apply(again, text, ast.parse(text))

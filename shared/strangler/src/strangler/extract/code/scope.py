@@ -159,9 +159,8 @@ def is_test(name: str) -> bool:
     """Whether a module holds tests, or what only tests use."""
     parts = name.split(".")
     last = parts[-1]
-    return (
-        bool({"tests", "test", "conftest"} & {*parts}) or last.startswith(("test_", "tests_")) or last.endswith("_test")
-    )
+    is_named = last.startswith(("test_", "tests_")) or last.endswith("_test")
+    return is_named or bool({"tests", "test", "conftest"} & {*parts})
 
 
 def _plain(table: str) -> str:
@@ -228,9 +227,11 @@ def _take_what_is_about(found: Scope, app: App) -> None:
             at = [(module.name, name) for name in names]
             if any(place in found._moving for place in at) or any(place == config[::2] for place in at):
                 _take(found, module, statement)
-            elif statement.is_import or any(place in found._staying for place in at):
-                continue
-            elif any(f"{module.name}.{name}" in other_views for name in names):
+            elif (
+                statement.is_import
+                or any(place in found._staying for place in at)
+                or any(f"{module.name}.{name}" in other_views for name in names)
+            ):
                 continue
             else:
                 tables = touched[module.name, statement.first]
@@ -261,8 +262,8 @@ def _touched(found: Scope, modules: Sequence[Module]) -> dict[tuple[str, int], s
         changed = False
         for key, following in leads.items():
             before = len(direct[key])
-            for each in following:
-                direct[key] |= direct.get(each, set())
+            for other in following:
+                direct[key] |= direct.get(other, set())
             changed = changed or len(direct[key]) != before
     return direct
 
@@ -274,11 +275,32 @@ def _subjects(found: Scope, module: Module, statement: Statement) -> Iterator[Ta
     for each in ast.walk(node) if isinstance(node, ast.ClassDef) else ():
         if isinstance(each, ast.Assign) and any(isinstance(t, ast.Name) and t.id in _SUBJECTS for t in each.targets):
             named.append(each.value)
-    names = {inner.id for each in named for inner in ast.walk(each) if isinstance(inner, ast.Name)}
-    for target in _targets(found, module, statement, names):
-        table = found.model_at(target)
-        if table is not None:
-            yield table
+    spelled = {text for each in named for text in (*_spelled(each), *_names(each))}
+    modules = {one.bound: one.target for one in found.code.imports(module) if not one.target.name and not one.whole}
+    for text in sorted(spelled):
+        first, _, rest = text.partition(".")
+        if rest and first in modules:
+            targets = [found.code.resolve(Target(modules[first].module, rest.split(".")[0]))]
+        else:
+            targets = [] if first in modules else list(_targets(found, module, statement, [first]))
+        for target in targets:
+            table = found.model_at(target)
+            if table is not None:
+                yield table
+
+
+def _names(node: ast.AST) -> list[str]:
+    return [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
+
+
+def _is_for_what_stays(found: Scope, module: Module, name: str) -> bool:
+    """Whether it is a class that is made for models which stay, and for none that moves, such as a form."""
+    for statement in module.binders.get(name, ()):
+        if isinstance(statement.node, ast.ClassDef) and (module.name, name) not in found._moving:
+            about = list(_subjects(found, module, statement))
+            if about and not any(found.moves(table.name) for table in about):
+                return True
+    return False
 
 
 def _targets(
@@ -348,8 +370,11 @@ def _follow(found: Scope, stand_ins: Collection[str]) -> None:
             for target, needed in _asked(found, module, statement, one):
                 fate, why = _judge(found, target, needed, stand_ins, is_base=_is_base(statement, one.bound))
                 if not target.name and target.module in found._sliced:
-                    stay = [Target(target.module, name) for name in needed]
-                    found.revived |= {each: (module, one.line) for each in stay if found.stays(each)}
+                    there = found.code.find(target.module)
+                    for name in needed:
+                        each = Target(target.module, name)
+                        if found.stays(each) or (there is not None and _is_for_what_stays(found, there, name)):
+                            found.revived[each] = (module, one.line)
                 key = (module.name, one.line, one.bound, str(target))
                 if fate is not Fate.TAKEN and key not in told:
                     told.add(key)
@@ -363,7 +388,7 @@ def _take_names_of_its_own(found: Scope, module: Module, statement: Statement) -
         return
     for name in statement.uses:
         for each in module.binders.get(name, ()):
-            if (module.name, name) in found._staying:
+            if (module.name, name) in found._staying or _is_for_what_stays(found, module, name):
                 found.revived.setdefault(Target(module.name, name), (module, statement.first))
             elif not each.is_import:
                 _take(found, module, each)
@@ -394,12 +419,11 @@ def _asked(found: Scope, module: Module, statement: Statement, one: Import) -> I
         yield target, ()
         return
     nodes = [each.node for each in (found.statements(module) if statement.is_import else [statement])]
-    inner = [each for each in _attributes(found, one, [Statement(n, frozenset(), frozenset()) for n in nodes])]
-    modules = [each for each in inner if not each.name]
-    for each in modules:
-        yield each, ()
-    names = [each.name for each in inner if each.name]
-    yield target, names
+    inner = list(_attributes(found, one, [Statement(node, frozenset(), frozenset()) for node in nodes]))
+    for each in inner:
+        if not each.name:
+            yield each, ()
+    yield target, [each.name for each in inner if each.name]
 
 
 def _is_base(statement: Statement, name: str) -> bool:
@@ -424,15 +448,29 @@ def _judge(
     if table is not None and not found.moves(table.name):
         return (Fate.STANDS_IN if table.name in stand_ins else Fate.PORT), f"{table.model} stays"
     if target.module in found._sliced:
-        for name in [target.name] if target.name else needed:
-            for statement in module.binders.get(name, ()):
-                if (target.module, name) not in found._staying:
-                    _take(found, module, statement)
-        if not target.name and not needed:
-            found.kept.setdefault(module.name, set())
-        return Fate.TAKEN, ""
+        return _judge_apart(found, module, target, needed)
     if _configures(found, target):
         return Fate.CONFIGURED, "the service has a module of this name of its own"
+    return _judge_other(found, module, target, needed, is_base=is_base)
+
+
+def _judge_apart(found: Scope, module: Module, target: Target, needed: Collection[str]) -> tuple[Fate, str]:
+    """Of an app that is cut apart, what is asked for comes along."""
+    if target.name and _is_for_what_stays(found, module, target.name):
+        return Fate.PORT, "it is made for a model that stays"
+    for name in [target.name] if target.name else needed:
+        for statement in module.binders.get(name, ()):
+            if (target.module, name) not in found._staying and not _is_for_what_stays(found, module, name):
+                _take(found, module, statement)
+    if not target.name and not needed:
+        found.kept.setdefault(module.name, set())
+    return Fate.TAKEN, ""
+
+
+def _judge_other(
+    found: Scope, module: Module, target: Target, needed: Collection[str], *, is_base: bool
+) -> tuple[Fate, str]:
+    """A module of others comes along whole, or in parts, or is asked through a port."""
     why = impure(found, module)
     if not why:
         _take_along(found, module)
@@ -536,24 +574,40 @@ def _slice(found: Scope, module: Module, names: Sequence[str]) -> tuple[list[Sta
                     return [], f"{module.place(statement.first)} {why}"
                 lines += (statement.node.end_lineno or 0) - statement.first + 1
                 waiting += [each for each in statement.uses if each in module.binders]
-            for one in found.code.imports(module):
-                inside = statement.first <= one.line <= (statement.node.end_lineno or 0)
-                if inside and (not statement.is_import or one.bound in names or one.bound == name):
-                    target = found.code.resolve(one.target)
-                    if found.stays(target):
-                        return [], f"it uses {target}, a model that stays"
-                    if not target.name and target.module in found._sliced:
-                        nodes = [each.node for each in kept.values()]
-                        asked = [Target(target.module, each) for each in attributes(one, nodes)]
-                        stay = [str(each) for each in asked if found.stays(found.code.resolve(each))]
-                        if stay:
-                            return [], f"it uses {', '.join(stay)}, which stays"
-                    elif why := _impure_import(found, target, seen):
-                        return [], why
+            if why := _impure_imports(found, module, statement, {*names, name}, kept=kept, seen=seen):
+                return [], why
     lines += sum(each.lines for each in seen.values())
     if lines > MOST_LINES:
         return [], f"with what it needs it has {lines} lines, more than {MOST_LINES}"
     return list(kept.values()), ""
+
+
+def _impure_imports(
+    found: Scope,
+    module: Module,
+    statement: Statement,
+    names: Collection[str],
+    *,
+    kept: Mapping[int, Statement],
+    seen: dict[str, Module],
+) -> str:
+    """Why what a statement imports keeps it from being taken along."""
+    for one in found.code.imports(module):
+        inside = statement.first <= one.line <= (statement.node.end_lineno or 0)
+        if not inside or (statement.is_import and one.bound not in names):
+            continue
+        target = found.code.resolve(one.target)
+        if found.stays(target):
+            return f"it uses {target}, a model that stays"
+        if not target.name and target.module in found._sliced:
+            nodes = [each.node for each in kept.values()]
+            asked = [Target(target.module, each) for each in attributes(one, nodes)]
+            stay = [str(each) for each in asked if found.stays(found.code.resolve(each))]
+            if stay:
+                return f"it uses {', '.join(stay)}, which stays"
+        elif why := _impure_import(found, target, seen):
+            return why
+    return ""
 
 
 def _tell_what_is_cut(found: Scope, app: App) -> None:

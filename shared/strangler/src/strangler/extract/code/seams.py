@@ -103,9 +103,9 @@ class _Look:
                 self._decorator(each, decorator)
         for cls in classes:
             self._class(cls)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            if dotted(node.value.func).split(".")[-1] == "Signal":
-                self.seen.signals |= {each.id for each in node.targets if isinstance(each, ast.Name)}
+        value = node.value if isinstance(node, ast.Assign) else None
+        if isinstance(node, ast.Assign) and isinstance(value, ast.Call) and _last(value) == "Signal":
+            self.seen.signals |= {each.id for each in node.targets if isinstance(each, ast.Name)}
 
     def _attribute(self, node: ast.Attribute, *, is_mine: bool, is_inner: bool) -> None:
         base = dotted(node.value)
@@ -119,7 +119,7 @@ class _Look:
             name = node.value.attr
             self.tell(
                 node, Kind.QUERY,
-                f"{dotted(node) or f'….{name}.{node.attr}'} asks for rows of {self.incoming[name]}, which are elsewhere",
+                f"{dotted(node) or f'….{name}.{node.attr}'} asks for rows of {self.incoming[name]}, elsewhere",
                 "ask their owner through a port, or leave it out",
             )  # fmt: skip
 
@@ -155,7 +155,7 @@ class _Look:
             for arg in [*node.args, *(each.value for each in node.keywords)]:
                 text = text_of(arg)
                 first, _, rest = (text or "").lstrip("-").partition("__")
-                joins = bool(rest) and rest not in _ON_THE_ROW or name in ("select_related", "prefetch_related")
+                joins = (bool(rest) and rest not in _ON_THE_ROW) or name in ("select_related", "prefetch_related")
                 if text and first in self.fields and (joins or (self.numbers and not rest)):
                     one = self.fields[first]
                     self.tell(
@@ -266,6 +266,8 @@ class _Look:
             )  # fmt: skip
 
     def _class(self, cls: ast.ClassDef) -> None:
+        for meta in [each for each in cls.body if isinstance(each, ast.ClassDef) and each.name == "Meta"]:
+            self._made_for(cls, meta)
         for node in cls.body:
             value = getattr(node, "value", None)
             if isinstance(value, ast.Call):
@@ -275,6 +277,24 @@ class _Look:
                         value, Kind.FILE, f"{cls.name} names files ({name}): files do not move",
                         "give both sides one storage before the switch",
                     )  # fmt: skip
+
+    def _made_for(self, cls: ast.ClassDef, meta: ast.ClassDef) -> None:
+        for node in meta.body:
+            names = (
+                [each.id for each in node.targets if isinstance(each, ast.Name)] if isinstance(node, ast.Assign) else []
+            )
+            if "model" not in names or not isinstance(node, ast.Assign):
+                continue
+            first, _, rest = dotted(node.value).partition(".")
+            target = self.imported.get(first) or Target(self.module.name, first)
+            if rest and not target.name:
+                target = Target(target.module, rest)
+            table = self.scope.model_at(self.scope.code.resolve(target))
+            if table is not None and not self.scope.moves(table.name):
+                self.tell(
+                    node, Kind.QUERY, f"{cls.name} is made for {table.model}, which stays: its fields are not here",
+                    "leave the class out, or write its fields by hand",
+                )  # fmt: skip
 
     def _text(self, node: ast.Constant, text: str) -> None:
         if _NAMED_TEMPLATE.fullmatch(text) and ("/" in text or text.endswith("html")):
@@ -292,6 +312,10 @@ class _Look:
 
 
 _COMMON = frozenset({"django_content_type", "django_session", "django_migrations", "auth_permission", "auth_group"})
+
+
+def _last(call: ast.Call) -> str:
+    return dotted(call.func).split(".")[-1]
 
 
 def _base(node: ast.Attribute) -> str:
@@ -334,13 +358,10 @@ def heard_elsewhere(code: Code, scope: Scope, seen: Seen) -> Iterator[Decision]:
                     "let one side write and delete them, and tell it by a message",
                 )  # fmt: skip
         if ("receiver(" in text or ".connect(" in text) and wanted.search(text):
-            yield from _heard(code, scope, seen, file, text, models)
+            yield from _heard(scope, seen, code.shown(file), text, models)
 
 
-def _heard(
-    code: Code, scope: Scope, seen: Seen, file: object, text: str, models: Collection[str]
-) -> Iterator[Decision]:
-    shown = code.shown(file)  # type: ignore[arg-type]
+def _heard(scope: Scope, seen: Seen, shown: str, text: str, models: Collection[str]) -> Iterator[Decision]:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -397,6 +418,6 @@ def packages(modules: Sequence[Module], code: Code, known: Mapping[str, str]) ->
                 names = [node.module]
             for name in names:
                 top = name.split(".")[0]
-                if top not in sys.stdlib_module_names and code.find(top) is None and not code._has_below(top):
+                if top not in sys.stdlib_module_names and code.find(top) is None and not code.is_folder(top):
                     found.add(known.get(top, top))
     return sorted(found)
