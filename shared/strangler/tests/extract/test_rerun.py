@@ -188,7 +188,7 @@ def test_whoever_is_killed_leaves_the_target_as_it_was(
     tiny: Tiny = request.getfixturevalue("tiny") if again else Tiny(tmp_path / "new")
     tiny.project("tiny/views.py", f"{VIEWS}# theirs\n")
     if again:
-            # What is waited for is there already in a copy of the target.
+        # What is waited for is there already in a copy of the target.
         shutil.rmtree(tiny.target / "tiny/migrations")
         (tiny.target / worklist.PAGE).unlink()
     before, file = tiny.files(), tiny.file.read_text()
