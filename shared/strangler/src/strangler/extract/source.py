@@ -149,7 +149,7 @@ class _Drafting:
         return sorted({*seams.packages(modules, self.code, known), *(known.get(top, top) for top in tops)})
 
     def _is_read(self, name: str) -> bool:
-        """Whether a setting is still read: fields that point at the model of users do not say so any more."""
+        """Whether a setting is still read: fields that point at the model of accounts do not say so any more."""
         return any(re.search(rf"\b{name}\b", text) for path, text in self.files.items() if path.suffix == ".py")
 
     def _imports(self, plans: dict[str, Plan]) -> None:

@@ -171,8 +171,8 @@ class _Look:
             self._get_model(node)
         elif name == "get_user_model" and not self.scope.moves(self.scope.described.user_table or ""):
             self.tell(
-                node, Kind.ACCESS, "get_user_model() is the model of users, whose rows are not here",
-                "know the caller by the request's user alone, or ask who owns the users",
+                node, Kind.ACCESS, "get_user_model() is the model of accounts, whose rows are not here",
+                "know the caller by the request's user alone, or ask who owns the accounts",
             )  # fmt: skip
         elif name in _REVERSING:
             self._reverse(node, name)
