@@ -50,8 +50,8 @@ def test_running_again_changes_nothing(tiny: Tiny) -> None:
 
 
 def test_each_side_s_change_is_there_and_where_both_changed_one_file_nothing_is_lost(tiny: Tiny) -> None:
-    mine = f"{tiny.text('config/urls.py')}# mine\n"
-    (tiny.target / "config/urls.py").write_text(mine)
+    mine = f"{tiny.text('site_/urls.py')}# mine\n"
+    (tiny.target / "site_/urls.py").write_text(mine)
     both = f"{tiny.text('tiny/views.py')}# mine\n"
     (tiny.target / "tiny/views.py").write_text(both)
     (tiny.target / "tiny/more.py").write_text("# wholly mine\n")
@@ -62,7 +62,7 @@ def test_each_side_s_change_is_there_and_where_both_changed_one_file_nothing_is_
     done = tiny.extract("--json")
 
     told = json.loads(done.stdout)
-    assert tiny.text("config/urls.py") == mine
+    assert tiny.text("site_/urls.py") == mine
     assert tiny.text("tiny/views.py") == both
     assert "# theirs" in tiny.text("tiny/views.py.new")
     assert tiny.text("tiny/more.py") == "# wholly mine\n"
@@ -72,7 +72,7 @@ def test_each_side_s_change_is_there_and_where_both_changed_one_file_nothing_is_
     migrations = sorted(path.name for path in (tiny.target / "tiny/migrations").glob("0*.py"))
     assert migrations[0] == "0001_initial.py"
     assert len(migrations) == 2
-    assert sorted(told["kept"]) == ["Dockerfile", "config/urls.py", "tiny/views.py"]
+    assert sorted(told["kept"]) == ["Dockerfile", "site_/urls.py", "tiny/views.py"]
     (conflict,) = [one for one in told["decisions"] if "was changed by you" in one["says"]]
     assert (conflict["target"], conflict["open"]) == ("tiny/views.py", True)
 
@@ -169,6 +169,18 @@ def test_a_run_that_was_killed_between_two_renames_has_lost_nothing(tmp_path: Pa
 
     assert (target / "mine.py").read_text() == ".tiny.before-extract"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["tiny"]
+
+
+def test_whoever_runs_it_again_after_that_keeps_what_a_person_had_changed(tiny: Tiny) -> None:
+    mine = f"{tiny.text('site_/urls.py')}# mine\n"
+    (tiny.target / "site_/urls.py").write_text(mine)
+    tiny.target.rename(tiny.target.with_name(".tiny.before-extract"))
+
+    done = tiny.extract()
+
+    assert done.returncode == 0, done.stderr
+    assert tiny.text("site_/urls.py") == mine
+    assert tiny.beside() == []
 
 
 def test_what_another_run_has_staged_is_left_alone(tmp_path: Path) -> None:

@@ -77,11 +77,12 @@ class Extracted:
 
 
 def draft(asked: Asked, half: SourceHalf, tell: Callable[[str], None]) -> Drafted:
-    """Drafts both halves.
+    """Drafts both halves. What an earlier run has left behind, which was killed, is put right first.
 
     Raises:
         RefusedError: the target holds something else.
     """
+    staging.recover(asked.target)
     record = rerun.read(asked.target, asked.capability.name)
     source = half(asked.described, asked.capability, asked.root, relations=asked.relations, tell=tell)
     tell("settings, URLs and programs")
@@ -102,7 +103,6 @@ def write(drafted: Drafted, tell: Callable[[str], None]) -> Extracted:
         ConfigurationError: it cannot be written, or strangler.toml would not be accepted.
     """
     asked = drafted.asked
-    staging.recover(asked.target)
     merged = rerun.merge(asked.target, drafted.record, drafted.draft.files, drafted.source.copies)
     kept = rerun.changed(asked.target, drafted.record, drafted.source.copies)
     with staging.stage(asked.target) as folder:

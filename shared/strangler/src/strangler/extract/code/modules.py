@@ -284,10 +284,11 @@ class Code:
 
 
 def walk(folder: Path, suffix: str = "") -> Iterator[Path]:
-    """The files in a folder, through links, but for environments and what programs have cached."""
+    """The files in a folder, through links, but for environments, what programs have cached, and extracted services."""
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():
-            if entry.name not in _IGNORED and not (entry / "pyvenv.cfg").exists():
+            left = any((entry / name).exists() for name in ("pyvenv.cfg", ".extract.json"))
+            if entry.name not in _IGNORED and not left:
                 yield from walk(entry, suffix)
         elif entry.name.endswith(suffix) and entry.is_file():
             yield entry

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from strangler.extract.draft import Decision, Kind, TakenApp
-from strangler.extract.frame.access import IDENTITY, Access
+from strangler.extract.frame.access import IDENTITY, Access, Way
 from strangler.extract.frame.surroundings import Surroundings
 from strangler.init.described import App
 
@@ -21,7 +21,8 @@ NEEDS = {
 }
 # What of an app can be imported without it among INSTALLED_APPS.
 _WITHOUT_APP = {
-    AUTH: ("", "authenticate", "get_user_model", "decorators", "mixins", "hashers", "password_validation", "signals"),
+    # Its decorators and mixins import its forms, and these its models.
+    AUTH: ("", "authenticate", "get_user_model", "hashers", "password_validation", "signals"),
     CONTENT_TYPES: (),
 }
 HEALTH = "chassis.servers.health.HealthMiddleware"
@@ -60,6 +61,9 @@ def installed(here: Surroundings, access: Access) -> Installed:
     modules = {entry: _module(here, entry) for entry in entries}
     taken = {app.module: app for app in here.source.apps}
     kept = {entry for entry, module in modules.items() if module in taken or _is_needed(here, module)}
+    if Way.SESSIONS in access.ways and not access.asks:
+        # Nobody is known there; but whoever asks who it is has to get an answer.
+        kept |= {entry for entry, module in modules.items() if module in (AUTH, SESSIONS)}
     if access.asks:
         kept -= {entry for entry, module in modules.items() if module == ADMIN}
     if here.owns_accounts:
