@@ -502,11 +502,7 @@ def _take_along(found: Scope, module: Module) -> None:
 def impure(found: Scope, module: Module) -> str:
     """Why a module is not taken along; empty if it is small, has no models and does nothing when it is imported."""
     if module.name not in found._pure:
-        seen: dict[str, Module] = {}
-        found._pure[module.name] = _impure(found, module, seen)
-        lines = sum(each.lines for each in seen.values())
-        if not found._pure[module.name] and lines > MOST_LINES:
-            found._pure[module.name] = f"with what it imports it has {lines} lines, more than {MOST_LINES}"
+        found._pure[module.name] = _impure(found, module, {})
     return found._pure[module.name]
 
 
@@ -518,6 +514,9 @@ def _impure(found: Scope, module: Module, seen: dict[str, Module]) -> str:
     models += [table.model for (name, _), table in found._moving.items() if name == module.name]
     if models:
         return f"{module.name} has models: {', '.join(models[:3])}"
+    # Not read any further, so that a large project is not read whole.
+    if sum(each.lines for each in seen.values()) > MOST_LINES:
+        return f"with what it imports it has more than {MOST_LINES} lines"
     if any(name in ("__getattr__",) for name in module.binders):
         return f"{module.name} makes its names when it is asked for them"
     for statement in module.statements:
