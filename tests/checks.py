@@ -48,6 +48,8 @@ PINNED = {
         "local",
         "--extra",
         "tracing",
+        "--extra",
+        "extract",
         *EVERYTHING,
         *NOT_NEEDED,
     ],

@@ -249,7 +249,7 @@ def test_where_there_is_no_project_that_is_said(tmp_path: Path) -> None:
 
 def test_a_project_with_nothing_to_move_gets_a_file_and_is_told(tmp_path: Path) -> None:
     described: dict[str, Any] = {name: [] for name in ("apps", "tables", "references", "requests", "admins")}
-    described |= {"form": 1, "name": "empty", "engine": "postgresql", "user_table": None, "not_looked_at": []}
+    described |= {"form": 2, "name": "empty", "engine": "postgresql", "user_table": None, "not_looked_at": []}
     described["programs"] = {"wsgi": "empty.wsgi:application", "asgi": None, "celery": None, "schedule": False}
     project = Asked(tmp_path)
 

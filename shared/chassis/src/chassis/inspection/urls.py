@@ -143,12 +143,12 @@ def _walk(
     """``words``: what stands in the expressions of the variables so far, one of which may be all that they take."""
     for pattern in patterns:
         try:
-            pieces = _pieces(pattern.pattern)
+            found = pieces(pattern.pattern)
         except (ValueError, NotImplementedError, AttributeError) as error:
             unknown.append(f"the URL pattern {pattern.pattern}: {error}")
             continue
         known = (*words, *_words(pattern.pattern))
-        for piece in pieces:
+        for piece in found:
             path = template + piece
             if isinstance(pattern, URLResolver):
                 name = f"{space}{pattern.namespace}:" if pattern.namespace else space
@@ -161,7 +161,11 @@ def _walk(
                 yield Address(pattern.callback, path, sample, f"{space}{pattern.name or ''}", of_admin)
 
 
-def _pieces(pattern: Any) -> Sequence[str]:
+def pieces(pattern: Any) -> Sequence[str]:
+    """The texts that a pattern can stand for, with ``{}`` for variables.
+
+    Raises ValueError, NotImplementedError or AttributeError where it cannot be understood.
+    """
     if isinstance(pattern, LocalePrefixPattern):
         return [pattern.language_prefix]
     if isinstance(pattern, RoutePattern):

@@ -21,6 +21,7 @@ from strangler.domain.findings import Finding, Severity
 # with a ``command``.
 VERBS = {
     "init": "Write strangler.toml, from what a Django project says of itself.",
+    "extract": "Write a service from the code of a capability.",
     "up": "Start databases, broker, processes and gateway on this machine.",
     "down": "Stop every process of the local stack; the data stay.",
     "env": "Print where everything is, or a process's environment.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 
 class Kind(StrEnum):
@@ -20,6 +20,7 @@ class Kind(StrEnum):
     ROUTE = "route"
     ACCESS = "access"  # who may do what: authentication, permissions, groups
     FILE = "file"  # templates, media, static files, fixtures, commands
+    CACHE = "cache"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,12 +67,14 @@ class TakenRoute:
 
 @dataclass(frozen=True, slots=True)
 class Source(Draft):
-    """The source half. Lines are those of Python files, blank ones and comments among them."""
+    """The source half. Lines are those of Python files, blank ones and comments among them. ``copies`` are files that
+    no text holds, such as pictures: by their path in the service the file of the project, to be copied as it is."""
 
     apps: tuple[TakenApp, ...] = ()
     routes: tuple[TakenRoute, ...] = ()
     packages: tuple[str, ...] = ()  # distributions that the taken code imports
     settings: tuple[str, ...] = ()  # names that the taken code reads from django.conf.settings
+    copies: Mapping[PurePosixPath, Path] = field(default_factory=dict)
     lines_taken: int = 0  # as they were
     lines_changed: int = 0  # taken, and rewritten
     lines_written: int = 0  # ports and adapters

@@ -8,22 +8,26 @@ from typing import Any
 
 from strangler.domain.errors import ConfigurationError
 
-FORM = 1
+FORM = 2
 REMEDY = "let the chassis of the same version as this tool describe the project: `manage.py strangler_init`"
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A Django app; ``own`` says whether the project's own folder has it, and not an installed package."""
+    """A Django app; ``own`` says whether the project's own folder has it, and not an installed package. ``path`` is its
+    folder, seen from that of manage.py, and ``config`` the dotted name of its AppConfig, if it has one of its own."""
 
     label: str
     module: str
     own: bool
+    path: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. ``joins``: it stands for a many-to-many relation. ``generic`` are its GenericForeignKeys."""
+    """A table. ``joins``: it stands for a many-to-many relation, whose ``field`` is `app.Model.name`. ``generic`` are
+    its GenericForeignKeys, and ``module`` is where its model is written."""
 
     name: str
     app: str
@@ -32,12 +36,26 @@ class Table:
     joins: bool = False
     managed: bool = True
     generic: tuple[str, ...] = ()
+    module: str = ""
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The column that a reference points at: the field's name, and which field of Django's it is."""
+
+    name: str
+    kind: str
+    primary: bool = True
+    max_length: int | None = None
+    digits: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """``table.column`` points at ``to.to_column``. ``on_delete`` is empty where only the database was asked, and
-    ``numbers`` says what its values number, if each database does so by itself."""
+    ``numbers`` says what its values number, if each database does so by itself. ``declared`` is the dotted name of the
+    class that has the field in its body: the model, or an abstract one."""
 
     table: str
     column: str
@@ -47,6 +65,11 @@ class Reference:
     on_delete: str = ""
     numbers: str | None = None
     field: str = ""
+    declared: str = ""
+    null: bool = False
+    unique: bool = False
+    index: bool = True
+    key: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +87,7 @@ class Request:
     writes: Mapping[str, Sequence[str]]
     reads: Mapping[str, Sequence[str]]
     doubts: Sequence[str] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +98,74 @@ class Programs:
     asgi: str | None = None
     celery: str | None = None
     schedule: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting that the project has chosen itself: ``kind`` is `value`, `secret`, or `opaque` where JSON has no such
+    value. ``once``: one statement of ``file`` at ``line`` is all that says it. ``readers`` are installed packages."""
+
+    name: str
+    kind: str
+    place: str = ""
+    file: str = ""
+    line: int = 0
+    once: bool = False
+    django: bool = False
+    readers: tuple[str, ...] = ()
+    value: Any = None
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a URL pattern: ``kind`` is `path`, `regex` or `language`; ``converters`` are classes by name, those
+    that Django has not itself."""
+
+    kind: str
+    text: str
+    translated: bool = False
+    default_too: bool = True
+    converters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A URL pattern as it is written. ``spaces`` are its namespaces, each as application and instance, ``given`` what
+    `as_view` was given; ``untold`` names what of it could not be told, ``wrapped`` decorators around the view."""
+
+    template: str
+    chain: tuple[Piece, ...]
+    view: str
+    kind: str
+    name: str = ""
+    place: str = ""
+    spaces: tuple[tuple[str, str], ...] = ()
+    actions: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
+    wrapped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """An entry of Celery's schedule. ``every`` is a Python expression, empty where it could not be told; ``rest`` are
+    the other keys with an expression each."""
+
+    name: str
+    task: str
+    every: str = ""
+    imports: tuple[str, ...] = ()
+    rest: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What is installed, as pip calls it."""
+
+    name: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +184,17 @@ class Described:
     user_table: str | None = None
     unmodelled: Sequence[str] = ()  # tables of its database that no model has
     not_looked_at: Sequence[str] = ()
+    python: str = ""  # its version, such as 3.13
+    schedule: Sequence[Scheduled] = ()
+    provides: Sequence[str] = ()  # parts of the chassis that a service can be given
+    settings_module: str = ""
+    settings: Sequence[Setting] = ()
+    urls: Sequence[Mounted] = ()
+    distributions: Mapping[str, Distribution] = field(default_factory=dict)  # by module
+
+    def setting(self, name: str) -> Setting | None:
+        """The setting of this name, if the project has chosen it."""
+        return next((one for one in self.settings if one.name == name), None)
 
     def table(self, name: str) -> Table | None:
         """The table of this name."""
@@ -122,13 +225,20 @@ def _read(content: dict[str, Any]) -> Described:
         whole=True,
         apps={one["label"]: App(**one) for one in content["apps"]},
         tables=[Table(**{**one, "generic": tuple(one["generic"])}) for one in content["tables"]],
-        references=[Reference(**one) for one in content["references"]],
+        references=[_reference(one) for one in content["references"]],
         requests=[_request(one) for one in content["requests"]],
         admins=content["admins"],
         programs=Programs(**content["programs"]),
         engine=content["engine"],
         user_table=content["user_table"],
         not_looked_at=content["not_looked_at"],
+        python=content.get("python", ""),
+        schedule=[Scheduled(**{**one, "imports": tuple(one["imports"])}) for one in content.get("schedule", ())],
+        provides=content.get("provides", ()),
+        settings_module=content.get("settings_module", ""),
+        settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content.get("settings", ())],
+        urls=[_mounted(one) for one in content.get("urls", ())],
+        distributions={name: Distribution(**one) for name, one in content.get("distributions", {}).items()},
     )
 
 
@@ -144,4 +254,22 @@ def _request(one: dict[str, Any]) -> Request:
         writes={method: done["writes"] for method, done in one["methods"].items()},
         reads={method: done["reads"] for method, done in one["methods"].items()},
         doubts=one["doubts"],
+        name=one["name"],
     )
+
+
+def _mounted(one: dict[str, Any]) -> Mounted:
+    return Mounted(
+        **{
+            **one,
+            "chain": tuple(Piece(**piece) for piece in one["chain"]),
+            "spaces": tuple((str(application), str(name)) for application, name in one["spaces"]),
+            "untold": tuple(one["untold"]),
+            "wrapped": tuple(one["wrapped"]),
+        }
+    )
+
+
+def _reference(one: dict[str, Any]) -> Reference:
+    key = one["key"]
+    return Reference(**{**one, "key": Key(**{**key, "digits": tuple(key["digits"])}) if key else None})

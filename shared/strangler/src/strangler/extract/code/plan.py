@@ -1,0 +1,175 @@
+"""What is to be changed in one module."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from strangler.extract.code.modules import Module, dotted, text_of
+from strangler.extract.code.relations import Crossing, Crossings, Way
+from strangler.extract.code.scope import Scope
+
+ADMIN_RENAMED = frozenset({"list_display", "readonly_fields", "fields", "fieldsets", "list_display_links", "exclude"})
+ADMIN_DROPPED = frozenset({"list_filter", "list_select_related", "search_fields", "autocomplete_fields", "ordering"})
+META = frozenset(
+    {
+        "unique_together",
+        "index_together",
+        "constraints",
+        "indexes",
+        "ordering",
+        "get_latest_by",
+        "order_with_respect_to",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What is imported in an alias's place."""
+
+    module: str
+    name: str
+    bound: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """The changes. ``cut`` are first lines of statements, with what is imported in their place; ``imports`` are by line
+    and bound name, None where nothing takes the alias's place; ``fields`` are by class and name. Of each class in
+    ``renamed`` and ``admins``, names of fields have the name of their column, or go."""
+
+    module: Module
+    cut: dict[int, tuple[Import, ...]] = field(default_factory=dict)
+    imports: dict[tuple[int, str], tuple[Import, ...]] = field(default_factory=dict)
+    fields: dict[tuple[str, str], Crossing] = field(default_factory=dict)
+    stand_ins: dict[tuple[str, str], str] = field(default_factory=dict)
+    renamed: dict[str, frozenset[str]] = field(default_factory=dict)
+    crossed: dict[str, frozenset[str]] = field(default_factory=dict)
+    admins: dict[str, frozenset[str]] = field(default_factory=dict)
+    numbers: bool = False
+    gone: set[str] = field(default_factory=set)  # names that the module does not have any more
+    told: list[tuple[int, str]] = field(default_factory=list)  # what was changed in texts, by line of the file
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file stays as it is."""
+        return not (self.cut or self.imports or self.fields or self.admins or self.crossed)
+
+
+def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Plan:
+    """The changes but those of imports that become ports."""
+    made = Plan(module, numbers=numbers)
+    by_model: dict[str, set[str]] = {}
+    for one in found.fields:
+        for model in one.models:
+            by_model.setdefault(model, set()).add(one.field)
+        if one.module == module.name:
+            made.fields[one.owner, one.field] = one
+            if one.way is Way.KEY:
+                made.stand_ins[one.owner, one.field] = found.stand_in(one.to.name)
+    for name in module.classes:
+        table = scope.model_at(_target(module, name))
+        own = {field for owner, field in made.fields if owner == name}
+        names = own | (by_model.get(table.model, set()) if table else set())
+        if names:
+            made.crossed[name] = frozenset(names)
+            numbered = {one.field for one in found.fields if one.way is Way.NUMBER and one.field in names}
+            if numbered:
+                made.renamed[name] = frozenset(numbered)
+    admins = {name: node for name, node in module.classes.items() if by_model and _is_admin(node)}
+    registered = _registered(module) if admins else []
+    for name, node in admins.items():
+        models = _administered(scope, module, node, registered)
+        fields = {each for model in models for each in by_model.get(model, ())}
+        if fields and (used := fields & _strings(node)):
+            made.admins[name] = frozenset(used)
+    lines = scope.kept.get(module.name, set())
+    if lines is not None:
+        for statement in module.statements:
+            is_said = isinstance(statement.node, ast.Expr) and text_of(statement.node.value) is not None
+            is_about = all(name.startswith("__") and name.endswith("__") for name in statement.binds)
+            if (
+                statement.first not in lines
+                and not statement.is_import
+                and not is_said
+                and not (statement.binds and is_about)
+            ):
+                made.cut[statement.first] = ()
+    return made
+
+
+def _target(module: Module, name: str):  # type: ignore[no-untyped-def]
+    from strangler.extract.code.modules import Target
+
+    return Target(module.name, name)
+
+
+def _strings(node: ast.ClassDef) -> set[str]:
+    """The names of fields that a class names as texts."""
+    texts = [text for each in ast.walk(node) if (text := text_of(each)) is not None]
+    return {text.lstrip("-=^@?").split("__")[0] for text in texts}
+
+
+def _is_admin(node: ast.ClassDef) -> bool:
+    names = [dotted(base).split(".")[-1] for base in node.bases]
+    said = [dotted(each.func if isinstance(each, ast.Call) else each) for each in node.decorator_list]
+    return any("Admin" in name or "Inline" in name for name in names) or any("register" in one for one in said)
+
+
+def _registered(module: Module) -> list[ast.Call]:
+    return [
+        each
+        for each in ast.walk(module.tree)
+        if isinstance(each, ast.Call) and dotted(each.func).endswith("register") and len(each.args) > 1
+    ]
+
+
+def _administered(scope: Scope, module: Module, node: ast.ClassDef, registered: Sequence[ast.Call]) -> set[str]:
+    """The models of an admin's class."""
+    names: set[str] = set()
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call):
+            names |= {each.id for arg in decorator.args for each in ast.walk(arg) if isinstance(each, ast.Name)}
+    for each in node.body:
+        if isinstance(each, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "model" for t in each.targets):
+            names |= {inner.id for inner in ast.walk(each.value) if isinstance(inner, ast.Name)}
+    for call in registered:
+        if isinstance(call.args[1], ast.Name) and call.args[1].id == node.name:
+            names |= {inner.id for inner in ast.walk(call.args[0]) if isinstance(inner, ast.Name)}
+    imported = {one.bound: one.target for one in scope.code.imports(module)}
+    found = set()
+    for name in names:
+        target = scope.code.resolve(imported.get(name) or _target(module, name))
+        if (table := scope.model_at(target)) is not None:
+            found.add(table.model)
+    return found
+
+
+def unused(before: ast.Module, after: str) -> Mapping[tuple[int, str], None]:
+    """The imports of a changed text whose names were used before, and are not any more; by line and name."""
+    tree = ast.parse(after)
+    had, has = _names(before), _names(tree)
+    found: dict[tuple[int, str], None] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)) or getattr(node, "module", "") == "__future__":
+            continue
+        for alias in node.names:
+            name = alias.asname or alias.name.split(".")[0]
+            if name in had and name not in has:
+                found[node.lineno, name] = None
+    return found
+
+
+def _names(tree: ast.Module) -> set[str]:
+    from strangler.extract.code.modules import _used
+
+    return {name for node in tree.body for name in _used(node)} | {
+        text for each in ast.walk(tree) if isinstance(each, ast.Assign) and _is_all(each)
+        for inner in ast.walk(each.value) if (text := text_of(inner)) is not None
+    }  # fmt: skip
+
+
+def _is_all(node: ast.Assign) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == "__all__" for each in node.targets)

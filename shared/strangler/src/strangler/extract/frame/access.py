@@ -1,0 +1,125 @@
+"""Who a request is from: how the service knows it without rows of accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from strangler.extract.draft import Decision, Kind
+from strangler.extract.frame.surroundings import Surroundings
+
+JWT = "chassis.identity.tokens.TokenAuthentication"
+# What asks the side that has the users (docs/reference/chassis-settings.md).
+IDENTITY = "chassis.identity.sessions.IdentityMiddleware"
+REMOTE_TOKENS = "chassis.identity.authtokens.RemoteTokenAuthentication"
+SESSION = "rest_framework.authentication.SessionAuthentication"
+NOBODY = "chassis.identity.remote.nobody"
+
+
+class Way(StrEnum):
+    """How."""
+
+    ACCOUNTS = "accounts"  # they move with the capability
+    TOKENS = "tokens"  # signed tokens, which say who it is
+    SESSIONS = "sessions"  # the monolith's sessions
+    KEYS = "keys"  # REST framework's tokens, which are rows of the monolith
+    NONE = "none"  # nothing was found that asks
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The ways that the project has, and what a person has to decide about them. ``asks``: the service asks the side
+    that has the users whose a session or a token is."""
+
+    ways: frozenset[Way]
+    decisions: tuple[Decision, ...]
+    asks: bool = False
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether accounts are somewhere else."""
+        return Way.ACCOUNTS not in self.ways
+
+    @property
+    def classes(self) -> list[str]:
+        """REST framework's classes of the service."""
+        found = [JWT] if Way.TOKENS in self.ways else []
+        if self.asks:
+            found += [REMOTE_TOKENS] if Way.KEYS in self.ways else []
+            found += [SESSION] if Way.SESSIONS in self.ways else []
+        return found
+
+
+def access(here: Surroundings) -> Access:
+    """Looks at REST framework's classes, middleware, and what the taken views name."""
+    if here.owns_accounts:
+        return Access(frozenset({Way.ACCOUNTS}), ())
+    classes = [*_default_classes(here), *_named_classes(here)]
+    ways = {way for one in classes if (way := _way(one))}
+    middleware = here.described.setting("MIDDLEWARE")
+    asks = here.mentions("login_required", "LoginRequiredMixin", "permission_required", "PermissionRequiredMixin")
+    sessions = "AuthenticationMiddleware" in str(middleware.value if middleware else "")
+    if sessions and (asks or (not classes and here.mentions("user"))):
+        ways.add(Way.SESSIONS)
+    found = frozenset(ways or {Way.NONE})
+    asks = not found.isdisjoint({Way.SESSIONS, Way.KEYS}) and "chassis.identity.sessions" in here.described.provides
+    return Access(found, tuple(_decisions(here, found, classes, asks=asks)), asks)
+
+
+def _default_classes(here: Surroundings) -> list[str]:
+    rest = here.described.setting("REST_FRAMEWORK")
+    if not here.imports_of("rest_framework"):
+        return []
+    value: Any = rest.value if rest and isinstance(rest.value, dict) else {}
+    found = value.get("DEFAULT_AUTHENTICATION_CLASSES")
+    if isinstance(found, dict):
+        found = found.get("$tuple")
+    if found is None:
+        # REST framework's own.
+        return ["rest_framework.authentication.SessionAuthentication"]
+    return [one for one in found if isinstance(one, str)]
+
+
+def _named_classes(here: Surroundings) -> list[str]:
+    return sorted(one for one in here.imports if one.endswith("Authentication"))
+
+
+def _way(name: str) -> Way | None:
+    if name == JWT or "jwt" in name.lower():
+        return Way.TOKENS
+    if name.endswith((".SessionAuthentication", ".BasicAuthentication")):
+        return Way.SESSIONS
+    if name.endswith("TokenAuthentication"):
+        return Way.KEYS
+    return None
+
+
+def _decisions(here: Surroundings, ways: frozenset[Way], classes: list[str], *, asks: bool) -> Iterator[Decision]:
+    place = next((one.place for name in ("REST_FRAMEWORK", "MIDDLEWARE") if (one := here.described.setting(name))), "")
+    said = {Way.SESSIONS: "a session", Way.KEYS: "a token of REST framework"}
+    rows = [name for way, name in said.items() if way in ways]
+    if rows and asks:
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            f"requests say who they are by {' or '.join(rows)}, whose rows are the monolith's: the service asks it",
+            "give the service IDENTITY_URL (a web process of the monolith) and IDENTITY_SECRET, and the monolith the "
+            "same secret in CHASSIS_IDENTITY_SECRETS",
+        )
+    elif rows:
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            f"requests say who they are by {' or '.join(rows)}, whose rows are the monolith's",
+            "decide how the service asks whose it is; until then nobody is known there",
+        )
+    if Way.TOKENS in ways and JWT not in classes:
+        foreign = ", ".join(one for one in classes if _way(one) is Way.TOKENS)
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            f"{foreign} looks for the account of a token, and the service has no accounts",
+            f"let the monolith sign tokens whose keys it publishes: the service verifies them by {JWT}",
+        )

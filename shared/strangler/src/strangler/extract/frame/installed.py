@@ -1,0 +1,217 @@
+"""Which apps and which middleware of the project the service has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from strangler.extract.draft import Decision, Kind, TakenApp
+from strangler.extract.frame.access import IDENTITY, Access, Way
+from strangler.extract.frame.surroundings import Surroundings
+from strangler.init.described import App
+
+ADMIN, AUTH, SESSIONS = "django.contrib.admin", "django.contrib.auth", "django.contrib.sessions"
+CONTENT_TYPES, MESSAGES, STATIC = "django.contrib.contenttypes", "django.contrib.messages", "django.contrib.staticfiles"
+NEEDS = {
+    ADMIN: (AUTH, CONTENT_TYPES, SESSIONS, MESSAGES, STATIC),
+    AUTH: (CONTENT_TYPES,),
+    "rest_framework.authtoken": (AUTH,),
+    "django.contrib.flatpages": ("django.contrib.sites",),
+    "django.contrib.redirects": ("django.contrib.sites",),
+}
+# What of an app can be imported without it among INSTALLED_APPS.
+_WITHOUT_APP = {
+    # Its decorators and mixins import its forms, and these its models.
+    AUTH: ("", "authenticate", "get_user_model", "hashers", "password_validation", "signals"),
+    CONTENT_TYPES: (),
+}
+HEALTH = "chassis.servers.health.HealthMiddleware"
+ADMISSION = "chassis.process.admission.AdmissionMiddleware"
+FENCE = "chassis.ownership.fence.FenceMiddleware"
+MIDDLEWARE_OF = {
+    "django.contrib.sessions.middleware.SessionMiddleware": SESSIONS,
+    "django.contrib.auth.middleware.AuthenticationMiddleware": AUTH,
+    "django.contrib.auth.middleware.LoginRequiredMiddleware": AUTH,
+    "django.contrib.messages.middleware.MessageMiddleware": MESSAGES,
+    "django.contrib.flatpages.middleware.FlatpageFallbackMiddleware": "django.contrib.flatpages",
+    "django.contrib.redirects.middleware.RedirectFallbackMiddleware": "django.contrib.redirects",
+    "django.contrib.sites.middleware.CurrentSiteMiddleware": "django.contrib.sites",
+    "whitenoise.middleware.WhiteNoiseMiddleware": STATIC,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """``apps`` and ``middleware`` as the settings name them; ``modules`` are the apps' packages."""
+
+    apps: tuple[str, ...]
+    modules: frozenset[str]
+    middleware: tuple[str, ...]
+    decisions: tuple[Decision, ...]
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """The top modules of all of them."""
+        return frozenset(one.partition(".")[0] for one in (*self.modules, *self.middleware))
+
+
+def installed(here: Surroundings, access: Access) -> Installed:
+    """Chooses. Where the service asks who somebody is, it has no sessions, no accounts and no admin of its own."""
+    entries = _listed(here, "INSTALLED_APPS")
+    modules = {entry: _module(here, entry) for entry in entries}
+    taken = {app.module: app for app in here.source.apps}
+    kept = {entry for entry, module in modules.items() if module in taken or _is_needed(here, module)}
+    if Way.SESSIONS in access.ways and not access.asks:
+        # Nobody is known there; but whoever asks who it is has to get an answer.
+        kept |= {entry for entry, module in modules.items() if module in (AUTH, SESSIONS)}
+    if access.asks:
+        kept -= {entry for entry, module in modules.items() if module == ADMIN}
+    if here.owns_accounts:
+        kept |= {entry for entry, module in modules.items() if module in (AUTH, CONTENT_TYPES, SESSIONS)}
+    if _shows_static(here):
+        kept |= {entry for entry, module in modules.items() if module == STATIC}
+    middleware = [one for one in _listed(here, "MIDDLEWARE") if _may_stay(here, one)]
+    while True:
+        present = {modules[entry] for entry in kept}
+        wanted = {need for module in present for need in NEEDS.get(module, ())}
+        wanted |= {need for one in middleware if (need := _app_of(one)) and need not in MIDDLEWARE_OF.values()}
+        more = {entry for entry, module in modules.items() if module in wanted} - kept
+        if not more:
+            break
+        kept |= more
+    present = {modules[entry] for entry in kept}
+    if access.asks:
+        middleware = [one for one in middleware if MIDDLEWARE_OF.get(one) not in (SESSIONS, AUTH)]
+    middleware = [one for one in middleware if MIDDLEWARE_OF.get(one, "") in {"", *present}]
+    apps = [_entry(entry, modules[entry], taken) for entry in entries if entry in kept]
+    apps += [_entry(app.module, app.module, taken) for app in here.source.apps if app.module not in present]
+    if "chassis" not in present:
+        apps.insert(_before(apps, taken), "chassis")
+    return Installed(
+        tuple(apps),
+        frozenset(present | {*taken} | {"chassis"}),
+        tuple(_with_chassis(middleware, identity=access.asks)),
+        (*_left_apps(here, entries, kept, modules), *_left_middleware(here, middleware)),
+    )
+
+
+def _listed(here: Surroundings, setting: str) -> Sequence[str]:
+    found = here.described.setting(setting)
+    value = found.value if found else []
+    if isinstance(value, dict):
+        value = value.get("$tuple", [])
+    return [one for one in value or () if isinstance(one, str)]
+
+
+def _module(here: Surroundings, entry: str) -> str:
+    known = [app.module for app in here.described.apps.values()]
+    fitting = [one for one in known if entry == one or entry.startswith(f"{one}.")]
+    return max(fitting, key=len, default=entry)
+
+
+def _app(here: Surroundings, module: str) -> App | None:
+    return next((app for app in here.described.apps.values() if app.module == module), None)
+
+
+def _is_needed(here: Surroundings, module: str) -> bool:
+    app = _app(here, module)
+    if module == "chassis":
+        return True
+    if (app and app.own) or module.partition(".")[0] in here.foreign_modules:
+        return False
+    if module == ADMIN:
+        return any(path.name == "admin.py" for path in here.texts) and here.imports_of(ADMIN)
+    if module in _WITHOUT_APP:
+        inner = {name[len(module) :].lstrip(".").partition(".")[0] for name in here.imports if _within(name, module)}
+        return bool(inner - {*_WITHOUT_APP[module]})
+    return here.imports_of(module)
+
+
+def _within(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def _shows_static(here: Surroundings) -> bool:
+    return any(path.suffix == ".html" for path in here.source.files)
+
+
+def _may_stay(here: Surroundings, middleware: str) -> bool:
+    """Whether it can work in the service: Django's and the chassis's, that of packages without tables, and what came
+    along."""
+    top = middleware.partition(".")[0]
+    if top in ("django", "chassis"):
+        return True
+    if top in here.own_modules:
+        return here.comes_along(middleware)
+    with_tables = {
+        here.described.apps[one.app].module for one in here.described.tables if one.app in here.described.apps
+    }
+    return not any(_within(module, top) for module in with_tables)
+
+
+def _app_of(middleware: str) -> str:
+    return MIDDLEWARE_OF.get(middleware) or middleware.partition(".")[0]
+
+
+def _entry(entry: str, module: str, taken: dict[str, TakenApp]) -> str:
+    return taken[module].config or entry if module in taken else entry
+
+
+def _before(apps: Sequence[str], taken: dict[str, TakenApp]) -> int:
+    first = [number for number, one in enumerate(apps) if any(_within(one, module) for module in taken)]
+    return first[0] if first else len(apps)
+
+
+def _with_chassis(middleware: Sequence[str], *, identity: bool) -> Sequence[str]:
+    """In the order of docs/reference/chassis-settings.md: outermost of all that may touch the database."""
+    order = [HEALTH, *([IDENTITY] if identity else []), ADMISSION, FENCE]
+    found = list(middleware)
+    for number, one in enumerate(order):
+        if one not in found:
+            before = [_index(found, earlier) for earlier in order[:number]]
+            found.insert(max([-1, *before]) + 1, one)
+    return found
+
+
+def _index(values: Sequence[str], value: str) -> int:
+    return values.index(value) if value in values else -1
+
+
+def _left_apps(
+    here: Surroundings, entries: Sequence[str], kept: set[str], modules: dict[str, str]
+) -> Iterator[Decision]:
+    place = _place(here, "INSTALLED_APPS")
+    for entry in entries:
+        if entry not in kept:
+            app = _app(here, modules[entry])
+            why = "it is another part of the project" if app and app.own else "nothing that came along imports it"
+            yield Decision(
+                place,
+                Kind.SETTING,
+                f"INSTALLED_APPS: {entry} was left out: {why}",
+                f"add it to INSTALLED_APPS in {here.package}/settings.py, if the service needs it",
+                open=False,
+            )
+
+
+def _left_middleware(here: Surroundings, kept: Sequence[str]) -> Iterator[Decision]:
+    place = _place(here, "MIDDLEWARE")
+    for one in _listed(here, "MIDDLEWARE"):
+        if one in kept:
+            continue
+        own = one.partition(".")[0] in here.own_modules
+        why = "it is the project's own" if own else "its app is not in the service"
+        yield Decision(
+            place,
+            Kind.SETTING,
+            f"MIDDLEWARE: {one} was left out: {why}",
+            "take its module along and add it, or see that nothing of the service relies on it"
+            if own
+            else f"add it to MIDDLEWARE in {here.package}/settings.py, if the service needs it",
+            open=own,
+        )
+
+
+def _place(here: Surroundings, setting: str) -> str:
+    found = here.described.setting(setting)
+    return found.place if found else ""
