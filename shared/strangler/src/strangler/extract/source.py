@@ -354,7 +354,9 @@ class _Drafting:
 
     def _beside(self) -> list[TakenApp]:
         """The other apps of packages whose tables move: such a package finds its apps by their names."""
+        written = {table.module.split(".")[0] for table in self.taken._moving.values()}
         tops = {app.module.split(".")[0] for app in self.taken.installed}
+        tops |= {top for top in written if self.code.find(top) is None and not self.code.is_folder(top)}
         have = {*self.taken.apps, *self.taken.installed}
         beside = [app for app in self.taken.described.apps.values() if app.module.split(".")[0] in tops]
         return [TakenApp(app.label, app.module, app.config, moved=False) for app in beside if app not in have]

@@ -519,13 +519,10 @@ def _impure(found: Scope, module: Module, seen: dict[str, Module]) -> str:
         return f"with what it imports it has more than {MOST_LINES} lines"
     if any(name in ("__getattr__",) for name in module.binders):
         return f"{module.name} makes its names when it is asked for them"
-    for statement in module.statements:
-        if why := _acts(statement.node):
-            return f"{module.place(statement.first)} {why}"
-    for one in found.code.imports(module):
-        if why := _impure_import(found, one.target, seen):
-            return why
-    return ""
+    acts = ((each, _acts(each.node)) for each in module.statements)
+    acting = next((f"{module.place(each.first)} {why}" for each, why in acts if why), "")
+    imports = (_impure_import(found, one.target, seen) for one in found.code.imports(module))
+    return acting or next((why for why in imports if why), "")
 
 
 def _impure_import(found: Scope, target: Target, seen: dict[str, Module]) -> str:
