@@ -24,11 +24,11 @@ TITLES = {
     Kind.QUERY: "Queries across the seam",
     Kind.SIGNAL: "Signals",
     Kind.CASCADE: "Cascades",
-    Kind.CACHE: "Caches",
     Kind.SETTING: "Settings",
     Kind.ROUTE: "Routes",
     Kind.ACCESS: "Who may do what",
     Kind.FILE: "Files and migrations",
+    Kind.CACHE: "Caches",
 }
 _TICKED = re.compile(r"^- \[[xX]\] .*<!-- ([0-9a-f]{10}(?:-\d+)?) -->\s*$")
 

@@ -11,7 +11,7 @@ from strangler.extract.draft import Decision, Kind
 from strangler.extract.frame.surroundings import Surroundings
 
 JWT = "chassis.identity.tokens.TokenAuthentication"
-# What asks the side that has the users (docs/reference/chassis-settings.md).
+# What asks the side that has the accounts (docs/reference/chassis-settings.md).
 IDENTITY = "chassis.identity.sessions.IdentityMiddleware"
 REMOTE_TOKENS = "chassis.identity.authtokens.RemoteTokenAuthentication"
 SESSION = "rest_framework.authentication.SessionAuthentication"
@@ -31,7 +31,7 @@ class Way(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Access:
     """The ways that the project has, and what a person has to decide about them. ``asks``: the service asks the side
-    that has the users whose a session or a token is."""
+    that has the accounts whose a session or a token is."""
 
     ways: frozenset[Way]
     decisions: tuple[Decision, ...]
