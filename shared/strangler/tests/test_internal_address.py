@@ -38,6 +38,25 @@ def test_where_the_gateway_runs_elsewhere_they_ask_where_the_file_says(tmp_path:
     assert told(tmp_path, gateway, {}) == ("http://gate", "http://within")
 
 
+def test_each_process_is_told_the_addresses_that_have_a_variable(tmp_path: Path) -> None:
+    processes = {
+        "desk": Process("desk", directory=tmp_path, command=["serve"], http=True, address_variable="DESK_URL"),
+        "far": Process("far", address="http://far.internal:8000", address_variable="FAR_URL"),
+        "silent": Process("silent", directory=tmp_path, command=["serve"], http=True),
+        "new": Process("new", directory=tmp_path, command=["serve"], http=True, address_variable="NEW_URL"),
+        "mine": Process("mine", directory=tmp_path, environment={"FAR_URL": "http://nearer"}),
+    }
+    made = project(tmp_path, processes=processes, brokered=False)
+    present = State(supervisor=None)  # type: ignore[arg-type]  as above
+    programs = environments.programs(made, present, {**PORTS, "desk": 8002, "silent": 8003})
+
+    found = programs.environment(processes["silent"])
+
+    assert (found["DESK_URL"], found["FAR_URL"]) == ("http://127.0.0.1:8002", "http://far.internal:8000")
+    assert "NEW_URL" not in found  # it has come into the file since the stack was started
+    assert programs.environment(processes["mine"])["FAR_URL"] == "http://nearer"
+
+
 def test_a_stack_that_was_started_before_says_that_it_has_to_be_started_anew(tmp_path: Path) -> None:
     with pytest.raises(StackError) as caught:
         told(tmp_path, Gateway(internal=("/internal",)), {"gateway": 8000})

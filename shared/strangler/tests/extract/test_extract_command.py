@@ -194,3 +194,23 @@ def test_entries_are_added_with_what_the_service_has(tmp_path: Path, end: str) -
     with entries.accepted(file, done):
         assert "tiny-worker" not in file.read_text()
     assert entries.complete(file, "tiny", tmp_path / "services/tiny", programs).added == ()
+
+
+@pytest.mark.parametrize(
+    "there", ["", '[secrets]  # made once\nTOKEN = "ed25519"\n', '[ secrets ]\nSECRET_KEY = "text-each"\n']
+)
+def test_secrets_that_the_service_reads_are_added_to_those_that_are_there(tmp_path: Path, there: str) -> None:
+    file = tmp_path / "strangler.toml"
+    file.write_text(f"{there}\n{TINY_FILE}")
+    before = tomllib.loads(file.read_text()).get("secrets", {})
+    programs = Programs("config", secrets=("SECRET_KEY", "IDENTITY_SECRET"))
+
+    done = entries.complete(file, "tiny", tmp_path / "services/tiny", programs)
+
+    assert "secrets" in done.added
+    wanted = {"SECRET_KEY": {"kind": "text", "for": ["tiny"]}, "IDENTITY_SECRET": "text"}
+    assert tomllib.loads(done.text)["secrets"] == {**wanted, **before}
+    assert "# made once" in done.text or "# made once" not in there
+    with entries.accepted(file, done):
+        pass
+    assert entries.complete(file, "tiny", tmp_path / "services/tiny", programs).added == ()

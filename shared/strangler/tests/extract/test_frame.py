@@ -429,7 +429,7 @@ def test_what_the_file_lacks_is_added_at_its_end_and_nothing_else_changes(
     now = text(folder / "strangler.toml")
 
     assert now.startswith(TOML)
-    assert notes[1].added == ("databases.notes", "processes.notes")
+    assert notes[1].added == ("databases.notes", "processes.notes", "secrets")
     assert '[processes.notes]\ndirectory = "notes"\n' in now
 
 

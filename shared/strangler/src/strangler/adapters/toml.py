@@ -193,6 +193,7 @@ def _process(
         http=part.boolean("http", default=False),
         health=part.text("health", "/readyz"),
         address=address,
+        address_variable=part.optional_text("address_env"),
         environment=part.variables("environment"),
     )
     part.close()

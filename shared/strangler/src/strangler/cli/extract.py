@@ -18,6 +18,7 @@ from strangler.domain.project import Capability, Project
 from strangler.domain.words import counted
 from strangler.extract import entries, extraction, worklist
 from strangler.extract.extraction import Asked, Drafted, Extracted
+from strangler.extract.frame.surroundings import ASKED_AT
 from strangler.extract.source import draft_source
 from strangler.extract.worklist import WorkList
 from strangler.init import asking
@@ -86,7 +87,18 @@ def command(
     root = (origin.manage or asking.find_manage(path.parent)).resolve().parent
     interpreter = origin.python or asking.find_python(root / "manage.py", path.parent) or Path(sys.executable)
     _require(described, chosen, target, root)
-    asked = Asked(described, chosen, root, path, target, interpreter.absolute(), relations, unchecked)
+    monolith = project.processes[project.monolith]
+    asked = Asked(
+        described,
+        chosen,
+        root,
+        path,
+        target,
+        interpreter.absolute(),
+        relations,
+        unchecked,
+        monolith.address_variable or ASKED_AT,
+    )
     drafted = extraction.draft(asked, draft_source, lambda what: say(f"  {what}"))
     if shown:
         _show(drafted, json_wanted=json_wanted)

@@ -52,7 +52,8 @@ class Process:
     With a ``command`` the local stack runs it in ``directory``. With only an ``address`` it runs
     elsewhere and is only spoken to. ``http`` processes get a free ``PORT`` and are ready when
     ``GET health`` answers 200. ``python`` is the interpreter of an environment whose programs come first; without one
-    these are the tool's own.
+    these are the tool's own. ``address_variable`` is the one that the file names for its address: the local stack
+    tells it to all processes.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Process:
     http: bool = False
     health: str = "/readyz"
     address: str | None = None
+    address_variable: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""What strangler.toml lacks of the service: a database and processes. They are added at its end; no line is changed."""
+"""What strangler.toml lacks of the service: a database, processes, secrets. They are added; no line is changed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from strangler.adapters import toml
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import Project
 
+_SECRETS = re.compile(r"^[ \t]*\[[ \t]*secrets[ \t]*\][^\n]*$", re.MULTILINE)
 _APPLICATION = re.compile(r"([\w.]+)\.[wa]sgi:")
 
 
@@ -32,13 +33,14 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """What the service has besides its web process, and how that is served."""
+    """What the service has besides its web process, how that is served, and which secrets it reads."""
 
     package: str
     asgi: bool = False
     worker: bool = False
     schedule: bool = False
     outbox: bool = False
+    secrets: tuple[str, ...] = ()
 
 
 def complete(path: Path, capability: str, target: Path, programs: Programs) -> Completed:
@@ -75,6 +77,7 @@ def _completed(text: str, path: Path, capability: str, target: Path, programs: P
     database, process = str(own.get("database", capability)), str(own.get("process", capability))
     folder = Path(os.path.relpath(target, path.parent)).as_posix()
     blocks: dict[str, list[str]] = {}
+    more: tuple[str, ...] = ()
     if database not in _table(content, "databases"):
         outbox = ['outbox = "chassis_outbox"'] if programs.outbox else []
         blocks[f"databases.{database}"] = [
@@ -99,11 +102,19 @@ def _completed(text: str, path: Path, capability: str, target: Path, programs: P
     words = " ".join(str(word) for word in _table(processes, process).get("command", ()))
     named = _APPLICATION.findall(words)
     starts = next((one for one in named if one != programs.package), "")
+    secrets = [
+        f"{name} = {_secret(name, database)}" for name in programs.secrets if name not in _table(content, "secrets")
+    ]
+    if secrets and "secrets" not in content:
+        blocks["secrets"] = secrets
+    elif secrets and _SECRETS.search(text):
+        text = _SECRETS.sub(lambda match: "\n".join([match[0], *secrets]), text, count=1)
+        more = ("secrets",)
     if not blocks:
-        return Completed(text, (), elsewhere, starts)
+        return Completed(text, more, elsewhere, starts)
     added = "".join(f"\n[{name}]\n" + "".join(f"{line}\n" for line in lines) for name, lines in blocks.items())
     end = "" if text.endswith("\n") else "\n"
-    return Completed(f"{text}{end}{added}", tuple(blocks), elsewhere, starts)
+    return Completed(f"{text}{end}{added}", (*blocks, *more), elsewhere, starts)
 
 
 @contextmanager
@@ -176,6 +187,11 @@ def _web(folder: str, database: str, process: str, programs: Programs) -> Iterat
     yield "http = true"
     yield f'address_env = "{_variable(process)}_URL"'
     yield 'migrate = ["python", "manage.py", "migrate", "--noinput"]'
+
+
+def _secret(name: str, database: str) -> str:
+    """Each service has a key of its own; by the other secret it asks the monolith, which has to have it, too."""
+    return f'{{ kind = "text", for = [{_quoted(database)}] }}' if name == "SECRET_KEY" else '"text"'
 
 
 def _worker(folder: str, database: str, process: str, programs: Programs) -> Iterator[str]:

@@ -14,10 +14,13 @@ from strangler.extract import entries, rerun, staging, worklist
 from strangler.extract.draft import Decision, Draft, Kind, Source, join
 from strangler.extract.frame import settings
 from strangler.extract.frame.drafting import draft_frame
+from strangler.extract.frame.surroundings import ASKED_AT
 from strangler.extract.worklist import Measures, WorkList
 from strangler.init.described import Described
 
 Relations = Literal["keys", "numbers"]
+# What the settings of a service read that nobody has to think up.
+SECRETS = ("SECRET_KEY", "IDENTITY_SECRET")
 
 
 class SourceHalf(Protocol):
@@ -36,7 +39,8 @@ class SourceHalf(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a person has asked for. ``root`` is the folder of the project's manage.py, ``file`` strangler.toml."""
+    """What a person has asked for. ``root`` is the folder of the project's manage.py, ``file`` strangler.toml;
+    ``asked_at`` is the variable with the address of the monolith."""
 
     described: Described
     capability: Capability
@@ -46,6 +50,7 @@ class Asked:
     python: Path
     relations: Relations = "keys"
     unchecked: bool = False
+    asked_at: str = ASKED_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,13 @@ def draft(asked: Asked, half: SourceHalf, tell: Callable[[str], None]) -> Drafte
     source = half(asked.described, asked.capability, asked.root, relations=asked.relations, tell=tell)
     tell("settings, URLs and programs")
     frame = draft_frame(
-        asked.described, asked.capability, source, root=asked.root, base=asked.file.parent, target=asked.target
+        asked.described,
+        asked.capability,
+        source,
+        root=asked.root,
+        base=asked.file.parent,
+        target=asked.target,
+        asked_at=asked.asked_at,
     )
     whole = join([source, frame])
     lines = sum(len(text.splitlines()) for path, text in frame.files.items() if path.suffix == ".py")
@@ -178,6 +189,7 @@ def _programs(drafted: Drafted) -> entries.Programs:
     return entries.Programs(
         package=package,
         asgi=f"{package}/wsgi.py" not in paths,
+        secrets=tuple(name for name in SECRETS if name in settings.variables(paths[f"{package}/settings.py"])),
         worker=f"{package}/celery.py" in paths,
         schedule="beat_schedule" in paths.get(f"{package}/celery.py", ""),
         outbox="relay" in paths.get("k8s/kustomization.yaml", ""),

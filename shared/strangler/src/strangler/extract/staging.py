@@ -15,13 +15,13 @@ from strangler.domain.errors import ConfigurationError, MoveError, RefusedError
 
 TIMEOUT_SECONDS = 300
 MOST_LINES = 12
+NOWHERE = "http://127.0.0.1:1"
 # What settings ask of the environment while nothing but models is looked at; what is set already stays.
 PLACEHOLDERS = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "BROKER_URL": "memory://",
-    "GATEWAY_URL": "http://127.0.0.1:1",
-    "IDENTITY_URL": "http://127.0.0.1:1",
-    "INTERNAL_URL": "http://127.0.0.1:1",
+    "GATEWAY_URL": NOWHERE,
+    "INTERNAL_URL": NOWHERE,
 }
 PLACEHOLDER = "a-placeholder-while-migrations-are-written-00000000"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".pytest_cache", ".mypy_cache", ".ruff_cache")
@@ -193,5 +193,5 @@ def _environment(root: Path, variables: Sequence[str]) -> dict[str, str]:
     known["PYTHONDONTWRITEBYTECODE"] = "1"
     for name in ("SECRET_KEY", *PLACEHOLDERS, *variables):
         if not known.get(name) and not known.get(f"{name}_FILE"):
-            known[name] = PLACEHOLDERS.get(name, PLACEHOLDER)
+            known[name] = PLACEHOLDERS.get(name, NOWHERE if name.endswith("_URL") else PLACEHOLDER)
     return known

@@ -120,7 +120,12 @@ class Programs:
             environment[VARIABLE] = "1"
         if process.http:
             environment["PORT"] = str(self._ports[process.name])
-        return environment | dict(process.environment)
+        return {**self._addresses(), **environment, **process.environment}
+
+    def _addresses(self) -> dict[str, str]:
+        """Where each process answers that the file names a variable for."""
+        found = [one for one in self._project.processes.values() if one.address or one.name in self._ports]
+        return {one.address_variable: self.address(one) for one in found if one.address_variable}
 
     def _answering(self, process: Process) -> dict[str, str]:
         """Where a process without a port of its own answers for its metrics, if it is to do so."""

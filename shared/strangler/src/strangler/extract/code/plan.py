@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from strangler.extract.code.callers import callers
 from strangler.extract.code.modules import Module, dotted, text_of
 from strangler.extract.code.relations import Crossing, Crossings, Way
 from strangler.extract.code.scope import Scope
@@ -38,7 +39,8 @@ class Import:
 class Plan:
     """The changes. ``cut`` are first lines of statements, with what is imported in their place; ``imports`` are by line
     and bound name, None where nothing takes the alias's place; ``fields`` are by class and name. Of each class in
-    ``renamed`` and ``admins``, names of fields have the name of their column, or go."""
+    ``renamed`` and ``admins``, names of fields have the name of their column, or go. ``callers`` are, by line and
+    keyword, the keywords that take the caller's key."""
 
     module: Module
     cut: dict[int, tuple[Import, ...]] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Plan:
     renamed: dict[str, frozenset[str]] = field(default_factory=dict)
     crossed: dict[str, frozenset[str]] = field(default_factory=dict)
     admins: dict[str, frozenset[str]] = field(default_factory=dict)
+    callers: dict[tuple[int, str], str] = field(default_factory=dict)
     numbers: bool = False
     gone: set[str] = field(default_factory=set)  # names that the module does not have any more
     told: list[tuple[int, str]] = field(default_factory=list)  # what was changed in texts, by line of the file
@@ -55,12 +58,12 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether the file stays as it is."""
-        return not (self.cut or self.imports or self.fields or self.admins or self.crossed)
+        return not (self.cut or self.imports or self.fields or self.admins or self.crossed or self.callers)
 
 
 def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Plan:
     """The changes but those of imports that become ports."""
-    made = Plan(module, numbers=numbers)
+    made = Plan(module, numbers=numbers, callers=callers(scope, module, found))
     by_model: dict[str, set[str]] = {}
     for one in found.fields:
         for model in one.models:

@@ -53,6 +53,7 @@ class Crossing:
     on_delete: str = ""
     many: bool = False
     line: int = 1
+    null: bool = False
 
     @property
     def attribute(self) -> str:
@@ -132,7 +133,7 @@ def _merged(fields: Sequence[Crossing]) -> list[Crossing]:
         made = had or one
         by_place[place] = Crossing(
             made.module, made.owner, made.field, made.to, made.way, models, made.key, made.column, made.on_delete,
-            made.many, made.line,
+            made.many, made.line, made.null or one.null,
         )  # fmt: skip
     return list(by_place.values())
 
@@ -166,7 +167,7 @@ def _outgoing(found: Crossings, code: Code, reference: Reference, here: Table, t
     way = Way.NUMBER if numbers else Way.KEY
     found.fields.append(
         Crossing(module, owner, name, there, way, (here.model,), reference.key, reference.column,
-                 reference.on_delete, line=line)
+                 reference.on_delete, line=line, null=reference.null)
     )  # fmt: skip
     source = code.find(module)
     place = source.place(line) if source else here.place

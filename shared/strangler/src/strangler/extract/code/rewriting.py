@@ -88,7 +88,7 @@ def _above(lines: Sequence[str], first: int) -> int:
 
 
 def _is_touched(plan: Plan, first: int, last: int, node: ast.stmt) -> bool:
-    if first in plan.cut or any(first <= line <= last for line, _ in plan.imports):
+    if first in plan.cut or any(first <= line <= last for line, _ in (*plan.imports, *plan.callers)):
         return True
     if isinstance(node, ast.ClassDef):
         owners = {owner for owner, _ in plan.fields}
@@ -341,6 +341,11 @@ class _Changes(cst.CSTTransformer):
         self.plan.told.append((self._line(node), f"{where}: {before!r} became {after!r}"))
 
     def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> Any:
+        if self.plan.callers and updated_node.keyword is not None:
+            keyword = self.plan.callers.get((self._line(original_node), updated_node.keyword.value))
+            if keyword is not None:
+                key = cst.Attribute(updated_node.value, cst.Name("pk"))
+                return updated_node.with_changes(keyword=cst.Name(keyword), value=key)
         if self._in_meta() and updated_node.keyword is not None:
             name, _, rest = updated_node.keyword.value.partition("__")
             if name in self.plan.renamed.get(self.classes[0], ()):

@@ -7,15 +7,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from strangler.extract.code.callers import asks, names_caller
 from strangler.extract.code.modules import Code, Module, Statement, Target, dotted, text_of
 from strangler.extract.code.relations import Crossings
 from strangler.extract.code.scope import Scope, is_test
 from strangler.extract.draft import Decision, Kind
 
-_ASKING = frozenset(
-    {"filter", "exclude", "get", "create", "update", "get_or_create", "update_or_create", "Q", "annotate", "aggregate"}
-    | {"get_object_or_404", "get_list_or_404", "acreate", "aget", "alias", "When", "await_row", "earliest", "latest"}
-)
 _NAMING = frozenset(
     {"select_related", "prefetch_related", "order_by", "values", "values_list", "only", "defer", "F", "Prefetch"}
     | {"Count", "Sum", "Max", "Min", "Avg", "OuterRef", "distinct", "dates", "datetimes", "earliest", "latest"}
@@ -190,15 +187,14 @@ class _Look:
             )  # fmt: skip
 
     def _keywords(self, node: ast.Call, name: str) -> None:
-        target = self.imported.get(name) or Target(self.module.name, name)
-        table = self.scope.model_at(self.scope.code.resolve(target))
-        if id(node) in self.in_meta:
-            return
-        if name not in _ASKING and (table is None or not self.scope.moves(table.name)):
+        if id(node) in self.in_meta or not asks(self.scope, self.module, self.imported, node):
             return
         for keyword in node.keywords:
             first, _, rest = (keyword.arg or "").partition("__")
-            if first in self.fields:
+            if caller := names_caller(self.scope, self.found, keyword):
+                says = f"{name}({keyword.arg}=…) names the caller's row: it became {caller.attribute}=….pk"
+                self.tell(keyword.value, Kind.QUERY, says, "nothing", open=False)
+            elif first in self.fields:
                 one = self.fields[first]
                 if rest in _ON_THE_ROW:
                     says = f"{name}({keyword.arg}=…) names the row of {one.to.name} and not its key"

@@ -105,8 +105,8 @@ def _decisions(here: Surroundings, ways: frozenset[Way], classes: list[str], *, 
             place,
             Kind.ACCESS,
             f"requests say who they are by {' or '.join(rows)}, whose rows are the monolith's: the service asks it",
-            "give the service IDENTITY_URL (a web process of the monolith) and IDENTITY_SECRET, and the monolith the "
-            "same secret in CHASSIS_IDENTITY_SECRETS",
+            f"give the service {here.asked_at} (a web process of the monolith) and IDENTITY_SECRET, and the monolith "
+            "the same secret in CHASSIS_IDENTITY_SECRETS; the local stack gives both their variables",
         )
     elif rows:
         yield Decision(

@@ -10,7 +10,7 @@ from strangler.extract.draft import Decision, Draft, Kind, Source
 from strangler.extract.frame import addresses, migrations, packaging, programs, settings
 from strangler.extract.frame.access import access
 from strangler.extract.frame.installed import ADMIN, installed
-from strangler.extract.frame.surroundings import Surroundings
+from strangler.extract.frame.surroundings import ASKED_AT, Surroundings
 from strangler.init.described import Described
 
 # Folders of such files are copied where a setting names them; others are media, or made by a program.
@@ -19,14 +19,21 @@ _LARGEST = 200_000
 
 
 def draft_frame(
-    described: Described, capability: Capability, source: Source, *, root: Path, base: Path, target: Path
+    described: Described,
+    capability: Capability,
+    source: Source,
+    *,
+    root: Path,
+    base: Path,
+    target: Path,
+    asked_at: str = ASKED_AT,
 ) -> Draft:
     """The files of the frame, and what a person has to decide about them.
 
     ``root`` is the folder of the project's manage.py, ``base`` that of strangler.toml, ``target`` where the service
-    will be. Nothing is written.
+    will be; ``asked_at`` is the variable with the monolith's address. Nothing is written.
     """
-    here = Surroundings(described, source, capability, root, capability.process)
+    here = Surroundings(described, source, capability, root, capability.process, asked_at)
     ways = access(here)
     found = installed(here, ways)
     written = settings.settings(here, found, ways)

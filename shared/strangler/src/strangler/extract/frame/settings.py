@@ -238,7 +238,7 @@ def _accounts(here: Surroundings, access: Access, installed: Installed, written:
         if here.described.setting("CHASSIS_AUDIENCE") is None:
             lines.append(f"CHASSIS_AUDIENCE = {text(here.described.name)}")
     if access.asks:
-        lines += ['CHASSIS_IDENTITY_URL = environment.secret("IDENTITY_URL")',
+        lines += [f"CHASSIS_IDENTITY_URL = environment.secret({text(here.asked_at)})",
                   'CHASSIS_IDENTITY_SECRETS = [environment.secret("IDENTITY_SECRET")]']  # fmt: skip
     if MESSAGES in installed.modules and SESSIONS not in installed.modules:
         lines += ["# Sessions are only read here.", f"MESSAGE_STORAGE = {text(COOKIES)}"]

@@ -15,18 +15,21 @@ from strangler.extract.draft import Source
 from strangler.init.described import Described
 
 PACKAGE = "config"
+ASKED_AT = "IDENTITY_URL"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """``root`` is the folder of the project's manage.py, and ``name`` what the service is called."""
+    """``root`` is the folder of the project's manage.py, and ``name`` what the service is called. ``asked_at`` is the
+    variable with the address of a web process of the monolith."""
 
     described: Described
     source: Source
     capability: Capability
     root: Path
     name: str
+    asked_at: str = ASKED_AT
 
     @cached_property
     def package(self) -> str:
