@@ -52,6 +52,7 @@ SUITES: Mapping[str, Suite] = {
     "contract": Suite(".", ("tests/contract",)),
     "manifests": Suite(".", ("tests/manifests",)),
     "copies": Suite(".", ("tests/copies", "tests/benchmarks", "tests/scenario", "tests/pipeline")),
+    "elsewhere": Suite(".", ("tests/elsewhere",)),
     "observability": Suite(".", ("tests/observability",)),
     "versions": Suite(".", ("tests/versions",), database=True),
     "fuzz": Suite(".", ("tests/fuzz", "-m", "not soak")),
@@ -62,8 +63,8 @@ SUITES: Mapping[str, Suite] = {
 }
 # The suites that take longest come first, so that all lanes end at about the same time.
 EVERYDAY = (
-    "protocol", "chassis", "strangler", "contract", "versions", "observability", "fuzz", "monolith", "orders",
-    "products", "users", "manifests", "copies",
+    "protocol", "chassis", "strangler", "contract", "copies", "observability", "fuzz", "elsewhere", "versions",
+    "monolith", "manifests", "orders", "products", "users",
 )  # fmt: skip
 SOAK = ("soak", "exhaustive", "fuzz-long")
 LANES = 3

@@ -190,8 +190,10 @@ def _web(folder: str, database: str, process: str, programs: Programs) -> Iterat
 
 
 def _secret(name: str, database: str) -> str:
-    """Each service has a key of its own; by the other secret it asks the monolith, which has to have it, too."""
-    return f'{{ kind = "text", for = [{_quoted(database)}] }}' if name == "SECRET_KEY" else '"text"'
+    """Each service has keys of its own; by IDENTITY_SECRET it asks the monolith, which has to have it, too."""
+    if name == "SECRET_KEY":
+        return f'{{ kind = "text", for = [{_quoted(database)}] }}'
+    return '"ed25519-each"' if name == "SERVICE_KEY_FILE" else '"text"'
 
 
 def _worker(folder: str, database: str, process: str, programs: Programs) -> Iterator[str]:

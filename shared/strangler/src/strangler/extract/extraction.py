@@ -20,7 +20,7 @@ from strangler.init.described import Described
 
 Relations = Literal["keys", "numbers"]
 # What the settings of a service read that nobody has to think up.
-SECRETS = ("SECRET_KEY", "IDENTITY_SECRET")
+SECRETS = ("SECRET_KEY", "IDENTITY_SECRET", "SERVICE_KEY_FILE")
 
 
 class SourceHalf(Protocol):

@@ -247,6 +247,12 @@ def _accounts(here: Surroundings, access: Access, installed: Installed, written:
         lines += ["# Other services are asked at the gateway's internal address: it knows who owns what.",
                   'INTERNAL_URL = environment.text("INTERNAL_URL")']  # fmt: skip
         written.names.add("INTERNAL_URL")
+    if here.imports_of("chassis.calls") and here.described.setting("SERVICE_KEY_FILE") is None:
+        lines += ["# By this key the others know who asks.",
+                  'SERVICE_KEY_FILE = environment.secret("SERVICE_KEY_FILE")',
+                  "# Ports are asked where the project's own code was, which may be in a transaction.",
+                  "CHASSIS_CALLS_IN_TRANSACTIONS = True"]  # fmt: skip
+        written.names |= {"SERVICE_KEY_FILE", "CHASSIS_CALLS_IN_TRANSACTIONS"}
     written.add("CHASSIS_ACCOUNTS", "\n".join(lines), "environment")
 
 

@@ -1,0 +1,83 @@
+"""What a person writes between `init`, `extract` and the first `start` of the library: file by file, old and new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+Change = tuple[str, str]
+
+MONOLITH: Mapping[str, Sequence[Change]] = {
+    "library/settings.py": [
+        ('    "notices",\n]', '    "notices",\n    "chassis",\n]'),
+        (
+            "MIDDLEWARE = [\n",
+            "MIDDLEWARE = [\n"
+            '    "chassis.servers.health.HealthMiddleware",\n'
+            '    "chassis.process.admission.AdmissionMiddleware",\n'
+            '    "chassis.ownership.fence.FenceMiddleware",\n',
+        ),
+        (
+            "# Days, and loans per reader.\n",
+            'CHASSIS_IDENTITY_SECRETS = [os.environ.get("IDENTITY_SECRET", "")]\n\n# Days, and loans per reader.\n',
+        ),
+    ],
+    "strangler.toml": [
+        (
+            "[stays]\n",
+            '[loader]\nprocess = "web"\ncommand = ["python", "manage.py", "fill"]\n\n'
+            '[traffic]\nscenario = "traffic:Readers"\n\n[stays]\n',
+        ),
+    ],
+}
+SERVICE: Mapping[str, Sequence[Change]] = {
+    "loans/views.py": [
+        ("                    copy=copy,\n", "                    copy_id=copy.pk,\n"),
+        ("                    branch=copy.branch,\n", "                    branch_id=copy.branch_id,\n"),
+    ],
+    "loans/ports/books.py": [
+        ("from typing import", "from types import SimpleNamespace\nfrom typing import"),
+        ("import Client\n", "import Client, RefusedError\n"),
+        (
+            '        return _client().post("/internal/books/lookup/find-copy", json={"pk": pk}).json()\n',
+            "        try:\n"
+            '            copy = _client().get(f"/en/books/copies/{pk}.json").json()\n'
+            "        except RefusedError as error:\n"
+            "            if error.status == 404:\n"
+            "                return None\n"
+            "            raise\n"
+            '        title = SimpleNamespace(name=copy["title"])\n'
+            '        return SimpleNamespace(pk=pk, branch_id=copy["branch"], title=title)\n',
+        ),
+        ("lookup: Lookup = MissingLookup()", "lookup: Lookup = RemoteLookup()"),
+    ],
+    "loans/management/commands/remind.py": [('.select_related("reader")', "")],
+}
+# The partitions of a table, which a person has written once already: the migration that makes them is copied.
+PARTITIONED = "loans/migrations/0002_passage.py"
+
+
+def write(folder: Path, changes: Mapping[str, Sequence[Change]]) -> int:
+    """Makes the changes; returns how many lines were written or taken away.
+
+    Raises:
+        AssertionError: a file is not as it was when these changes were written.
+    """
+    lines = 0
+    for name, several in changes.items():
+        text = (folder / name).read_text()
+        for old, new in several:
+            assert text.count(old) == 1, f"{name}: {old!r}"
+            text = text.replace(old, new)
+            lines += len([*_changed(old, new)])
+        (folder / name).write_text(text)
+    return lines
+
+
+def _changed(old: str, new: str) -> Iterator[str]:
+    before = old.splitlines()
+    for line in new.splitlines():
+        if line.strip() and line not in before:
+            yield line
+    if not new:
+        yield old
