@@ -19,7 +19,8 @@ MONOLITH: Mapping[str, Sequence[Change]] = {
         ),
         (
             "# Days, and loans per reader.\n",
-            'CHASSIS_IDENTITY_SECRETS = [os.environ.get("IDENTITY_SECRET", "")]\n\n# Days, and loans per reader.\n',
+            'CHASSIS_IDENTITY_SECRETS = os.environ.get("IDENTITY_SECRET", "").split()\n\n'
+            "# Days, and loans per reader.\n",
         ),
     ],
     "strangler.toml": [

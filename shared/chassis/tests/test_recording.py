@@ -42,7 +42,7 @@ class Note(models.Model):
     stars = models.IntegerField(default=0)
 """,
     "notes/urls.py": """
-import json
+import io, json
 from django.db import connection, transaction
 from django.http import HttpResponseRedirect, JsonResponse
 from django.urls import path
@@ -69,6 +69,10 @@ def burn(request):
 def many(request):
     Note.objects.bulk_create([Note(text="a"), Note(text="b")])
     return JsonResponse({})
+def shut(request):
+    request._stream = io.BytesIO()
+    request._stream.close()
+    return JsonResponse({})
 def enter(request):
     return JsonResponse({"access": TOKEN})
 async def quick(request):
@@ -79,11 +83,12 @@ def who(request):
     return Response({"name": request.user.username, "sent": request.data["text"]})
 urlpatterns = [
     path("notes/", add), path("notes/<int:pk>/star/", star), path("fail/", fail), path("burn/", burn),
-    path("many/", many), path("enter/", enter), path("quick/", quick), path("who/", who),
+    path("many/", many), path("shut/", shut), path("enter/", enter), path("quick/", quick), path("who/", who),
 ]
 """,
     "notes/tests.py": """
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient, TestCase, TransactionTestCase
 from rest_framework.test import APIClient
 from notes.models import Book, Note
@@ -113,6 +118,11 @@ class Notes(TestCase):
     def test_a_form(self):
         self.client.force_login(User.objects.create_user("ada"))
         self.client.post("/burn/", {"password": "opensesame", "colour": "blue"})
+    def test_a_form_that_no_view_reads(self):
+        picture = SimpleUploadedFile("a.png", b"x" * 3_000_000)
+        self.client.post("/shut/", {"colour": "blue", "pictures": [picture]})
+        self.client.post("/many/", b"junk", content_type="multipart/form-data")
+        self.client.post("/many/")
     def test_who(self):
         client = APIClient()
         client.force_authenticate(User.objects.create_user("root", is_staff=True))
@@ -216,6 +226,19 @@ def test_who_asks_is_told_by_kind(lines: list[dict[str, Any]]) -> None:
     assert (form["access"], form["form"], form["location"]) == ("session", True, "/")
     assert form["body"] == {"password": {"$secret": "password"}, "colour": "blue"}
     assert (forced["access"], forced["signed_in"], forced["staff"]) == ("forced", True, True)
+
+
+def test_a_form_is_read_though_its_view_has_closed_it(lines: list[dict[str, Any]]) -> None:
+    first, second = of(lines, "test_a_form_that_no_view_reads")
+
+    assert (first["body"], first["files"], first["form"]) == ({"colour": "blue"}, ["pictures"], True)
+    assert (second["body"], second["path"]) == ({}, "/many/")
+
+
+def test_a_request_that_cannot_be_recorded_is_told(lines: list[dict[str, Any]]) -> None:
+    assert [one for one in lines if one["kind"] == "unread"] == [
+        {"kind": "unread", "method": "POST", "path": "/many/", "error": "MultiPartParserError"}
+    ]
 
 
 def test_a_parallel_run_is_recorded_too(folder: Path, lines: list[dict[str, Any]]) -> None:

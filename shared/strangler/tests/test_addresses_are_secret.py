@@ -127,7 +127,7 @@ WORDS = {
     "rehearse": ["rehearse", "--clients", "1"],
 }
 # These commands need no address for what they make or stop.
-DEAF = {"init", "secrets", "down", "up", "console"}
+DEAF = {"init", "extract", "traffic", "secrets", "down", "up", "console"}
 
 
 @pytest.mark.parametrize("text", BROKEN_DATABASES)

@@ -317,6 +317,33 @@ def test_forms_and_a_session_behind_a_login_page(at: At, recorded: Path) -> None
     assert club.left[0].key == {"title": rest[0].form["title"]}
 
 
+def test_who_was_led_to_the_login_was_not_answered(at: At, recorded: Path) -> None:
+    seen = project.request("GET", "/api/talks/", 200, access="session", answer=[])
+    away = project.request("GET", "/api/talks/", 302, access="", signed_in=False, location="/login/?next=/api/talks/")
+    text = drafted(at, "--recording", str(project.recording(recorded, [away, seen, away])))
+    club = Club({})
+    club.play(loaded_with(text, CLUB_USERNAME="ada", CLUB_PASSWORD="x").Traffic("r").client(1, Random(1)), 3)
+
+    assert [one.path for one in club.asked] == ["/login/", "/login/", "/api/talks/"]
+
+
+def test_a_file_names_no_account_that_it_has_not(at: At, recorded: Path) -> None:
+    seen = project.request("GET", "/api/talks/", 200, access="", signed_in=False, answer=[])
+    gone = project.request("PUT", "/api/talks/{pk}/slides/", 404, access="session")
+    text = drafted(at, "--recording", str(project.recording(recorded, [seen, gone])))
+    club = Club({})
+    club.play(loaded(text).Traffic("r").client(1, Random(1)), 1)
+
+    assert [one.path for one in club.asked] == ["/api/talks/"]
+
+
+def test_a_request_that_was_not_recorded_is_a_question(at: At, recorded: Path) -> None:
+    unread = {"kind": "unread", "method": "POST", "path": "/api/talks/", "error": "MultiPartParserError"}
+    text = drafted(at, "--recording", str(project.recording(recorded, [*project.RECORDED, unread])))
+
+    assert "POST /api/talks/: the recording could not read it (MultiPartParserError)" in questions(text)
+
+
 @pytest.mark.parametrize("source", ["--openapi", "--recording"])
 def test_the_file_is_plain_code(at: At, document: Path, recorded: Path, source: str) -> None:
     text = drafted(at, source, str(document if source == "--openapi" else recorded))

@@ -48,7 +48,7 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Known:
     tables, login, calls, notes = _calls(path, say)
     requests, failed = [], []
     for (method, template), made in calls.items():
-        fine = [each for each in made if each["status"] < 400]
+        fine = [each for each in made if each["status"] < 400 and not _is_sent_away(each, login)]
         if fine and method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             requests.append(_request(method, template, fine, tables))
             # What depends on the state of a thing may be refused because of it.
@@ -83,8 +83,11 @@ def _calls(
         if number % TOLD_EVERY == 0:
             say(f"{path.name}: {number:,} requests")
         try:
-            if entry is None or entry["kind"] not in ("project", "request"):
+            if entry is None or entry["kind"] not in ("project", "request", "unread"):
                 raise _wrong("is no line of a recording", f"{path}:{number}")
+            if entry["kind"] == "unread":
+                notes.append(f"{entry['method']} {entry['path']}: the recording could not read it ({entry['error']})")
+                continue
             if entry["kind"] == "request":
                 calls[entry["method"], entry["template"] or entry["path"]].append(entry)
                 continue
@@ -97,6 +100,12 @@ def _calls(
     if not calls:
         raise _wrong("has no request", str(path))
     return tables, login, calls, notes
+
+
+def _is_sent_away(call: Call, login: str) -> bool:
+    """Whether somebody who is not known was led to the login instead of being answered."""
+    there = call["location"].partition("?")[0]
+    return bool(login) and not call["signed_in"] and 300 <= call["status"] < 400 and there == login
 
 
 def _unsent(call: Call) -> Iterator[tuple[str, str]]:

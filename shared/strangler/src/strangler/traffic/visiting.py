@@ -74,7 +74,7 @@ class VisitText:
             yield '        self.password = f"Rehearsed-{self.token}"'
             if self.account.row:
                 yield f'        self.key: Columns = {{"{identity}": self.{identity}}}'
-        elif self.account.login or self.account.page:
+        elif self.account.needed and (self.account.login or self.account.page):
             yield f"        self.{identity} = USERNAME"
             yield "        self.password = PASSWORD"
         elif self.account.takes_token and not self.account.staff:

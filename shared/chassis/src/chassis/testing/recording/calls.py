@@ -10,12 +10,17 @@ import re
 import threading
 import unittest
 from contextvars import ContextVar
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import django
 from asgiref.sync import sync_to_async
+from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
 from django.db.backends.utils import CursorWrapper
+from django.http import QueryDict
+from django.http.multipartparser import MultiPartParser
 from django.test.client import AsyncClientHandler, ClientHandler, FakePayload
 from django.utils.functional import SimpleLazyObject
 
@@ -42,9 +47,17 @@ class Recording:
         self._described = False
         self.running = ""
 
-    def note(self, request: Any, sent: tuple[Any, dict[str, str]], response: Any, rows: Rows, *, forced: bool) -> None:
-        """Writes a line for the request. An error in here is none of the project's."""
-        with contextlib.suppress(Exception), self._lock:
+    def note(self, request: Any, sent: _Sent, response: Any, rows: Rows, *, forced: bool) -> None:
+        """Writes a line for the request. An error in here is none of the project's, and stands in its line."""
+        try:
+            self._note(request, sent, response, rows, forced=forced)
+        except Exception as error:  # noqa: BLE001  the test goes on as without a recording
+            with contextlib.suppress(OSError):
+                told = {"method": request.method, "path": hidden(request.path), "error": type(error).__name__}
+                self._write({"kind": "unread", **told})
+
+    def _note(self, request: Any, sent: _Sent, response: Any, rows: Rows, *, forced: bool) -> None:
+        with self._lock:
             test = self.running or os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
             if test != self._test:
                 self._test, self._answers = test, []
@@ -60,10 +73,10 @@ class Recording:
             self._write(line)
 
     def _line(
-        self, request: Any, sent: tuple[Any, dict[str, str]], response: Any, rows: Rows, answer: Any, *, forced: bool
+        self, request: Any, sent: _Sent, response: Any, rows: Rows, answer: Any, *, forced: bool
     ) -> dict[str, Any]:
-        body, headers = sent
-        form = (request.content_type or "").startswith(("multipart/", "application/x-www-form-urlencoded"))
+        body, headers = _body(sent.body, sent.kind), sent.headers
+        form = isinstance(body, _Form)
         user = _user(request)
         template, ids = _template(request)
         word, _, token = headers.pop("authorization", "").partition(" ")
@@ -81,8 +94,8 @@ class Recording:
             "query": {key: hidden(value, key) for key, value in request.GET.items()},
             "status": response.status_code,
             "form": form,
-            "files": sorted(request.FILES) if form else [],
-            "body": self._traced(_form(request) if form else body),
+            "files": body.files if isinstance(body, _Form) else [],
+            "body": self._traced(body.fields if isinstance(body, _Form) else body),
             "headers": {name: value for name, value in headers.items() if hidden(value, name) == value},
             "access": "forced" if forced else word if word and token else "session" if session else "",
             "token": self._origin(token) if token else None,
@@ -139,7 +152,7 @@ def install(path: str) -> None:
             response = of_sync(self, environ)
         finally:
             _current.reset(token)
-        sent = _body(body, str(environ.get("CONTENT_TYPE", ""))), headers
+        sent = _Sent(body, str(environ.get("CONTENT_TYPE", "")), headers)
         recording.note(response.wsgi_request, sent, response, rows, forced=_is_forced(self))
         return response
 
@@ -155,7 +168,7 @@ def install(path: str) -> None:
             response = await of_async(self, scope)
         finally:
             _current.reset(token)
-        sent = _body(body, found.get("content-type", "")), _headers(found)
+        sent = _Sent(body, found.get("content-type", ""), _headers(found))
         await sync_to_async(recording.note)(response.asgi_request, sent, response, rows, forced=_is_forced(self))
         return response
 
@@ -209,7 +222,32 @@ def _headers(found: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in own.items() if name not in ("cookie", "host", "accept", "user-agent")}
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """What a test has sent; ``kind`` is the Content-Type."""
+
+    body: bytes
+    kind: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a form has sent: the views read it or not, so it is read here once more."""
+
+    fields: dict[str, Any]
+    files: list[str]
+
+
 def _body(body: bytes, kind: str) -> Any:
+    if kind.startswith("application/x-www-form-urlencoded"):
+        return _Form(_single(QueryDict(body, encoding="utf-8")), [])
+    if kind.startswith("multipart/"):
+        meta = {"CONTENT_TYPE": kind, "CONTENT_LENGTH": len(body)}
+        fields, files = MultiPartParser(
+            meta, BytesIO(body), [MemoryFileUploadHandler(), TemporaryFileUploadHandler()], "utf-8"
+        ).parse()
+        return _Form(_single(fields), sorted(files))
     if not body or len(body) > LARGEST_BODY or "json" not in kind:
         return None
     try:
@@ -218,8 +256,8 @@ def _body(body: bytes, kind: str) -> Any:
         return None
 
 
-def _form(request: Any) -> dict[str, Any]:
-    return {name: values[0] if len(values) == 1 else values for name, values in request.POST.lists()}
+def _single(form: Any) -> dict[str, Any]:
+    return {name: values[0] if len(values) == 1 else values for name, values in form.lists()}
 
 
 def _answer(response: Any) -> Any:
