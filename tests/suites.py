@@ -41,17 +41,20 @@ class Suite:
 
 
 SUITES: Mapping[str, Suite] = {
-    "chassis": Suite("shared/chassis", database=True),
+    "chassis": Suite("shared/chassis", ("-m", "not soak"), database=True),
+    "chassis-long": Suite("shared/chassis", ("-m", "soak"), database=True),
     "monolith": Suite("monolith", database=True),
     "users": Suite("services/users", database=True),
     "products": Suite("services/products", database=True),
     "orders": Suite("services/orders", database=True),
-    "strangler": Suite("shared/strangler", ("tests", "--ignore=tests/protocol")),
+    "strangler": Suite("shared/strangler", ("tests", "--ignore=tests/protocol", "-m", "not soak")),
+    "strangler-long": Suite("shared/strangler", ("tests", "--ignore=tests/protocol", "-m", "soak")),
     "protocol": Suite("shared/strangler", ("tests/protocol", "-m", "not soak")),
     "exhaustive": Suite("shared/strangler", ("tests/protocol", "-m", "soak")),
     "contract": Suite(".", ("tests/contract",)),
     "manifests": Suite(".", ("tests/manifests",)),
-    "copies": Suite(".", ("tests/copies", "tests/benchmarks", "tests/scenario", "tests/pipeline")),
+    "copies": Suite(".", ("tests/copies", "tests/benchmarks", "tests/scenario", "tests/pipeline", "-m", "not soak")),
+    "drafted": Suite(".", ("tests/scenario", "-m", "soak")),
     "elsewhere": Suite(".", ("tests/elsewhere",)),
     "observability": Suite(".", ("tests/observability",)),
     "versions": Suite(".", ("tests/versions",), database=True),
@@ -66,7 +69,7 @@ EVERYDAY = (
     "protocol", "chassis", "strangler", "contract", "copies", "observability", "fuzz", "elsewhere", "versions",
     "monolith", "manifests", "orders", "products", "users",
 )  # fmt: skip
-SOAK = ("soak", "exhaustive", "fuzz-long")
+SOAK = ("soak", "exhaustive", "chassis-long", "strangler-long", "drafted", "fuzz-long")
 LANES = 3
 # So that each run says where its time goes.
 SLOWEST = ("--durations=15", "--durations-min=5")

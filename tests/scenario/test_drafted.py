@@ -64,6 +64,7 @@ def rehearsed(stack: Stack, folder: Path, script: str) -> dict[str, Any]:
     return {**json.loads(done.stdout), "details": json.loads(report.with_name("details.json").read_text())}
 
 
+@pytest.mark.soak
 def test_a_draft_is_rehearsed_as_it_is(stack: Stack, folder: Path, recording: Path) -> None:
     file = str(folder / "traffic.py")
     drafts = {

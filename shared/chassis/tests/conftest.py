@@ -25,6 +25,10 @@ from modules import Writer
 from server_node import ServerNode
 from traced.processes import Processes, database
 
+from tests.lists import pytest_collection_modifyitems, pytest_configure
+
+__all__ = ["pytest_collection_modifyitems", "pytest_configure"]  # hooks
+
 MIGRATED = ("django_content_type", "auth_permission")
 
 

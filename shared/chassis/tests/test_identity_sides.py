@@ -87,6 +87,7 @@ def test_a_session_of_the_house_is_known_on_the_stage(ground: Company, stage: Ru
 
 
 @VIEWS
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("key", [None, *ODD])
 def test_whoever_has_no_session_is_led_to_the_login(stage: Running, path: str, key: str | None) -> None:
     answer = ask(stage, path, headers={} if key is None else [(b"Cookie", f"{COOKIE}={key}".encode())])
@@ -203,6 +204,7 @@ def test_a_token_of_the_house_opens_the_stage(stage: Running, person: Person) ->
     assert ask(stage, "/api", "POST", headers=token(person.token)).status_code == 201
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("key", [*ODD, "two words"])
 def test_a_token_that_nobody_has_is_refused_like_that_of_somebody_inactive(
     ground: Company, stage: Running, person: Person, key: str
@@ -349,6 +351,7 @@ def test_who_has_no_users_tells_nobody(kept: Running) -> None:
     assert ask(kept, PATH, "POST", content=body, headers=signed).status_code == 404
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("key", [*ODD, "", "\x00", "\ud800", "x\n"])
 @pytest.mark.parametrize("kind", ["session", "token"])
 def test_the_house_takes_any_key_for_one_that_nobody_has(ground: Company, kind: str, key: str) -> None:

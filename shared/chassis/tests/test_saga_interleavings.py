@@ -20,6 +20,7 @@ pytestmark = [
 FAULTS = int(os.environ.get("SAGA_FAULTS", "2"))  # 3 and more take minutes
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("forgetful", [False, True], ids=["mindful", "forgetful"])
 @pytest.mark.parametrize("refusing", [(), ("stacks",), ("till",), ("printer",)], ids=lambda r: "-".join(r) or "none")
 def test_a_saga_ends_and_undoes_exactly_what_was_done_whatever_happens(

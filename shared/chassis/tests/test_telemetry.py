@@ -113,7 +113,8 @@ def nobody() -> str:
 
 
 @on_postgresql
-@pytest.mark.parametrize("how", ["healthy", "away", "failing", "slow", "silent"])
+@pytest.mark.exhaustive(2)
+@pytest.mark.parametrize("how", ["healthy", "failing", "away", "slow", "silent"])
 def test_no_request_waits_for_the_collector(processes: Processes, how: str) -> None:
     kinds = {"failing": {"status": 500}, "slow": {"delay": 3.0}, "silent": {"hangs": True}}
     with Collector(**kinds.get(how, {})) as collector:

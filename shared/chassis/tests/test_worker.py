@@ -211,6 +211,7 @@ def runs(spans):
     return [span for span in spans if span.name == "run library.worker.shelve_later"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("task", ["shelve_later", "shelve_once", "shelve_again"])
 def test_a_task_that_meets_the_fence_is_not_lost_though_the_broker_is_away(
     tasks, worker, rabbitmq_node, side, tmp_path, task

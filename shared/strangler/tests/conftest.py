@@ -12,6 +12,10 @@ from limited import Gateway, limited, renew
 from servers import Cluster, running
 from strangler.cli.main import main
 
+from tests.lists import pytest_collection_modifyitems, pytest_configure
+
+__all__ = ["pytest_collection_modifyitems", "pytest_configure"]  # hooks
+
 
 @pytest.fixture(scope="session")
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Cluster]]:

@@ -458,7 +458,8 @@ def migrate(folder: Path, address: str) -> None:
 
 
 # What `extract` leaves open in the shop is about code, and not about tables.
-@pytest.mark.parametrize("name", ["users", "products", "orders"])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["orders", "users", "products"])
 def test_a_service_of_the_shop_has_equal_tables_and_nothing_is_in_the_way_of_its_move(
     name: str, cloned: Path, monolith: str, clusters: tuple[Cluster, Cluster]
 ) -> None:
