@@ -6,7 +6,7 @@
     python -m tests.suites compose         the shop in containers; skipped where no Docker engine answers
     python -m tests.suites monolith -k x   one suite, with arguments for pytest
 
-Several suites are run three at a time, for much of what they do is to wait for servers; each is then printed when it
+Several suites are run two at a time, for much of what they do is to wait for servers; each is then printed when it
 has ended. A Django project's suite gets an embedded PostgreSQL of its own for as long as it runs.
 """
 
@@ -64,13 +64,13 @@ SUITES: Mapping[str, Suite] = {
     "soak": Suite(".", ("tests/faults",)),
     "compose": Suite(".", ("tests/compose",)),
 }
-# The suites that take longest come first, so that all lanes end at about the same time.
+# The suites that take longest come first, so that both lanes end at about the same time.
 EVERYDAY = (
     "protocol", "chassis", "strangler", "contract", "copies", "observability", "fuzz", "elsewhere", "versions",
     "monolith", "manifests", "orders", "products", "users",
 )  # fmt: skip
 SOAK = ("soak", "exhaustive", "chassis-long", "strangler-long", "drafted", "fuzz-long")
-LANES = 3
+LANES = 2
 # So that each run says where its time goes.
 SLOWEST = ("--durations=15", "--durations-min=5")
 OUTCOMES = ("passed", "failed", "skipped")

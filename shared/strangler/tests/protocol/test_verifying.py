@@ -251,6 +251,7 @@ BEGIN
             WHERE id = one AND id <> 1250;
         END LOOP;
         COMMIT;
+        PERFORM pg_sleep(0.02);  -- as above
     END LOOP;
 END $$
 """
