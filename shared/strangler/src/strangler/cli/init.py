@@ -14,6 +14,7 @@ import click
 from strangler.adapters import toml
 from strangler.adapters.postgres.session import dsn
 from strangler.cli.console import as_json, show_findings, told
+from strangler.cli.drafts import write_whole
 from strangler.domain.errors import ConfigurationError, RefusedError, StranglerError
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.words import counted
@@ -96,7 +97,7 @@ def command(
     if shown:
         click.echo(text, nl=False)
         return
-    _write(path, text, force=force)
+    write_whole(path, text, force=force)
     _tell(draft, path, say, json_wanted=json_wanted)
 
 
@@ -161,24 +162,6 @@ def _read(source: Path) -> Described:
             f"cannot be read as JSON: {error}", place=str(source), remedy=described.REMEDY, id="file-unreadable"
         ) from error
     return described.read(content, str(source))
-
-
-def _write(path: Path, text: str, *, force: bool) -> None:
-    """Writes the file whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        if force:
-            fresh.replace(path)
-        else:
-            os.link(fresh, path)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot be written: {error.strerror}", place=str(path), remedy="run it where you may write",
-            id="file-unreadable",
-        ) from error  # fmt: skip
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _tell(draft: Draft, path: Path, say: Callable[[str], None], *, json_wanted: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import click
 from strangler.adapters import toml
 from strangler.adapters.postgres.session import dsn
 from strangler.cli.console import as_json, show_findings, told
+from strangler.cli.drafts import write_whole
 from strangler.domain.errors import ConfigurationError, RefusedError, StranglerError
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.project import Project
@@ -158,7 +158,7 @@ def draft(
         click.echo(text, nl=False)
         return
     if not shown:
-        _write(path, text, force=force)
+        write_whole(path, text, force=force, folders=True)
     _tell(plan, project, Drafted(path, name, text, shown), say, json_wanted=json_wanted)
 
 
@@ -203,25 +203,6 @@ def _require_free(path: Path, *, force: bool, verb: str) -> None:
             remedy=f"name another file with --to, or run `strangler traffic {verb} --force …` to write over it",
             id="file-exists",
         )
-
-
-def _write(path: Path, text: str, *, force: bool) -> None:
-    """Writes the file whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text, encoding="utf-8")
-        if force:
-            fresh.replace(path)
-        else:
-            os.link(fresh, path)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot be written: {error.strerror}", place=str(path), remedy="run it where you may write",
-            id="file-unreadable",
-        ) from error  # fmt: skip
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _scenario(path: Path, project: Project, name: str) -> str:
