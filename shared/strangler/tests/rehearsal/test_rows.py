@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import psycopg
 import pytest
 from servers import Connection
 from strangler.domain.errors import ConfigurationError
@@ -55,13 +56,37 @@ def test_a_row_that_is_found_by_its_primary_key_is_not_doubled(connection: Conne
         assert rows.double("note", {"title": "a"})
 
 
+def test_a_row_is_doubled_while_traffic_writes_the_next_one(connection: Connection, dsn: str) -> None:
+    insert = "INSERT INTO public.note (title, body, stars, pinned) VALUES (%s, 'x', 1, true)"
+    connection.execute(insert, ("a",))
+    connection.execute("SET lock_timeout = '2s'")
+    rows = PostgresRows(connection)
+
+    with psycopg.connect(dsn) as traffic, rows.spoiling():
+        traffic.execute(insert, ("b",))
+        assert rows.double("note", {"title": "a"})
+        traffic.commit()
+        assert rows.double("note", {"title": "b"})
+        traffic.execute("SET lock_timeout = '2s'")
+        traffic.execute(insert, ("c",))
+
+
+def test_where_a_table_forbids_small_keys_a_greater_one_doubles_the_row(connection: Connection) -> None:
+    connection.execute("ALTER TABLE public.note ADD CHECK (id > 0)")
+    connection.execute("INSERT INTO public.note (title, body, stars, pinned) VALUES ('a', 'x', 1, true)")
+    rows = PostgresRows(connection)
+
+    with rows.spoiling():
+        assert rows.double("note", {"title": "a"})
+
+
 def test_damage_is_done_and_taken_back(connection: Connection) -> None:
     connection.execute(
         "INSERT INTO public.note (title, body, stars, pinned) "
         "VALUES ('a', 'x', 1, true), ('b', 'y', 2, false), ('c', 'z', 3, true)"
     )
     rows = PostgresRows(connection)
-    held = "SELECT title, body FROM public.note ORDER BY id"
+    held = "SELECT title, body FROM public.note ORDER BY title, id"
     before = connection.execute(held).fetchall()
 
     with rows.spoiling():
@@ -71,7 +96,7 @@ def test_damage_is_done_and_taken_back(connection: Connection) -> None:
         assert rows.corrupt("note", {"title": "c"}, "body")
         spoilt = connection.execute(held).fetchall()
 
-    assert spoilt == [("a", "x"), ("c", "spoilt"), ("a", "x")]
+    assert spoilt == [("a", "x"), ("a", "x"), ("c", "spoilt")]
     assert connection.execute(held).fetchall() == before
 
 

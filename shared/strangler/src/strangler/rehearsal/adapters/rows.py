@@ -30,6 +30,13 @@ SPOILT: Mapping[str, Sequence[str]] = {
     "json": ("""'"spoilt"'""",),
     "jsonb": ("""'"spoilt"'""",),
 }
+INTEGERS = ("smallint", "integer", "bigint")
+# By type, a value that no row's key has. {column} and {table} stand for the key's.
+FRESH: Mapping[str, str] = {
+    "uuid": "gen_random_uuid()",
+    **dict.fromkeys(("text", "character varying"), "left(md5(random()::text), 8)"),
+}
+BELOW, ABOVE = "(SELECT least(min({column}), 0) - 1 FROM {table})", "(SELECT max({column}) + 1 FROM {table})"
 SPOILING = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException)
 
 
@@ -79,19 +86,21 @@ class PostgresRows(Damage):
     def double(self, table: str, key: Mapping[str, Text]) -> bool:
         """A fresh key is known only for keys of integers, UUIDs and texts. A row that is found by a column of its
         primary key cannot be doubled: the second one would not be found."""
-        fresh = self._fresh_key(table)
-        if fresh is None or not fresh.keys().isdisjoint(key):
-            return False
-        columns = [column for column in self._types(table) if column not in fresh]
-        values = [sql.SQL(value) for value in fresh.values()]
-        query = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} WHERE {}").format(
-            _name(table),
-            sql.SQL(", ").join(map(sql.Identifier, [*fresh, *columns])),
-            sql.SQL(", ").join([*values, *map(sql.Identifier, columns)]),
-            _name(table),
-            _matches(key),
-        )
-        return self._spoil(query, list(key.values()))
+        for fresh in self._fresh_keys(table):
+            if not fresh.keys().isdisjoint(key):
+                return False
+            columns = [column for column in self._types(table) if column not in fresh]
+            values = [sql.SQL(value) for value in fresh.values()]
+            query = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} WHERE {}").format(
+                _name(table),
+                sql.SQL(", ").join(map(sql.Identifier, [*fresh, *columns])),
+                sql.SQL(", ").join([*values, *map(sql.Identifier, columns)]),
+                _name(table),
+                _matches(key),
+            )
+            if self._spoil(query, list(key.values())):
+                return True
+        return False
 
     def _spoil(self, query: sql.Composed, values: Sequence[Text]) -> bool:
         try:
@@ -145,25 +154,29 @@ class PostgresRows(Damage):
         rows = self._connection.execute(query, (_name(table).as_string(self._connection),))
         return dict(rows.fetchall())
 
-    def _fresh_key(self, table: str) -> dict[str, str] | None:
-        """The columns of the primary key, each with an expression for a fresh value; None if one has no such
-        expression."""
+    def _fresh_keys(self, table: str) -> Iterator[dict[str, str]]:
+        """The columns of the primary key, each with an expression for a fresh value; nothing if one has no such
+        expression.
+
+        Integers below all others come first: the next one above is what traffic writes meanwhile, and whoever comes
+        second would wait for the other, and fail. A table may forbid them.
+        """
         rows = self._connection.execute(
             "SELECT attname, format_type(atttypid, NULL) FROM pg_index JOIN pg_attribute "
             "ON attrelid = indrelid AND attnum = ANY(indkey) "
             "WHERE indisprimary AND indrelid = to_regclass(%s)",
             (_name(table).as_string(self._connection),),
         ).fetchall()
-        greatest = sql.SQL("(SELECT max({}) + 1 FROM {})")
-        fresh = {"uuid": lambda _: "gen_random_uuid()"}
-        fresh |= dict.fromkeys(("text", "character varying"), lambda _: "left(md5(random()::text), 8)")
-        fresh |= dict.fromkeys(
-            ("smallint", "integer", "bigint"),
-            lambda column: greatest.format(sql.Identifier(column), _name(table)).as_string(self._connection),
-        )
-        if any(kind not in fresh for _, kind in rows):
-            return None
-        return {column: fresh[kind](column) for column, kind in rows}
+        if any(kind not in (*INTEGERS, *FRESH) for _, kind in rows):
+            return
+        for number in (BELOW, ABOVE):
+            values = {**FRESH, **dict.fromkeys(INTEGERS, number)}
+            yield {
+                column: sql.SQL(values[kind])
+                .format(column=sql.Identifier(column), table=_name(table))
+                .as_string(self._connection)
+                for column, kind in rows
+            }
 
 
 def _name(table: str) -> sql.Identifier:
