@@ -28,13 +28,13 @@ CLIENTS = 8
 ROUNDS = 5
 ROUND_SECONDS = 3.0
 WITHOUT, AGAIN, PROCESS, SHARED = "without", "without, the same again", "counted by the process", "counted by all"
-DEARER, SHARE = 1.3, 0.75
+DEARER, SHARE = 1.2, 0.8
 THROTTLED = """
 from config.settings import *
 REST_FRAMEWORK = {{
     **REST_FRAMEWORK,
     "DEFAULT_THROTTLE_CLASSES": ["chassis.rest.throttles.AnonThrottle"],
-    "DEFAULT_THROTTLE_RATES": {{**REST_FRAMEWORK.get("DEFAULT_THROTTLE_RATES", {{}}), "anon": "100000000/min"}},
+    "DEFAULT_THROTTLE_RATES": {{**REST_FRAMEWORK.get("DEFAULT_THROTTLE_RATES", {{}}), "anon": "100000000/day"}},
 }}
 CHASSIS_COUNTS = "{counts}"
 """
