@@ -10,6 +10,7 @@ could not be asked.
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,12 @@ DRY_RUN = ("--dry-run=server", "--validate=strict")
 # Of Jobs, whose names contain the image's tag; and of a namespace that somebody has made by hand.
 EXPECTED = ("must not contain dots", "is missing the kubectl.kubernetes.io/last-applied-configuration annotation")
 WARNING = "Warning: "
+BEGINNINGS = (WARNING, "Error from server", "error: ", "The ", "Unable to ", "no matches for ")
+# How the line begins that says of a refused patch what was refused.
+REASON = "for: "
+JOB = re.compile(r'Job\.batch "([^"]+)"')
+IMMUTABLE = "field is immutable"
+VALUE = re.compile(r"Invalid value: .*(?=: )", re.DOTALL)
 SECONDS_TO_ANSWER = 10
 
 
@@ -66,10 +73,31 @@ def _require_namespaces(names: set[object], folder: Path, context: Sequence[str]
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> Iterator[str]:
-    told = [line for line in done.stderr.splitlines() if line and not any(known in line for known in EXPECTED)]
+    told = [each for each in said(done.stderr) if not any(known in each for known in EXPECTED)]
     yield from told
     if done.returncode and not told:
         yield f"kubectl ended with {done.returncode}"
+
+
+def said(text: str) -> list[str]:
+    """What kubectl says, a line for each warning and each refused resource.
+
+    A refused resource takes many lines, with the whole patch and the whole object; only the line that names it and the
+    reason is kept, and of a value that is refused only where it stands.
+    """
+    blocks: list[list[str]] = []
+    for line in filter(None, text.splitlines()):
+        if not blocks or line.startswith(BEGINNINGS):
+            blocks.append([])
+        blocks[-1].append(line)
+    return [_shortened(block) for block in blocks]
+
+
+def _shortened(block: list[str]) -> str:
+    reason = next((line for line in block if line.startswith(REASON)), " ".join(block))
+    if IMMUTABLE in reason and (job := JOB.search(reason)):
+        return f"Job {job[1]} of this tag has run already, and cannot change: delete it first, or give a new tag"
+    return VALUE.sub("Invalid value", reason)
 
 
 def _kubectl(*arguments: str, context: Sequence[str], stdin: str | None = None) -> subprocess.CompletedProcess[str]:

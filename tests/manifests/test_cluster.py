@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.manifests.cluster import said
 from tests.manifests.kustomize import K8S, ROOT
 
 
@@ -68,3 +69,39 @@ def test_an_unknown_context_is_named(nobody: Path) -> None:
 
     assert done.returncode == 2
     assert "elsewhere" in done.stderr
+
+
+def refused_patch(kind: str, name: str, reason: str) -> str:
+    """How kubectl tells of a resource that the server does not change, in six lines."""
+    return (
+        "Error from server (Invalid): error when applying patch:\n"
+        '{"metadata":{"annotations":{"a":"{\\"b\\":1}"}}}\nto:\n'
+        f'Resource: "batch/v1, Resource=jobs", GroupVersionKind: "batch/v1, Kind=Job"\n'
+        f'Name: "{name}", Namespace: "shop"\n'
+        f'for: "STDIN": error when patching "STDIN": {kind} "{name}" is invalid: {reason}\n'
+    )
+
+
+VALUE = '{"labels":{"app":"a: b"},"spec":{"containers":[{"image":"users:0.1.0","args":["x: y"]}]}}'
+
+
+def test_each_refused_resource_is_one_problem_whatever_kubectl_prints() -> None:
+    immutable = f"spec.template: Invalid value: {VALUE}: field is immutable"
+    text = (
+        "Warning: would violate PodSecurity: seccompProfile\n"
+        + refused_patch("Job.batch", "users-migrate-0.1.0", immutable)
+        + refused_patch("Service", "users", f"spec.ports: Invalid value: {VALUE}: must be unique")
+        + 'The Deployment "orders" is invalid: \n* spec.replicas: Required value\n* spec.selector: Required value\n'
+        + 'Error from server (NotFound): error when creating "STDIN": namespaces "elsewhere" not found\n'
+        + 'error: unable to recognize "STDIN": no matches for kind "Certificate" in version "cert-manager.io/v1"\n'
+    )
+
+    assert said(text) == [
+        "Warning: would violate PodSecurity: seccompProfile",
+        "Job users-migrate-0.1.0 of this tag has run already, and cannot change: delete it first, or give a new tag",
+        'for: "STDIN": error when patching "STDIN": Service "users" is invalid: '
+        "spec.ports: Invalid value: must be unique",
+        'The Deployment "orders" is invalid:  * spec.replicas: Required value * spec.selector: Required value',
+        'Error from server (NotFound): error when creating "STDIN": namespaces "elsewhere" not found',
+        'error: unable to recognize "STDIN": no matches for kind "Certificate" in version "cert-manager.io/v1"',
+    ]
