@@ -11,7 +11,7 @@ from pathlib import Path
 import jwt
 from chassis.identity.keys import ALGORITHM, keyring
 
-TOKEN, EMAIL, REFRESH, PRODUCTS = "TOKEN", "EMAIL", "REFRESH", "PRODUCTS"
+TOKEN, EMAIL, REFRESH, PRODUCTS, ORDERS, USERS = "TOKEN", "EMAIL", "REFRESH", "PRODUCTS", "ORDERS", "USERS"
 # A run is longer than the minute that a service's own tokens last.
 LIFETIME_SECONDS = 3_600
 

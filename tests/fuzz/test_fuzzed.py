@@ -24,9 +24,10 @@ import yaml
 
 from tests.contract import people
 from tests.contract.people import Account, fresh_email, sign_up
+from tests.contract.purchases import place
 from tests.contract.sides import CAPABILITIES, Shop
 from tests.fuzz import identities
-from tests.fuzz.identities import EMAIL, PRODUCTS, REFRESH, TOKEN
+from tests.fuzz.identities import EMAIL, ORDERS, PRODUCTS, REFRESH, TOKEN, USERS
 from tests.stack import ROOT, Stack
 
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
@@ -55,11 +56,15 @@ class Fuzzed:
             assert renewed.status_code == 200, renewed.text
             customer = sign_up(api, fresh_email())
             products = api.get("/api/v1/products").json()["results"]
+            ordered = place(api, self.staff, (products[0], 1))
+            assert ordered.json()["status"] == "confirmed", ordered.text
         return {
             TOKEN: renewed.json()["access"],
             EMAIL: customer.email,
             REFRESH: customer.refresh,
             PRODUCTS: ",".join(str(each["id"]) for each in products),
+            ORDERS: str(ordered.json()["id"]),
+            USERS: str(self.staff.id),
             **identities.of_orders(self.stack.folder / "secrets"),
         }
 
