@@ -72,6 +72,7 @@ EVERYDAY = (
 SOAK = ("soak", "exhaustive", "chassis-long", "strangler-long", "drafted", "fuzz-long")
 LANES = 2
 # So that each run says where its time goes.
+SLOWEST_FILES = 12
 SLOWEST = ("--durations=15", "--durations-min=5")
 OUTCOMES = ("passed", "failed", "skipped")
 # No test kills this server, so nothing needs to outlive it.
@@ -123,10 +124,11 @@ class Outcome:
     counts: Counter[str]
     seconds: float
     output: str = ""
+    files: str = ""
 
     def __str__(self) -> str:
         told = ", ".join(f"{self.counts[outcome]} {outcome}" for outcome in OUTCOMES)
-        return f"--- {self.name}: {told} in {self.seconds:.0f} s"
+        return f"seconds by file: {self.files}\n--- {self.name}: {told} in {self.seconds:.0f} s"
 
 
 def run(name: str, extra: Sequence[str], *, keep: bool) -> Outcome:
@@ -144,7 +146,8 @@ def run(name: str, extra: Sequence[str], *, keep: bool) -> Outcome:
                 stderr=output if keep else None,
                 check=False,
             ).returncode
-        return Outcome(name, _counts(report, code), time.monotonic() - began, said.read_text(errors="replace"))
+        seconds, output = time.monotonic() - began, said.read_text(errors="replace")
+        return Outcome(name, _counts(report, code), seconds, output, _slowest(report))
 
 
 def _database(suite: Suite) -> AbstractContextManager[Mapping[str, str]]:
@@ -160,6 +163,17 @@ def run_all(names: Sequence[str], extra: Sequence[str]) -> Iterator[Outcome]:
             yield from (each.result() for each in as_completed(running))
         finally:
             lanes.shutdown(cancel_futures=True)
+
+
+def _slowest(report: Path) -> str:
+    """The files whose tests took longest, with their seconds."""
+    seconds: Counter[str] = Counter()
+    if report.exists():
+        for case in ET.parse(report).getroot().iter("testcase"):
+            name = case.get("classname", "")
+            module = next((part for part in name.split(".") if part.startswith("test_")), name)
+            seconds[module] += round(float(case.get("time", 0)))
+    return ", ".join(f"{module} {taken}" for module, taken in seconds.most_common(SLOWEST_FILES))
 
 
 def _counts(report: Path, code: int) -> Counter[str]:
