@@ -52,6 +52,7 @@ SUITES: Mapping[str, Suite] = {
     "protocol": Suite("shared/strangler", ("tests/protocol", "-m", "not soak")),
     "exhaustive": Suite("shared/strangler", ("tests/protocol", "-m", "soak")),
     "contract": Suite(".", ("tests/contract",)),
+    "extracted": Suite(".", ("tests/contract", "--extracted")),
     "manifests": Suite(".", ("tests/manifests",)),
     "copies": Suite(".", ("tests/copies", "tests/benchmarks", "tests/scenario", "tests/pipeline", "-m", "not soak")),
     "drafted": Suite(".", ("tests/scenario", "-m", "soak")),
@@ -69,7 +70,7 @@ EVERYDAY = (
     "protocol", "chassis", "strangler", "contract", "copies", "observability", "fuzz", "elsewhere", "versions",
     "monolith", "manifests", "orders", "products", "users",
 )  # fmt: skip
-SOAK = ("soak", "exhaustive", "chassis-long", "strangler-long", "drafted", "fuzz-long")
+SOAK = ("soak", "exhaustive", "chassis-long", "strangler-long", "extracted", "drafted", "fuzz-long")
 LANES = 2
 # So that each run says where its time goes.
 SLOWEST_FILES = 12

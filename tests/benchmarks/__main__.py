@@ -20,7 +20,9 @@ from pathlib import Path
 from tests.benchmarks import table
 from tests.benchmarks.records import DATA, PAGE, Record, page, read_from, record, write
 
-BENCHMARKS = ("copying", "overhead", "pauses", "preflight", "tracing", "throttle", "relay", "latency", "checkout")
+BENCHMARKS = (
+    "copying", "overhead", "pauses", "preflight", "extracting", "tracing", "throttle", "relay", "latency", "checkout",
+)  # fmt: skip
 
 
 def main(words: list[str] | None = None) -> int:

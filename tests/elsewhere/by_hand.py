@@ -54,8 +54,6 @@ SERVICE: Mapping[str, Sequence[Change]] = {
     ],
     "loans/management/commands/remind.py": [('.select_related("reader")', "")],
 }
-# The partitions of a table, which a person has written once already: the migration that makes them is copied.
-PARTITIONED = "loans/migrations/0002_passage.py"
 
 
 def write(folder: Path, changes: Mapping[str, Sequence[Change]]) -> int:

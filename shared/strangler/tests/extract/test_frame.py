@@ -410,8 +410,9 @@ def test_migrations_install_what_the_projects_own_do_and_name_what_else_they_run
     (second,) = [path.name for path in (target / "notes/migrations").glob("0002*.py")]
     assert "notes_text" in text(target / "notes/migrations" / second)
     told = {one.decision.says: one.decision.open for one in done.work.entries if one.decision.kind is Kind.FILE}
-    assert told["the migration runs SQL, which a migration made from models does not"] is True
-    assert told["the migration runs code on rows; they are copied as they are"] is False
+    (carried,) = (target / "notes/migrations").glob("0003*.py")
+    assert '        migrations.RunSQL("SELECT 1"),\n    ]' in text(carried)
+    assert told["the migration: 1 operation came along as written"] is False
 
 
 def test_requirements_are_the_projects_lines(notes: tuple[Path, Extracted]) -> None:

@@ -7,6 +7,8 @@ import re
 import site
 import sys
 import sysconfig
+from collections import deque
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -24,9 +26,12 @@ _PACKAGES = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "p
 _PACKAGES |= {Path(folder).resolve() for folder in site.getsitepackages()}
 _FOLDERS = {"site-packages", "dist-packages"}
 _INSTALLED = {*_PACKAGES, Path(str(django.__file__)).resolve().parent}
+# A line takes about two kilobytes once it is parsed, so a large project is not kept as a whole. What is looked at one
+# after the other lies in few files.
+FILES_KEPT = 200
 
 
-@cache
+@lru_cache(maxsize=FILES_KEPT)
 def tree(file: str) -> ast.Module | None:
     """The file as it is written, or None where it cannot be read."""
     try:
@@ -35,7 +40,7 @@ def tree(file: str) -> ast.Module | None:
         return None
 
 
-@cache
+@lru_cache(maxsize=FILES_KEPT)
 def lines(file: str) -> tuple[str, ...]:
     """The file's lines; none where it cannot be read."""
     try:
@@ -44,11 +49,15 @@ def lines(file: str) -> tuple[str, ...]:
         return ()
 
 
-@cache
+@lru_cache(maxsize=FILES_KEPT)
 def _by_name(file: str) -> dict[tuple[str, int], FunctionNode]:
     """The file's functions by name and first line, as their code knows them."""
     found = tree(file)
-    return {} if found is None else dict(map(_indexed, _functions(found)))
+    if found is None:
+        return {}
+    # Only lambdas stand in expressions, which are most of what there is to walk.
+    whole = any("lambda" in line for line in lines(file))
+    return dict(map(_indexed, _functions(found) if whole else _defined(found)))
 
 
 def node(function: FunctionType) -> FunctionNode | None:
@@ -172,6 +181,17 @@ def file_of(thing: Any) -> str:
 
 def _functions(tree: ast.Module) -> list[FunctionNode]:
     return [node for node in ast.walk(tree) if isinstance(node, FunctionNode)]
+
+
+def _defined(found: ast.AST) -> Iterator[FunctionNode]:
+    """The functions that statements define, in the order of `_functions`."""
+    left: deque[ast.AST] = deque([found])
+    while left:
+        one = left.popleft()
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield one
+        for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+            left.extend(getattr(one, name, ()))
 
 
 def _indexed(node: FunctionNode) -> tuple[tuple[str, int], FunctionNode]:

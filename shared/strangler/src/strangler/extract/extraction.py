@@ -15,6 +15,8 @@ from strangler.extract.draft import Decision, Draft, Kind, Source, join
 from strangler.extract.frame import settings
 from strangler.extract.frame.drafting import draft_frame
 from strangler.extract.frame.surroundings import ASKED_AT
+from strangler.extract.history.placing import Placing
+from strangler.extract.history.planning import Carried
 from strangler.extract.worklist import Measures, WorkList
 from strangler.init.described import Described
 
@@ -62,6 +64,7 @@ class Drafted:
     draft: Draft
     record: rerun.Record | None
     measures: Measures
+    carried: tuple[Carried, ...] = ()
 
     def work(self, more: tuple[Decision, ...] = (), page: str = "") -> WorkList:
         """The work list; ``page`` is the one of the last run."""
@@ -103,7 +106,7 @@ def draft(asked: Asked, half: SourceHalf, tell: Callable[[str], None]) -> Drafte
     whole = join([source, frame])
     lines = sum(len(text.splitlines()) for path, text in frame.files.items() if path.suffix == ".py")
     measures = Measures(source.lines_taken, source.lines_changed, source.lines_written, lines)
-    return Drafted(asked, source, whole, record, measures)
+    return Drafted(asked, source, whole, record, measures, frame.carried)
 
 
 def write(drafted: Drafted, tell: Callable[[str], None]) -> Extracted:
@@ -141,15 +144,22 @@ def _checked(drafted: Drafted, folder: Path, tell: Callable[[str], None]) -> tup
     names = settings.variables(code)
     django = staging.Django(folder, asked.python, root=asked.root, variables=names)
     labels = [app.label for app in drafted.source.apps if app.models or app.moved]
+    modules = {app.label: app.module for app in drafted.source.apps if app.moved}
+    had = {*folder.rglob("migrations/*.py")}
     try:
         tell("migrations and checks")
         django.make_migrations(labels)
+        placing = Placing(folder, modules, sorted({*folder.rglob("migrations/*.py")} - had))
+        placing.place(drafted.carried)
+        if placing.written:
+            # What the models have become since the SQL made their tables.
+            django.make_migrations(labels)
+        return tuple(placing.decisions)
     except MoveError as error:
         if not asked.unchecked:
             raise
         said = error.message.replace("; nothing was written", "")
         return (Decision("", Kind.FILE, said, "mend it, and run extract again", target=error.place),)
-    return ()
 
 
 def _other_program(asked: Asked, completed: entries.Completed) -> tuple[Decision, ...]:

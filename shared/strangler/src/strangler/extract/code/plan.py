@@ -13,6 +13,7 @@ from strangler.extract.code.scope import Scope
 
 ADMIN_RENAMED = frozenset({"list_display", "readonly_fields", "fields", "fieldsets", "list_display_links", "exclude"})
 ADMIN_DROPPED = frozenset({"list_filter", "list_select_related", "search_fields", "autocomplete_fields", "ordering"})
+DEEPEST = 20  # bases of bases
 META = frozenset(
     {
         "unique_together",
@@ -81,7 +82,7 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
             numbered = {one.field for one in found.fields if one.way is Way.NUMBER and one.field in names}
             if numbered:
                 made.renamed[name] = frozenset(numbered)
-    admins = {name: node for name, node in module.classes.items() if by_model and _is_admin(node)}
+    admins = {name: node for name, node in module.classes.items() if by_model and _is_admin(scope, module, node)}
     registered = _registered(module) if admins else []
     for name, node in admins.items():
         models = _administered(scope, module, node, registered)
@@ -115,10 +116,20 @@ def _strings(node: ast.ClassDef) -> set[str]:
     return {text.lstrip("-=^@?").split("__")[0] for text in texts}
 
 
-def _is_admin(node: ast.ClassDef) -> bool:
+def _is_admin(scope: Scope, module: Module, node: ast.ClassDef, depth: int = 0) -> bool:
+    """By its bases and theirs, as far as the project has them."""
     names = [dotted(base).split(".")[-1] for base in node.bases]
     said = [dotted(each.func if isinstance(each, ast.Call) else each) for each in node.decorator_list]
-    return any("Admin" in name or "Inline" in name for name in names) or any("register" in one for one in said)
+    if any("Admin" in name or "Inline" in name for name in names) or any("register" in one for one in said):
+        return True
+    imported = {one.bound: one.target for one in scope.code.imports(module)}
+    for name in names if depth < DEEPEST else ():
+        target = scope.code.resolve(imported.get(name) or _target(module, name))
+        there = scope.code.find(target.module)
+        base = there.classes.get(target.name) if there is not None else None
+        if there is not None and base is not None and _is_admin(scope, there, base, depth + 1):
+            return True
+    return False
 
 
 def _registered(module: Module) -> list[ast.Call]:

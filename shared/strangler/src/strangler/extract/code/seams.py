@@ -148,6 +148,7 @@ class _Look:
     def _call(self, node: ast.Call) -> None:
         name = dotted(node.func).split(".")[-1] or getattr(node.func, "attr", "")
         self._keywords(node, name)
+        self._written(node, name)
         if name in _NAMING:
             for arg in [*node.args, *(each.value for each in node.keywords)]:
                 text = text_of(arg)
@@ -205,6 +206,17 @@ class _Look:
             elif first in self.incoming and rest:
                 says = f"{name}({keyword.arg}=…) joins the rows of {self.incoming[first]}, which are elsewhere"
                 self.tell(keyword.value, Kind.QUERY, says, "ask their owner first for the keys")
+
+    def _written(self, node: ast.Call, name: str) -> None:
+        """Names of fields that are to be written; a relation which became a number has another name."""
+        named = [each.value for each in node.keywords if each.arg == "update_fields"]
+        if name in ("bulk_update", "abulk_update"):
+            named += [*node.args[1:2], *(each.value for each in node.keywords if each.arg == "fields")]
+        for each in (inner for value in named for inner in ast.walk(value)) if self.numbers else ():
+            if (text := text_of(each)) in self.fields:
+                one = self.fields[text]
+                says = f'{name}(…) writes the field "{text}", which is called {one.attribute} here'
+                self.tell(each, Kind.QUERY, says, f'name "{one.attribute}"')
 
     def _get_model(self, node: ast.Call) -> None:
         texts = [text for arg in node.args if (text := text_of(arg)) is not None]

@@ -115,6 +115,14 @@ def _decisions(here: Surroundings, ways: frozenset[Way], classes: list[str], *, 
             f"requests say who they are by {' or '.join(rows)}, whose rows are the monolith's",
             "decide how the service asks whose it is; until then nobody is known there",
         )
+    if Way.TOKENS in ways:
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            "a token is believed in the service until it ends, also when its account is deleted or closed before: no "
+            "account is looked for there",
+            "bear that for as long as a token lives, or let the owner of the accounts send a message, and refuse",
+        )
     if Way.TOKENS in ways and JWT not in classes:
         foreign = ", ".join(one for one in classes if _way(one) is Way.TOKENS)
         yield Decision(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from strangler.domain.project import Capability
@@ -11,11 +12,20 @@ from strangler.extract.frame import addresses, migrations, packaging, programs, 
 from strangler.extract.frame.access import access
 from strangler.extract.frame.installed import ADMIN, installed
 from strangler.extract.frame.surroundings import ASKED_AT, Surroundings
+from strangler.extract.history import planning
+from strangler.extract.history.planning import Carried
 from strangler.init.described import Described
 
 # Folders of such files are copied where a setting names them; others are media, or made by a program.
 _COPIED = (".json", ".html", ".txt", ".po", ".yaml", ".yml", ".css", ".js")
 _LARGEST = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Frame(Draft):
+    """The frame half. ``carried`` is written once Django has made the migrations of the models."""
+
+    carried: tuple[Carried, ...] = ()
 
 
 def draft_frame(
@@ -27,7 +37,7 @@ def draft_frame(
     base: Path,
     target: Path,
     asked_at: str = ASKED_AT,
-) -> Draft:
+) -> Frame:
     """The files of the frame, and what a person has to decide about them.
 
     ``root`` is the folder of the project's manage.py, ``base`` that of strangler.toml, ``target`` where the service
@@ -39,7 +49,8 @@ def draft_frame(
     written = settings.settings(here, found, ways)
     urls, of_urls = addresses.addresses(here, admin=ADMIN in found.modules)
     started, of_programs = programs.programs(here)
-    extensions, of_migrations = migrations.extensions(here)
+    history = planning.plan(described, capability, source, root)
+    extensions, of_extensions = migrations.extensions(here, history.before)
     packages, of_packages = packaging.packaging(here, found, ways, base=base, target=target)
     folder = PurePosixPath(here.package)
     files = {
@@ -51,8 +62,8 @@ def draft_frame(
         **{path: text for path, text in _named_folders(here, written) if path not in source.files},
     }
     decisions = [*ways.decisions, *found.decisions, *written.decisions, *of_urls, *of_programs]
-    decisions += [*of_migrations, *of_packages, *_folders_left(here, written, files)]
-    return Draft(files, tuple(dict.fromkeys(decisions)))
+    decisions += [*history.decisions, *of_extensions, *of_packages, *_folders_left(here, written, files)]
+    return Frame(files, tuple(dict.fromkeys(decisions)), history.carried)
 
 
 def _named_folders(here: Surroundings, written: settings.Written) -> Iterator[tuple[PurePosixPath, str]]:
