@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from strangler.extract.draft import Decision, Kind, TakenApp
-from strangler.extract.frame.access import IDENTITY, Access, Way
+from strangler.extract.frame.access import IDENTITY, Access, Way, is_guarded
 from strangler.extract.frame.surroundings import Surroundings
 from strangler.init.described import App
 
@@ -60,12 +60,15 @@ def installed(here: Surroundings, access: Access) -> Installed:
     entries = _listed(here, "INSTALLED_APPS")
     modules = {entry: _module(here, entry) for entry in entries}
     taken = {app.module: app for app in here.source.apps}
+    packaged = {app.module for app in here.source.apps if not app.own}
     kept = {entry for entry, module in modules.items() if module in taken or _is_needed(here, module)}
     if Way.SESSIONS in access.ways and not access.asks:
         # Nobody is known there; but whoever asks who it is has to get an answer.
         kept |= {entry for entry, module in modules.items() if module in (AUTH, SESSIONS)}
+    if is_guarded(here):
+        kept |= {entry for entry, module in modules.items() if module == AUTH}
     if access.asks:
-        kept -= {entry for entry, module in modules.items() if module == ADMIN}
+        kept -= {entry for entry, module in modules.items() if module == ADMIN and module not in packaged}
     if here.owns_accounts:
         kept |= {entry for entry, module in modules.items() if module in (AUTH, CONTENT_TYPES, SESSIONS)}
     if _shows_static(here):
