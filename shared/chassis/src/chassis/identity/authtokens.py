@@ -32,7 +32,8 @@ class IdentityUnavailable(APIException):
 
 
 class RemoteTokenAuthentication(TokenAuthentication):
-    """``request.user`` is as `chassis.identity.remote.user_of` makes it, ``request.auth`` the token's text. A subclass may have another ``keyword``."""
+    """``request.user`` is as `chassis.identity.remote.user_of` makes it, ``request.auth`` the token's text. A subclass
+    may have another ``keyword``."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         self._asked = lookups.of(request._request)

@@ -142,8 +142,8 @@ def look_into_packages(found: Packages, scope: Scope, crossings: Crossings) -> t
                 places[0], Kind.QUERY,
                 f"code of the package asks for rows of {table}, which stays, at {counted(len(places), 'place')}: the "
                 f"service has this table for itself, and empty",
-                "fill it by a stream of reference data (docs/how-to/parts-of-a-project.md), let its routes stay, or see "
-                "that the key is enough there",
+                "fill it by a stream of reference data (docs/how-to/parts-of-a-project.md), let its routes stay, or "
+                "see that the key is enough there",
             )
         )  # fmt: skip
     for top in found.unread:

@@ -83,19 +83,7 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
     for one in found.fields:
         for model in one.models:
             by_model.setdefault(model, set()).add(one.field)
-        if one.module == module.name and (one.inherited or not _is_written(module, one)):
-            _add(made, module, one, found)
-        elif one.module == module.name:
-            made.fields[one.owner, one.field] = one
-            if one.way is Way.KEY:
-                made.stand_ins[one.owner, one.field] = found.stand_in(one.to.name)
-    for (where, cls), parent in found.parents.items():
-        if where == module.name:
-            _stand_alone(scope, made, module, module.classes[cls], parent)
-    made.models = {
-        place: found.stand_in(table.name) for place, table in models_named(scope, module).items()
-        if table.name in found.stand_ins
-    }  # fmt: skip
+    _change_fields(scope, made, module, found)
     for name in module.classes:
         table = scope.model_at(_target(module, name))
         own = {field for owner, field in made.fields if owner == name}
@@ -127,6 +115,24 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
     return made
 
 
+def _change_fields(scope: Scope, made: Plan, module: Module, found: Crossings) -> None:
+    """What becomes of the fields that point at what stays, of bases that stay, and of models loaded by their names."""
+    for one in found.fields:
+        if one.module == module.name and (one.inherited or not _is_written(module, one)):
+            _add(made, module, one, found)
+        elif one.module == module.name:
+            made.fields[one.owner, one.field] = one
+            if one.way is Way.KEY and not _points_at_own_proxy(scope, module, one):
+                made.stand_ins[one.owner, one.field] = found.stand_in(one.to.name)
+    for (where, cls), parent in found.parents.items():
+        if where == module.name:
+            _stand_alone(scope, made, module, module.classes[cls], parent)
+    made.models = {
+        place: found.stand_in(table.name) for place, table in models_named(scope, module).items()
+        if table.name in found.stand_ins
+    }  # fmt: skip
+
+
 def models_named(scope: Scope, module: Module) -> Mapping[tuple[int, str], Table]:
     """The models that stay, for which `get_model` is asked by texts; by line and label, in small letters."""
     labels = {one.model.lower(): one for one in scope.described.tables if one.model and not one.joins}
@@ -145,6 +151,18 @@ def label_of(node: ast.Call) -> str:
     """The model that a call of `get_model` names, in small letters; empty where its arguments are no texts."""
     given = [*node.args, *(each.value for each in node.keywords if each.arg in ("app_label", "model_name"))]
     return ".".join(text for arg in given if (text := text_of(arg)) is not None).lower()
+
+
+def _points_at_own_proxy(scope: Scope, module: Module, one: Crossing) -> bool:
+    """Whether the relation names a class that comes along, and has no table: a proxy of what stays."""
+    call = next(call for name, call in fields_of(module.classes[one.owner]) if name == one.field)
+    to = next((each.value for each in call.keywords if each.arg == "to"), call.args[0] if call.args else None)
+    name = text_of(to) or (dotted(to) if to is not None else "")
+    imported = {each.bound: each.target for each in scope.code.imports(module)}
+    target = scope.code.resolve(imported.get(name) or _target(module, name))
+    there = scope.code.find(target.module)
+    is_class = there is not None and target.name in there.classes
+    return is_class and scope.model_at(target) is None and scope.is_taken(target)
 
 
 def _is_written(module: Module, one: Crossing) -> bool:

@@ -135,7 +135,7 @@ def crossings(
                         "the object ask its owner",
                     )
                 )  # fmt: skip
-    _through(found, code, described, tables, moving)
+    _through(found, code, tables, moving, numbers=numbers)
     for one in found.fields:
         if one.way is Way.KEY:
             found.stand_ins.setdefault(one.to.name, (one.to, one.key))
@@ -182,7 +182,7 @@ def _outgoing(found: Crossings, code: Code, reference: Reference, here: Table, t
     )  # fmt: skip
     call = _call(code, module, owner, name)
     if call is not None and _argument(call, "parent_link") is not None:
-        found.parents[module, owner] = there
+        _stands_alone(found, code, reference, here, there)
     source = code.find(module)
     place = source.place(line) if source else here.place
     how = "a plain number with its column" if numbers else "a foreign key without a constraint, to a model without rows"
@@ -211,19 +211,11 @@ def _outgoing_of_package(
         )
         remedy = f"nothing; {there.name} is a table of the service, and empty"
     elif module is not None and node is not None and declared == f"{here.module}.{cls}":
-        found.parents[here.module, cls] = there
         found.fields.append(
             Crossing(here.module, cls, name, there, Way.KEY, (here.model,), reference.key, reference.column,
                      "CASCADE", line=node.lineno)
         )  # fmt: skip
-        found.decisions.append(
-            Decision(
-                module.place(node), Kind.REFERENCE,
-                f"{here.model} extends {there.model}, which stays, so that half of each row is in {there.name}: the "
-                f"class became one of its own, with the column {reference.column}, and without what it inherited",
-                f"move {there.name}, too, or ask its owner for that half", target=str(module.path),
-            )
-        )  # fmt: skip
+        _stands_alone(found, code, reference, here, there)
         return
     elif module is not None and node is not None:
         found.fields.append(
@@ -239,8 +231,8 @@ def _outgoing_of_package(
         found.decisions.append(
             Decision(
                 here.place, Kind.REFERENCE,
-                f"{label} points at {there.name}, which stays, and is written in the package {here.module.split('.')[0]}"
-                f", whose text cannot be changed, and {there.model} is no model of a package",
+                f"{label} points at {there.name}, which stays, and is written in the package "
+                f"{here.module.partition('.')[0]}, whose text cannot be changed, and {there.model} is no model of a package",
                 f"move {there.name}, too, or let the service have a model of this name and drop the constraint",
             )
         )  # fmt: skip
@@ -248,6 +240,23 @@ def _outgoing_of_package(
     place = module.place(node) if module is not None and node is not None else here.place
     found.decisions.append(Decision(place, Kind.REFERENCE, says, remedy, open=False))
     _tell_cascade(found, place, label, there, reference.on_delete)
+
+
+def _stands_alone(found: Crossings, code: Code, reference: Reference, here: Table, there: Table) -> None:
+    """A model that extends one that stays cannot do so in the service."""
+    cls = here.model.rpartition(".")[2]
+    found.parents[here.module, cls] = there
+    module = code.find(here.module)
+    node = module.classes.get(cls) if module else None
+    place = module.place(node) if module is not None and node is not None else here.place
+    found.decisions.append(
+        Decision(
+            place, Kind.REFERENCE,
+            f"{here.model} extends {there.model}, which stays, so that half of each row is in {there.name}: the "
+            f"class became one of its own, with the column {reference.column}, and without what it inherited",
+            f"move {there.name}, too, or ask its owner for that half", target=str(module.path) if module else "",
+        )
+    )  # fmt: skip
 
 
 def _is_beside(found: Crossings, here: Table, there: Table) -> bool:
@@ -329,7 +338,7 @@ def _joined(
         return
     place = _declaring(code, parent, name)
     if place is None:
-        _joined_by_package(found, code, parent, there, table, other, moves=table.name in moving)
+        _joined_by_package(found, code, parent, there, table=table, other=other, moves=table.name in moving)
         return
     module, owner, line = place
     way = Way.KEY if table.name in moving else Way.CUT
@@ -351,7 +360,7 @@ def _joined(
 
 
 def _joined_by_package(
-    found: Crossings, code: Code, parent: Table, there: Table, table: Table, other: Reference, *, moves: bool
+    found: Crossings, code: Code, parent: Table, there: Table, *, table: Table, other: Reference, moves: bool
 ) -> None:
     """A many-to-many relation that a package declares."""
     name = table.field.rpartition(".")[2]
@@ -399,7 +408,7 @@ def _declared_by(module: Module, node: ast.ClassDef) -> str:
 
 
 def _through(
-    found: Crossings, code: Code, described: Described, tables: Mapping[str, Table], moving: Collection[str]
+    found: Crossings, code: Code, tables: Mapping[str, Table], moving: Collection[str], *, numbers: bool
 ) -> None:
     """Many-to-many relations with a model of their own between: Django does not make their tables."""
     at = {(each.module, each.model.rpartition(".")[2]): each for each in tables.values() if not each.joins}
@@ -416,7 +425,7 @@ def _through(
             between = _model(code, module, table, through, at=at, labels=labels)
             if to is None or (to.name in moving and (between is None or between.name in moving)):
                 continue
-            way = Way.KEY if between is not None and between.name in moving else Way.CUT
+            way = Way.KEY if between is not None and between.name in moving and not numbers else Way.CUT
             found.fields.append(Crossing(name, cls, assigned, to, way, (table.model,), many=True, line=call.lineno))
             found.decisions.append(
                 Decision(
@@ -424,7 +433,8 @@ def _through(
                     f"{table.model}.{assigned} joins with {to.name} through "
                     f"{between.model if between else 'a model of its own'}: "
                     + ("it leads to a model without rows" if way is Way.KEY else "the field was taken out"),
-                    "ask the owner for the rows" if way is Way.KEY else "move the model between, too",
+                    "ask the owner for the rows" if way is Way.KEY
+                    else "ask the model between, or move it, too",
                     open=way is Way.CUT,
                 )
             )  # fmt: skip
@@ -530,7 +540,7 @@ def stand_in_files(found: Crossings, code: Code) -> Mapping[str, str]:
         f"{STAND_INS}/__init__.py": f'{_ABOUT}\n',
         f"{STAND_INS}/apps.py": _APPS,
         f"{STAND_INS}/models.py": "\n\n".join(parts),
-        **({f"{STAND_INS}/fields.py": _FIELDS} if any(one.inherited for one in found.fields) else {}),
+        **({f"{STAND_INS}/fields.py": _FIELDS} if any(one.inherited or one.many for one in found.fields) else {}),
     }  # fmt: skip
 
 
@@ -583,22 +593,38 @@ def _stand_in(cls: str, table: Table, key: Key | None, values: Sequence[str]) ->
 
 
 _ABOUT = '"""Models that stand in for rows which this service does not own: what points at them keeps its column."""'
-_FIELDS = '''"""Fields of abstract models that a package declares, made loose for the models that have them."""
+_FIELDS = '''"""Relations to what stands in, which have the constraints that they can have."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from django.db import models
 
 
+class LooseManyToManyField(models.ManyToManyField):
+    """Django leaves out both constraints of its table, or none: here only the one to what stands in is missing."""
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:
+        super().contribute_to_class(cls, name, **kwargs)
+        through: Any = self.remote_field.through
+        for field in () if through is None or isinstance(through, str) else through._meta.local_fields:
+            if field.remote_field is not None and field.remote_field.model is cls:
+                field.db_constraint = True
+
+
 def loosened(declaring: type[models.Model], name: str, *, to: str) -> Any:
     """The field of the abstract model with all that it says, but to a model that stands in, and without a
     constraint."""
-    field = declaring._meta.get_field(name)
-    _, _, args, kwargs = field.deconstruct()
-    loose = {} if "through" in kwargs else {"db_constraint": False}
-    return type(field)(*args, **{**kwargs, "to": to, **loose})
+    field: Any = copy.deepcopy(declaring._meta.get_field(name))
+    field.remote_field.model = to
+    if field.many_to_many:
+        field.__class__ = LooseManyToManyField
+        field.remote_field.db_constraint = False
+    else:
+        field.db_constraint = False
+    return field
 '''
 _APPS = f'''{_ABOUT}
 

@@ -303,13 +303,13 @@ class _Changes(cst.CSTTransformer):
 
     def _loose(self, crossing: Crossing, call: cst.Call) -> cst.Call:
         """The same relation to the model that stands in, without a constraint."""
-        cls = self.plan.stand_ins[crossing.owner, crossing.field]
-        text = cst.SimpleString(f'"{STAND_INS}.{cls}"')
+        cls = self.plan.stand_ins.get((crossing.owner, crossing.field))
         args = list(call.args)
         index = next((i for i, arg in enumerate(args) if _keyword(arg) == "to"), 0 if args else None)
         if index is None:
             return call
-        args[index] = args[index].with_changes(value=text)
+        if cls is not None:
+            args[index] = args[index].with_changes(value=cst.SimpleString(f'"{STAND_INS}.{cls}"'))
         args = [arg for arg in args if _keyword(arg) != "parent_link"]
         through = any(_keyword(arg) == "through" for arg in args)
         if not through and not any(_keyword(arg) == "db_constraint" for arg in args):
@@ -323,6 +323,9 @@ class _Changes(cst.CSTTransformer):
             else:
                 comma = args[0].comma if len(args) > 1 else _SPACED
                 args.insert(place, loose.with_changes(comma=comma))
+        if crossing.many and not through:
+            self.plan.needs[f"from {STAND_INS}.fields import LooseManyToManyField"] = None
+            return call.with_changes(func=cst.Name("LooseManyToManyField"), args=args)
         return call.with_changes(args=args)
 
     def _number(self, crossing: Crossing, call: cst.Call) -> cst.Call:

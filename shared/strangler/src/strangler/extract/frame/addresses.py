@@ -129,7 +129,7 @@ def _without_first(path: str) -> str:
 
 
 def _spaced(
-    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], skip: int, depth: int = 0
+    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], skip: int, *, depth: int = 0
 ) -> list[str]:
     """The patterns, those of a namespace together, also those of namespaces in it. Those of one that stand apart get an
     `include` each: the first that fits answers, so that their order must not change."""
@@ -144,7 +144,7 @@ def _spaced(
         lines += [
             'path("", include((',
             "    [",
-            *(f"        {line}" for line in _spaced(here, module, names, list(group), skip, depth + 1)),
+            *(f"        {line}" for line in _spaced(here, module, names, list(group), skip, depth=depth + 1)),
             "    ],",
             f"    {text(application)},",
             f"){said})),",
