@@ -17,6 +17,7 @@ from servers import Cluster
 
 PACKAGE = {
     "parcels/__init__.py": "",
+    "parcels/defaults.py": 'PARCELS_TOKEN_PARAM = "via"\n',
     "parcels/boxes/__init__.py": "",
     "parcels/boxes/abstract_models.py": """
         from django.conf import settings
@@ -136,6 +137,8 @@ import sys
 from pathlib import Path
 
 sys.path.append({packages!r})
+from parcels.defaults import *
+
 {database}
 SECRET_KEY = "a-key-for-tests-of-more-than-thirty-two-bytes"
 INSTALLED_APPS = [
@@ -304,6 +307,7 @@ def test_the_service_installs_the_package_and_what_its_code_and_templates_need(p
     assert "django.contrib.sites" not in settings.partition("MIDDLEWARE")[0]
     for field in ("boxes.Box.friends", "boxes.Box.item", "boxes.Box.owner"):
         assert f'"{field}",' in settings.partition("CHASSIS_LOOSE")[2]
+    assert 'PARCELS_TOKEN_PARAM = "via"' in settings  # no secret: the package's own text says it
     assert not (service / "parcels").exists()
     urls = (service / "site_/urls.py").read_text()
     assert "login_required(views.listing)" in urls

@@ -232,7 +232,7 @@ def _outgoing_of_package(
             Decision(
                 here.place, Kind.REFERENCE,
                 f"{label} points at {there.name}, which stays, and is written in the package "
-                f"{here.module.partition('.')[0]}, whose text cannot be changed, and {there.model} is no model of a package",
+                f"{here.module.partition('.')[0]}, whose text is its own; {there.model} is no model of a package",
                 f"move {there.name}, too, or let the service have a model of this name and drop the constraint",
             )
         )  # fmt: skip
