@@ -320,7 +320,7 @@ def test_what_code_of_the_package_asks_across_the_seam_is_listed(parcels: Parcel
     assert [one["place"] for one in parcels.said("boxes", "Item is goods.Item")] == [f"{views}:15"]
     assert parcels.said("boxes", f"{views}:16")[0]["says"] == "select_related(…item…) joins goods_item, which stays"
     assert parcels.said("boxes", f"{views}:20 box.item.name reads a row of goods.Item")
-    assert parcels.said("boxes", "abstract_models.py:18 self.item.name reads a row")
+    assert parcels.said("boxes", "abstract_models.py:17 self.item.name reads a row")
     asked = parcels.said("boxes", "code of the package asks for rows of goods_item, which stays, at 4 places")
     assert [one["open"] for one in asked] == [True]
     weighing = parcels.said("boxes", "MIDDLEWARE: parcels.boxes.middleware.Weighing was left out")[0]

@@ -10,6 +10,7 @@ has the key: it can be compared and assigned. Whatever else is asked of it raise
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, NoReturn
@@ -130,10 +131,26 @@ def _follow_by_key(model: type[Model], field: Any) -> None:
     descriptor = type(vars(field.model).get(field.name) or getattr(model, field.name))
     if not issubclass(descriptor, _ByKey):
         setattr(field.model, field.name, type(descriptor.__name__, (_ByKey, descriptor), {})(field))
-    # Where the row may be elsewhere, a join must not lose the row that points at it.
-    nullable = copy.copy(field)
-    nullable.null = True
-    vars(field)["path_infos"] = [info._replace(join_field=nullable) for info in field.get_path_info()]
+    if not isinstance(field, _Joined):
+        cls = type(field)
+        same = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}  # as migrations name it
+        field.__class__ = type(cls.__name__, (_Joined, cls), same)
+
+
+class _Joined:
+    """Where the row may be elsewhere, a join must not lose the row that points at it. Django would make an inner join
+    of it where a filter says that the key is not null, so no join is shared with a filter's."""
+
+    @property
+    def path_infos(self) -> list[Any]:
+        """The way to the other model: over a field that may be null, and that is equal to no other."""
+        field: Any = copy.copy(self)
+        field.null = True
+        field.creation_counter = -next(_counter)
+        return [info._replace(join_field=field) for info in self.get_path_info()]  # type: ignore[attr-defined]
+
+
+_counter = itertools.count(1_000_000)
 
 
 class _ByKey:

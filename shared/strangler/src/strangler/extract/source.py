@@ -176,7 +176,8 @@ class _Drafting:
 
     def _packages(self, modules: list[Module]) -> list[str]:
         known = _distributions(self.taken.described)
-        tops = {app.module.split(".")[0] for app in (*self.taken.installed, *self._beside())}
+        tops = {app.module.split(".")[0] for app in self.taken.installed}
+        tops |= {app.module.split(".")[0] for app in self._beside()}
         tops |= {one.inherited.split(".")[0] for one in self.found.fields if one.inherited}
         views = {one.view.split(".")[0] for one in self.taken.requests}
         tops |= {top for top in views if self.code.find(top) is None and not self.code.is_folder(top)}

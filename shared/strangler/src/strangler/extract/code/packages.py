@@ -136,11 +136,11 @@ def look_into_packages(found: Packages, scope: Scope, crossings: Crossings) -> t
             asked.setdefault(table.name, []).append(place)
             remedy = f"see what is said of {table.name} above"
             decisions.append(Decision(place, Kind.QUERY, says, remedy, open=False))
-    for table, places in sorted(asked.items()):
+    for name, places in sorted(asked.items()):
         decisions.append(
             Decision(
                 places[0], Kind.QUERY,
-                f"code of the package asks for rows of {table}, which stays, at {counted(len(places), 'place')}: the "
+                f"code of the package asks for rows of {name}, which stays, at {counted(len(places), 'place')}: the "
                 f"service has this table for itself, and empty",
                 "fill it by a stream of reference data (docs/how-to/parts-of-a-project.md), let its routes stay, or "
                 "see that the key is enough there",
@@ -189,18 +189,22 @@ def _asks(code: Code, module: Module, scope: Scope, crossings: Crossings) -> Ite
             if first in fields and rest not in _OF_KEYS:
                 table = fields[first]
                 says = f"{node.arg}=… joins {table.name}, which stays"
-        elif isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] in ("select_related", "order_by"):
+        elif isinstance(node, ast.Call) and (called := _called(node)) in ("select_related", "order_by"):
             names = [text for arg in node.args if (text := text_of(arg))]
             first = next(
                 (one.lstrip("-").split("__")[0] for one in names if one.lstrip("-").split("__")[0] in fields), ""
             )
             if first:
                 table = fields[first]
-                says = f"{dotted(node.func).split('.')[-1]}(…{first}…) joins {table.name}, which stays"
+                says = f"{called}(…{first}…) joins {table.name}, which stays"
         line = getattr(node, "lineno", 0)
         if table is not None and (line, table.name) not in told:
             told.add((line, table.name))
             yield node, table, says
+
+
+def _called(node: ast.Call) -> str:
+    return dotted(node.func).split(".")[-1] or getattr(node.func, "attr", "")
 
 
 def _models_in(code: Code, module: Module, scope: Scope) -> dict[str, Table]:
