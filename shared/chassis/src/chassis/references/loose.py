@@ -96,7 +96,8 @@ def loosen(using: str = DEFAULT_DB_ALIAS) -> None:
 def subclass(model: type[Model], *before: type, **more: Any) -> type[Model]:
     """A class of the same model, which Django does not hear of: its objects are the model's, and it has no table."""
     bases = (*before, model)
-    return type.__new__(ModelBase, model.__name__, bases, {"__module__": model.__module__, **more})
+    made: Any = type.__new__(ModelBase, model.__name__, bases, {"__module__": model.__module__, **more})
+    return made  # type: ignore[no-any-return]
 
 
 def _named() -> Iterator[tuple[type[Model], Any]]:

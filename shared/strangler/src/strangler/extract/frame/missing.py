@@ -21,8 +21,8 @@ def missed_of(here: Surroundings, middleware: str) -> str:
     top, *inner = middleware.split(".")[:-1]
     folder = here.described.folders.get(top)
     taken = {app.module.partition(".")[0] for app in here.source.apps if not app.own}
-    if folder is None or top not in taken:
-        return ""
+    if folder is None or top not in taken - {"django"}:
+        return ""  # Django's own have the chassis's in their place
     file = Path(folder, *inner).with_suffix(".py") if inner else Path(folder, "__init__.py")
     names = sorted(set(_set_by(file)))
     found: dict[str, list[str]] = {name: [] for name in names}
