@@ -31,7 +31,7 @@ class ChassisConfig(AppConfig):
         from chassis.identity import checks as identity_checks  # noqa: F401
         from chassis.identity import telling
         from chassis.ownership import internal, refusals
-        from chassis.references import obeying, sending
+        from chassis.references import loose, obeying, sending
         from chassis.servers import surroundings
 
         if has(*surroundings.MESSAGING):
@@ -39,6 +39,7 @@ class ChassisConfig(AppConfig):
 
         refusals.install()
         sending.install()
+        loose.install()
         internal.views[agreement.DELETIONS] = obeying.answer
         internal.views[telling.PATH] = telling.answer
 

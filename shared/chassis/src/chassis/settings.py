@@ -256,6 +256,12 @@ def validate() -> bool:
     return bool(_setting("CHASSIS_VALIDATE", False))
 
 
+def loose() -> Sequence[str]:
+    """``CHASSIS_LOOSE``: relations of installed packages, as ``app.Model.field``, to rows that another side owns."""
+    names: Sequence[str] = _setting("CHASSIS_LOOSE", ())
+    return names
+
+
 def instrumentors() -> Sequence[str]:
     """``CHASSIS_INSTRUMENTORS``: classes of published OpenTelemetry instrumentations that are to be switched on with
     the chassis' own spans."""

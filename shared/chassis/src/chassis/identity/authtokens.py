@@ -13,7 +13,6 @@ from django.views.decorators.debug import sensitive_variables
 from chassis.extras import missing
 from chassis.identity import lookups
 from chassis.identity.lookups import RETRY_AFTER_SECONDS, UnavailableError
-from chassis.identity.remote import RemoteUser
 
 try:
     from rest_framework.authentication import TokenAuthentication
@@ -33,14 +32,15 @@ class IdentityUnavailable(APIException):
 
 
 class RemoteTokenAuthentication(TokenAuthentication):
-    """``request.user`` is a RemoteUser, ``request.auth`` the token's text. A subclass may have another ``keyword``."""
+    """``request.user`` is as `chassis.identity.remote.user_of` makes it, ``request.auth`` the token's text. A subclass
+    may have another ``keyword``."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         self._asked = lookups.of(request._request)
         return super().authenticate(request)
 
     @sensitive_variables("key")
-    def authenticate_credentials(self, key: str) -> tuple[RemoteUser, str]:
+    def authenticate_credentials(self, key: str) -> tuple[Any, str]:
         """Raises AuthenticationFailed, IdentityUnavailable."""
         try:
             user = self._asked.user("token", key)

@@ -30,7 +30,7 @@ from django.views.decorators.debug import sensitive_variables
 from prometheus_client import Counter
 
 from chassis import agreement, settings
-from chassis.identity.remote import RemoteUser
+from chassis.identity.remote import user_of
 from chassis.identity.telling import ANSWER, NOTHING, PATH, POSSIBLE
 from chassis.ownership import sealing
 from chassis.ownership.sealing import UnsealedError
@@ -171,12 +171,12 @@ class Asked:
                 self._answers[kind, key] = error
 
     @sensitive_variables("key")
-    def user(self, kind: Kind, key: str) -> RemoteUser | None:
-        """Raises UnavailableError."""
+    def user(self, kind: Kind, key: str) -> Any:
+        """As `chassis.identity.remote.user_of` makes it; None where there is none. Raises UnavailableError."""
         told = self._answer(kind, key)["user"]
         if told is None:
             return None
-        user = RemoteUser(told)
+        user = user_of(told)
         about.note_user(user.pk)
         return user
 

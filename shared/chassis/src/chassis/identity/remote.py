@@ -1,37 +1,29 @@
 """What ``request.user`` is where the accounts are another side's: what that side has told of one, and no row.
 
-Nothing here touches a database, and nothing needs the app ``django.contrib.auth``.
+Nothing here asks a database, and nothing needs the app ``django.contrib.auth``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.apps import apps
 
+from chassis import settings
+from chassis.references import loose
 
-class RemoteUser:
-    """A user as the side that has the accounts told of it a moment ago.
 
-    It has what Django's permissions, decorators, mixins and templates ask of a user, and the attributes that
-    ``CHASSIS_IDENTITY_ATTRIBUTES`` names there. Anything else, such as ``save`` or a relation, raises an AttributeError
-    that says where the row is. Each request has an object of its own.
-    """
+class _Told:
+    """What permissions, decorators, mixins and templates ask of a user, by what was told."""
 
-    is_authenticated: ClassVar[bool] = True
-    is_anonymous: ClassVar[bool] = False
-
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        vars(self).update(told.get("attributes", {}))
-        self.pk = self.id = pk_of(told["id"])
-        self.username = str(told["username"])
-        self.is_active = told["is_active"] is True
-        self.is_staff = told["is_staff"] is True
-        self.is_superuser = told["is_superuser"] is True
-        self.groups = Groups(told["groups"])
-        self._permissions = frozenset(told["permissions"])
+    pk: Any
+    username: str
+    is_active: bool
+    is_superuser: bool
+    _permissions: frozenset[str]
 
     def get_username(self) -> str:
         return self.username
@@ -70,6 +62,31 @@ class RemoteUser:
     async def ahas_module_perms(self, app_label: str) -> bool:
         return self.has_module_perms(app_label)
 
+    def __str__(self) -> str:
+        return self.get_username()
+
+
+class RemoteUser(_Told):
+    """A user as the side that has the accounts told of it a moment ago.
+
+    It has what Django's permissions, decorators, mixins and templates ask of a user, and the attributes that
+    ``CHASSIS_IDENTITY_ATTRIBUTES`` names there. Anything else, such as ``save`` or a relation, raises an AttributeError
+    that says where the row is. Each request has an object of its own.
+    """
+
+    is_authenticated: ClassVar[bool] = True
+    is_anonymous: ClassVar[bool] = False
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        vars(self).update(told.get("attributes", {}))
+        self.pk = self.id = pk_of(told["id"])
+        self.username = str(told["username"])
+        self.is_active = told["is_active"] is True
+        self.is_staff = told["is_staff"] is True
+        self.is_superuser = told["is_superuser"] is True
+        self.groups = Groups(told["groups"])
+        self._permissions = frozenset(told["permissions"])
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -84,8 +101,37 @@ class RemoteUser:
     def __hash__(self) -> int:
         return hash(self.pk)
 
-    def __str__(self) -> str:
-        return self.username
+
+def user_of(told: Mapping[str, Any]) -> Any:
+    """Who it is: a RemoteUser. Where a package's relations point at the model of accounts (``CHASSIS_LOOSE``), it is an
+    object of that model with the same methods, which can be compared with them and assigned; what was not told of it
+    raises ElsewhereError."""
+    if not apps.is_installed("django.contrib.auth") or not settings.loose():
+        return RemoteUser(told)
+    from django.contrib.auth import get_user_model
+
+    model = get_user_model()
+    if not loose.points_at(model):
+        return RemoteUser(told)
+    remote = RemoteUser(told)
+    known = {**told.get("attributes", {}), model.USERNAME_FIELD: remote.username}
+    known |= {name: getattr(remote, name) for name in ("is_active", "is_staff", "is_superuser")}
+    known[model._meta.pk.name] = remote.pk
+    fields = {one.attname: one.name for one in model._meta.concrete_fields}
+    values = {attname: known.pop(name) for attname, name in fields.items() if name in known}
+    account: Any = _account(model, frozenset(known)).from_db(None, list(values), list(values.values()))
+    vars(account).update(known, groups=remote.groups, _permissions=remote._permissions)
+    return account
+
+
+@cache
+def _account(model: Any, told: frozenset[str]) -> Any:
+    """``told`` are attributes that are no fields of it: the model's own properties of these names give way."""
+    named = property(lambda self: self.get_username())
+    more = {} if model.USERNAME_FIELD == "username" else {"username": named}
+    hidden = dict.fromkeys(told)
+    own: dict[str, Any] = {"get_username": model.get_username, "groups": None}
+    return loose.subclass(model, _Told, loose.Elsewhere, **more, **hidden, **own)
 
 
 class Group:

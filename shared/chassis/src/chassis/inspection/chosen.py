@@ -40,7 +40,7 @@ def chosen() -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            **_told(name, getattr(settings, name)),
+            **_told(name, getattr(settings, name), public=places.get(name, {}).pop("public", False)),
             "django": hasattr(global_settings, name),
             **places.get(name, {"place": "", "file": "", "line": 0, "once": False}),
             "readers": sorted(readers.get(name, ())),
@@ -59,11 +59,12 @@ def distributions() -> dict[str, dict[str, str]]:
     return found
 
 
-def _told(name: str, value: Any) -> dict[str, Any]:
+def _told(name: str, value: Any, *, public: bool = False) -> dict[str, Any]:
+    """``public``: an installed package's text says it."""
     if name == "DATABASES":
         # Where this database is, is of no use to a service, and concerns nobody.
         value = {alias: {key: one.get(key) for key in _OF_DATABASES} for alias, one in value.items()}
-    if secrecy.is_secret(name, value):
+    if not public and secrecy.is_secret(name, value):
         return {"kind": "secret"}
     try:
         return {"kind": "value", "value": plain(value, name)}
@@ -147,6 +148,9 @@ def _look(module: str, found: dict[str, dict[str, Any]], seen: set[str]) -> None
                 "file": shown if sources.is_own(file) else "",
                 "line": statement.lineno,
                 "once": not again,
+                "public": not again
+                and not sources.is_own(file)
+                and isinstance(getattr(statement, "value", None), ast.Constant),
             }
 
 

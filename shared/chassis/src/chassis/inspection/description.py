@@ -53,8 +53,20 @@ def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
         "settings": chosen.chosen(),
         "urls": mounted.mounted(),
         "distributions": chosen.distributions(),
+        # Where the packages of installed apps lie on this machine, by their top modules.
+        "folders": _folders(),
         "not_looked_at": unknown,
     }
+
+
+def _folders() -> dict[str, str]:
+    found = {}
+    for config in apps.get_app_configs():
+        top = config.name.partition(".")[0]
+        file = getattr(sys.modules.get(top), "__file__", None)
+        if file and not sources.is_own(str(getattr(config.module, "__file__", None) or config.path)):
+            found[top] = str(Path(file).parent)
+    return found
 
 
 def _is_here(model: type[Model]) -> bool:

@@ -13,6 +13,7 @@ from django.urls.resolvers import LocalePrefixPattern, RoutePattern
 from chassis.inspection import sources, urls
 
 _MAKERS = ("view", "wrapped_view")
+_LOGIN = "django.contrib.auth.decorators.login_required"
 
 
 def mounted() -> list[dict[str, Any]]:
@@ -129,10 +130,19 @@ def _wrapped(callback: Any, view: Any, cls: type | None) -> list[str]:
         if inner is None:
             break
         name = f"{layer.__globals__.get('__name__', '?')}.{code.co_qualname}" if code else type(layer).__qualname__
-        found.append(name.partition(".<locals>")[0])
+        found.append(_LOGIN if _asks_for_a_login(layer) else name.partition(".<locals>")[0])
         layer = inner
     # REST framework's own views are exempt by themselves, and so are they in the service.
     return [one for one in found if not (one.endswith("csrf.csrf_exempt") and hasattr(cls, "renderer_classes"))]
+
+
+def _asks_for_a_login(layer: Any) -> bool:
+    """Whether it is Django's `login_required` without an address of its own, which is made by `user_passes_test`."""
+    cells = dict(
+        zip(getattr(getattr(layer, "__code__", None), "co_freevars", ()), layer.__closure__ or (), strict=False)
+    )
+    test, url = (cells[name].cell_contents if name in cells else None for name in ("test_func", "login_url"))
+    return getattr(test, "__qualname__", "").startswith("login_required.") and url is None
 
 
 def _is_its_modules(layer: Any, view: Any) -> bool:

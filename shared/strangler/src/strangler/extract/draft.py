@@ -53,6 +53,7 @@ class TakenApp:
     config: str = ""  # dotted path of its AppConfig, if it has one of its own
     models: tuple[str, ...] = ()  # names of the model classes that come along
     moved: bool = True  # its tables belong to the capability; otherwise only code of it is taken along
+    own: bool = True  # its code is in the service; otherwise an installed package has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ class Source(Draft):
     packages: tuple[str, ...] = ()  # distributions that the taken code imports
     settings: tuple[str, ...] = ()  # names that the taken code reads from django.conf.settings
     copies: Mapping[PurePosixPath, Path] = field(default_factory=dict)
+    loose: tuple[str, ...] = ()  # relations of packages to what stays, as app.Model.field
+    read: Mapping[str, str] = field(default_factory=dict)  # texts of packages' modules that answer, by name
+    named: frozenset[str] = frozenset()  # names of URLs in the packages' texts
     lines_taken: int = 0  # as they were
     lines_changed: int = 0  # taken, and rewritten
     lines_written: int = 0  # ports and adapters

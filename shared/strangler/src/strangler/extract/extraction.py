@@ -143,8 +143,8 @@ def _checked(drafted: Drafted, folder: Path, tell: Callable[[str], None]) -> tup
     code = next((text for path, text in drafted.draft.files.items() if path.name == "settings.py"), "")
     names = settings.variables(code)
     django = staging.Django(folder, asked.python, root=asked.root, variables=names)
-    labels = [app.label for app in drafted.source.apps if app.models or app.moved]
-    modules = {app.label: app.module for app in drafted.source.apps if app.moved}
+    labels = [app.label for app in drafted.source.apps if app.own and (app.models or app.moved)]
+    modules = {app.label: app.module for app in drafted.source.apps if app.own and app.moved}
     had = {*folder.rglob("migrations/*.py")}
     try:
         tell("migrations and checks")

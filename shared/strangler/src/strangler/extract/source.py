@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -14,12 +14,15 @@ from strangler.domain.project import Capability
 from strangler.extract.code import seams
 from strangler.extract.code.carrying import Carried
 from strangler.extract.code.modules import Code, Module, Target, used_to_run
-from strangler.extract.code.plan import Import, Plan, plan
+from strangler.extract.code.packages import Packages, look_into_packages, needed_apps, packages
+from strangler.extract.code.plan import Import, Plan, models_named, plan
 from strangler.extract.code.ports import ELSEWHERE, port_file, ports
 from strangler.extract.code.relations import STAND_INS, Crossings, crossings, fields_of, key_of, stand_in_files
 from strangler.extract.code.scope import Crossed, Fate, Scope, is_test, scope
 from strangler.extract.draft import Decision, Kind, Source, TakenApp, TakenRoute
 from strangler.init.described import Described
+
+_QUOTED = re.compile(r"""["']([\w-]+(?::[\w-]+)*)["']""")
 
 
 def draft_source(
@@ -44,7 +47,9 @@ def draft_source(
     tell("models")
     code = Code(root, project)
     moving = {table.name for table in project.tables if table.name in {*map(_plain, capability.tables)}}
-    found = crossings(code, project, moving, numbers=numbers)
+    beside = packages(code, project, capability, moving)
+    labels = _labels_beside(project, beside, moving)
+    found = crossings(code, project, moving, numbers=numbers, beside=labels)
     tell("imports")
     # A class that names a model needs one; where relations are numbers, a port has something in its place.
     named = {table.name for table in project.tables if not table.joins and table.name not in moving}
@@ -53,13 +58,35 @@ def draft_source(
     for table in [taken.model_at(target) for target in (*asked, *([] if numbers else taken.revived))]:
         if table is not None:
             found.stand_ins.setdefault(table.name, (table, key_of(project, table)))
+    for module in taken.modules():
+        for table in {} if is_test(module.name) else models_named(taken, module).values():
+            if table.app not in labels:
+                found.stand_ins.setdefault(table.name, (table, key_of(project, table)))
     if not taken.apps and not taken.installed:
         raise ConfigurationError(
             "none of its tables has a model in the project", place=f"capabilities.{capability.name}.tables",
             remedy="write the tables as the database has them; `strangler init --check` names what has drifted",
         )  # fmt: skip
     tell("rewriting")
-    return _Drafting(code, taken, found, numbers=numbers).source(tell)
+    return _Drafting(code, taken, found, beside, numbers=numbers).source(tell)
+
+
+def _labels_beside(project: Described, beside: Packages, moving: Collection[str]) -> set[str]:
+    """The apps whose models the service has because a package needs them: its own, those that it imports, and those
+    that its relations point at."""
+    if not beside.apps:
+        return set()
+    tables = {table.name: table for table in project.tables}
+    labels = {*beside.apps, *(app.label for app in needed_apps(beside, ()))}
+    while True:
+        pointed = {
+            tables[one.to].app for one in project.references
+            if one.to in tables and one.table in tables and tables[one.table].app in labels
+        }  # fmt: skip
+        more = {label for label in pointed - labels if not project.apps[label].own}
+        if not more:
+            return labels
+        labels |= more
 
 
 def _require(project: Described, capability: Capability) -> None:
@@ -91,8 +118,9 @@ def _plain(table: str) -> str:
 
 
 class _Drafting:
-    def __init__(self, code: Code, taken: Scope, found: Crossings, *, numbers: bool) -> None:
+    def __init__(self, code: Code, taken: Scope, found: Crossings, beside: Packages, *, numbers: bool) -> None:
         self.code, self.taken, self.found, self.numbers = code, taken, found, numbers
+        self.beside = beside
         self.files: dict[PurePosixPath, str] = {}
         self.decisions: list[Decision] = [*found.decisions]
         self.lines_taken = self.lines_changed = self.lines_written = 0
@@ -127,6 +155,8 @@ class _Drafting:
         self.files |= carried.files
         self.decisions += carried.decisions
         self._installed()
+        read, asked = look_into_packages(self.beside, self.taken, self.found)
+        self.decisions += asked
         modules = [each for each in self.taken.modules() if not is_test(each.name)]
         return Source(
             files=self.files,
@@ -136,6 +166,9 @@ class _Drafting:
             packages=tuple(self._packages(modules)),
             settings=tuple(sorted(settings)),
             copies=carried.copies,
+            loose=tuple(sorted({one.label for one in self.found.loose})),
+            read=read,
+            named=self._named_by_packages(),
             lines_taken=self.lines_taken,
             lines_changed=self.lines_changed,
             lines_written=self.lines_written,
@@ -144,6 +177,8 @@ class _Drafting:
     def _packages(self, modules: list[Module]) -> list[str]:
         known = _distributions(self.taken.described)
         tops = {app.module.split(".")[0] for app in self.taken.installed}
+        tops |= {app.module.split(".")[0] for app in self._beside()}
+        tops |= {one.inherited.split(".")[0] for one in self.found.fields if one.inherited}
         views = {one.view.split(".")[0] for one in self.taken.requests}
         tops |= {top for top in views if self.code.find(top) is None and not self.code.is_folder(top)}
         return sorted({*seams.packages(modules, self.code, known), *(known.get(top, top) for top in tops)})
@@ -344,7 +379,7 @@ class _Drafting:
                 )
             )
             config = app.config if self.taken.is_taken(Target(*app.config.rpartition(".")[::2])) else ""
-            found.append(TakenApp(app.label, app.module, config if app.own else app.config, models))
+            found.append(TakenApp(app.label, app.module, config if app.own else app.config, models, own=app.own))
         found += self._beside()
         if self.found.stand_ins:
             names = tuple(sorted(self.found.stand_in(name) for name in self.found.stand_ins))
@@ -353,13 +388,20 @@ class _Drafting:
         return found
 
     def _beside(self) -> list[TakenApp]:
-        """The other apps of packages whose tables move: such a package finds its apps by their names."""
-        written = {table.module.split(".")[0] for table in self.taken._moving.values()}
-        tops = {app.module.split(".")[0] for app in self.taken.installed}
-        tops |= {top for top in written if self.code.find(top) is None and not self.code.is_folder(top)}
+        """The other apps of packages whose tables move or whose views answer, which find them by their names, and
+        the apps that these need."""
         have = {*self.taken.apps, *self.taken.installed}
-        beside = [app for app in self.taken.described.apps.values() if app.module.split(".")[0] in tops]
-        return [TakenApp(app.label, app.module, app.config, moved=False) for app in beside if app not in have]
+        pointed = {one.to.app for one in self.found.loose}
+        beside = [*self.beside.apps.values(), *needed_apps(self.beside, pointed)] if self.beside.apps else []
+        return [
+            TakenApp(app.label, app.module, app.config, moved=False, own=False) for app in beside if app not in have
+        ]
+
+    def _named_by_packages(self) -> frozenset[str]:
+        """The names of URLs that the packages' code and templates have among their texts."""
+        names = {one.name for one in self.taken.described.requests if one.name}
+        words = {word for _, text in self.beside.texts() for word in _QUOTED.findall(text)} if names else set()
+        return frozenset(names & words)
 
     def _installed(self) -> None:
         for app in self.taken.installed:
@@ -369,8 +411,8 @@ class _Drafting:
                     tables[0].place, Kind.IMPORT,
                     f"{app.module} is code of an installed package: nothing of it was copied, and the service installs "
                     f"it with the package's other apps, whose tables it has for itself, and empty",
-                    "run `manage.py strangler_check` in the service: it tells what the package's views read and write "
-                    "outside of the capability", False,
+                    "see what its views ask of these, in this list and by `manage.py strangler_check` in the service",
+                    False,
                 )
             )  # fmt: skip
 

@@ -138,12 +138,15 @@ class Django:
 
     def make_migrations(self, labels: Sequence[str]) -> None:
         """Lets Django check the service, as `manage.py check` does, and then write what makes the tables from nothing,
-        or what has changed in them.
+        or what has changed in them. Without ``labels`` it only checks: packages bring their migrations.
 
         Raises:
             MoveError: it is not content, or cannot.
         """
-        self._run("makemigrations", "--noinput", *labels)
+        if labels:
+            self._run("makemigrations", "--noinput", *labels)
+        else:
+            self._run("check")
 
     def _run(self, *words: str) -> None:
         try:

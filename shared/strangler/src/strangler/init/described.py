@@ -191,6 +191,7 @@ class Described:
     settings: Sequence[Setting] = ()
     urls: Sequence[Mounted] = ()
     distributions: Mapping[str, Distribution] = field(default_factory=dict)  # by module
+    folders: Mapping[str, str] = field(default_factory=dict)  # of the packages that have apps, by top module
 
     def setting(self, name: str) -> Setting | None:
         """The setting of this name, if the project has chosen it."""
@@ -239,6 +240,7 @@ def _read(content: dict[str, Any]) -> Described:
         settings=[Setting(**{**one, "readers": tuple(one["readers"])}) for one in content.get("settings", ())],
         urls=[_mounted(one) for one in content.get("urls", ())],
         distributions={name: Distribution(**one) for name, one in content.get("distributions", {}).items()},
+        folders=content.get("folders", {}),
     )
 
 

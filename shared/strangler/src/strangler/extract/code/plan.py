@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from strangler.extract.code.callers import callers
 from strangler.extract.code.modules import Module, dotted, text_of
-from strangler.extract.code.relations import Crossing, Crossings, Way
+from strangler.extract.code.relations import STAND_INS, Crossing, Crossings, Way, fields_of
 from strangler.extract.code.scope import Scope
+from strangler.init.described import Table
 
 ADMIN_RENAMED = frozenset({"list_display", "readonly_fields", "fields", "fieldsets", "list_display_links", "exclude"})
 ADMIN_DROPPED = frozenset({"list_filter", "list_select_related", "search_fields", "autocomplete_fields", "ordering"})
@@ -52,6 +53,10 @@ class Plan:
     crossed: dict[str, frozenset[str]] = field(default_factory=dict)
     admins: dict[str, frozenset[str]] = field(default_factory=dict)
     callers: dict[tuple[int, str], str] = field(default_factory=dict)
+    added: dict[str, list[str]] = field(default_factory=dict)  # by class, statements at its beginning
+    bases: dict[str, dict[str, str]] = field(default_factory=dict)  # by class, what takes a base's place
+    models: dict[tuple[int, str], str] = field(default_factory=dict)  # by line and label of `get_model`, the stand-in
+    needs: dict[str, None] = field(default_factory=dict)  # imports that the changes need
     numbers: bool = False
     gone: set[str] = field(default_factory=set)  # names that the module does not have any more
     told: list[tuple[int, str]] = field(default_factory=list)  # what was changed in texts, by line of the file
@@ -59,7 +64,17 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether the file stays as it is."""
-        return not (self.cut or self.imports or self.fields or self.admins or self.crossed or self.callers)
+        changes = (
+            self.cut,
+            self.imports,
+            self.fields,
+            self.admins,
+            self.crossed,
+            self.callers,
+            self.added,
+            self.models,
+        )
+        return not any(changes)
 
 
 def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Plan:
@@ -69,10 +84,7 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
     for one in found.fields:
         for model in one.models:
             by_model.setdefault(model, set()).add(one.field)
-        if one.module == module.name:
-            made.fields[one.owner, one.field] = one
-            if one.way is Way.KEY:
-                made.stand_ins[one.owner, one.field] = found.stand_in(one.to.name)
+    _change_fields(scope, made, module, found)
     for name in module.classes:
         table = scope.model_at(_target(module, name))
         own = {field for owner, field in made.fields if owner == name}
@@ -102,6 +114,102 @@ def plan(scope: Scope, module: Module, found: Crossings, *, numbers: bool) -> Pl
             ):
                 made.cut[statement.first] = ()
     return made
+
+
+def _change_fields(scope: Scope, made: Plan, module: Module, found: Crossings) -> None:
+    """What becomes of the fields that point at what stays, of bases that stay, and of models loaded by their names."""
+    for one in found.fields:
+        if one.module == module.name and (one.inherited or not _is_written(module, one)):
+            _add(made, module, one, found)
+        elif one.module == module.name:
+            made.fields[one.owner, one.field] = one
+            if one.way is Way.KEY and not _points_at_own_proxy(scope, module, one):
+                made.stand_ins[one.owner, one.field] = found.stand_in(one.to.name)
+    for (where, cls), parent in found.parents.items():
+        if where == module.name:
+            _stand_alone(scope, made, module, module.classes[cls], parent)
+    made.models = {
+        place: found.stand_in(table.name) for place, table in models_named(scope, module).items()
+        if table.name in found.stand_ins
+    }  # fmt: skip
+
+
+def models_named(scope: Scope, module: Module) -> Mapping[tuple[int, str], Table]:
+    """The models that stay, for which `get_model` is asked by texts; by line and label, in small letters."""
+    labels = {one.model.lower(): one for one in scope.described.tables if one.model and not one.joins}
+    found = {}
+    for statement in scope.statements(module):
+        for node in ast.walk(statement.node):
+            if isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] == "get_model":
+                label = label_of(node)
+                table = labels.get(label)
+                if table is not None and not scope.moves(table.name):
+                    found[node.lineno, label] = table
+    return found
+
+
+def label_of(node: ast.Call) -> str:
+    """The model that a call of `get_model` names, in small letters; empty where its arguments are no texts."""
+    given = [*node.args, *(each.value for each in node.keywords if each.arg in ("app_label", "model_name"))]
+    return ".".join(text for arg in given if (text := text_of(arg)) is not None).lower()
+
+
+def _points_at_own_proxy(scope: Scope, module: Module, one: Crossing) -> bool:
+    """Whether the relation names a class that comes along, and has no table: a proxy of what stays."""
+    call = next(call for name, call in fields_of(module.classes[one.owner]) if name == one.field)
+    to = next((each.value for each in call.keywords if each.arg == "to"), call.args[0] if call.args else None)
+    name = text_of(to) or (dotted(to) if to is not None else "")
+    imported = {each.bound: each.target for each in scope.code.imports(module)}
+    target = scope.code.resolve(imported.get(name) or _target(module, name))
+    there = scope.code.find(target.module)
+    is_class = there is not None and target.name in there.classes
+    return is_class and scope.model_at(target) is None and scope.is_taken(target)
+
+
+def _is_written(module: Module, one: Crossing) -> bool:
+    cls = module.classes.get(one.owner)
+    return cls is not None and any(name == one.field for name, _ in fields_of(cls))
+
+
+def _add(made: Plan, module: Module, one: Crossing, found: Crossings) -> None:
+    """Declares a field that the class has from elsewhere."""
+    lines = made.added.setdefault(one.owner, [])
+    if one.way is Way.CUT:
+        lines.append(f"{one.field} = None")
+        return
+    to = f"{STAND_INS}.{found.stand_in(one.to.name)}"
+    if not one.inherited:
+        made.needs["from django.db import models"] = None
+        column = "" if one.column in ("", f"{one.field}_id") else f', db_column="{one.column}"'
+        lines.append(
+            f'{one.field} = models.OneToOneField("{to}", db_constraint=False, on_delete=models.CASCADE, '
+            f"primary_key=True{column})"
+        )
+        return
+    base, _, cls = one.inherited.rpartition(".")
+    bound = next(
+        (alias.asname or alias.name for each in module.tree.body if isinstance(each, ast.ImportFrom)
+         for alias in each.names if alias.name == cls),
+        None,
+    )  # fmt: skip
+    if bound is None:
+        made.needs[f"from {base} import {cls}"] = None
+    made.needs[f"from {STAND_INS}.fields import loosened"] = None
+    lines.append(f'{one.field} = loosened({bound or cls}, "{one.field}", to="{to}")')
+
+
+def _stand_alone(scope: Scope, made: Plan, module: Module, node: ast.ClassDef, parent: Table) -> None:
+    """A model that extends one that stays is a model by itself."""
+    imported = {one.bound: one.target for one in scope.code.imports(module)}
+    for base in node.bases:
+        first, _, rest = dotted(base).partition(".")
+        target = imported.get(first, _target(module, first))
+        if rest and not target.name:
+            target = _target(module, rest) if target.module == module.name else type(target)(target.module, rest)
+        table = scope.model_at(scope.code.resolve(target))
+        if table is not None and table.name == parent.name:
+            made.needs["from django.db import models"] = None
+            made.bases.setdefault(node.name, {})[dotted(base)] = "models.Model"
 
 
 def _target(module: Module, name: str):  # type: ignore[no-untyped-def]

@@ -32,6 +32,7 @@ class Asked:
     places: list[str] = field(default_factory=list)
     direct: bool = False  # imported by its own name
     decorates: bool = False
+    extended: bool = False  # a class here is derived from it
     nested: set[str] = field(default_factory=set)  # attributes that are used of a class
 
 
@@ -103,6 +104,7 @@ def _note(asked: Asked, module: Module, nodes: Sequence[ast.AST], spelled: str) 
                         asked.places.append(place)
                 elif text.startswith(f"{spelled}."):
                     asked.nested.add(text.removeprefix(f"{spelled}.").split(".")[0])
+            asked.extended = asked.extended or any(dotted(base) == spelled for base in getattr(each, "bases", ()))
             for decorator in getattr(each, "decorator_list", []):
                 called = decorator.func if isinstance(decorator, ast.Call) else decorator
                 asked.decorates = asked.decorates or dotted(called) == spelled
@@ -186,15 +188,18 @@ def _thing(
         return _source(module, node)
     if module is not None and isinstance(node, (ast.Assign, ast.AnnAssign)) and _free(node) <= _BUILTIN | {asked.name}:
         return _source(module, node)
-    used.add("Elsewhere")
+    kind = "ElsewhereBase" if asked.extended else "Elsewhere"
+    used.add(kind)
     inner = []
     for each in node.body if isinstance(node, ast.ClassDef) and module is not None else ():
         is_used = isinstance(each, ast.ClassDef) and each.name in asked.nested
         if is_used and _free(each) <= _BUILTIN | {"models"} and module is not None:
             inner.append(f"\n\n    {_source(module, each)}")
     text = f"{origin}.{asked.name}, which is elsewhere: whatever is asked of it raises ElsewhereError."
+    if asked.extended:
+        text = f"{origin}.{asked.name}, which is elsewhere: classes that extend it have nothing of it."
     return (
-        f'class {asked.name}(Elsewhere):\n    """{text}\n\n    {_places(asked)}\n    """\n\n'
+        f'class {asked.name}({kind}):\n    """{text}\n\n    {_places(asked)}\n    """\n\n'
         f'    origin = "{origin}.{asked.name}"{"".join(inner)}'
     )
 
@@ -365,6 +370,12 @@ class _Rows:
         raise ElsewhereError(self._what)
 
     __bool__ = __contains__ = __getitem__ = __iter__ = __len__ = __or__ = __and__ = _refuse
+
+
+class ElsewhereBase:
+    """A class of another app which one here extends. It is plain, so that it can stand beside classes of any kind."""
+
+    origin = "a class of another app"
 
 
 class _Class(type):

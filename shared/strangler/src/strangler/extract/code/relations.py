@@ -38,6 +38,16 @@ class Way(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Loose:
+    """A relation of an installed package to what stays: its model is in the service, too. ``label`` is
+    `app.Model.field`, ``place`` that of the model."""
+
+    label: str
+    to: Table
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Crossing:
     """A field whose row is elsewhere. ``module`` and ``owner`` say in which class it is written; ``models`` are those
     that have it."""
@@ -54,6 +64,9 @@ class Crossing:
     many: bool = False
     line: int = 1
     null: bool = False
+    inherited: str = (
+        ""  # the dotted name of a package's abstract class that declares it, and which ``owner`` derives from
+    )
 
     @property
     def attribute(self) -> str:
@@ -65,10 +78,15 @@ class Crossing:
 class Crossings:
     """All of them, the tables that models stand in for, and what a person has to know of them."""
 
+    beside: frozenset[str] = frozenset()
     fields: list[Crossing] = field(default_factory=list)
     stand_ins: dict[str, tuple[Table, Key | None]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     incoming: dict[str, str] = field(default_factory=dict)  # names of related managers, with the field that makes each
+    loose: list[Loose] = field(default_factory=list)
+    parents: dict[tuple[str, str], Table] = field(
+        default_factory=dict
+    )  # by class the model that it extends, and that stays
 
     def names(self) -> Collection[str]:
         """The names of the fields."""
@@ -83,13 +101,15 @@ class Crossings:
         return taken[table]
 
 
-def crossings(code: Code, described: Described, moving: Collection[str], *, numbers: bool) -> Crossings:
-    """The relations of the tables that move.
+def crossings(
+    code: Code, described: Described, moving: Collection[str], *, numbers: bool, beside: Collection[str] = ()
+) -> Crossings:
+    """The relations of the tables that move; ``beside`` are labels of apps whose models are in the service, too.
 
     Raises:
         ConfigurationError: a file with a model cannot be read.
     """
-    found = Crossings()
+    found = Crossings(beside=frozenset(beside))
     tables = {table.name: table for table in described.tables}
     for reference in described.references:
         here, there = tables.get(reference.table), tables.get(reference.to)
@@ -115,7 +135,7 @@ def crossings(code: Code, described: Described, moving: Collection[str], *, numb
                         "the object ask its owner",
                     )
                 )  # fmt: skip
-    _through(found, code, described, tables, moving)
+    _through(found, code, tables, moving, numbers=numbers)
     for one in found.fields:
         if one.way is Way.KEY:
             found.stand_ins.setdefault(one.to.name, (one.to, one.key))
@@ -133,7 +153,7 @@ def _merged(fields: Sequence[Crossing]) -> list[Crossing]:
         made = had or one
         by_place[place] = Crossing(
             made.module, made.owner, made.field, made.to, made.way, models, made.key, made.column, made.on_delete,
-            made.many, made.line, made.null or one.null,
+            made.many, made.line, made.null or one.null, made.inherited,
         )  # fmt: skip
     return list(by_place.values())
 
@@ -153,22 +173,16 @@ def _outgoing(found: Crossings, code: Code, reference: Reference, here: Table, t
     module, owner = _split(reference.declared or f"{here.module}.{here.model.rpartition('.')[2]}")
     line = _line(code, module, owner, name)
     if line is None:
-        where = f"in {module}.{owner}" if code.find(module) is not None else f"in the package {module.split('.')[0]}"
-        found.decisions.append(
-            Decision(
-                here.place, Kind.REFERENCE,
-                f"{label} points at {there.name}, which stays, and is not written as a field {where} whose text can be "
-                f"changed",
-                f"give {here.model} a field of this name with db_constraint=False, or take the constraint out of the "
-                f"service's migration",
-            )
-        )  # fmt: skip
+        _outgoing_of_package(found, code, reference, here, there, declared=f"{module}.{owner}")
         return
     way = Way.NUMBER if numbers else Way.KEY
     found.fields.append(
         Crossing(module, owner, name, there, way, (here.model,), reference.key, reference.column,
                  reference.on_delete, line=line, null=reference.null)
     )  # fmt: skip
+    call = _call(code, module, owner, name)
+    if call is not None and _argument(call, "parent_link") is not None:
+        _stands_alone(found, code, reference, here, there)
     source = code.find(module)
     place = source.place(line) if source else here.place
     how = "a plain number with its column" if numbers else "a foreign key without a constraint, to a model without rows"
@@ -176,11 +190,86 @@ def _outgoing(found: Crossings, code: Code, reference: Reference, here: Table, t
         Decision(place, Kind.REFERENCE, f"{label} points at {there.name}, which stays: it became {how}",
                  "nothing, unless the code follows it; each such place is in this list", open=False)
     )  # fmt: skip
-    if reference.on_delete not in ("DO_NOTHING", ""):
+    _tell_cascade(found, place, label, there, reference.on_delete)
+
+
+def _outgoing_of_package(
+    found: Crossings, code: Code, reference: Reference, here: Table, there: Table, *, declared: str
+) -> None:
+    """A field which no text of the project declares: a package's abstract class does, or its model, or Django for a
+    model that extends another one."""
+    name = reference.field.rpartition(".")[2]
+    label = f"{here.model}.{name}"
+    cls = here.model.rpartition(".")[2]
+    module = code.find(here.module)
+    node = module.classes.get(cls) if module else None
+    if _is_beside(found, here, there):
+        found.loose.append(Loose(label, there, here.place))
+        says = (
+            f"{label} is declared by a package, and points at {there.name}, which stays: the package's migrations make "
+            f"its column, and CHASSIS_LOOSE takes its constraint away"
+        )
+        remedy = f"nothing; {there.name} is a table of the service, and empty"
+    elif module is not None and node is not None and declared == f"{here.module}.{cls}":
+        found.fields.append(
+            Crossing(here.module, cls, name, there, Way.KEY, (here.model,), reference.key, reference.column,
+                     "CASCADE", line=node.lineno)
+        )  # fmt: skip
+        _stands_alone(found, code, reference, here, there)
+        return
+    elif module is not None and node is not None:
+        found.fields.append(
+            Crossing(here.module, cls, name, there, Way.KEY, (here.model,), reference.key, reference.column,
+                     reference.on_delete, line=node.lineno, null=reference.null, inherited=declared)
+        )  # fmt: skip
+        says = (
+            f"{label} is declared by {declared} and points at {there.name}, which stays: it is declared anew in "
+            f"{cls}, as a foreign key without a constraint, to a model without rows"
+        )
+        remedy = "nothing, unless the code follows it; each such place is in this list"
+    else:
+        found.decisions.append(
+            Decision(
+                here.place, Kind.REFERENCE,
+                f"{label} points at {there.name}, which stays, and is written in the package "
+                f"{here.module.partition('.')[0]}, whose text is its own; {there.model} is no model of a package",
+                f"move {there.name}, too, or let the service have a model of this name and drop the constraint",
+            )
+        )  # fmt: skip
+        return
+    place = module.place(node) if module is not None and node is not None else here.place
+    found.decisions.append(Decision(place, Kind.REFERENCE, says, remedy, open=False))
+    _tell_cascade(found, place, label, there, reference.on_delete)
+
+
+def _stands_alone(found: Crossings, code: Code, reference: Reference, here: Table, there: Table) -> None:
+    """A model that extends one that stays cannot do so in the service."""
+    cls = here.model.rpartition(".")[2]
+    found.parents[here.module, cls] = there
+    module = code.find(here.module)
+    node = module.classes.get(cls) if module else None
+    place = module.place(node) if module is not None and node is not None else here.place
+    found.decisions.append(
+        Decision(
+            place, Kind.REFERENCE,
+            f"{here.model} extends {there.model}, which stays, so that half of each row is in {there.name}: the "
+            f"class became one of its own, with the column {reference.column}, and without what it inherited",
+            f"move {there.name}, too, or ask its owner for that half", target=str(module.path) if module else "",
+        )
+    )  # fmt: skip
+
+
+def _is_beside(found: Crossings, here: Table, there: Table) -> bool:
+    """Whether the service has the model that is pointed at: that of a package, beside another one of a package."""
+    return here.app in found.beside and there.app in found.beside
+
+
+def _tell_cascade(found: Crossings, place: str, label: str, there: Table, action: str) -> None:
+    if action not in ("DO_NOTHING", ""):
         found.decisions.append(
             Decision(
                 place, Kind.CASCADE,
-                f"when a row of {there.name} is deleted, {label} says {reference.on_delete}: the owner of "
+                f"when a row of {there.name} is deleted, {label} says {action}: the owner of "
                 f"{there.name} deletes it elsewhere",
                 "let the chassis of both sides send deletions (docs/explanation/requests.md), or handle a message; "
                 "if its rows are never deleted, say `deletes = false` under parents", open=False,
@@ -249,10 +338,7 @@ def _joined(
         return
     place = _declaring(code, parent, name)
     if place is None:
-        found.decisions.append(
-            Decision(parent.place, Kind.REFERENCE, f"{table.field} joins with {there.name}, and its field is not found",
-                     "write it with db_constraint=False, or take it out")
-        )  # fmt: skip
+        _joined_by_package(found, code, parent, there, table=table, other=other, moves=table.name in moving)
         return
     module, owner, line = place
     way = Way.KEY if table.name in moving else Way.CUT
@@ -273,8 +359,56 @@ def _joined(
     found.decisions.append(Decision(shown, Kind.REFERENCE, says, remedy, open=way is Way.CUT))
 
 
+def _joined_by_package(
+    found: Crossings, code: Code, parent: Table, there: Table, *, table: Table, other: Reference, moves: bool
+) -> None:
+    """A many-to-many relation that a package declares."""
+    name = table.field.rpartition(".")[2]
+    cls = parent.model.rpartition(".")[2]
+    module = code.find(parent.module)
+    node = module.classes.get(cls) if module else None
+    what = f"{table.field} is declared by a package, and joins with {there.name}, which stays"
+    if _is_beside(found, parent, there):
+        found.loose.append(Loose(table.field, there, parent.place))
+        does = "" if moves else f"; {table.name} does not move, and stays empty"
+        found.decisions.append(
+            Decision(parent.place, Kind.REFERENCE, f"{what}: CHASSIS_LOOSE takes its constraint away{does}",
+                     f"move {table.name}, too, if the package writes it" if does else "nothing", open=not moves)
+        )  # fmt: skip
+    elif module is not None and node is not None:
+        way = Way.KEY if moves else Way.CUT
+        declared = _declared_by(module, node)
+        found.fields.append(
+            Crossing(parent.module, cls, name, there, way, (parent.model,), other.key, many=True, line=node.lineno,
+                     inherited=declared)
+        )  # fmt: skip
+        does = (
+            "its table moves, and it is declared anew without constraints, to a model without rows"
+            if moves else f"{table.name} does not move, and the field was taken out"
+        )  # fmt: skip
+        remedy = "nothing, unless the code follows it" if moves else f"move {table.name}, too, or ask the owner"
+        found.decisions.append(
+            Decision(module.place(node), Kind.REFERENCE, f"{what}: {does}", remedy, open=not moves)
+        )  # fmt: skip
+    else:
+        found.decisions.append(
+            Decision(parent.place, Kind.REFERENCE, f"{what}, and its field is not found",
+                     "write it with db_constraint=False, or take it out")
+        )  # fmt: skip
+
+
+def _declared_by(module: Module, node: ast.ClassDef) -> str:
+    """The dotted name of the class that a model derives from: the first one that is imported."""
+    imported = {
+        alias.asname or alias.name: f"{each.module}.{alias.name}"
+        for each in module.tree.body if isinstance(each, ast.ImportFrom) and each.module and not each.level
+        for alias in each.names
+    }  # fmt: skip
+    return next((imported[dotted(base)] for base in node.bases if dotted(base) in imported), "")
+
+
 def _through(
-    found: Crossings, code: Code, described: Described, tables: Mapping[str, Table], moving: Collection[str]
+    found: Crossings, code: Code, tables: Mapping[str, Table], moving: Collection[str], *, numbers: bool
 ) -> None:
     """Many-to-many relations with a model of their own between: Django does not make their tables."""
     at = {(each.module, each.model.rpartition(".")[2]): each for each in tables.values() if not each.joins}
@@ -291,7 +425,7 @@ def _through(
             between = _model(code, module, table, through, at=at, labels=labels)
             if to is None or (to.name in moving and (between is None or between.name in moving)):
                 continue
-            way = Way.KEY if between is not None and between.name in moving else Way.CUT
+            way = Way.KEY if between is not None and between.name in moving and not numbers else Way.CUT
             found.fields.append(Crossing(name, cls, assigned, to, way, (table.model,), many=True, line=call.lineno))
             found.decisions.append(
                 Decision(
@@ -299,7 +433,8 @@ def _through(
                     f"{table.model}.{assigned} joins with {to.name} through "
                     f"{between.model if between else 'a model of its own'}: "
                     + ("it leads to a model without rows" if way is Way.KEY else "the field was taken out"),
-                    "ask the owner for the rows" if way is Way.KEY else "move the model between, too",
+                    "ask the owner for the rows" if way is Way.KEY
+                    else "ask the model between, or move it, too",
                     open=way is Way.CUT,
                 )
             )  # fmt: skip
@@ -405,6 +540,7 @@ def stand_in_files(found: Crossings, code: Code) -> Mapping[str, str]:
         f"{STAND_INS}/__init__.py": f'{_ABOUT}\n',
         f"{STAND_INS}/apps.py": _APPS,
         f"{STAND_INS}/models.py": "\n\n".join(parts),
+        **({f"{STAND_INS}/fields.py": _FIELDS} if any(one.inherited or one.many for one in found.fields) else {}),
     }  # fmt: skip
 
 
@@ -457,6 +593,39 @@ def _stand_in(cls: str, table: Table, key: Key | None, values: Sequence[str]) ->
 
 
 _ABOUT = '"""Models that stand in for rows which this service does not own: what points at them keeps its column."""'
+_FIELDS = '''"""Relations to what stands in, which have the constraints that they can have."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from django.db import models
+
+
+class LooseManyToManyField(models.ManyToManyField):
+    """Django leaves out both constraints of its table, or none: here only the one to what stands in is missing."""
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:
+        super().contribute_to_class(cls, name, **kwargs)
+        through: Any = self.remote_field.through
+        for field in () if through is None or isinstance(through, str) else through._meta.local_fields:
+            if field.remote_field is not None and field.remote_field.model is cls:
+                field.db_constraint = True
+
+
+def loosened(declaring: type[models.Model], name: str, *, to: str) -> Any:
+    """The field of the abstract model with all that it says, but to a model that stands in, and without a
+    constraint."""
+    field: Any = copy.deepcopy(declaring._meta.get_field(name))
+    field.remote_field.model = to
+    if field.many_to_many:
+        field.__class__ = LooseManyToManyField
+        field.remote_field.db_constraint = False
+    else:
+        field.db_constraint = False
+    return field
+'''
 _APPS = f'''{_ABOUT}
 
 from __future__ import annotations

@@ -54,9 +54,32 @@ def _apply(plan: Plan, text: str, tree: ast.Module) -> str:
             made = _changed(plan, segment, first - 1, kinds)
             lines[first - 1 : last] = [made] if made.strip() else []
     if kinds:
-        at = next((line for line, _, node in _flat_groups(tree) if _is_of_django(node)), 1)
-        lines.insert(at - 1, f"from django.db.models import {', '.join(sorted(kinds))}\n")
+        plan.needs[f"from django.db.models import {', '.join(sorted(kinds))}"] = None
+    added = [one for one in plan.needs if one not in text]
+    if added:
+        lines[(at := _place_for_imports(tree)) : at] = [f"{one}\n" for one in added]
+        plan.needs.clear()
     return "".join(lines)
+
+
+def _place_for_imports(tree: ast.Module) -> int:
+    """The index of the line at which imports can be put: before Django's, or before the first others."""
+    groups = [one for one in _flat_groups(tree) if not _is_from(one[2], "__future__")]
+    imports = [line for line, _, node in groups if isinstance(node, (ast.Import, ast.ImportFrom))]
+    django = [line for line, _, node in groups if _is_of_django(node)]
+    first = django or imports
+    if first:
+        return first[0] - 1
+    above = [last for _, last, node in _flat_groups(tree) if _is_from(node, "__future__") or _is_docstring(node)]
+    return max(above, default=0)
+
+
+def _is_from(node: ast.stmt, module: str) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == module
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _groups(tree: ast.Module) -> list[list[tuple[int, int, ast.stmt]]]:
@@ -88,13 +111,13 @@ def _above(lines: Sequence[str], first: int) -> int:
 
 
 def _is_touched(plan: Plan, first: int, last: int, node: ast.stmt) -> bool:
-    if first in plan.cut or any(first <= line <= last for line, _ in (*plan.imports, *plan.callers)):
+    if first in plan.cut or any(first <= line <= last for line, _ in (*plan.imports, *plan.callers, *plan.models)):
         return True
     if isinstance(node, ast.ClassDef):
-        owners = {owner for owner, _ in plan.fields}
+        owners = {owner for owner, _ in plan.fields} | plan.added.keys() | plan.bases.keys()
         return node.name in owners or node.name in plan.crossed or node.name in plan.admins
     if isinstance(node, (ast.If, ast.Try)):
-        return bool(plan.fields) and any(isinstance(each, ast.ClassDef) for each in ast.walk(node))
+        return bool(plan.fields or plan.added) and any(isinstance(each, ast.ClassDef) for each in ast.walk(node))
     is_all = isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
     return is_all and bool(plan.gone)
 
@@ -143,7 +166,39 @@ class _Changes(cst.CSTTransformer):
 
     def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> Any:
         self.classes.pop()
-        return self._kept(original_node, updated_node)
+        kept = self._kept(original_node, updated_node)
+        return self._completed(updated_node) if kept is updated_node and not self.classes and not self.depth else kept
+
+    def _completed(self, node: cst.ClassDef) -> cst.ClassDef:
+        """The class with other bases, and with statements at its beginning."""
+        bases = self.plan.bases.get(node.name.value, {})
+        if bases:
+            args = [arg.with_changes(value=cst.parse_expression(bases[spelled]))
+                    if (spelled := _dotted(arg.value)) in bases else arg for arg in node.bases]  # fmt: skip
+            node = node.with_changes(bases=args)
+        added = self.plan.added.get(node.name.value)
+        if not added:
+            return node
+        statements = [cst.parse_statement(one) for one in added]
+        if not isinstance(node.body, cst.IndentedBlock):
+            return node.with_changes(body=cst.IndentedBlock(statements))
+        body = [one for one in node.body.body if not _is_pass(one)]
+        after = 1 if body and _is_text(body[0]) else 0
+        return node.with_changes(body=node.body.with_changes(body=[*body[:after], *statements, *body[after:]]))
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> Any:
+        if not self.plan.models or _dotted(updated_node.func).rpartition(".")[2] != "get_model":
+            return updated_node
+        texts = [one.value.evaluated_value for one in updated_node.args if isinstance(one.value, cst.SimpleString)]
+        label = ".".join(map(str, texts)).lower()
+        cls = self.plan.models.get((self._line(original_node), label))
+        if cls is None:
+            return updated_node
+        whole = [f"{STAND_INS}.{cls}"] if len(texts) == 1 else [STAND_INS, cls]
+        named = iter(whole)
+        args = [one.with_changes(value=cst.SimpleString(f'"{next(named)}"'))
+                if isinstance(one.value, cst.SimpleString) else one for one in updated_node.args]  # fmt: skip
+        return updated_node.with_changes(args=args)
 
     def leave_If(self, original_node: cst.If, updated_node: cst.If) -> Any:
         if _is_empty(updated_node.body) and updated_node.orelse is None:
@@ -248,13 +303,14 @@ class _Changes(cst.CSTTransformer):
 
     def _loose(self, crossing: Crossing, call: cst.Call) -> cst.Call:
         """The same relation to the model that stands in, without a constraint."""
-        cls = self.plan.stand_ins[crossing.owner, crossing.field]
-        text = cst.SimpleString(f'"{STAND_INS}.{cls}"')
+        cls = self.plan.stand_ins.get((crossing.owner, crossing.field))
         args = list(call.args)
         index = next((i for i, arg in enumerate(args) if _keyword(arg) == "to"), 0 if args else None)
         if index is None:
             return call
-        args[index] = args[index].with_changes(value=text)
+        if cls is not None:
+            args[index] = args[index].with_changes(value=cst.SimpleString(f'"{STAND_INS}.{cls}"'))
+        args = [arg for arg in args if _keyword(arg) != "parent_link"]
         through = any(_keyword(arg) == "through" for arg in args)
         if not through and not any(_keyword(arg) == "db_constraint" for arg in args):
             # Positional arguments stay together.
@@ -267,6 +323,9 @@ class _Changes(cst.CSTTransformer):
             else:
                 comma = args[0].comma if len(args) > 1 else _SPACED
                 args.insert(place, loose.with_changes(comma=comma))
+        if crossing.many and not through:
+            self.plan.needs[f"from {STAND_INS}.fields import LooseManyToManyField"] = None
+            return call.with_changes(func=cst.Name("LooseManyToManyField"), args=args)
         return call.with_changes(args=args)
 
     def _number(self, crossing: Crossing, call: cst.Call) -> cst.Call:
@@ -408,6 +467,15 @@ class _Changes(cst.CSTTransformer):
 
     def _line(self, node: cst.CSTNode) -> int:
         return self.above + int(self.get_metadata(PositionProvider, node).start.line)
+
+
+def _is_pass(node: cst.BaseStatement | cst.BaseSmallStatement) -> bool:
+    return isinstance(node, cst.SimpleStatementLine) and all(isinstance(one, cst.Pass) for one in node.body)
+
+
+def _is_text(node: cst.BaseStatement | cst.BaseSmallStatement) -> bool:
+    only = node.body[0] if isinstance(node, cst.SimpleStatementLine) else None
+    return isinstance(only, cst.Expr) and isinstance(only.value, (cst.SimpleString, cst.ConcatenatedString))
 
 
 def _first(changes: _Changes, node: Any) -> int:

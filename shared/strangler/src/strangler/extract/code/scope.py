@@ -368,7 +368,9 @@ def _follow(found: Scope, stand_ins: Collection[str]) -> None:
             _take_names_of_its_own(found, module, statement)
         for one in _imports_for(found, module, statement):
             for target, needed in _asked(found, module, statement, one):
-                fate, why = _judge(found, target, needed, stand_ins, is_base=_is_base(statement, one.bound))
+                bases = found.statements(module) if statement.is_import else [statement]
+                is_base = any(_is_base(each, one.bound) for each in bases)
+                fate, why = _judge(found, target, needed, stand_ins, is_base=is_base)
                 if not target.name and target.module in found._sliced:
                     there = found.code.find(target.module)
                     for name in needed:

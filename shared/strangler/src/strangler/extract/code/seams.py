@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from strangler.extract.code.callers import asks, names_caller
 from strangler.extract.code.modules import Code, Module, Statement, Target, dotted, text_of
+from strangler.extract.code.plan import label_of
 from strangler.extract.code.relations import Crossings
 from strangler.extract.code.scope import Scope, is_test
 from strangler.extract.draft import Decision, Kind
@@ -26,6 +27,7 @@ _CACHING = frozenset(
 )
 _REQUESTS = frozenset({"request", "context", "scope", "_request", "settings", "credentials", "client", "kwargs"})
 _SQL = re.compile(r"\b(select|insert|update|delete|from|join|into|truncate|alter|copy)\b", re.IGNORECASE)
+_LOADING = frozenset({"import_string", "import_module", "__import__"})
 _REVERSING = frozenset({"reverse", "reverse_lazy", "redirect", "resolve_url"})
 _PERMITTING = frozenset({"permission_required", "has_perm", "has_perms", "has_module_perms", "user_passes_test"})
 _NAMED_TEMPLATE = re.compile(r"[\w./-]+\.(html|htm|txt|xml|jinja2?)")
@@ -149,6 +151,10 @@ class _Look:
         name = dotted(node.func).split(".")[-1] or getattr(node.func, "attr", "")
         self._keywords(node, name)
         self._written(node, name)
+        self._naming(node, name)
+        self._calls(node, name)
+
+    def _naming(self, node: ast.Call, name: str) -> None:
         if name in _NAMING:
             for arg in [*node.args, *(each.value for each in node.keywords)]:
                 text = text_of(arg)
@@ -165,7 +171,11 @@ class _Look:
                         arg, Kind.QUERY, f'{name}("{text}") joins the rows of {self.incoming[first]}, elsewhere',
                         "take it out, or ask their owner",
                     )  # fmt: skip
-        if name == "get_model":
+
+    def _calls(self, node: ast.Call, name: str) -> None:
+        if name in _LOADING:
+            self._loaded(node, name)
+        elif name == "get_model":
             self._get_model(node)
         elif name == "get_user_model" and not self.scope.moves(self.scope.described.user_table or ""):
             self.tell(
@@ -219,14 +229,29 @@ class _Look:
                 self.tell(each, Kind.QUERY, says, f'name "{one.attribute}"')
 
     def _get_model(self, node: ast.Call) -> None:
-        texts = [text for arg in node.args if (text := text_of(arg)) is not None]
-        label = ".".join(texts).lower()
+        label = label_of(node)
         table = next((one for one in self.scope.described.tables if one.model.lower() == label), None)
+        if not label and any(dotted(arg) == "settings.AUTH_USER_MODEL" for arg in node.args):
+            table = self.scope.described.table(self.scope.described.user_table or "")
         if table is not None and not self.scope.moves(table.name):
             self.tell(
                 node, Kind.QUERY, f'get_model("{table.model}") names a model that stays',
-                "ask its owner through a port",
+                "ask its owner through a port where more than the class is used",
             )  # fmt: skip
+
+    def _loaded(self, node: ast.Call, name: str) -> None:
+        """What is imported by a text: it is not followed."""
+        text = text_of(node.args[0]) if node.args else None
+        words = (text or "").split(".")
+        found = [".".join(words[:count]) for count in range(len(words), 0, -1)]
+        module = next((one for one in found if self.scope.code.find(one) is not None), None)
+        rest = (text or "").removeprefix(module or "").lstrip(".").partition(".")[0]
+        if module is None or self.scope.is_taken(Target(module, rest)):
+            return
+        self.tell(
+            node, Kind.IMPORT, f'{name}("{text}") loads a module that did not come along',
+            "write it anew, or leave it out",
+        )  # fmt: skip
 
     def _reverse(self, node: ast.Call, name: str) -> None:
         text = text_of(node.args[0]) if node.args else None
@@ -255,7 +280,7 @@ class _Look:
             self._sender(node, dotted(node.args[0]) if node.args else "", function)
 
     def _sender(self, node: ast.Call, signal: str, at: ast.AST) -> None:
-        sender = next((each.value for each in node.keywords if each.arg == "sender"), None)
+        sender = _sender_of(node)
         if sender is None:
             return
         text = text_of(sender)
@@ -322,6 +347,13 @@ class _Look:
 _COMMON = frozenset({"django_content_type", "django_session", "django_migrations", "auth_permission", "auth_group"})
 
 
+def _sender_of(node: ast.Call) -> ast.AST | None:
+    """What a receiver is told to hear of: by its name, or the second one that `connect` is given."""
+    named = next((each.value for each in node.keywords if each.arg == "sender"), None)
+    is_connect = dotted(node.func).endswith("connect")
+    return named or (node.args[1] if is_connect and len(node.args) > 1 else None)
+
+
 def _last(call: ast.Call) -> str:
     return dotted(call.func).split(".")[-1]
 
@@ -379,7 +411,7 @@ def _heard(scope: Scope, seen: Seen, shown: str, text: str, models: Collection[s
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or dotted(node.func).split(".")[-1] not in ("receiver", "connect"):
             continue
-        sender = next((each.value for each in node.keywords if each.arg == "sender"), None)
+        sender = _sender_of(node)
         name, label = dotted(sender).split(".")[-1] if sender else "", (text_of(sender) or "").lower()
         spelled = dotted(node.func).removesuffix(".connect")
         signals = {dotted(arg).split(".")[-1] for arg in node.args} | {spelled.split(".")[-1]}

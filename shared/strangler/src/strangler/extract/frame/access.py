@@ -15,6 +15,8 @@ JWT = "chassis.identity.tokens.TokenAuthentication"
 IDENTITY = "chassis.identity.sessions.IdentityMiddleware"
 REMOTE_TOKENS = "chassis.identity.authtokens.RemoteTokenAuthentication"
 SESSION = "rest_framework.authentication.SessionAuthentication"
+# Decorators that the project's URLs put around a view.
+_GUARDS = "django.contrib.auth.decorators."
 NOBODY = "chassis.identity.remote.nobody"
 
 
@@ -60,12 +62,18 @@ def access(here: Surroundings) -> Access:
     ways = {way for one in classes if (way := _way(one))}
     middleware = here.described.setting("MIDDLEWARE")
     asks = here.mentions("login_required", "LoginRequiredMixin", "permission_required", "PermissionRequiredMixin")
+    asks = asks or is_guarded(here)
     sessions = "AuthenticationMiddleware" in str(middleware.value if middleware else "")
     if sessions and (asks or (not classes and here.mentions("user"))):
         ways.add(Way.SESSIONS)
     found = frozenset(ways or {Way.NONE})
     asks = not found.isdisjoint({Way.SESSIONS, Way.KEYS}) and "chassis.identity.sessions" in here.described.provides
     return Access(found, tuple(_decisions(here, found, classes, asks=asks)), asks)
+
+
+def is_guarded(here: Surroundings) -> bool:
+    """Whether the project's URLs ask who it is before a view of the service answers."""
+    return any(each.startswith(_GUARDS) for one in here.mounted for each in one.wrapped)
 
 
 def _default_classes(here: Surroundings) -> list[str]:

@@ -14,6 +14,17 @@ from strangler.extract.frame.surroundings import Surroundings
 from strangler.init.described import Mounted, Piece
 
 HANDLERS = ("handler400", "handler403", "handler404", "handler500")
+# Decorators that are told nothing but the view.
+PLAIN = frozenset(
+    {"django.contrib.auth.decorators.login_required", "django.views.decorators.cache.never_cache"}
+    | {"django.views.decorators.csrf.csrf_exempt"}
+)
+ELSEWHERE = '''def elsewhere(request, **kwargs):
+    """What answers stays: the name stands here for links alone, and the gateway leads to its owner."""
+    raise Http404
+
+
+'''
 DEPTH = 4
 Call: TypeAlias = tuple[str, Sequence["str | Call"], str]
 Expression: TypeAlias = str | Call
@@ -28,12 +39,17 @@ class Module:
     of_django: set[str] = field(default_factory=set)
     converters: dict[str, str] = field(default_factory=dict)  # by name, the class
     decisions: list[Decision] = field(default_factory=list)
+    elsewhere: frozenset[int] = frozenset()  # patterns that stand there for their names alone
 
 
 def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, ...]]:
     """The text of `urls.py`, and what a person has to decide."""
     module = Module()
     chosen, missing = _chosen(here)
+    module.elsewhere = frozenset(map(id, _named_elsewhere(here, chosen)))
+    chosen = [one for one in here.described.urls if one in chosen or id(one) in module.elsewhere]
+    if module.elsewhere:
+        module.imports["from django.http import Http404"] = None
     for route in missing:
         module.decisions.append(
             Decision(
@@ -71,7 +87,7 @@ def _chosen(here: Surroundings) -> tuple[list[Mounted], list[TakenRoute]]:
         fitting = [
             (number, one)
             for number, one in enumerate(here.described.urls)
-            if _same_view(one.view, route.view) and _leads(one, route.path)
+            if one.view == route.view and _leads(one, route.path)
         ]
         fitting = fitting or [
             (number, one)
@@ -84,8 +100,12 @@ def _chosen(here: Surroundings) -> tuple[list[Mounted], list[TakenRoute]]:
     return [found[number] for number in sorted(found)], missing
 
 
-def _same_view(one: str, other: str) -> bool:
-    return one == other
+def _named_elsewhere(here: Surroundings, chosen: Sequence[Mounted]) -> Iterator[Mounted]:
+    """The patterns which stay, and which code of a package names: nobody can write paths in their place there."""
+    for one in here.described.urls:
+        name = ":".join([*(space for _, space in one.spaces), one.name])
+        if one.name and name in here.source.named and one not in chosen:
+            yield one
 
 
 def _leads(one: Mounted, path: str) -> bool:
@@ -109,25 +129,26 @@ def _without_first(path: str) -> str:
 
 
 def _spaced(
-    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], skip: int
+    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], skip: int, *, depth: int = 0
 ) -> list[str]:
-    """The patterns, those of a namespace together. Those of one that stand apart get an `include` each: the first that
-    fits answers, so that their order must not change."""
+    """The patterns, those of a namespace together, also those of namespaces in it. Those of one that stand apart get an
+    `include` each: the first that fits answers, so that their order must not change."""
     lines: list[str] = []
-    for spaces, group in groupby(chosen, key=lambda one: one.spaces):
-        inner = [line for one in group for line in _pattern(here, module, names, one, skip)]
-        for application, space in reversed(spaces):
-            module.of_django |= {"include", "path"}
-            said = f", namespace={text(space)}" if space != application else ""
-            inner = [
-                'path("", include((',
-                "    [",
-                *(f"        {line}" for line in inner),
-                "    ],",
-                f"    {text(application)},",
-                f"){said})),",
-            ]
-        lines += inner
+    for space, group in groupby(chosen, key=lambda one: one.spaces[depth : depth + 1]):
+        if not space:
+            lines += [line for one in group for line in _pattern(here, module, names, one, skip)]
+            continue
+        application, instance = space[0]
+        module.of_django |= {"include", "path"}
+        said = f", namespace={text(instance)}" if instance != application else ""
+        lines += [
+            'path("", include((',
+            "    [",
+            *(f"        {line}" for line in _spaced(here, module, names, list(group), skip, depth=depth + 1)),
+            "    ],",
+            f"    {text(application)},",
+            f"){said})),",
+        ]
     return lines
 
 
@@ -152,8 +173,10 @@ def _pattern(here: Surroundings, module: Module, names: dict[str, str], one: Mou
         )  # fmt: skip
     for piece in pieces:
         module.converters.update(piece.converters)
-    _doubts(here, module, one)
-    view = _view(module, names, one)
+    view: Expression = "elsewhere"
+    if id(one) not in module.elsewhere:
+        _doubts(here, module, one)
+        view = _wrapped(module, one, _view(module, names, one))
     kwargs = [python(dict(one.kwargs))] if one.kwargs else []
     name = [f"name={text(one.name)}"] if one.name else []
     last = pieces[-1]
@@ -166,7 +189,7 @@ def _pattern(here: Surroundings, module: Module, names: dict[str, str], one: Mou
 
 
 def _doubts(here: Surroundings, module: Module, one: Mounted) -> None:
-    if one.wrapped:
+    if not {*one.wrapped} <= PLAIN:
         module.decisions.append(
             Decision(
                 one.place,
@@ -249,6 +272,15 @@ def _view(module: Module, names: dict[str, str], one: Mounted) -> Expression:
     return f"{called}.{attribute}.as_view(", words, ")"
 
 
+def _wrapped(module: Module, one: Mounted, view: Expression) -> Expression:
+    for name in reversed(one.wrapped):
+        if name in PLAIN:
+            package, _, decorator = name.rpartition(".")
+            module.imports[f"from {package} import {decorator}"] = None
+            view = (f"{decorator}(", [view], ")")
+    return view
+
+
 def _is_word(name: str, value: Any) -> bool:
     return name.isidentifier() and value is not None
 
@@ -277,7 +309,8 @@ def _text(here: Surroundings, module: Module, body: Sequence[str]) -> str:
     registered = [
         f"register_converter({cls.rpartition('.')[2]}, {text(name)})" for name, cls in module.converters.items()
     ]
-    return "\n".join([*head, *registered, *([""] if registered else []), *body, ""])
+    links = ["", *ELSEWHERE.splitlines()] if module.elsewhere else []
+    return "\n".join([*head, *registered, *([""] if registered else []), *links, *body, ""])
 
 
 def _sorted(here: Surroundings, imports: Mapping[str, None]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from strangler.extract.draft import Decision, Kind, TakenApp
-from strangler.extract.frame.access import IDENTITY, Access, Way
+from strangler.extract.frame.access import IDENTITY, Access, Way, is_guarded
+from strangler.extract.frame.missing import missed_of
 from strangler.extract.frame.surroundings import Surroundings
 from strangler.init.described import App
 
@@ -60,12 +61,15 @@ def installed(here: Surroundings, access: Access) -> Installed:
     entries = _listed(here, "INSTALLED_APPS")
     modules = {entry: _module(here, entry) for entry in entries}
     taken = {app.module: app for app in here.source.apps}
+    packaged = {app.module for app in here.source.apps if not app.own}
     kept = {entry for entry, module in modules.items() if module in taken or _is_needed(here, module)}
     if Way.SESSIONS in access.ways and not access.asks:
         # Nobody is known there; but whoever asks who it is has to get an answer.
         kept |= {entry for entry, module in modules.items() if module in (AUTH, SESSIONS)}
+    if is_guarded(here):
+        kept |= {entry for entry, module in modules.items() if module == AUTH}
     if access.asks:
-        kept -= {entry for entry, module in modules.items() if module == ADMIN}
+        kept -= {entry for entry, module in modules.items() if module == ADMIN and module not in packaged}
     if here.owns_accounts:
         kept |= {entry for entry, module in modules.items() if module in (AUTH, CONTENT_TYPES, SESSIONS)}
     if _shows_static(here):
@@ -74,6 +78,7 @@ def installed(here: Surroundings, access: Access) -> Installed:
     while True:
         present = {modules[entry] for entry in kept}
         wanted = {need for module in present for need in NEEDS.get(module, ())}
+        wanted |= _pointed_at(here, present)
         wanted |= {need for one in middleware if (need := _app_of(one)) and need not in MIDDLEWARE_OF.values()}
         more = {entry for entry, module in modules.items() if module in wanted} - kept
         if not more:
@@ -93,6 +98,15 @@ def installed(here: Surroundings, access: Access) -> Installed:
         tuple(_with_chassis(middleware, identity=access.asks)),
         (*_left_apps(here, entries, kept, modules), *_left_middleware(here, middleware)),
     )
+
+
+def _pointed_at(here: Surroundings, present: Collection[str]) -> set[str]:
+    """The packages' apps with models at which models of installed packages point that are in the service."""
+    apps = here.described.apps
+    tables = {one.name: apps[one.app] for one in here.described.tables if one.app in apps}
+    pairs = [(tables[one.table], tables[one.to]) for one in here.described.references
+             if one.table in tables and one.to in tables]  # fmt: skip
+    return {there.module for one, there in pairs if not one.own and one.module in present and not there.own}
 
 
 def _listed(here: Surroundings, setting: str) -> Sequence[str]:
@@ -201,15 +215,17 @@ def _left_middleware(here: Surroundings, kept: Sequence[str]) -> Iterator[Decisi
             continue
         own = one.partition(".")[0] in here.own_modules
         why = "it is the project's own" if own else "its app is not in the service"
+        missed = missed_of(here, one) if not own else ""
+        if missed:
+            why = f"it may read and write tables which stay, and {missed}"
+        remedy = f"add it to MIDDLEWARE in {here.package}/settings.py, if the service needs it"
+        if own:
+            remedy = "take its module along and add it, or see that nothing of the service relies on it"
+        elif missed:
+            remedy = f"write one of your own that sets it without rows, in {here.package}, or see that no page needs it"
         yield Decision(
-            place,
-            Kind.SETTING,
-            f"MIDDLEWARE: {one} was left out: {why}",
-            "take its module along and add it, or see that nothing of the service relies on it"
-            if own
-            else f"add it to MIDDLEWARE in {here.package}/settings.py, if the service needs it",
-            open=own,
-        )
+            place, Kind.SETTING, f"MIDDLEWARE: {one} was left out: {why}", remedy, open=own or bool(missed)
+        )  # fmt: skip
 
 
 def _place(here: Surroundings, setting: str) -> str:

@@ -74,6 +74,7 @@ def settings(here: Surroundings, installed: Installed, access: Access) -> Writte
     _databases(here, written)
     _accounts(here, access, installed, written)
     _messages(here, written)
+    _loose(here, written)
     for setting in sorted(here.described.settings, key=lambda one: (one.file, one.line)):
         if setting.name not in applying.STRUCTURE and setting.name not in written.passed:
             _chosen(here, installed, access, written, setting)
@@ -281,6 +282,12 @@ def _messages(here: Surroundings, written: Written) -> None:
         if own:
             written.add("CHASSIS_UNHEARD", f"CHASSIS_UNHEARD = {python(own, taken=18)}")
         written.passed.add("CHASSIS_UNHEARD")
+
+
+def _loose(here: Surroundings, written: Written) -> None:
+    if here.source.loose:
+        named = "\n# Relations of installed packages to rows that are elsewhere: they have no constraint.\n"
+        written.add("CHASSIS_LOOSE", f"{named}CHASSIS_LOOSE = {_column(here.source.loose)}")
 
 
 def _chosen(here: Surroundings, installed: Installed, access: Access, written: Written, setting: Setting) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from strangler.domain.project import Capability
 from strangler.extract.draft import Source
-from strangler.init.described import Described
+from strangler.init.described import Described, Mounted
 
 PACKAGE = "config"
 ASKED_AT = "IDENTITY_URL"
@@ -58,6 +58,8 @@ class Surroundings:
     def has_templates(self) -> bool:
         """Whether templates came along, or the code renders some."""
         rendering = ("django.shortcuts.render", "django.template", "django.views.generic")
+        if self.source.read:
+            return True
         return any(path.suffix in (".html", ".txt", ".jinja", ".jinja2") for path in self.source.files) or any(
             self.imports_of(name) for name in rendering
         )
@@ -76,6 +78,12 @@ class Surroundings:
         taken = {path.parts[0].removesuffix(".py") for path in self.source.files}
         return self.own_modules - taken
 
+    @cached_property
+    def mounted(self) -> tuple[Mounted, ...]:
+        """The URL patterns of views that answer the capability's routes."""
+        views = {one.view for one in self.source.routes}
+        return tuple(one for one in self.described.urls if one.view in views)
+
     @property
     def owns_accounts(self) -> bool:
         """Whether the accounts move with the capability."""
@@ -86,9 +94,9 @@ class Surroundings:
         return any(name == module or name.startswith(f"{module}.") for name in self.imports)
 
     def mentions(self, *words: str) -> bool:
-        """Whether the taken code has one of the words."""
+        """Whether the taken code, or a package's that answers, has one of the words."""
         pattern = re.compile(rf"\b({'|'.join(map(re.escape, words))})\b")
-        return any(pattern.search(text) for text in self.texts.values())
+        return any(pattern.search(text) for text in (*self.texts.values(), *self.source.read.values()))
 
     def comes_along(self, dotted: str) -> bool:
         """Whether the module that has the name, or is it, is in the service."""
