@@ -56,7 +56,8 @@ SUITES: Mapping[str, Suite] = {
     "manifests": Suite(".", ("tests/manifests",)),
     "copies": Suite(".", ("tests/copies", "tests/benchmarks", "tests/scenario", "tests/pipeline", "-m", "not soak")),
     "drafted": Suite(".", ("tests/scenario", "-m", "soak")),
-    "elsewhere": Suite(".", ("tests/elsewhere",)),
+    "elsewhere": Suite(".", ("tests/elsewhere", "-m", "not soak")),
+    "elsewhere-long": Suite(".", ("tests/elsewhere", "-m", "soak")),
     "observability": Suite(".", ("tests/observability",)),
     "versions": Suite(".", ("tests/versions",), database=True),
     "fuzz": Suite(".", ("tests/fuzz", "-m", "not soak")),
@@ -70,7 +71,7 @@ EVERYDAY = (
     "protocol", "chassis", "strangler", "contract", "copies", "observability", "fuzz", "elsewhere", "versions",
     "monolith", "manifests", "orders", "products", "users",
 )  # fmt: skip
-SOAK = ("soak", "exhaustive", "chassis-long", "strangler-long", "extracted", "drafted", "fuzz-long")
+SOAK = ("soak", "exhaustive", "chassis-long", "strangler-long", "extracted", "drafted", "elsewhere-long", "fuzz-long")
 LANES = 2
 # So that each run says where its time goes.
 SLOWEST_FILES = 12

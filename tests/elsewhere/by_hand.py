@@ -23,11 +23,25 @@ MONOLITH: Mapping[str, Sequence[Change]] = {
             "# Days, and loans per reader.\n",
         ),
     ],
+    "loans/admin.py": [
+        (
+            "from django.contrib import admin\n",
+            "from chassis.ownership.admin import OwnedAdmin\nfrom django.contrib import admin\n",
+        ),
+        (
+            "class LoanAdmin(admin.ModelAdmin):\n",
+            'class LoanAdmin(OwnedAdmin, admin.ModelAdmin):\n    capability = "loans"\n',
+        ),
+        (
+            "admin.site.register(Reason)\n",
+            '@admin.register(Reason)\nclass ReasonAdmin(OwnedAdmin, admin.ModelAdmin):\n    capability = "loans"\n',
+        ),
+    ],
     "strangler.toml": [
         (
             "[stays]\n",
             '[loader]\nprocess = "web"\ncommand = ["python", "manage.py", "fill"]\n\n'
-            '[traffic]\nscenario = "traffic:Readers"\n\n[stays]\n',
+            '[traffic]\nscenario = "traffic:Traffic"\n\n[stays]\n',
         ),
     ],
 }
@@ -53,6 +67,31 @@ SERVICE: Mapping[str, Sequence[Change]] = {
         ("lookup: Lookup = MissingLookup()", "lookup: Lookup = RemoteLookup()"),
     ],
     "loans/management/commands/remind.py": [('.select_related("reader")', "")],
+}
+# Which copies each client borrows, and what the desk answers to an extension.
+TRAFFIC: Mapping[str, Sequence[Change]] = {
+    "traffic.py": [
+        (
+            'CREATE_BORROW_COPY = undecided("which copy does POST /en/desk/borrow/ take? '
+            'Nothing that a client can ask shows one")\n',
+            "CREATE_BORROW_COPY = lambda visit: str(\n"
+            '    uuid5(NAMESPACE_URL, f"copy-{(visit.number * 16 + visit.count % 16) % 3000}")\n)\n',
+        ),
+        (
+            "from typing import Any, NamedTuple\n",
+            "from typing import Any, NamedTuple\nfrom uuid import NAMESPACE_URL, uuid5\n",
+        ),
+        (
+            '        yield Operation("POST", f"{desk.path}/extend/", form=body, headers=self.headers)\n',
+            '        due = lambda answer: {"due_on": answer.json()["due_on"]}\n'
+            '        told = lambda answer: [update("loans", "loans_loan", desk.key, due(answer))]\n'
+            '        yield Operation("POST", f"{desk.path}/extend/", form=body, headers=self.headers, told=told)\n',
+        ),
+        (
+            "    insert,\n    undecided,\n)",
+            "    insert,\n    update,\n)",
+        ),
+    ]
 }
 
 

@@ -90,3 +90,30 @@ def test_a_draft_is_rehearsed_as_it_is(stack: Stack, folder: Path, recording: Pa
     asked = {each["request"] for each in seen["requests"]}
     assert {"POST /api/v1/users", "POST /api/v1/users/me/addresses", "GET /api/v1/orders/{id}"} <= asked
     assert any("DELETE /api/v1/users/me" in question for question in seen["questions"])
+
+    report = rehearsed(stack, folder, "back.txt")
+
+    assert report["ok"], report["details"]
+    assert (report["failed"], report["lost"], report["doubled"]) == (0, 0, 0)
+
+
+@pytest.mark.soak
+def test_a_log_alone_leaves_its_bodies_to_a_person_and_a_rehearsal_waits_for_them(stack: Stack, folder: Path) -> None:
+    """What is written in their place is what a person would write who knows the shop."""
+    log, file = folder / "state" / "log" / "access.log", folder / "traffic.py"
+    with stack.client() as client:
+        for number in range(3):
+            body = {"email": f"log-{number}@example.com", "password": "a-long-Passphrase-1", "full_name": "Log"}
+            assert client.post("/api/v1/users", json=body).status_code == 201
+        assert client.get("/api/v1/products").status_code == 200
+    seen = stack.json("traffic", "draft", "--log", str(log), "--to", str(file), "--force")
+    names = {each.partition(":")[0]: each for each in seen["decisions"]}
+    assert "which body does POST /api/v1/users take?" in names["SEND_USERS_BODY"]
+
+    refused = stack.run("rehearse", "--script", str(folder / "back.txt"), code=2, SHOP_TOKEN="Bearer none")
+
+    text = file.read_text()
+    for name in names:
+        line = next(n for n, each in enumerate(text.splitlines(), 1) if each.startswith(f"{name} = undecided("))
+        assert f"{name} (line {line})" in refused.stderr
+    assert stack.status("users")["owner"] == "monolith"

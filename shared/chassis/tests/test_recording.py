@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 
 SETTINGS = """
+import os
+from chassis import environment
 SECRET_KEY = "a-key-for-tests-of-more-than-thirty-two-bytes"
 USE_TZ = True
 INSTALLED_APPS = [
@@ -25,6 +28,8 @@ ROOT_URLCONF = "notes.urls"
 LOGIN_URL = "/enter/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+if "DATABASE_URL" in os.environ:
+    DATABASES = {"default": environment.database(application="notes")}
 """
 FILES = {
     "manage.py": "import os, sys\nfrom django.core.management import execute_from_command_line\n"
@@ -33,7 +38,14 @@ FILES = {
     "settings.py": SETTINGS,
     "notes/__init__.py": "",
     "notes/models.py": """
+import django
 from django.db import models
+if django.VERSION >= (5, 2):
+    class Seat(models.Model):
+        pk = models.CompositePrimaryKey("row", "number")
+        row = models.CharField(max_length=5)
+        number = models.IntegerField()
+        taken = models.BooleanField(default=False)
 class Book(models.Model):
     title = models.CharField(max_length=50, unique=True)
 class Note(models.Model):
@@ -44,7 +56,7 @@ class Note(models.Model):
     "notes/urls.py": """
 import io, json
 from django.db import connection, transaction
-from django.http import HttpResponseRedirect, JsonResponse
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import path
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
@@ -75,6 +87,27 @@ def shut(request):
     return JsonResponse({})
 def enter(request):
     return JsonResponse({"access": TOKEN})
+def pour(request):
+    with connection.cursor() as cursor, cursor.copy("COPY notes_note (text, stars) FROM STDIN") as copy:
+        copy.write_row(("poured", 2))
+    return JsonResponse({})
+def seat(request):
+    from notes.models import Seat
+    Seat.objects.create(row="A", number=7)
+    Seat.objects.filter(row="A", number=8).update(taken=True)
+    return JsonResponse({})
+def aside(request):
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE aside (n int)")
+        cursor.execute("INSERT INTO aside VALUES (1)")
+        cursor.execute("UPDATE notes_note SET stars = 2")
+    return JsonResponse({})
+def page(request):
+    return HttpResponse(PAGE)
+PAGE = '''<form action="7/back/"><input type=hidden name=csrfmiddlewaretoken value=t0kent0kent0ken>
+<input type=hidden name=version value=3><input type=hidden name=next value="0123456789abcdef01234567">
+<select name=room><option value="">-<option value=a>A</select><a href="http://elsewhere/notes/8/">x</a>
+<a href="http://testserver/notes/9/?q=1">y</a><button formaction="/notes/7/star/"><li data-url="/notes/10/">'''
 async def quick(request):
     note = await Note.objects.acreate(text=json.loads(request.body)["text"])
     return JsonResponse({"id": note.pk})
@@ -84,9 +117,12 @@ def who(request):
 urlpatterns = [
     path("notes/", add), path("notes/<int:pk>/star/", star), path("fail/", fail), path("burn/", burn),
     path("many/", many), path("shut/", shut), path("enter/", enter), path("quick/", quick), path("who/", who),
+    path("pour/", pour), path("seat/", seat), path("aside/", aside), path("page/", page),
 ]
 """,
     "notes/tests.py": """
+import django
+from django.db import connection
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient, TestCase, TransactionTestCase
@@ -130,6 +166,21 @@ class Notes(TestCase):
     async def test_quick(self):
         answer = await AsyncClient().post("/quick/", {"text": "three"}, **JSON)
         assert await Note.objects.filter(pk=answer.json()["id"]).aexists()
+    def test_a_page(self):
+        self.client.get("/page/")
+    def test_many_rows(self):
+        Note.objects.bulk_create(Note(text="x") for _ in range(2001))
+        self.client.post("/aside/")
+class Seats(TestCase):
+    def test_a_seat(self):
+        if django.VERSION >= (5, 2):
+            from notes.models import Seat
+            Seat.objects.create(row="A", number=8)
+            self.client.post("/seat/")
+class Poured(TestCase):
+    def test_rows_are_poured(self):
+        if connection.vendor == "postgresql":
+            self.client.post("/pour/")
 class Committed(TransactionTestCase):
     def test_a_note_is_made(self):
         self.client.post("/notes/", {"text": "four"}, **JSON)
@@ -146,9 +197,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def recorded(folder: Path, name: str, *command: str) -> list[dict[str, Any]]:
+def recorded(folder: Path, name: str, *command: str, on_postgresql: bool = False) -> list[dict[str, Any]]:
     environment = {**os.environ, "STRANGLER_RECORDING": str(folder / name)}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
+    if not on_postgresql:
+        environment.pop("DATABASE_URL", None)
     done = subprocess.run(
         [sys.executable, "-m", "chassis.testing.recording", *command],
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
@@ -241,6 +294,47 @@ def test_a_request_that_cannot_be_recorded_is_told(lines: list[dict[str, Any]]) 
     ]
 
 
+def test_a_page_is_told_by_where_it_leads_and_what_its_forms_hold(lines: list[dict[str, Any]]) -> None:
+    (shown,) = of(lines, "test_a_page")
+
+    assert shown["page"] == {
+        "paths": ["/page/7/back/", "/notes/9/", "/notes/7/star/", "/notes/10/"],
+        "hidden": {"version": "3"},
+        "choices": {"room": ["a"]},
+    }
+    assert of(lines, "test_who")[0]["page"] is None
+
+
+def test_rows_that_are_not_seen_are_named_with_why(lines: list[dict[str, Any]]) -> None:
+    (asked,) = of(lines, "test_many_rows")
+
+    assert asked["rows"] == []
+    assert asked["unseen"] == {"aside": "no model has it", "notes_note": "more than 2,000 rows"}
+    assert not any(each["unseen"] for each in lines if each["kind"] == "request" and each is not asked)
+
+
+@pytest.mark.skipif(django.VERSION < (5, 2), reason="this Django has no composite keys")
+def test_a_key_of_several_columns_is_told_by_all_of_them(lines: list[dict[str, Any]]) -> None:
+    (seated,) = of(lines, "test_a_seat")
+
+    assert [(each["kind"], each["key"]) for each in seated["rows"]] == [
+        ("update", {"row": "A", "number": "8"}),
+        ("insert", {"row": "A", "number": "7"}),
+    ]
+    (project,) = [each for each in lines if each["kind"] == "project"]
+    assert project["tables"]["notes_seat"]["key"] is None
+    assert set(project["tables"]["notes_seat"]["columns"]) == {"row", "number", "taken"}
+
+
+@pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="DATABASE_URL names no PostgreSQL")
+def test_rows_that_the_driver_copies_are_told(folder: Path) -> None:
+    found = recorded(folder, "poured", "manage.py", "test", "notes.tests.Poured", on_postgresql=True)
+    (poured,) = of(found, "test_rows_are_poured")
+
+    assert changes(poured) == [("notes_note", "insert")]
+    assert poured["rows"][0]["values"].items() >= {"text": "poured", "stars": "2"}.items()
+
+
 def test_a_parallel_run_is_recorded_too(folder: Path, lines: list[dict[str, Any]]) -> None:
     twice = recorded(folder, "parallel", "manage.py", "test", "--parallel", "2")
 
@@ -252,7 +346,8 @@ def test_a_parallel_run_is_recorded_too(folder: Path, lines: list[dict[str, Any]
 
 def test_without_the_variable_nothing_is_written(folder: Path) -> None:
     before = set(folder.iterdir())
-    environment = {name: value for name, value in os.environ.items() if name != "STRANGLER_RECORDING"}
+    without = ("STRANGLER_RECORDING", "DATABASE_URL", "DJANGO_SETTINGS_MODULE")
+    environment = {name: value for name, value in os.environ.items() if name not in without}
     subprocess.run(
         [sys.executable, "-m", "chassis.testing.recording", "manage.py", "test", "notes.tests.Committed"],
         cwd=folder, env=environment, capture_output=True, check=True,

@@ -202,7 +202,7 @@ def request(method: str, template: str, status: int, **more: Any) -> dict[str, A
         "kind": "request", "test": "test", "call": 0, "method": method, "path": template.replace("{pk}", "7"),
         "template": template, "ids": [], "query": {}, "status": status, "form": False, "files": [], "body": None,
         "headers": {}, "access": "Bearer", "token": None, "signed_in": True, "staff": False, "answer": None,
-        "location": "", "rows": [], **more,
+        "location": "", "page": None, "rows": [], "unseen": {}, **more,
     }  # fmt: skip
 
 
@@ -245,6 +245,6 @@ RECORDED = [
 
 
 def recording(path: Path, requests: list[dict[str, Any]] = RECORDED) -> Path:
-    head = {"kind": "project", "form": 1, "django": "5.2", "login": "/login/", "tables": TABLES}
+    head = {"kind": "project", "form": 2, "django": "5.2", "login": "/login/", "tables": TABLES}
     path.write_text("".join(json.dumps(line) + "\n" for line in (head, *requests)))
     return path

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strangler.domain import traffic
-from strangler.domain.traffic import Answer, Operation, Scenario, delete, insert, update
+from strangler.domain import pages, traffic
+from strangler.domain.traffic import Answer, Operation, Scenario, decided, delete, insert, undecided, update
 
 PAGE = (Path(__file__).parents[4] / "docs/reference/scenario.md").read_text()
 # Names of the code that the page spells out.
 SPELLED = {
+    "Fields": "Mapping[str, Value | Sequence[Value]]",
     "Columns": "Mapping[str, Value]",
     "Value": "str | int | bool | None",
     "field(default_factory=dict)": "{}",
@@ -49,7 +50,7 @@ def plain(text: str) -> str:
     return re.sub(r"\s*=\s*", "=", " ".join(text.split()).strip().removesuffix(","))
 
 
-@pytest.mark.parametrize("function", [insert, update, delete, Operation, Answer])
+@pytest.mark.parametrize("function", [insert, update, delete, Operation, Answer, undecided, decided])
 def test_the_page_has_the_signature(function: Callable[..., Any]) -> None:
     assert told(function.__name__) == coded(function)
 
@@ -63,6 +64,13 @@ def test_the_page_leaves_out_no_public_function() -> None:
     tree = ast.parse(inspect.getsource(traffic))
     functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
-    assert functions == ["insert", "update", "delete"]
+    assert functions == ["undecided", "decided", "insert", "update", "delete"]
     for parameter in inspect.signature(Operation).parameters:
         assert f"{parameter}:" in PAGE or f"`{parameter}`" in PAGE
+
+
+def test_the_page_has_what_a_page_of_html_can_be_asked() -> None:
+    for name in (name for name in vars(pages.Page) if not name.startswith("_")):
+        assert f"page.{name}" in PAGE
+    for name in ("in_location", "led_to"):
+        assert f"{name}(answer" in PAGE

@@ -85,7 +85,7 @@ def record(*, path: Path, force: bool, python: Path | None, json_wanted: bool, w
     _require_free(path, force=force, verb="record")
     say = told(json_wanted)
     code, count = running.run(words, path, python=python)
-    findings = []
+    findings: list[Finding] = []
     if code:
         findings.append(
             Finding(
@@ -94,7 +94,11 @@ def record(*, path: Path, force: bool, python: Path | None, json_wanted: bool, w
                 "see what it says, and run it again if tests were left out",
             )
         )  # fmt: skip
-        show_findings(findings, say)
+    findings += [
+        Finding("not-recorded", Severity.WARNING, str(path), each, "see the request's writes by hand in the scenario")
+        for each in recording.unseen(path)
+    ]
+    show_findings(findings, say)
     next = [f"strangler traffic draft --recording {path}"]
     say(f"wrote {path}: {counted(count, 'request')}\n  next: {next[0]}")
     if json_wanted:
@@ -224,12 +228,15 @@ def _tell(plan: Plan, project: Project, file: Drafted, say: Callable[[str], None
     scenario = _scenario(file.path, project, file.name)
     next = ["strangler rehearse --self-test"]
     questions = [*plan.questions, *(f"{step.name}: {each}" for step in plan.steps for each in step.remarks)]
+    left = [f"{each.name}: {each.question}" for each in plan.decisions]
+    for each in left:
+        say(f"  to decide: {each}")
     if not file.shown:
         say(
             f"wrote {file.path}: {counted(len(file.text.splitlines()), 'line')}, "
-            f"{counted(len(questions), 'question')}\n"
-            f'  next: answer its questions (# ?), write [traffic] scenario = "{scenario}" into '
-            f"{project.path.name}, then {next[0]}"
+            f"{counted(len(questions), 'question')}, {counted(len(left), 'decision')}\n"
+            f"  next: {'decide, ' * bool(left)}answer its questions (# ?), write "
+            f'[traffic] scenario = "{scenario}" into {project.path.name}, then {next[0]}'
         )
     if json_wanted:
         document = {
@@ -245,6 +252,7 @@ def _tell(plan: Plan, project: Project, file: Drafted, say: Callable[[str], None
                 for step in (*plan.steps, *filter(None, (plan.account.register, plan.account.login, plan.farewell)))
             ],
             "questions": questions,
+            "decisions": left,
             "environment": needed,
             "left_out": plan.left_out,
             **({"text": file.text} if file.shown else {}),

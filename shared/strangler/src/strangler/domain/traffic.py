@@ -21,7 +21,8 @@ network itself::
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+import sys
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -29,6 +30,7 @@ from typing import Any, Protocol
 
 Value = str | int | bool | None
 Columns = Mapping[str, Value]
+Fields = Mapping[str, Value | Sequence[Value]]
 
 
 class Kind(StrEnum):
@@ -74,14 +76,15 @@ class Operation:
     """A request, the statuses that are right for it, and what it writes.
 
     A write is acknowledged by an expected status below 400, for a page that took a form leads to another one, and
-    refused by any other expected one. ``body`` is sent as JSON; ``form`` instead of it as a browser sends a form.
-    ``told`` gives the writes whose keys only the answer tells; it is called once the request is acknowledged.
+    refused by any other expected one. ``body`` is sent as JSON; ``form`` instead of it as a browser sends a form, with
+    several values of a field where it has a list. ``told`` gives the writes whose keys only the answer tells; it is
+    called once the request is acknowledged.
     """
 
     method: str
     path: str
     body: Any = None
-    form: Columns | None = None
+    form: Fields | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     expected: Collection[int] = frozenset({200})
     writes: tuple[Write, ...] = ()
@@ -96,6 +99,32 @@ Behaviour = Generator[Operation, Answer, None]
 
 class Unexpected(Exception):  # noqa: N818 - read as `raise Unexpected(...)` in scenarios
     """Raised by a behaviour whose answer had the right status and the wrong content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """What a drafted scenario leaves to a person; ``place`` is its file and line."""
+
+    question: str
+    place: str
+
+
+def undecided(question: str) -> Any:
+    """Stands where a value or a function of the visit has to be written. A rehearsal is refused as long as a module's
+    own variable holds one."""
+    frame = sys._getframe(1)
+    return Undecided(question, f"{frame.f_code.co_filename}:{frame.f_lineno}")
+
+
+def decided(decision: Any, visit: Any) -> Any:
+    """What was written there: a value, or what a function makes of the visit.
+
+    Raises:
+        Unexpected: nobody has decided it.
+    """
+    if isinstance(decision, Undecided):
+        raise Unexpected(decision.question)
+    return decision(visit) if callable(decision) else decision
 
 
 class Scenario(Protocol):

@@ -1,7 +1,7 @@
 """What is known of a project's requests, wherever it comes from.
 
 A body is a tree of JSON values in which some leaves stand for what only a client can fill in: `Text`, `Secret`, `Kept`,
-`Of` and `Unknown`.
+`Of`, `Offered`, `Open` and `Unknown`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from strangler.domain.route import VARIABLE
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # As many characters as `Visit.new` needs beside its word.
 ROOM = 20
+# A text that is shorter may be in a column by chance.
+TELLING = 3
 SECRET = re.compile(r"passw|passphrase|secret|token|api_?key|csrf|otp|cvv|signature", re.IGNORECASE)
 PASSWORD = re.compile(r"passw|passphrase", re.IGNORECASE)
 IRREGULAR = {
@@ -70,6 +72,35 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Open:
+    """What a person has to decide, as ``name`` of the file. The request is drafted, and refused until then."""
+
+    question: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What the form holds on its page under this name: ``kind`` is hidden or choices."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where a page has the id of something: ``kind`` is location, link or hidden. ``pattern`` is a path with ``{}``, or
+    the name of the field; ``page`` is the path of the page, empty for the one to which the answer leads; ``collection``
+    is the beginning of the paths that have the id, and ``key`` the id that was seen."""
+
+    kind: str
+    pattern: str
+    page: str
+    collection: str
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """What a request did to one row: ``kind`` is insert, update or delete. ``values`` are the columns as text, for an
     update only those that changed; None stands for NULL."""
@@ -83,8 +114,8 @@ class Row:
 @dataclass(slots=True)
 class Request:
     """One method of one path. ``body`` is None where there is none; ``unknown_body`` where only the source does not
-    say. ``access`` is "" (anybody), "account" or "staff". ``answer`` is an example. ``rows`` are None where nobody has
-    looked, and ``count`` says how often it was seen."""
+    say. ``access`` is "" (anybody), "account" or "staff". ``answer`` is an example; ``shown`` is where a page has
+    the id instead. ``rows`` are None where nobody has looked, and ``count`` says how often it was seen."""
 
     method: str
     path: str
@@ -101,6 +132,10 @@ class Request:
     sent: Any = None  # the body as it was, where a recording has it
     sent_headers: Mapping[str, str] = field(default_factory=dict)
     id_name: str | None = None
+    shown: Shown | None = None
+    form_page: str = ""  # where the form is whose fields are sent
+    goes_on: bool = False  # after it, something else is done to the same thing
+    named: str | None = None  # the id in its path, as it was seen
     capability: str = ""
     doubts: list[str] = field(default_factory=list)
 
@@ -226,6 +261,26 @@ def leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[
             yield from leaves(value, (*path, number))
     else:
         yield path, tree
+
+
+def column_with(
+    value: str, name: str, rows: Sequence[Row], tables: Mapping[str, Shape]
+) -> tuple[tuple[str, str], Column] | None:
+    """The table and the column of texts that alone has a text which was sent under a name that no column has."""
+    found: dict[tuple[str, str], Column] = {}
+    for row in rows:
+        shape = tables.get(row.table)
+        if shape is None or len(value) < TELLING:
+            continue
+        if name in shape.columns or f"{name}_id" in shape.columns:
+            return None
+        for column, left in row.values.items():
+            if left == value and column in shape.columns:
+                found[row.table, column] = shape.columns[column]
+    if len(found) != 1:
+        return None
+    ((place, only),) = found.items()
+    return (place, only) if only.kind == "text" else None
 
 
 def singular(word: str) -> str:

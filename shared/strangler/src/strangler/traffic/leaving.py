@@ -11,7 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strangler.domain.project import Project
-from strangler.traffic.known import Column, Of, Request, Row, Secret, Shape, Text, leaves, singular
+from strangler.traffic.known import (
+    Column,
+    Of,
+    Offered,
+    Open,
+    Request,
+    Row,
+    Secret,
+    Shape,
+    Text,
+    column_with,
+    leaves,
+    singular,
+)
 
 INSERT, UPDATE, DELETE = "insert", "update", "delete"
 LEAST_ALIKE = 2
@@ -118,21 +131,28 @@ def of_creation(
     shown = request.made
     owner = tables.owner(table)
     by_id = isinstance(shown, dict) and id_name in shown and id_name in shape.columns
+    id_code = f'answer.json()["{id_name}"]'
+    if (page := request.shown) and page.kind == "location" and shape.key and _is_shown(request, table):
+        by_id, id_name, id_code = True, shape.key, f'in_location(answer, "{page.pattern}")'
     if fresh and not (by_id and shape.columns[fresh[0]].unique and fresh[0] not in _headers(request)):
         key = {fresh[0]: values[fresh[0]][0]}
         rest = {column: written for column, (written, _) in values.items() if column not in key}
         found = [Leaving(INSERT, owner, table, key, rest)]
         if by_id:
-            found.append(
-                Leaving(UPDATE, owner, table, values={id_name: f'answer.json()["{id_name}"]'}, found="key", told=True)
-            )
+            found.append(Leaving(UPDATE, owner, table, values={id_name: id_code}, found="key", told=True))
     elif by_id:
         rest = {column: written for column, (written, _) in values.items() if column != id_name}
-        found = [Leaving(INSERT, owner, table, {id_name: f'answer.json()["{id_name}"]'}, rest, told=True)]
+        found = [Leaving(INSERT, owner, table, {id_name: id_code}, rest, told=True)]
     else:
         return [], [f"? It leaves a row in {table}: by what is it found again? Name it in `writes`."]
     others, remarks = _others(request, table, tables)
     return found + others, remarks
+
+
+def _is_shown(request: Request, table: str) -> bool:
+    """Whether the id that a page shows is that of the table's row."""
+    key = request.shown.key if request.shown else ""
+    return any(row.table == table and key in row.key.values() for row in request.rows or ())
 
 
 def of_change(
@@ -147,13 +167,14 @@ def of_change(
         if not moved:
             return [], []
         changed = next((row for row in moved if row.kind == UPDATE and row.table in (table, owns)), None)
-        told = [_told(row, request) for row in moved if row is not changed]
+        added = {id(row): each for row in moved if (each := _added(request, row, one, tables))}
+        told = [_told(row, request) for row in moved if row is not changed and id(row) not in added]
         values = _changed(request, changed, tables) if changed else {}
         if changed and not values:
             told.insert(0, _told(changed, request))
         remarks = [f"? It leaves {'; '.join(told)}: name in `writes` what stays so."] if told else []
         if not changed or not values:
-            return [], remarks
+            return [*added.values()], remarks
         target = changed.table
     else:
         target = table or (owns if owns and tables.pick(request) == owns else "")
@@ -167,7 +188,24 @@ def of_change(
         values = {column: written for column, written in values.items() if column not in account.key}
     if not values:
         return [], remarks or ["? Which row does it leave, and how? Name it in `writes`."]
-    return [Leaving(UPDATE, tables.owner(target), target, values=values, found=found)], remarks
+    more = [*added.values()] if request.rows is not None else []
+    return [Leaving(UPDATE, tables.owner(target), target, values=values, found=found), *more], remarks
+
+
+def _added(request: Request, row: Row, one: str, tables: Tables) -> Leaving | None:
+    """The row that a change adds elsewhere, if a text that was sent finds it again."""
+    if row.kind != INSERT:
+        return None
+    values = _values(request, row.table, tables)
+    fresh = next((column for column, (_, leaf) in values.items() if isinstance(leaf, Text)), None)
+    shape = tables.shape(row.table)
+    if fresh is None or shape is None:
+        return None
+    rest = {column: written for column, (written, _) in values.items() if column != fresh}
+    if one and request.named:
+        named = {column: f"str({one}.id)" for column, value in row.values.items() if value == request.named}
+        rest.update((column, code) for column, code in named.items() if column in shape.columns and column != shape.key)
+    return Leaving(INSERT, tables.owner(row.table), row.table, {fresh: values[fresh][0]}, rest)
 
 
 def of_deletion(
@@ -225,6 +263,10 @@ def _values(request: Request, table: str, tables: Tables) -> dict[str, tuple[str
             continue
         name = place[-1]
         column = name if name in shape.columns else f"{name}_id"
+        was = sent.get(place)
+        if column not in shape.columns and isinstance(was, str):
+            other = column_with(was, name, request.rows or (), tables.shapes)
+            column = other[0][1] if other and other[0][0] == table else column
         if (len(place) > 1 and row is None) or column not in shape.columns:
             continue
         if row is not None and row.values.get(column, "\0") != _as_text(sent.get(place)):
@@ -235,7 +277,7 @@ def _values(request: Request, table: str, tables: Tables) -> dict[str, tuple[str
         if row is None and isinstance(leaf, int) and not isinstance(leaf, bool):
             continue
         # What was printed as it was sent is printed so again.
-        if _fits(shape.columns[column], leaf) or (row is not None and isinstance(leaf, str)):
+        if _fits(shape.columns[column], leaf) or (row is not None and isinstance(leaf, str | Of | Open | Offered)):
             found.setdefault(column, (f"body{_written(place)}", leaf))
     for column, (name, leaf) in _headers(request).items():
         if column in shape.columns and (

@@ -34,7 +34,7 @@ def _name(step: Step, words: Sequence[str]) -> str:
     after = step.request.path.rpartition("}")[2].strip("/") if step.on else ""
     if after and method == "POST" and not step.gives and step.on:
         return f"{identifier(after)}_{step.on.one}"
-    if method == "GET" and results(step.request.answer)[1] is not None:
+    if method == "GET" and (step.gives or results(step.request.answer)[1] is not None):
         return f"list_{words[-1]}"
     if (step.on and not after) or (method == "POST" and step.gives):
         return f"{VERBS[method]}_{singular(words[-1])}"

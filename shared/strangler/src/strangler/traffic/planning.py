@@ -9,9 +9,9 @@ from typing import Any
 
 from strangler.domain.project import Project
 from strangler.domain.route import VARIABLE
-from strangler.traffic import leaving, naming, things
+from strangler.traffic import deciding, leaving, naming, things
 from strangler.traffic.accounts import account_of, kept, opens, registers
-from strangler.traffic.known import Kept, Known, Of, Request, Unknown, capability_of, leaves, plain
+from strangler.traffic.known import Kept, Known, Of, Open, Request, Unknown, capability_of, leaves
 from strangler.traffic.steps import Account, Step, Thing
 
 ENDS = re.compile(r"(log|sign)[_-]?(out|off)/?$", re.IGNORECASE)
@@ -19,8 +19,8 @@ ENDS = re.compile(r"(log|sign)[_-]?(out|off)/?$", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Plan:
-    """What the file will hold. ``questions`` are for a person, ``left_out`` counts requests of no capability, and
-    ``farewell`` is the step by which an account ends."""
+    """What the file will hold. ``questions`` are for a person, ``left_out`` counts requests of no capability,
+    ``farewell`` is the step by which an account ends, and a rehearsal waits for the ``decisions``."""
 
     known: Known
     account: Account
@@ -29,11 +29,30 @@ class Plan:
     questions: list[str]
     left_out: int
     farewell: Step | None = None
+    decisions: Sequence[Open] = ()
 
     @property
     def keeps_login(self) -> bool:
         """Whether some request sends what the answer of the login had."""
         return any(isinstance(leaf, Kept) for step in self.steps for _, leaf in leaves(step.request.body))
+
+    @property
+    def reads_pages(self) -> bool:
+        """Whether some request needs what a page has."""
+        forms = any(step.request.form_page for step in self.steps)
+        return forms or any(each.shown and each.shown.kind != "location" for each in self.things)
+
+    def ender(self, thing: Thing) -> Step | None:
+        """The step after which a thing of a visit's own is no more at work; None if none was seen, or it may be
+        refused."""
+        fitting = (
+            step
+            for step in self.steps
+            if step.on is thing and thing.made and step.ends and step.request.method == "POST"
+            and step.request.rows is not None and 409 not in step.request.expected
+            and step.staff == thing.staff
+        )  # fmt: skip
+        return next(fitting, None)
 
     def writers(self, capability: str) -> list[Step]:
         """The steps by which a writer keeps writing: those of ordinary accounts, otherwise those of staff."""
@@ -67,6 +86,7 @@ def plan(known: Known, project: Project) -> Plan:
             questions += [] if step else [f"{request}: {why}"]
     steps = _reachable(steps, questions)
     naming.name(steps)
+    opened = [*deciding.opened(steps)]
     _leave(known, project, account, steps, questions)
     steps, farewell = _without_doubtful(steps, account, questions)
     account.needed = any(step.request.access for step in steps) or account.login is not None
@@ -75,7 +95,10 @@ def plan(known: Known, project: Project) -> Plan:
     used |= {id(each) for each in shown if farewell and each.attribute in {one.each for one in farewell.leaves}}
     for step in steps:
         step.keeps = step.gives is not None and id(step.gives) in used
-    found = Plan(known, account, steps, [each for each in shown if id(each) in used], questions, left_out, farewell)
+    kept_ones = [each for each in shown if id(each) in used]
+    asked = [each.request for each in steps]
+    decisions = [each for each, request in opened if any(request is one for one in asked)]
+    found = Plan(known, account, steps, kept_ones, questions, left_out, farewell, decisions)
     questions += _uncovered(project, found, requests)
     return found
 
@@ -150,34 +173,37 @@ def _step(request: Request, account: Account, shown: Sequence[Thing]) -> tuple[S
     for place, leaf in leaves(request.body):
         if isinstance(leaf, Of):
             thing = things.named(leaf, shown, staff=request.access == "staff")
-            if thing is None:
+            if thing is None and not request.writes:
                 return None, f"which {leaf.word}? Nothing that a client can ask shows one"
+            if thing is None:
+                continue
             of["".join(f'["{part}"]' if isinstance(part, str) else f"[{part}]" for part in place)] = thing
     step.of = of
     if request.method in ("GET", "POST"):
-        fitting = [each for each in shown if each.path == plain(request.path) and each.made == request.writes]
-        step.gives = next(iter(fitting), None)
+        step.gives = next((each for each in shown if each.giver is request), None)
     return step, ""
 
 
 def _obstacle(request: Request, account: Account) -> str:
     """Why nobody can tell how the request is made; empty if nothing stands in its way."""
-    if request.unknown_body:
-        return "a log has no bodies: which does it take? (--openapi FILE says it)"
     if doubts := [*request.doubts, *(["it ends what the client is logged in by"] if ENDS.search(request.path) else [])]:
         return "; ".join(doubts)
-    for place, leaf in [*leaves(request.body), *leaves(dict(request.headers))]:
+    sent = [] if request.writes else [*leaves(request.body)]
+    for _, leaf in [*sent, *leaves(dict(request.headers))]:
         if isinstance(leaf, Unknown):
             return leaf.why
+    for place, leaf in leaves(request.body):
         if isinstance(leaf, Kept) and account.login is None:
             return f"{'.'.join(map(str, place))} is of a login that is not known"
     if request.form and request.body is not None and not _flat(request.body):
-        return "its form has several values of one name, which a scenario does not send"
+        return "its form has fields within fields, which a scenario does not send"
     return ""
 
 
 def _flat(body: Any) -> bool:
-    return isinstance(body, dict) and not any(isinstance(each, dict | list) for each in body.values())
+    return isinstance(body, dict) and not any(
+        isinstance(one, dict | list) for each in body.values() for one in (each if isinstance(each, list) else [each])
+    )
 
 
 def _reachable(steps: list[Step], questions: list[str]) -> list[Step]:

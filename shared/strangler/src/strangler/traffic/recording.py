@@ -24,11 +24,13 @@ from strangler.traffic.known import (
     Shape,
     Text,
     Unknown,
+    column_with,
     leaves,
 )
 from strangler.traffic.samples import is_reference
+from strangler.traffic.visits import Visits, variables
 
-FORM = 1
+FORM = 2
 MASK = "***"
 TOLD_EVERY = 50_000
 REMEDY = "make it with `strangler traffic record`, by a chassis of the same version"
@@ -46,16 +48,18 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Known:
         ConfigurationError: a line is none of a recording, or there is no request; with file and line.
     """
     tables, login, calls, notes = _calls(path, say)
+    visits = Visits([each for made in calls.values() for each in made])
     requests, failed = [], []
     for (method, template), made in calls.items():
         fine = [each for each in made if each["status"] < 400 and not _is_sent_away(each, login)]
         if fine and method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            requests.append(_request(method, template, fine, tables))
+            requests.append(_request(method, template, fine, tables, visits))
             # What depends on the state of a thing may be refused because of it.
             if method != "GET" and any(each["status"] == 409 for each in made):
                 requests[-1].expected = (*requests[-1].expected, 409)
         elif method not in ("OPTIONS", "HEAD"):
             failed.append(_refused(method, template, made))
+    notes += _unseen(calls)
     unsteady: dict[str, set[str]] = defaultdict(set)
     for each in (each for made in calls.values() for each in made):
         for table, column in _unsent(each):
@@ -65,6 +69,28 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Known:
         path.name, [*requests, *failed], tables, unsteady, scheme=_scheme(words),
         login=login if "session" in words else "", notes=notes,
     )  # fmt: skip
+
+
+def unseen(path: Path) -> list[str]:
+    """What a recording does not tell: requests that could not be read, files, and rows of tables that could not be."""
+    calls: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    notes = []
+    files: dict[str, set[str]] = defaultdict(set)
+    for entry in filter(None, (_entry(line) for _, line, _ in _lines(path))):
+        if entry.get("kind") == "unread":
+            notes.append(_unread(entry))
+            continue
+        asked = (entry.get("method", ""), entry.get("template") or entry.get("path", ""))
+        files[" ".join(asked)].update(entry.get("files") or ())
+        if entry.get("unseen"):
+            calls[asked].append(entry)
+    notes += [f"{asked}: the content of its files ({', '.join(sorted(names))}) was not recorded"
+              for asked, names in files.items() if names]  # fmt: skip
+    return [*notes, *_unseen(calls)]
+
+
+def _unread(entry: Mapping[str, Any]) -> str:
+    return f"{entry['method']} {entry['path']}: the recording could not read it ({entry['error']})"
 
 
 def _calls(
@@ -86,7 +112,7 @@ def _calls(
             if entry is None or entry["kind"] not in ("project", "request", "unread"):
                 raise _wrong("is no line of a recording", f"{path}:{number}")
             if entry["kind"] == "unread":
-                notes.append(f"{entry['method']} {entry['path']}: the recording could not read it ({entry['error']})")
+                notes.append(_unread(entry))
                 continue
             if entry["kind"] == "request":
                 calls[entry["method"], entry["template"] or entry["path"]].append(entry)
@@ -100,6 +126,17 @@ def _calls(
     if not calls:
         raise _wrong("has no request", str(path))
     return tables, login, calls, notes
+
+
+def _unseen(calls: Mapping[tuple[str, str], Sequence[Call]]) -> Iterator[str]:
+    """The tables whose rows the recording does not tell, each with the requests that write it."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (method, template), made in calls.items():
+        for table, why in {item for each in made for item in each["unseen"].items()}:
+            found[table, why].append(f"{method} {template}")
+    for (table, why), asked in sorted(found.items()):
+        more = f" and {len(asked) - 2} more" if len(asked) > 2 else ""
+        yield f"{', '.join(asked[:2])}{more}: what is left in {table} was not recorded, for {why}"
 
 
 def _is_sent_away(call: Call, login: str) -> bool:
@@ -132,11 +169,13 @@ def _refused(method: str, template: str, made: Sequence[Call]) -> Request:
     return request
 
 
-def _request(method: str, template: str, fine: Sequence[Call], tables: Mapping[str, Shape]) -> Request:
+def _request(method: str, template: str, fine: Sequence[Call], tables: Mapping[str, Shape], visits: Visits) -> Request:
     best = max(fine, key=_worth)
+    if method == "POST" and not isinstance(best["answer"], dict):
+        best = max((each for each in fine if visits.made(each)), key=_worth, default=best)
     rows = [Row(one["table"], one["kind"], one["key"], one["values"]) for one in best["rows"]]
     sent = _taken(best["body"], rows, tables) if method == "PATCH" else best["body"]
-    columns = _columns(rows, tables)
+    columns = {**_by_value(sent, rows, tables), **_columns(rows, tables)}
     request = Request(
         method,
         template,
@@ -149,8 +188,16 @@ def _request(method: str, template: str, fine: Sequence[Call], tables: Mapping[s
         rows=rows,
         sent=sent,
     )
+    page, offered = visits.form(best)
     if sent not in (None, {}, []) or best["form"]:
         request.body = _tree(sent, "", columns)
+        if offered:
+            request.form_page = page
+            request.body = {**request.body, **offered}
+    if best["answer"] is None:
+        request.shown = visits.made(best) if method == "POST" else visits.listed(best)
+    request.goes_on = visits.goes_on(fine)
+    request.named = next((value for value, _ in reversed([*variables(best)])), None)
     if best["files"]:
         request.doubts.append(f"it takes files ({', '.join(best['files'])}), which a scenario does not send")
     request.doubts += [f"which {name} does its query need?" for name, value in best["query"].items() if value == MASK]
@@ -201,6 +248,16 @@ def _columns(rows: Sequence[Row], tables: Mapping[str, Shape]) -> dict[str, tupl
         if shape := tables.get(row.table):
             for name, column in shape.columns.items():
                 found.setdefault(name, (column, shape.parents.get(name, ("", ""))[0]))
+    return found
+
+
+def _by_value(sent: Any, rows: Sequence[Row], tables: Mapping[str, Shape]) -> dict[str, tuple[Column, str]]:
+    """Columns for fields of a form that are called otherwise: the text that was sent is in one column, and no other."""
+    found = {}
+    for place, value in leaves(sent):
+        name = str(place[-1]) if place else ""
+        if isinstance(value, str) and (column := column_with(value, name, rows, tables)):
+            found[name] = (column[1], "")
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from strangler.domain.route import VARIABLE
-from strangler.traffic.known import Kept, Of, Secret, Text, leaves, results
+from strangler.traffic.known import Kept, Of, Offered, Open, Secret, Shown, Text, leaves, results
 from strangler.traffic.layout import LONGEST, Group, group, quoted, word, wrapped
 from strangler.traffic.leaving import Leaving
 from strangler.traffic.planning import Plan
@@ -31,12 +31,10 @@ class StepText:
         ):
             yield from self._have(attribute)
         if step.on:
-            # What is done to a thing may be possible once only.
-            acts = request.method == "DELETE" or (request.method == "POST" and not step.gives)
-            which = f"self.{step.on.attribute}"
-            yield f"        {step.on.one} = " + (
-                f"{which}.pop()" if acts and step.on.made else f"self.rng.choice({which})"
-            )
+            yield from self._take(step, step.on)
+        if step.gives and step.gives.made and step.keeps and (ender := self.plan.ender(step.gives)):
+            yield f"        if len(self.{step.gives.attribute}) >= HELD:"
+            yield f"            yield from self.{ender.name}()"
         path = self._asked(step)
         headers = self._headers(step)
         if isinstance(headers, Group):
@@ -60,6 +58,18 @@ class StepText:
             yield "        self.kept.update(answer.json())"
         if step.gives and step.keeps:
             yield from self._keep(step, step.gives)
+
+    def _take(self, step: Step, thing: Thing) -> Iterator[str]:
+        """The thing that the path names. What is done to one may be possible once only."""
+        which = f"self.{thing.attribute}"
+        if not step.acts or not thing.made:
+            yield f"        {thing.one} = self.rng.choice({which})"
+        elif step.ends:
+            yield f"        {thing.one} = {which}.pop(0)"
+        else:
+            yield f'        {thing.one} = self.undone({which}, "{step.name}")'
+            yield f"        if {thing.one} is None:"
+            yield "            return"
 
     def _asked(self, step: Step) -> str:
         """The path and the query, as code."""
@@ -88,12 +98,16 @@ class StepText:
         request = step.request
         own = [(f'"{name}": ', self.tree(leaf)) for name, leaf in request.headers.items()]
         signed = bool(request.access) and self.account.needed
-        signed = signed or (request.form and bool(self.account.page))
+        signed = signed or (request.form and bool(self.account.page or self.plan.reads_pages))
         if own:
             return Group("{", [*([("**", "self.headers")] if signed else []), *own], "}")
         return "self.headers" if signed else ""
 
     def body(self, step: Step, *, account: bool = False) -> Iterator[str]:
+        if step.request.form_page:
+            form = step.request.form_page
+            path = f'f"{{{step.on.one}.path}}{form.rpartition("}")[2]}"' if step.on else f'"{form}"'
+            yield f"        page = yield from self._open({path})"
         if step.request.body is not None:
             yield from group("        body = ", self.tree(step.request.body, account=account, of=step.of), 8)
 
@@ -135,7 +149,38 @@ class StepText:
         call = Group(f"{one.kind}(", items)
         return f"*({call.flat()} for each in self.{one.each})" if one.each else call
 
+    def _keep_shown(self, step: Step, thing: Thing, shown: Shown) -> Iterator[str]:
+        """What only a page tells."""
+        path = f'f"{shown.collection}{{id}}"'
+        if not thing.made:
+            yield f"        page = Page(answer.body, {self._asked(step)})"
+            item = f'Thing({path}, id, {{}}) for id in page.ids("{shown.pattern}")'
+            yield from group(f"        self.{thing.attribute} = ", Group("[", [("", item)], "]"), 8)
+            return
+        if shown.kind == "location":
+            yield f'        id = in_location(answer, "{shown.pattern}")'
+        else:
+            place = f'"{shown.page}"' if shown.page else "led_to(answer)"
+            find = "id" if shown.kind == "link" else "hidden"
+            yield f"        page = yield from self._open({place})"
+            yield f'        id = page.{find}("{shown.pattern}", near={self._near(step)})'
+        key = "key"
+        if step.leaves and step.leaves[0].told:
+            key = f'{{"{next(iter(step.leaves[0].key))}": id}}'
+        yield f"        self.{thing.attribute}.append(Thing({path}, id, {key}))"
+
+    def _near(self, step: Step) -> str:
+        """The text by which a page tells what was just made."""
+        first = step.leaves[0] if step.leaves else None
+        if first and first.key and not first.told:
+            return next(iter(first.key.values()))
+        place = next(place for place, leaf in leaves(step.request.body) if isinstance(leaf, Text))
+        return "body" + "".join(f'["{part}"]' if isinstance(part, str) else f"[{part}]" for part in place)
+
     def _keep(self, step: Step, thing: Thing) -> Iterator[str]:
+        if thing.shown:
+            yield from self._keep_shown(step, thing, thing.shown)
+            return
         base = self._base(step)
         if thing.made:
             key = "key"
@@ -197,7 +242,7 @@ class StepText:
             )
         return self._leaf(tree, account=account, thing=(of or {}).get(at))
 
-    def _leaf(self, leaf: Any, *, account: bool, thing: Thing | None) -> str:
+    def _leaf(self, leaf: Any, *, account: bool, thing: Thing | None) -> str:  # noqa: PLR0911
         match leaf:
             case Text(word=name) if account and name in self.account.identities:
                 return f"self.{name}"
@@ -207,6 +252,10 @@ class StepText:
                 return 'f"Rehearsed-{self.token}"' if self.account.takes_token else "self.password"
             case Kept(name=name):
                 return f'self.kept["{name}"]'
+            case Open(name=name):
+                return f"decided({name}, self)"
+            case Offered(name=name, kind=kind):
+                return f'page.hidden("{name}")' if kind == "hidden" else f'self.rng.choice(page.choices("{name}"))'
             case Of():
                 return f"self.rng.choice(self.{thing.attribute}).id" if thing else "None"
         return quoted(leaf) if isinstance(leaf, str) else repr(leaf)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from strangler.traffic.known import IDENTITIES, Request, Text, leaves, singular
+from strangler.traffic.known import IDENTITIES, Request, Shown, Text, leaves, singular
 from strangler.traffic.leaving import Leaving
 
 
 @dataclass(slots=True)
 class Thing:
-    """What a visit keeps of one collection. ``made``: by the visit itself, with the key by which its row is found."""
+    """What a visit keeps of one collection. ``made``: by the visit itself, with the key by which its row is found.
+    ``shown`` where only a page tells the id, and ``giver`` is the request after which it is known."""
 
     name: str
     path: str  # of the collection, up to the variable
@@ -20,6 +21,8 @@ class Thing:
     refers: str = "id"  # what the answer calls the id by which bodies name it
     table: str = ""
     staff: bool = False
+    shown: Shown | None = None
+    giver: Request | None = None
 
     @property
     def attribute(self) -> str:
@@ -46,6 +49,16 @@ class Step:
     remarks: list[str] = field(default_factory=list)
     weight: int = 1
     keeps: bool = True
+
+    @property
+    def acts(self) -> bool:
+        """Whether it may be possible only once for each thing."""
+        return self.request.method == "DELETE" or (self.request.method == "POST" and not self.gives)
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing else can be done to the thing afterwards."""
+        return self.acts and not self.request.goes_on
 
     @property
     def checked(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from strangler.domain.route import VARIABLE
 from strangler.traffic.accounts import has_password
-from strangler.traffic.known import Of, Request, plain, results, singular
+from strangler.traffic.known import Of, Request, Text, leaves, plain, results, singular
 from strangler.traffic.steps import Thing
 
 IDS = ("id", "uuid", "pk", "slug", "code", "key")
@@ -26,15 +26,33 @@ def things_of(requests: Sequence[Request]) -> Iterator[Thing]:
             items.setdefault(plain(request.path[: variable.start()]), []).append(request)
     names: set[tuple[str, bool]] = set()
     for request in requests:
-        thing = _thing(request, items)
+        thing = _shown(request) if request.shown else _thing(request, items)
         if thing is None:
             continue
         if (thing.name, thing.made) in names:
             thing.name = identifier("_".join([*filter(speaks, request.path.split("/"))][-2:]))
         names.add((thing.name, thing.made))
-        made = [row.table for each in requests if plain(each.path) == thing.path for row in each.rows or ()]
-        thing.table = made[0] if len(set(made)) == 1 else ""
+        thing.giver = request
+        if not thing.shown:
+            made = [row.table for each in requests if plain(each.path) == thing.path for row in each.rows or ()]
+            thing.table = made[0] if len(set(made)) == 1 else ""
         yield thing
+
+
+def _shown(request: Request) -> Thing | None:
+    """What only a page shows, by an id in its paths or in the address to which the answer leads."""
+    assert request.shown is not None
+    fresh = any(isinstance(leaf, Text) for _, leaf in leaves(request.body))
+    if request.writes and request.shown.kind != "location" and not fresh:
+        request.doubts.append("a page shows what it makes, and nothing that was sent tells which of those on it")
+        return None
+    collection = request.shown.collection
+    word = next((each for each in reversed(collection.split("/")) if speaks(each)), "things")
+    staff = request.writes and request.access == "staff"
+    thing = Thing(identifier(word), plain(collection), request.writes, "id", staff=staff, shown=request.shown)
+    rows = [row for row in request.rows or () if request.shown.key in row.key.values()]
+    thing.table = rows[0].table if rows else ""
+    return thing
 
 
 def _thing(request: Request, items: Mapping[str, Sequence[Request]]) -> Thing | None:

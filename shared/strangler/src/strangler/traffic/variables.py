@@ -32,6 +32,9 @@ class Variables:
             found = {"TOKEN": f"the value of the header {plan.known.header} of {whose}"}
         else:
             found = {"USERNAME": f"how {whose} logs in", "PASSWORD": "its password"}
+            if not mark:
+                found["USERNAME"] += ", or several with commas between"
+                found["PASSWORD"] = "its password, or that of all of them"  # noqa: S105
         for name, what in found.items():
             self.names[mark + name] = f"{prefix}_{mark}{name}"
             self.told[f"{prefix}_{mark}{name}"] = what

@@ -8,20 +8,33 @@ from strangler.traffic.known import Secret, Text
 from strangler.traffic.layout import Group, group
 from strangler.traffic.planning import Plan
 from strangler.traffic.stepping import StepText
-from strangler.traffic.steps import Step
+from strangler.traffic.steps import Step, Thing
 
 _PAGE = (
-    "    def _open(self, path: str) -> Behaviour:",
-    '        """A page with a form: its cookie is the form\'s token."""',
-    '        page = yield Operation("GET", path, headers=self.headers)',
-    "        self._keep_cookies(page.cookies)",
+    "    def _open(self, path: str) -> Generator[Operation, Answer, Page]:",
+    '        """A page: its cookies are kept, for the token of its forms is in them or in itself."""',
+    '        answer = yield Operation("GET", path, headers=self.headers)',
+    "        page = Page(answer.body, path)",
+    "        self._keep_cookies(answer.cookies, page.token)",
+    "        return page",
     "",
-    "    def _keep_cookies(self, fresh: Any) -> None:",
+    '    def _keep_cookies(self, fresh: Any, token: str = "") -> None:',
     '        """As a browser does; Django takes the value of one of them as the token of a form."""',
     '        kept = dict(each.split("=", 1) for each in self.headers.get("Cookie", "").split("; ") if each)',
     "        kept.update(fresh)",
     '        cookie = "; ".join(f"{name}={value}" for name, value in kept.items())',
-    '        self.headers = {"Cookie": cookie, "X-CSRFToken": kept.get("csrftoken", "")}',
+    '        token = kept.get("csrftoken") or token or self.headers.get("X-CSRFToken", "")',
+    '        self.headers = {"Cookie": cookie, "X-CSRFToken": token}',
+)
+_UNDONE = (
+    "    def undone(self, things: list[Thing], what: str) -> Thing | None:",
+    '        """One to which this was not done yet: it may be possible once only."""',
+    "        left = [each for each in things if (what, each.path) not in self.done]",
+    "        if not left:",
+    "            return None",
+    "        thing = self.rng.choice(left)",
+    "        self.done.add((what, thing.path))",
+    "        return thing",
 )
 
 
@@ -32,6 +45,15 @@ class VisitText:
         self.plan = plan
         self.account = plan.account
         self._steps = StepText(plan)
+
+    @property
+    def _once(self) -> bool:
+        """Whether something is done to things that stay."""
+        return any(each.acts and each.on and each.on.made and not each.ends for each in self.plan.steps)
+
+    @property
+    def _enders(self) -> list[tuple[Thing, Step]]:
+        return [(each, ender) for each in self.plan.things if (ender := self.plan.ender(each))]
 
     def lines(self) -> Iterator[str]:
         """The class, with what it keeps."""
@@ -56,6 +78,16 @@ class VisitText:
         yield '        return f"{word[: limit - len(own) - 1]}-{own}"'
         yield ""
         yield from self._arrive()
+        if self._once:
+            yield ""
+            yield from _UNDONE
+        if self._enders:
+            yield ""
+            yield "    def leave(self) -> Behaviour:"
+            yield '        """What it has begun it ends, so that the next one finds room."""'
+            for thing, ender in self._enders:
+                yield f"        while self.{thing.attribute}:"
+                yield f"            yield from self.{ender.name}()"
         for step in [*self.plan.steps, *filter(None, (self.plan.farewell,))]:
             yield ""
             yield from self._steps.lines(step)
@@ -64,6 +96,7 @@ class VisitText:
         staff = ", *, staff: bool = False" if self.account.staff else ""
         yield f"    def __init__(self, run: str, number: int, rng: Random{staff}) -> None:"
         yield '        self.token = f"{run}-{number}"'
+        yield "        self.number = number"
         yield "        self.rng = rng"
         yield "        self.count = 0"
         yield "        self.headers: dict[str, str] = {}"
@@ -75,7 +108,8 @@ class VisitText:
             if self.account.row:
                 yield f'        self.key: Columns = {{"{identity}": self.{identity}}}'
         elif self.account.needed and (self.account.login or self.account.page):
-            yield f"        self.{identity} = USERNAME"
+            yield '        names = [each.strip() for each in USERNAME.split(",")]'
+            yield f"        self.{identity} = names[number % len(names)]"
             yield "        self.password = PASSWORD"
         elif self.account.takes_token and not self.account.staff:
             yield f'        self.headers = {{"{self.plan.known.header}": TOKEN}}'
@@ -90,6 +124,8 @@ class VisitText:
             yield "        self.kept: dict[str, Any] = {}"
         for thing in self.plan.things:
             yield f"        self.{thing.attribute}: list[Thing] = []"
+        if self._once:
+            yield "        self.done: set[tuple[str, str]] = set()"
 
     def _arrive(self) -> Iterator[str]:
         yield "    def arrive(self) -> Behaviour:"
@@ -97,6 +133,9 @@ class VisitText:
         if not account.needed or (account.login is None and not account.page):
             yield '        """Nothing is needed before the first request."""'
             yield "        yield from ()"
+            if self.plan.reads_pages:
+                yield ""
+                yield from _PAGE
             return
         if account.register:
             if account.staff:
@@ -108,7 +147,7 @@ class VisitText:
             yield from self._register(account.register)
         yield ""
         yield from self._log_in()
-        if account.page or (account.register and account.register.request.form):
+        if account.page or self.plan.reads_pages or (account.register and account.register.request.form):
             yield ""
             yield from _PAGE
 

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 
 from strangler.domain.words import counted
-from strangler.traffic.layout import Group, group, spread, wrapped
+from strangler.traffic.layout import Group, group, quoted, spread, wrapped
 from strangler.traffic.planning import Plan
 from strangler.traffic.steps import Step
 from strangler.traffic.variables import Variables
 from strangler.traffic.visiting import VisitText
 
-NAMES = ("Behaviour", "Columns", "Operation", "delete", "insert", "update")
+NAMES = (
+    "Answer", "Behaviour", "Columns", "Operation", "decided", "delete", "insert", "undecided", "update",
+)  # fmt: skip
+PAGES = ("Page", "in_location", "led_to")
 HEAD = (
     "It is yours now. `strangler traffic draft` has asked no request; each comment that begins with a question mark is "
     "a question to you."
@@ -34,13 +37,13 @@ class _Writer:
 
     def lines(self) -> Iterator[str]:
         body = [*VisitText(self.plan).lines(), "", "", *self._scenario()]
-        settings = [*self._environment(), *self._shares()]
+        settings = [*self._decisions(), *self._environment(), *self._shares()]
         yield f'"""Traffic of {self.project}, for `strangler rehearse`: drafted from {self.plan.known.source}.'
         yield ""
         yield from wrapped(HEAD, "")
         yield '"""'
         yield ""
-        yield from self._imports("\n".join(body))
+        yield from self._imports("\n".join([*settings, *body]))
         yield from self._questions()
         yield from settings
         yield from ("", "")
@@ -51,6 +54,8 @@ class _Writer:
         yield ""
         if self.variables.names:
             yield "import os"
+        if "Generator[" in body:
+            yield "from collections.abc import Generator"
         yield "from random import Random"
         typing = [word for word in ("Any", "NamedTuple") if re.search(rf"\b{word}\b", body)]
         if typing:
@@ -58,7 +63,9 @@ class _Writer:
         if "UUID(" in body:
             yield "from uuid import UUID"
         yield ""
-        used = [each for each in NAMES if re.search(rf"\b{each}\b", body)]
+        if pages := [each for each in PAGES if _is_in(each, body)]:
+            yield from spread("from strangler.domain.pages import ", pages)
+        used = [each for each in NAMES if _is_in(each, body)]
         yield from spread("from strangler.domain.traffic import ", used)
         yield ""
 
@@ -71,6 +78,15 @@ class _Writer:
         if self.plan.questions or self.plan.left_out:
             yield ""
 
+    def _decisions(self) -> Iterator[str]:
+        if not self.plan.decisions:
+            return
+        yield "# What only you can tell: in place of each `undecided(…)` write a value, or a function of the visit such"
+        yield '# as `lambda visit: f"A {visit.number}"`. Until then a rehearsal is refused.'
+        for each in self.plan.decisions:
+            yield from group(f"{each.name} = ", Group("undecided(", [("", quoted(each.question))]), 0)
+        yield ""
+
     def _environment(self) -> Iterator[str]:
         for name, variable in self.variables.names.items():
             yield f'{name} = os.environ.get("{variable}", "")'
@@ -78,7 +94,8 @@ class _Writer:
         if wanted:
             named = " and ".join(self.variables.names[each] for each in wanted)
             yield f"if not ({' and '.join(wanted)}):" if len(wanted) > 1 else f"if not {wanted[0]}:"
-            yield f'    raise ValueError("set {named}: {self.variables.told[self.variables.names[wanted[0]]]}")'
+            said = f"set {named}: {self.variables.told[self.variables.names[wanted[0]]]}"
+            yield from group("    raise ", Group("ValueError(", [("", quoted(said))]), 4)
         if self.variables.names:
             yield ""
 
@@ -89,6 +106,9 @@ class _Writer:
             staff = [each for each in self.plan.steps if each.staff]
             variable = self.variables.names[self.variables.staff]
             yield from _weights("STAFF_STEPS", staff, f"The same for staff, if {variable} names an account.")
+        if any(self.plan.ender(each) for each in self.plan.things):
+            yield "# How many things a client keeps before it ends the oldest."
+            yield "HELD = 3"
         yield "# What a writer does: nothing but write, and each write can be seen in the database."
         capabilities = dict.fromkeys(step.request.capability for step in self.plan.steps if step.request.capability)
         items = [
@@ -121,10 +141,15 @@ class _Writer:
         yield "        yield from visit.arrive()"
         yield "        for name in rng.choices(list(steps), list(steps.values()), k=rng.randint(15, 40)):"
         yield "            yield from getattr(visit, name)()"
+        leaves = any(self.plan.ender(each) for each in self.plan.things)
         if self.plan.farewell:
             who = "not staff and " if staff else ""
             yield f"        if {who}number % 7 == 0:"
             yield f"            yield from visit.{self.plan.farewell.name}()"
+            if leaves:
+                yield "        else:"
+        if leaves:
+            yield f"{'    ' if self.plan.farewell else ''}        yield from visit.leave()"
         yield ""
         yield "    def writer(self, capability: str, number: int, rng: Random) -> Behaviour:"
         if staff:
@@ -141,6 +166,11 @@ class _Writer:
         yield "        yield from visit.arrive()"
         yield "        while True:"
         yield "            yield from getattr(visit, rng.choice(writes))()"
+
+
+def _is_in(name: str, code: str) -> bool:
+    """Whether the code has the name by itself, and not as a method or in a comment's words."""
+    return re.search(rf"(?<![\w.]){name}" + (r"\(" if name.islower() else r"\b"), code) is not None
 
 
 def _weights(name: str, steps: Sequence[Step], said: str) -> Iterator[str]:

@@ -18,11 +18,12 @@ class DeskTests(TestCase):
 
     def test_a_reader_borrows_extends_and_returns(self):
         self.client.force_login(self.reader)
-        self.assertRedirects(self.client.post(reverse("loans:borrow"), {"copy": self.copy.pk}), reverse("loans:mine"))
+        borrowed = self.client.post(reverse("loans:borrow"), {"copy": self.copy.pk, "note": "for the evening class"})
+        self.assertRedirects(borrowed, reverse("loans:mine"))
         loan = Loan.objects.get()
         self.assertEqual((loan.reader, loan.slip), (self.reader, "The Winding Stair"))
         self.assertEqual(self.client.post(reverse("loans:extend", args=[loan.pk])).json()["number"], 1)
-        self.client.post(reverse("loans:back", args=[loan.pk]), {"remark": "wet"})
+        self.client.post(reverse("loans:back", args=[loan.pk]), {"remark": "wet from the rain"})
         self.assertEqual(Remark.objects.get().about, loan)
         self.assertEqual(Passage.objects.count(), 2)
 

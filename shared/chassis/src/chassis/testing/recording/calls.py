@@ -24,15 +24,17 @@ from django.http.multipartparser import MultiPartParser
 from django.test.client import AsyncClientHandler, ClientHandler, FakePayload
 from django.utils.functional import SimpleLazyObject
 
+from chassis.testing.recording import pages
 from chassis.testing.recording.hiding import LONGEST, MASK, hidden, leaf
 from chassis.testing.recording.rows import Rows, described
 
-FORM = 1
+FORM = 2
 # A value that is shorter than this is found in many answers.
 TELLING = 16
 LARGEST_BODY = 256 * 1024
 _installed: list[str] = []
 _current: ContextVar[Rows | None] = ContextVar("_current", default=None)
+COPIES = ("copy", "copy_expert", "copy_from")
 _PATH_WORD = re.compile("[^a-z_]")
 
 
@@ -103,7 +105,9 @@ class Recording:
             "staff": bool(getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)),
             "answer": hidden(answer),
             "location": hidden(str(response.get("Location", ""))),
+            "page": _page(request, response),
             "rows": list(rows.changes()),
+            "unseen": rows.unseen(),
         }
 
     def _traced(self, value: Any, name: str = "") -> Any:
@@ -178,7 +182,7 @@ def install(path: str) -> None:
 
 def _around_cursors() -> None:
     wrapper: Any = CursorWrapper
-    plain = wrapper._execute_with_wrappers
+    plain, other = wrapper._execute_with_wrappers, wrapper.__getattr__
 
     def execute(self: Any, sql: Any, params: Any, many: bool, executor: Any) -> Any:
         rows = _current.get()
@@ -187,7 +191,33 @@ def _around_cursors() -> None:
                 rows.meet(self.db, str(sql))
         return plain(self, sql, params, many, executor)
 
+    def getattr_(self: Any, name: str) -> Any:
+        found = other(self, name)
+        rows = _current.get()
+        return _copying(name, found, self.db, rows) if name in COPIES and rows is not None else found
+
     wrapper._execute_with_wrappers = execute
+    wrapper.__getattr__ = getattr_
+
+
+def _copying(name: str, plain: Any, connection: Any, rows: Rows) -> Any:
+    """The driver's own ways to fill a table, which do not pass through Django's: psycopg 3 and 2."""
+
+    def copy(*words: Any, **named: Any) -> Any:
+        with contextlib.suppress(Exception):
+            given = [*words, *named.values()]
+            statement = f'COPY "{given[1]}" FROM' if name == "copy_from" else _as_statement(given)
+            rows.meet(connection, statement)
+        return plain(*words, **named)
+
+    return copy
+
+
+def _as_statement(given: list[Any]) -> str:
+    first = given[0]
+    if isinstance(first, bytes):
+        return first.decode(errors="replace")
+    return first if isinstance(first, str) else str(first.as_string(None))
 
 
 def _around_tests(recording: Recording) -> None:
@@ -267,6 +297,13 @@ def _answer(response: Any) -> Any:
         return json.loads(response.content)
     except ValueError:
         return None
+
+
+def _page(request: Any, response: Any) -> dict[str, Any] | None:
+    """What a page shows; one that cannot be read shows nothing."""
+    with contextlib.suppress(Exception):
+        return pages.page(response, request.path, request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", ""))
+    return None
 
 
 def _template(request: Any) -> tuple[str | None, dict[str, str]]:

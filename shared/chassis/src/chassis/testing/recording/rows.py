@@ -18,38 +18,56 @@ from chassis.testing.recording.hiding import MASK, SECRET, TOKEN
 
 # A test that fills more of a table says nothing of it.
 MOST_ROWS = 2000
-WRITTEN = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(?:ONLY\s+)?"?(?:\w+"?\."?)?(\w+)"?', re.IGNORECASE)
-Snapshot = Mapping[str, Mapping[str, str | None]]
+NAME = r'(?:"?\w+"?\.)?"?(\w+)"?'
+WRITTEN = re.compile(
+    rf"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+(?:ONLY\s+)?{NAME}"
+    rf"|\bCOPY\s+{NAME}\s*(?:\([^)]*\)\s*)?FROM\b",
+    re.IGNORECASE,
+)
+# What follows UPDATE in a statement that writes nothing, or names no table.
+NO_TABLE = frozenset({"of", "set", "nowait", "skip", "no", "cascade", "restrict"})
+MANY, NO_MODEL, NOT_READ = f"more than {MOST_ROWS:,} rows", "no model has it", "it could not be read"
+Key = tuple[str, ...]
+Snapshot = Mapping[Key, Mapping[str, str | None]]
 
 
 class Rows:
     """The rows of one request, by database and table."""
 
     def __init__(self) -> None:
-        self._before: dict[tuple[str, str], tuple[Any, Snapshot | None]] = {}
+        self._before: dict[tuple[str, str], tuple[Any, Snapshot | str]] = {}
 
     def meet(self, connection: Any, statement: str) -> None:
         """A statement is about to be executed: its table is read if it is the first one to write it."""
-        for table in WRITTEN.findall(statement):
-            if (connection.alias, table) not in self._before and table in tables():
-                self._before[connection.alias, table] = connection, snapshot(connection, table)
+        for found in WRITTEN.findall(statement):
+            table = next(filter(None, found), "")
+            if table.lower() in NO_TABLE or (connection.alias, table) in self._before:
+                continue
+            before = snapshot(connection, table) if table in tables() else NO_MODEL
+            self._before[connection.alias, table] = connection, before
 
     def changes(self) -> Iterator[dict[str, Any]]:
-        """What is not as it was. The rows of tables that could not be read are not told."""
-        for (_, table), (connection, before) in self._before.items():
-            after = snapshot(connection, table) if before is not None else None
-            if before is None or after is None:
+        """What is not as it was. The rows of tables that could not be read are `unseen`."""
+        for (alias, table), (connection, before) in self._before.items():
+            if isinstance(before, str):
+                continue
+            after = snapshot(connection, table)
+            if isinstance(after, str):
+                self._before[alias, table] = connection, after
                 continue
             for key in {**before, **after}:
                 if before.get(key) != after.get(key):
                     yield _change(table, key, before.get(key), after.get(key))
 
+    def unseen(self) -> dict[str, str]:
+        """The tables that were written and whose rows are not told, each with why."""
+        return {table: before for (_, table), (_, before) in self._before.items() if isinstance(before, str)}
+
 
 def _change(
-    table: str, key: str, before: Mapping[str, str | None] | None, after: Mapping[str, str | None] | None
+    table: str, key: Key, before: Mapping[str, str | None] | None, after: Mapping[str, str | None] | None
 ) -> dict[str, Any]:
-    own = tables()[table]._meta.pk
-    named = {own.column: key} if own is not None else {}
+    named = dict(zip(keys(tables()[table]), key, strict=True))
     if before is None or after is None:
         kind, values = ("insert", after or {}) if before is None else ("delete", {})
     else:
@@ -67,14 +85,20 @@ def tables() -> Mapping[str, type[models.Model]]:
     return {
         model._meta.db_table: model
         for model in apps.get_models(include_auto_created=True)
-        if not model._meta.proxy and len(getattr(model._meta, "pk_fields", ("pk",))) == 1
+        if not model._meta.proxy and keys(model)
     }
 
 
-def snapshot(connection: Any, table: str) -> Snapshot | None:
-    """All rows by key, with their columns as PostgreSQL prints them; None if there are too many, or no one can read."""
-    fields = [field for field in tables()[table]._meta.local_concrete_fields if field.column]
-    key = tables()[table]._meta.pk
+def keys(model: type[models.Model]) -> Key:
+    """The columns of its key: one, or those of a composite key."""
+    own = getattr(model._meta, "pk_fields", None) or [model._meta.pk]
+    return tuple(str(field.column) for field in own if field is not None and field.column)
+
+
+def snapshot(connection: Any, table: str) -> Snapshot | str:
+    """All rows by key, with their columns as PostgreSQL prints them; or why they are not there."""
+    model = tables()[table]
+    fields = [field for field in model._meta.local_concrete_fields if field.column]
     quote, text = connection.ops.quote_name, "::text" if connection.vendor == "postgresql" else ""
     chosen = ", ".join(quote(field.column) + text for field in fields)
     try:
@@ -86,15 +110,14 @@ def snapshot(connection: Any, table: str) -> Snapshot | None:
         finally:
             cursor.close()
     except Exception:  # noqa: BLE001  whatever the driver says: the project's test goes on
-        return None
-    if len(found) > MOST_ROWS or key is None:
-        return None
+        return NOT_READ
+    if len(found) > MOST_ROWS:
+        return MANY
     rows: list[dict[str, str | None]] = [
         {str(field.column): _text(field, value) for field, value in zip(fields, row, strict=True)}
         for row in map(list, found)
     ]
-    column = str(key.column)
-    return {str(row[column]): row for row in rows}
+    return {tuple(str(row[column]) for column in keys(model)): row for row in rows}
 
 
 def _text(field: models.Field[Any, Any], value: Any) -> str | None:
@@ -111,14 +134,14 @@ def described() -> dict[str, Any]:
 
 
 def _described(model: type[models.Model]) -> dict[str, Any]:
-    own = model._meta.pk
+    own = keys(model)
     alone = {
         one.fields[0]
         for one in model._meta.constraints
         if isinstance(one, models.UniqueConstraint) and len(one.fields) == 1
     }
     return {
-        "key": own.column if own else None,
+        "key": own[0] if len(own) == 1 else None,
         "columns": {
             field.column: {
                 "kind": _kind(field),
@@ -127,6 +150,7 @@ def _described(model: type[models.Model]) -> dict[str, Any]:
                 "choices": bool(field.choices),
             }
             for field in model._meta.local_concrete_fields
+            if field.column
         },
         "parents": {
             field.column: [field.related_model._meta.db_table, getattr(field.remote_field.on_delete, "__name__", "")]

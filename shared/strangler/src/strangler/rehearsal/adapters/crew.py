@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -20,7 +21,7 @@ from random import Random
 from typing import Any, TextIO
 
 from strangler.domain.errors import ConfigurationError
-from strangler.domain.traffic import Behaviour, Scenario
+from strangler.domain.traffic import Behaviour, Scenario, Undecided
 from strangler.rehearsal.adapters.http import Connection
 from strangler.rehearsal.journal import Journal
 from strangler.rehearsal.pauses import WRITER
@@ -51,12 +52,13 @@ def load_scenario(root: Path, name: str) -> type[Scenario]:
     """The class that ``package.module:Class`` names, found from the project's folder.
 
     Raises:
-        ConfigurationError: when there is none.
+        ConfigurationError: when there is none, or something in its module is undecided.
     """
     sys.path.insert(0, str(root))
     module, _, attribute = name.partition(":")
     try:
-        found: Any = getattr(importlib.import_module(module), attribute)
+        content = importlib.import_module(module)
+        found: Any = getattr(content, attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"the scenario {name} cannot be imported: {error}",
@@ -64,7 +66,22 @@ def load_scenario(root: Path, name: str) -> type[Scenario]:
             remedy="name a class as package.module:Class, importable from the project's folder",
             id="scenario",
         ) from error
+    _require_decisions(vars(content))
     return found  # type: ignore[no-any-return]
+
+
+def _require_decisions(names: Mapping[str, object]) -> None:
+    """Raises ConfigurationError with all that is left to a person."""
+    left = {name: each for name, each in names.items() if isinstance(each, Undecided)}
+    if left:
+        raise ConfigurationError(
+            "undecided: " + "; ".join(f"{name} (line {each.place.rpartition(':')[2]}): {each.question}"
+                                      for name, each in left.items()),
+            place=next(iter(left.values())).place,
+            remedy="write each of them there: a value, or a function of the visit; or write None, and take its request "
+            "out of STEPS and WRITES",
+            id="undecided",
+        )  # fmt: skip
 
 
 class Crew:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
-from strangler.domain.traffic import Answer, Operation
+from strangler.domain.traffic import Answer, Fields, Operation, Value
 from strangler.rehearsal.ports import Http, HttpError
 
 TIMEOUT_SECONDS = 20.0
@@ -26,8 +27,7 @@ class Connection(Http):
         headers = {"Accept": "*/*" if operation.form else "application/json", **operation.headers}
         body = None
         if operation.form is not None:
-            fields = {name: "" if value is None else value for name, value in operation.form.items()}
-            body = urlencode(fields).encode()
+            body = urlencode([*_fields(operation.form)]).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         elif operation.body is not None:
             body = json.dumps(operation.body, separators=(",", ":")).encode()
@@ -43,6 +43,12 @@ class Connection(Http):
     def close(self) -> None:
         """The next request would open it again."""
         self._connection.close()
+
+
+def _fields(form: Fields) -> Iterator[tuple[str, Value]]:
+    for name, value in form.items():
+        for each in [value] if value is None or isinstance(value, str | int) else value:
+            yield name, "" if each is None else each
 
 
 def _cookies(response: http.client.HTTPResponse) -> dict[str, str]:
