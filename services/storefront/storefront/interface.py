@@ -110,7 +110,8 @@ class _Gateway:
             )
             try:
                 pieces, size = [], 0
-                while piece := answer.read(CHUNK):
+                # Not `read`, which waits until so much is there.
+                while piece := answer.read1(CHUNK):
                     pieces.append(piece)
                     size += len(piece)
                     # urllib3 limits each wait, and not the sum of them.
@@ -278,7 +279,8 @@ class Interface:
                     raise
                 reply = _gateway().send(method, path, until=self._until, headers=headers, body=body)
         capability, _, side = reply.headers.get(SIDES, "").partition("/")
-        if side:
+        # "-" is what a gateway writes for what it does not know.
+        if side.strip("-"):
             self.sides[capability] = side
         return reply
 

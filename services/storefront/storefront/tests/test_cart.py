@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from storefront.cart import MOST_PIECES, MOST_PRODUCTS, Cart, FullError
 
 
@@ -18,7 +19,7 @@ def test_none_of_a_product_takes_it_out() -> None:
 
 
 def test_a_full_cart_takes_no_further_product_but_more_of_the_same() -> None:
-    full = Cart({product: 1 for product in range(MOST_PRODUCTS)})
+    full = Cart(dict.fromkeys(range(MOST_PRODUCTS), 1))
 
     with pytest.raises(FullError):
         full.with_more(1000, 1)
@@ -60,7 +61,9 @@ def test_a_cart_is_the_same_after_it_was_packed(cart: Cart) -> None:
     assert Cart.unpacked(cart.packed()) == cart
 
 
-@pytest.mark.parametrize("packed", [{}, {"k": "x"}, {"k": "x", "l": [7]}, {"k": "x", "l": [["a", 1]]}, {"k": 1, "l": 2}])
+@pytest.mark.parametrize(
+    "packed", [{}, {"k": "x"}, {"k": "x", "l": [7]}, {"k": "x", "l": [["a", 1]]}, {"k": 1, "l": 2}]
+)
 def test_what_is_no_cart_is_refused(packed: dict) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         Cart.unpacked(packed)

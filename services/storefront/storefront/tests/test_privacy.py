@@ -8,8 +8,11 @@ import re
 import pytest
 from django.core import signing
 from django.test import RequestFactory
+
 from storefront import clients
 from storefront.cart import Cart
+
+from conftest import listed
 
 LOGIN = {"email": "ada@example.com", "password": "Grocery-list-91"}
 
@@ -125,8 +128,7 @@ def test_the_gateway_can_follow_a_request(browser, api) -> None:
 
 
 def test_the_ribbon_shows_who_answered_and_only_where_it_is_wanted(browser, api, settings) -> None:
-    told = ({"next": None, "previous": None, "results": []}, {"x-strangler-side": "products/service"})
-    api.give("GET", "/api/v1/products", (200, *told))
+    api.give("GET", "/api/v1/products", (200, listed(), {"x-strangler-side": "products/service"}))
     assert "ribbon" not in browser.get("/").text
 
     settings.RIBBON = True
@@ -136,7 +138,9 @@ def test_the_ribbon_shows_who_answered_and_only_where_it_is_wanted(browser, api,
 @pytest.mark.parametrize("told", ["-/-", "", "/", "products/-"])
 def test_no_side_is_made_up(browser, api, settings, told) -> None:
     settings.RIBBON = True
-    api.give("GET", "/api/v1/products", (200, {"next": None, "previous": None, "results": []}, {"x-strangler-side": told}))
+    api.give(
+        "GET", "/api/v1/products", (200, {"next": None, "previous": None, "results": []}, {"x-strangler-side": told})
+    )
 
     assert "no side was asked" in browser.get("/").text
 
