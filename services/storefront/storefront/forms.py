@@ -8,7 +8,13 @@ from django import forms
 
 from storefront.cart import MOST_PIECES
 
-ORDERINGS = {"name": "Name", "price": "Lowest price", "-price": "Highest price", "-updated_at": "Newest"}
+ORDERINGS = {
+    "id": "A bit of all",
+    "name": "Name",
+    "price": "Lowest price",
+    "-price": "Highest price",
+    "-updated_at": "Newest",
+}
 
 
 class _Told(forms.Form):

@@ -6,13 +6,12 @@ import importlib
 import re
 
 import pytest
+from conftest import listed
 from django.core import signing
 from django.test import RequestFactory
 
 from storefront import clients
 from storefront.cart import Cart
-
-from conftest import listed
 
 LOGIN = {"email": "ada@example.com", "password": "Grocery-list-91"}
 

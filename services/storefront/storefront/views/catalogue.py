@@ -18,7 +18,8 @@ def browse(request: HttpRequest) -> HttpResponse:
     """Products that were looked for; of a part, only their list, or what follows of it."""
     api = visitor_of(request).api
     asked = CatalogueForm(request.GET).asked()
-    found = api.products(**asked)
+    # By name a whole page would be of one kind.
+    found = api.products(**{**asked, "ordering": asked["ordering"] or next(iter(ORDERINGS))})
     more = {name: value for name, value in {**asked, "cursor": found.cursor}.items() if value}
     context = {
         "asked": asked,
