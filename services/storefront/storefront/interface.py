@@ -280,7 +280,7 @@ class Interface:
                 reply = _gateway().send(method, path, until=self._until, headers=headers, body=body)
         capability, _, side = reply.headers.get(SIDES, "").partition("/")
         # "-" is what a gateway writes for what it does not know.
-        if side.strip("-"):
+        if capability.strip("-") and side.strip("-"):
             self.sides[capability] = side
         return reply
 

@@ -134,7 +134,7 @@ def test_the_ribbon_shows_who_answered_and_only_where_it_is_wanted(browser, api,
     assert '<span>products <b class="service">service</b></span>' in browser.get("/").text
 
 
-@pytest.mark.parametrize("told", ["-/-", "", "/", "products/-"])
+@pytest.mark.parametrize("told", ["-/-", "", "/", "products/-", "/monolith"])
 def test_no_side_is_made_up(browser, api, settings, told) -> None:
     settings.RIBBON = True
     api.give(
