@@ -32,7 +32,7 @@ def test_axe_finds_nothing_and_no_page_is_wider_than_the_screen(
         if trouble := seen.violations():
             found[name] = trouble
         assert seen.width() <= window["width"], name
-        seen.shoot(f"{name.strip('/').replace('?', '-').replace('=', '-') or 'start'}-{scheme}-{window['width']}")
+        seen.shoot("-".join([*(re.findall(r"\w+", name)[:2] or ["start"]), scheme, str(window["width"])]))
 
     for path in OPEN:
         seen.go(path)
