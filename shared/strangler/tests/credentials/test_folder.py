@@ -174,6 +174,7 @@ def test_each_container_is_handed_what_it_needs_and_nothing_of_others(folder: Pa
     assert {whose: {name.partition("/")[2] for name in found if name.startswith(f"{whose}/")} for whose in HANDED} == {
         "app-old": application,
         "app-new_one": application,
+        "app-window": {"SECRET_KEY", "SHARED"},
         "signing-old": {"TOKEN_KEY_FILE"},
         "postgres-old": {"username", "password", "APP_PASSWORD", "MOVER_PASSWORD", "AGENT_PASSWORD"},
         "postgres-new_one": {"username", "password", "APP_PASSWORD", "MOVER_PASSWORD"},
