@@ -25,6 +25,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "storefront.policy.InsideMiddleware",
     "chassis.servers.health.HealthMiddleware",
     "chassis.process.logs.RequestIdMiddleware",
     "chassis.process.tracing.TraceMiddleware",

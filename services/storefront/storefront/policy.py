@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseNotFound
 from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers
 
@@ -41,3 +41,21 @@ class PolicyMiddleware:
         if "Cache-Control" not in response.headers:
             add_never_cache_headers(response)
         return response
+
+
+class InsideMiddleware:
+    """Closes addresses that are for probes and Prometheus to whoever comes by a proxy; the first of all.
+
+    The services have the gateway before them, which does so. Before the storefront is only what a team puts there.
+    """
+
+    CLOSED = frozenset({"/metrics", "/healthz", "/readyz"})
+    BY_A_PROXY = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info in self.CLOSED and any(name in request.META for name in self.BY_A_PROXY):
+            return HttpResponseNotFound()
+        return self.get_response(request)

@@ -149,6 +149,13 @@ def test_it_is_ready_whatever_the_gateway_does(browser, path) -> None:
     assert browser.get(path).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
+def test_who_comes_by_a_proxy_sees_no_metrics(browser, path, header) -> None:
+    assert browser.get(path).status_code == 200
+    assert browser.get(path, headers={header: "203.0.113.7"}).status_code == 404
+
+
 def test_without_tls_the_cookies_have_other_names(monkeypatch) -> None:
     from config import settings
 
