@@ -42,7 +42,7 @@ faults: $(VENV)/ready ## each boundary and each process killed once, on a real s
 soak: $(VENV)/ready ## the faults in every combination, and long lists of cases to their end
 	@$(BIN)/python -m tests.suites soak
 
-browser: $(VENV)/browser ## the storefront in a real Chromium, where one is installed (about 3 minutes)
+browser: $(VENV)/browser ## the storefront in a real Chromium, where one is installed
 	@$(BIN)/python -m tests.suites browser
 
 images: ## the images of everything, with Docker
