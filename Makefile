@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-DJANGO_PROJECTS := monolith services/users services/products services/orders
+DJANGO_PROJECTS := monolith services/users services/products services/orders services/storefront
 
-.PHONY: demo test check faults soak images compose pipeline lock openapi boards seams cluster-check clean help
+.PHONY: demo shop test check faults soak browser images compose pipeline lock openapi boards seams cluster-check clean help
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -20,8 +20,18 @@ $(VENV)/ready: requirements/all.txt requirements/uv.txt shared/chassis/pyproject
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e shared/chassis -e shared/strangler
 	@touch $@
 
+# What only the browser's tests need; the next installation of `ready` takes it away again.
+$(VENV)/browser: $(VENV)/ready tests/browser/requirements.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r tests/browser/requirements.txt
+	@touch $@
+
 demo: $(VENV)/ready ## the shop, moved under traffic, with the proof (about 3 minutes)
 	@$(BIN)/strangler rehearse
+
+shop: $(VENV)/ready ## the shop to look at and to move by hand; it stays up, and says where
+	@GATEWAY_TELL_SIDES=1 RIBBON=1 $(BIN)/strangler up --detach --data sample
+	@$(BIN)/strangler env --json | $(BIN)/python -c 'import json, sys; print("the shop:", json.load(sys.stdin)["addresses"]["storefront"])'
+	@echo "move it: .venv/bin/strangler start users, and so on (docs/tutorial/first-move.md); stop it: .venv/bin/strangler down"
 
 test: $(VENV)/ready ## every suite but the faults
 	@$(BIN)/python -m tests.suites
@@ -31,6 +41,9 @@ faults: $(VENV)/ready ## each boundary and each process killed once, on a real s
 
 soak: $(VENV)/ready ## the faults in every combination, and long lists of cases to their end
 	@$(BIN)/python -m tests.suites soak
+
+browser: $(VENV)/browser ## the storefront in a real Chromium, where one is installed
+	@$(BIN)/python -m tests.suites browser
 
 images: ## the images of everything, with Docker
 	@docker compose --profile rehearsal build

@@ -4,6 +4,7 @@
     python -m tests.suites faults          what is killed at each boundary, once
     python -m tests.suites soak            the same in every combination, and long lists of cases to their end
     python -m tests.suites compose         the shop in containers; skipped where no Docker engine answers
+    python -m tests.suites browser         people in a real Chromium; skipped where there is none
     python -m tests.suites monolith -k x   one suite, with arguments for pytest
 
 Several suites are run two at a time, for much of what they do is to wait for servers; each is then printed when it
@@ -47,6 +48,7 @@ SUITES: Mapping[str, Suite] = {
     "users": Suite("services/users", database=True),
     "products": Suite("services/products", database=True),
     "orders": Suite("services/orders", database=True),
+    "storefront": Suite("services/storefront"),
     "strangler": Suite("shared/strangler", ("tests", "--ignore=tests/protocol", "-m", "not soak")),
     "strangler-long": Suite("shared/strangler", ("tests", "--ignore=tests/protocol", "-m", "soak")),
     "protocol": Suite("shared/strangler", ("tests/protocol", "-m", "not soak")),
@@ -65,11 +67,12 @@ SUITES: Mapping[str, Suite] = {
     "faults": Suite(".", ("tests/faults", "-m", "not soak")),
     "soak": Suite(".", ("tests/faults",)),
     "compose": Suite(".", ("tests/compose",)),
+    "browser": Suite(".", ("tests/browser",)),
 }
 # The suites that take longest come first, so that both lanes end at about the same time.
 EVERYDAY = (
     "protocol", "chassis", "strangler", "contract", "copies", "observability", "fuzz", "elsewhere", "versions",
-    "monolith", "manifests", "orders", "products", "users",
+    "monolith", "manifests", "orders", "products", "users", "storefront",
 )  # fmt: skip
 SOAK = ("soak", "exhaustive", "chassis-long", "strangler-long", "extracted", "drafted", "elsewhere-long", "fuzz-long")
 LANES = 2

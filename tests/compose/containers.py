@@ -55,9 +55,14 @@ class Containers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._token = uuid4().hex[:8]
-        port = ports.assign(["gateway"], {}, folder.with_name("ports.json"))["gateway"]
-        self.gateway = f"http://127.0.0.1:{port}"
-        self._variables = {"GATEWAY_PORT": str(port), "STRANGLER_VERSION": self._token}
+        port = ports.assign(["gateway", "storefront"], {}, folder.with_name("ports.json"))
+        self.gateway = f"http://127.0.0.1:{port['gateway']}"
+        self.storefront = f"http://127.0.0.1:{port['storefront']}"
+        self._variables = {
+            "GATEWAY_PORT": str(port["gateway"]),
+            "STOREFRONT_PORT": str(port["storefront"]),
+            "STRANGLER_VERSION": self._token,
+        }
 
     def compose(
         self, *words: str, seconds: float = VERB_SECONDS, code: int | None = 0, text: str | None = None

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
+
 from tests.compose.containers import Containers
 
 PROJECTS = {"monolith": "monolith", **{name: f"services/{name}" for name in ("users", "products", "orders")}}
+# The project that has no database.
+FRONT = "storefront"
 # They do once what they are for.
 ONE_SHOTS = {"secrets", "gateway-prepare", "load", *(f"{name}-migrate" for name in PROJECTS)}
 
@@ -41,7 +45,7 @@ def test_processes_run_as_nobody_and_cannot_write(up: Containers) -> None:
             assert up.execute(service, "touch", place, code=None).returncode != 0, f"{service}: {place}"
 
 
-def test_only_the_gateway_can_be_reached_and_only_from_this_machine(up: Containers) -> None:
+def test_only_the_gateway_and_the_storefront_can_be_reached_and_only_from_this_machine(up: Containers) -> None:
     published = {
         name: [
             binding["HostIp"] for bindings in container["HostConfig"]["PortBindings"].values() for binding in bindings
@@ -50,7 +54,7 @@ def test_only_the_gateway_can_be_reached_and_only_from_this_machine(up: Containe
         if container["HostConfig"]["PortBindings"]
     }
 
-    assert published == {"gateway": ["127.0.0.1"]}
+    assert published == {"gateway": ["127.0.0.1"], FRONT: ["127.0.0.1"]}
 
 
 def test_the_gateways_admin_lets_nobody_stop_it(up: Containers) -> None:
@@ -70,12 +74,13 @@ SEES = {
     **{f"{name}-worker": f"app-{name}" for name in ("monolith", "products", "orders")},
     **{f"postgres-{name}": f"server-{name}" for name in PROJECTS},
     **{"monolith-references": "app-monolith", "load": "app-monolith", "rabbitmq": "broker", "strangler": "mover"},
-    **{"gateway-prepare": "agent", "gateway-agent": "agent", "gateway": None},
+    **{"gateway-prepare": "agent", "gateway-agent": "agent", "gateway": None, FRONT: f"app-{FRONT}"},
 }
 
 
 def test_each_container_sees_its_own_secrets_and_no_others(up: Containers) -> None:
     kept = {f"{kind}-{name}" for kind in ("app", "server", "signing") for name in PROJECTS} | {
+        f"app-{FRONT}",
         "broker",
         "mover",
         "agent",
@@ -102,6 +107,21 @@ def test_who_signs_tokens_has_the_key_and_nobody_else(up: Containers) -> None:
     # By it the gateway knows calls of services.
     shared = {up.execute(name, "cat", "/run/secrets/GATEWAY_TRACE_KEY").stdout for name in (*PROJECTS, "gateway-agent")}
     assert len(shared) == 1
+
+
+def test_the_storefront_has_what_it_signs_cookies_with_and_nothing_of_the_services(up: Containers) -> None:
+    seen = set(up.execute(FRONT, "ls", "/run/secrets").stdout.split())
+
+    assert seen == {"GATEWAY_TRACE_KEY", "LOG_KEY", "SECRET_KEY"}
+    keys = {up.execute(name, "cat", "/run/secrets/SECRET_KEY").stdout for name in (*PROJECTS, FRONT)}
+    assert len(keys) == len(PROJECTS) + 1
+
+
+def test_people_see_the_shop_at_the_storefront(up: Containers) -> None:
+    page = httpx.get(up.storefront, timeout=60)
+
+    assert page.status_code == 200
+    assert "What do you need today?" in page.text
 
 
 def test_no_role_but_the_server_s_own_is_a_superuser(up: Containers) -> None:

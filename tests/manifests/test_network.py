@@ -100,6 +100,19 @@ def test_nobody_from_outside_comes_in_but_by_the_gateway_and_for_metrics() -> No
     assert measured == {each.name for each in workloads("overlays/production", "Deployment")}
 
 
+def test_the_storefront_lets_everybody_in_and_asks_the_gateway_alone() -> None:
+    folder = "tests/storefront"
+
+    assert edges(folder) - edges("overlays/local") == {
+        ("storefront", "gateway", GATEWAY),
+        ("secrets", "storefront", WEB),  # for the API it may go anywhere
+    }
+    assert ("storefront", "anywhere", WEB) in outside(folder, "ingress")
+    assert {port for one, _, port in outside(folder, "egress") if one == "storefront"} == NAMES
+    measured = {one for one, who, _ in outside(folder, "ingress") if who == "monitoring"}
+    assert "storefront" in measured
+
+
 def test_a_further_service_reaches_what_the_others_do() -> None:
     assert edges("tests/further-service") - edges("overlays/local") == {
         ("gateway", "invoices", WEB),

@@ -104,7 +104,7 @@ def test_jobs_try_again_and_go_away(folder: str) -> None:
 
 def test_a_web_process_is_left_alone_before_it_is_stopped_and_has_time_to_end(folder: str) -> None:
     for each in workloads(folder, "Deployment"):
-        if each.component == "web":
+        if each.component in {"web", "front"}:
             sleep = each.container("app")["lifecycle"]["preStop"]["sleep"]["seconds"]
             assert sleep > 10, "the gateway keeps a connection for so long"
             assert each.pod["terminationGracePeriodSeconds"] > sleep + GUNICORN_LETS_REQUESTS_END

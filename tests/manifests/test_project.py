@@ -16,15 +16,21 @@ from tests.manifests.workloads import Workload, workload, workloads
 PROJECT = tomllib.loads((ROOT / "strangler.toml").read_text())
 # Settings of a stack on one machine, and of a trial: the overlay has them for a cluster of one's own.
 LOCAL = "overlays/local"
+# The same with the component for the process that has no database.
+FRONT = "tests/storefront"
 
 
 @pytest.mark.parametrize("name", PROJECT["processes"])
 def test_each_process_is_a_deployment_with_the_same_command(name: str) -> None:
     process = PROJECT["processes"][name]
     # Web pods leave it to the image, or a tag could not go back to one that is served in another way.
-    command = workload(LOCAL, name).container("app").get("command") or _image_command(process["directory"])
+    command = workload(_where(process), name).container("app").get("command") or _image_command(process["directory"])
 
     assert _words(command) == _words(process["command"])
+
+
+def _where(process: Mapping[str, Any]) -> str:
+    return LOCAL if "database" in process else FRONT
 
 
 def _image_command(directory: str) -> list[str]:
@@ -46,8 +52,12 @@ def test_each_migration_is_a_job(name: str) -> None:
     assert job.container("app")["command"] == PROJECT["processes"][name]["migrate"]
 
 
-def test_each_process_has_its_own_database() -> None:
+def test_each_process_has_its_own_database_or_none() -> None:
     for name, process in PROJECT["processes"].items():
+        if "database" not in process:
+            told = {each["name"] for each in workload(FRONT, name).container("app")["env"]}
+            assert not {"DATABASE_URL", "BROKER_URL", "INTERNAL_URL", "SERVICE_KEY_FILE"} & told
+            continue
         assert _secret_of(workload(LOCAL, name), "DATABASE_URL") == f"app-{process['database']}"
         assert _secret_of(workload(LOCAL, name), "BROKER_URL") == f"broker-{process['database']}"
 
@@ -122,9 +132,12 @@ def test_where_a_balancer_is_in_front_the_gateway_is_told_how_many_proxies_to_tr
 
 def test_a_trial_is_as_easy_on_passwords_and_callers_as_a_local_stack() -> None:
     settings = _config_map("environment")
-    wanted = {key: value for process in PROJECT["processes"].values() for key, value in _environment(process)}
+    services = [process for process in PROJECT["processes"].values() if "database" in process]
+    wanted = {key: value for process in services for key, value in _environment(process)}
 
     assert wanted.items() <= settings.items()
+    storefront = PROJECT["processes"]["storefront"]["environment"]
+    assert storefront.items() <= _config_map("storefront", FRONT).items()
 
 
 def _environment(process: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -222,7 +222,7 @@ def test_what_an_autoscaler_scales_says_no_number_and_can_lose_a_pod(folder: str
         if matches(budget["spec"]["selector"], each.labels)
     }
 
-    assert set(scaled) == {each for each, found in deployments.items() if found.component == "web"}
+    assert set(scaled) == {each for each, found in deployments.items() if found.component in {"web", "front"}}
     assert not any("replicas" in deployments[each].spec for each in scaled)
     assert all(scaler["spec"]["minReplicas"] > 1 for scaler in scaled.values())
     # A budget for a single pod would hold up every drain of its node.
@@ -235,7 +235,7 @@ def test_what_has_several_pods_spreads_them(folder: str) -> None:
             assert matches(constraint["labelSelector"], each.labels), each.name
         spread = {constraint["topologyKey"] for constraint in each.pod.get("topologySpreadConstraints", [])}
         wanted = {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
-        assert spread == (wanted if each.component in {"web", "gateway"} else set()), each.name
+        assert spread == (wanted if each.component in {"web", "front", "gateway"} else set()), each.name
 
 
 def test_no_name_of_the_pattern_is_left(folder: str) -> None:

@@ -55,6 +55,7 @@ TARGETS: Mapping[str, Target] = {
         Target("users", "services/users", ["users"], contracts=True),
         Target("products", "services/products", ["products"], contracts=True),
         Target("orders", "services/orders", ["orders"], contracts=True),
+        Target("storefront", "services/storefront", ["storefront"], contracts=True),
         Target("strangler", "shared/strangler", ["strangler"]),
         Target("packages", "shared", ["strangler", "chassis"]),
     )

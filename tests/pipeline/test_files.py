@@ -14,7 +14,14 @@ from tests.pipeline.steps import ROOT, TARGETS
 
 WORKFLOWS = {path.stem: path for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
 OTHERS = ROOT / "docs/how-to/pipelines"
-CALLERS = {"monolith": "monolith", "users": "users", "products": "products", "orders": "orders", "tool": "packages"}
+CALLERS = {
+    "monolith": "monolith",
+    "users": "users",
+    "products": "products",
+    "orders": "orders",
+    "storefront": "storefront",
+    "tool": "packages",
+}
 # `.venv/bin/python -m tests.pipeline "$SERVICE" image scan` and the like.
 STEPS = re.compile(r'-m tests\.pipeline (?:\\?"\\?\$SERVICE\\?"|packages) ((?:[a-z]+ ?)+)')
 

@@ -413,7 +413,7 @@ def test_a_file_that_cannot_be_read_is_named(clone, capsys, file, text, told):
 
 def test_an_unknown_name_is_refused(clone, capsys):
     assert gate.main(["ordrs"], clone) == 2
-    assert "did you mean orders? There are: monolith, orders, products, users" in capsys.readouterr().err
+    assert "did you mean orders? There are: monolith, orders, products, storefront, users" in capsys.readouterr().err
 
 
 def test_a_call_whose_path_is_not_known_is_told(clone, capsys):

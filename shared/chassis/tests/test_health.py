@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from chassis.messages import declarations
 from chassis.process import vitals
-from chassis.servers import health
+from chassis.servers import health, warmth
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import OperationalError
@@ -24,6 +24,14 @@ def test_a_process_is_alive_without_its_database(client):
 
 @pytest.mark.django_db
 def test_a_migrated_database_makes_it_ready(client):
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_process_without_a_database_is_ready_and_has_no_sides_to_read(client, monkeypatch):
+    monkeypatch.setattr(connections["default"], "settings_dict", {"ENGINE": "django.db.backends.dummy"})
+
+    warmth._read_sides()
+
     assert client.get("/readyz").json() == {"status": "ready"}
 
 

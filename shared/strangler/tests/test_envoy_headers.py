@@ -12,12 +12,15 @@ import pytest
 from envoys import Side, free_port, running, says
 from projects import project
 from strangler.adapters import envoy
+from strangler.domain.project import Capability
 from strangler.domain.project import Gateway as Configured
+from strangler.domain.route import Route
 from strangler.domain.routing import untouched
 
 pytest.importorskip("envoy")
 
 HSTS = "Strict-Transport-Security"
+SIDE = "x-strangler-side"
 ASKED = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -48,11 +51,11 @@ class Gateway:
         return {name: answer.headers.get_all(name) for name in (*ASKED, "Server") if name in answer.headers}
 
 
-def start(directory: Path, said: Configured) -> Iterator[Gateway]:
+def start(directory: Path, said: Configured, **more: object) -> Iterator[Gateway]:
     monolith = Side("monolith", says("monolith"))
     monolith.start()
     gateway, admin_port = Gateway(free_port(), free_port(), monolith), free_port()
-    made = project(directory, gateway=said)
+    made = project(directory, gateway=said, **more)
     envoy.write_bootstrap(
         directory,
         port=gateway.port,
@@ -61,7 +64,7 @@ def start(directory: Path, said: Configured) -> Iterator[Gateway]:
         access_log=None,
         **envoy.as_said(made),
     )
-    envoy.publish_clusters(directory, {"office": monolith.address})
+    envoy.publish_clusters(directory, {"office": monolith.address, "things": monolith.address}, "office")
     envoy.publish(directory, untouched(made))
     try:
         with running(directory, admin_port):
@@ -80,10 +83,16 @@ def silent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     yield from start(tmp_path_factory.mktemp("silent"), Configured())
 
 
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    shelf = Capability("shelf", ["shelf"], [Route(frozenset({"GET"}), "/shelves")], "things", "new")
+    yield from start(tmp_path_factory.mktemp("telling"), Configured(tell_sides=True), capabilities={"shelf": shelf})
+
+
 @pytest.fixture(autouse=True)
 def _plain(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    for name in {"protecting", "silent"} & set(request.fixturenames):
+    for name in {"protecting", "silent", "telling"} & set(request.fixturenames):
         request.getfixturevalue(name).monolith.reply = says("monolith")
 
 
@@ -147,3 +156,14 @@ def test_no_server_tells_of_itself(name: str, request: pytest.FixtureRequest) ->
 
 def test_processes_are_told_nothing_that_is_for_browsers(protecting: Gateway) -> None:
     assert protecting.found("/things", port=protecting.internal) == {}
+
+
+def test_no_client_is_told_which_side_has_answered_unless_the_project_asks_for_it(silent: Gateway) -> None:
+    assert SIDE not in silent.ask("/things").headers
+
+
+def test_a_client_may_be_told_which_side_has_answered_whatever_the_application_says(telling: Gateway) -> None:
+    telling.monolith.reply = lambda request: (200, {SIDE: "things/service"}, b"")
+
+    assert telling.ask("/things").headers.get_all(SIDE) == ["/monolith"], "no capability claims this path"
+    assert telling.ask("/shelves").headers.get_all(SIDE) == ["shelf/monolith"]

@@ -186,6 +186,17 @@ def test_the_environment_may_say_how_many_proxies_are_in_front(
     assert toml.load(file, addresses=False).gateway.trusted_hops == 0
 
 
+@pytest.mark.parametrize(("held", "telling"), [(None, False), ("", False), ("0", False), ("1", True)])
+def test_the_environment_may_say_that_answers_tell_their_side(
+    file: Path, monkeypatch: pytest.MonkeyPatch, held: str | None, telling: bool
+) -> None:
+    file.write_text(FILE.replace("port = 8080", 'port = 8080\ntell_sides_env = "TELLING"'))
+    if held is not None:
+        monkeypatch.setenv("TELLING", held)
+
+    assert toml.load(file).gateway == Gateway(port=8080, tell_sides=telling)
+
+
 @pytest.mark.parametrize("held", ["-1", "11", "1.5", "one", "\u0661", "9" * 5000])
 def test_a_number_of_proxies_that_cannot_be_is_told(file: Path, monkeypatch: pytest.MonkeyPatch, held: str) -> None:
     with_hops(file)

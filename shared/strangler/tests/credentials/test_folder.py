@@ -66,7 +66,7 @@ def test_what_the_files_hold_fits_together(folder: Path) -> None:
     passwords = [value for name, value in found.items() if name.endswith(("password", "SECRET_KEY", "SHARED"))]
     # The superuser's, application's and tool's of each database, the agents', the broker's three, each service's
     # SECRET_KEY, and SHARED.
-    assert len(set(passwords)) == 6 + 1 + 3 + 2 + 1
+    assert len(set(passwords)) == 6 + 1 + 3 + 3 + 1
     assert [found[f"{role}-old/username"] for role in ("database", "app", "mover", "agent")] == [
         "owner",
         "app",
@@ -174,6 +174,7 @@ def test_each_container_is_handed_what_it_needs_and_nothing_of_others(folder: Pa
     assert {whose: {name.partition("/")[2] for name in found if name.startswith(f"{whose}/")} for whose in HANDED} == {
         "app-old": application,
         "app-new_one": application,
+        "app-window": {"SECRET_KEY", "SHARED"},
         "signing-old": {"TOKEN_KEY_FILE"},
         "postgres-old": {"username", "password", "APP_PASSWORD", "MOVER_PASSWORD", "AGENT_PASSWORD"},
         "postgres-new_one": {"username", "password", "APP_PASSWORD", "MOVER_PASSWORD"},
@@ -203,7 +204,7 @@ def test_the_gateway_is_handed_the_secret_by_which_it_knows_calls_of_services(fo
 
 
 HANDED = (
-    *("app-old", "app-new_one", "signing-old", "postgres-old", "postgres-new_one"),
+    *("app-old", "app-new_one", "app-window", "signing-old", "postgres-old", "postgres-new_one"),
     *("strangler", "gateway", "broker", "initdb"),
 )
 BROKER = ("broker", "broker-old", "broker-new_one")
@@ -216,6 +217,20 @@ def test_on_a_laptop_each_service_has_its_own_texts_too(folder: Path) -> None:
     assert old["SECRET_KEY"] != new["SECRET_KEY"]
     assert old["SHARED"] == new["SHARED"]
     assert old == secrets.environment_of(project, "old", folder.parent / "var")
+
+
+def test_a_web_process_without_a_database_has_its_own_texts_and_no_key(folder: Path) -> None:
+    project = toml.load(folder.parent / "strangler.toml", addresses=False)
+    here = secrets.environment_of_front(project, "window", folder.parent / "var")
+    found = handed(folder)
+    there = {name.partition("/")[2]: value for name, value in found.items() if name.startswith("app-window/")}
+
+    assert project.fronts == ["window"]
+    for texts in (here, there):
+        assert set(texts) == {"SECRET_KEY", "SHARED"}
+    assert here["SHARED"] == secrets.environment_of(project, "old", folder.parent / "var")["SHARED"]
+    assert here["SECRET_KEY"] != secrets.environment_of(project, "old", folder.parent / "var")["SECRET_KEY"]
+    assert there["SECRET_KEY"] not in {found["app-old/SECRET_KEY"], found["app-new_one/SECRET_KEY"]}
 
 
 def test_a_key_that_signs_is_taken_away_where_an_earlier_version_has_handed_it_out(folder: Path) -> None:

@@ -33,6 +33,12 @@ url = "postgresql://fixed"
 [processes.web]
 address_env = "WEB_URL"
 
+[processes.window]
+http = true
+directory = "."
+command = ["serve"]
+address_env = "WINDOW_URL"
+
 [capabilities.shelf]
 tables = ["shelf"]
 process = "web"
@@ -55,6 +61,7 @@ NAMES = {
     "app-new_one": ACCESS,
     "mover-new_one": ACCESS,
     "service-new_one": KEYS,
+    "service-window": {"SECRET_KEY"},
     "broker": {*ACCESS, "rabbitmq.conf", "definitions.json"},
     "broker-old": {*ACCESS, "definitions.json"},
     "broker-new_one": {*ACCESS, "definitions.json"},

@@ -1,12 +1,20 @@
-"""How to recognise that the database cannot be reached."""
+"""How to recognise that the database cannot be reached, or that there is none."""
 
 from __future__ import annotations
 
 import psycopg
-from django.db import Error
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 # Besides class 08, connection exceptions: the server is stopped, crashes, starts, or has no room for a session.
 AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
+
+# What Django takes where the settings name no database.
+_NONE = "django.db.backends.dummy"
+
+
+def has_database(using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether the project has a database at all: a front of others' data needs none."""
+    return bool(connections[using].settings_dict["ENGINE"] != _NONE)
 
 
 def is_outage(error: BaseException | None) -> bool:

@@ -7,8 +7,8 @@ address of a pod. Every other process answers them at a port of its own (`chassi
 A request that comes by a gateway is told the status alone: what is wrong, and which queues there are, is for requests
 from inside.
 
-Ready means that the process's own database answers and has all migrations. It says nothing of the broker: the database
-keeps the work for the broker while it is away.
+Ready means that the process's own database answers and has all migrations; a process without a database is ready as
+soon as it answers. It says nothing of the broker: the database keeps the work for the broker while it is away.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from chassis import agreement, extras
+from chassis.database import absence
 from chassis.process import details, measuring, vitals
 from chassis.process.logs import Complaint
 
@@ -104,6 +105,8 @@ def _look(using: str) -> tuple[str, str]:
     Reading the migrations' graph is slow, and nobody takes migrations back under a running process. So "all applied" is
     checked only until it was true once.
     """
+    if not absence.has_database(using):
+        return "", ""
     try:
         with connections[using].cursor() as cursor:
             cursor.execute("SELECT 1")

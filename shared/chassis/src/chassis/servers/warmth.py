@@ -56,6 +56,9 @@ def _fetch_keys() -> None:
 
 
 def _read_sides() -> None:
+    from chassis.database import absence
     from chassis.ownership import owners
 
+    if not absence.has_database():
+        return  # nothing is owned here
     owners.sides()

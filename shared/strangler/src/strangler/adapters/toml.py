@@ -280,6 +280,7 @@ def _gateway(part: Section, base: Path, addresses: Addresses) -> Gateway:
         issuers=tuple(_issuer(name, each) for name, each in part.named_sections("tokens", required=False).items()),
         limits=tuple(toml_limits.read(part, addresses)),
         headers=toml_headers.read(part),
+        tell_sides=bool(addresses.number(part, "tell_sides", most=1)),
     )
     toml_limits.check(gateway, part)
     if gateway.admin and not gateway.address:

@@ -67,6 +67,7 @@ def credentials(project: Project, hosts: Hosts, make: Make, public: Public) -> l
             for role in roles_of(project, name):
                 found.append(_access(f"{role}-{name}", role, "postgresql", place, make))
             found += _service(project, name, make, public)
+    found += [each for name in project.fronts for each in _front(project, name, make)]
     if project.broker_variable:
         found += _broker(project, f"{hosts.broker}:{BROKER_PORT}//", make)
     return found
@@ -117,6 +118,12 @@ def _service(project: Project, database: str, make: Make, public: Public) -> lis
         if kind == "ed25519-each":
             keys[f"{name}.pub"] = _public(name, public)
     return [Credential(f"service-{database}", keys)] if keys else []
+
+
+def _front(project: Project, process: str, make: Make) -> list[Credential]:
+    """The texts that only a web process without a database has; it signs in nobody's name, so it has no keys."""
+    keys = {name: _fresh(make, EACH[kind]) for name, kind in project.secrets.items() if kind == "text-each"}
+    return [Credential(f"service-{process}", keys)] if keys else []
 
 
 def _public(name: str, public: Public) -> Key:

@@ -17,8 +17,9 @@ CONFIGURATION = "load_definitions = /run/secrets/definitions\n"
 
 
 def handed_out(project: Project, values: Values) -> dict[str, str]:
-    """The contents of the files, by path: ``app-NAME/…`` for the processes of a database, ``signing-NAME/…`` for those
-    of them that sign, ``postgres-NAME/…`` for its server, ``strangler/…``, ``gateway/…`` and ``broker/…``."""
+    """The contents of the files, by path: ``app-NAME/…`` for the processes of a database and for a web process without
+    one, ``signing-NAME/…`` for those of them that sign, ``postgres-NAME/…`` for a database's server, ``strangler/…``,
+    ``gateway/…`` and ``broker/…``."""
     found: dict[str, str] = {}
     for name, database in project.databases.items():
         if database.variable is None:
@@ -36,6 +37,8 @@ def handed_out(project: Project, values: Values) -> dict[str, str]:
             found[f"gateway/{database.variable}"] = values[f"agent-{name}"]["url"]
             if project.secrets.get(TRACE_KEY) == "text":
                 found[f"gateway/{TRACE_KEY}"] = values[APPLICATION][TRACE_KEY]
+    for name in project.fronts:
+        found |= _in(f"app-{name}", _front(project, name, values))
     if project.broker_variable:
         found |= _in("broker", _broker(project, values))
     return found
@@ -71,6 +74,16 @@ def _application(project: Project, database: str, values: Values) -> dict[str, s
                 for other, each in project.databases.items()
                 if each.variable
             }
+    return found
+
+
+def _front(project: Project, process: str, values: Values) -> dict[str, str]:
+    found = {}
+    for secret, kind in project.secrets.items():
+        if kind == "text" and secret not in project.holders:
+            found[secret] = values[APPLICATION][secret]
+        if kind == "text-each":
+            found[secret] = values[f"service-{process}"][secret]
     return found
 
 

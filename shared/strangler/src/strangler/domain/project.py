@@ -173,6 +173,7 @@ class Gateway:
     issuers: Sequence[Issuer] = ()
     limits: Sequence[Limit] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    tell_sides: bool = False  # whether answers say which side of which capability they come from
 
     @property
     def health(self) -> Sequence[str]:
@@ -221,6 +222,12 @@ class Project:
     slow_calls: Sequence[str] = ()
     # The folder of an installed PostgreSQL's programs, for the databases that the local stack runs.
     postgres: Path | None = None
+
+    @property
+    def fronts(self) -> list[str]:
+        """The web processes without a database: each is a service of its own, and has secrets under its name."""
+        without = (name for name, each in self.processes.items() if each.http and each.database is None)
+        return [name for name in without if name not in self.databases]
 
     @property
     def largest_body(self) -> int:

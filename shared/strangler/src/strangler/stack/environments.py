@@ -41,6 +41,7 @@ def programs(project: Project, present: State, assigned: Mapping[str, int]) -> P
                 {name: kind for name, kind in project.secrets.items() if name not in project.holders}, folder
             ),
             **{name: secrets.environment_of(project, name, folder) for name in project.databases},
+            **{name: secrets.environment_of_front(project, name, folder) for name in project.fronts},
         },
     )
 

@@ -31,7 +31,8 @@ class Programs:
 
     ``ports`` has the ports of web processes and agent, ``dsns`` the address of every database for applications.
     ``shared`` has the environment variables that all processes get. ``secrets`` has, by database, the variables that
-    its processes get, and under the empty name those of processes without a database.
+    its processes get, by its own name those of a web process without a database, and under the empty name those of all
+    other processes.
     """
 
     def __init__(
@@ -113,7 +114,8 @@ class Programs:
             "PATH": search_path(process),
             **_own_name(process.name),
         }
-        environment |= self._secrets.get(process.database or "", {})
+        own = process.database or (process.name if process.name in self._secrets else "")
+        environment |= self._secrets.get(own, {})
         if process.database:
             environment["DATABASE_URL"] = self._dsns[process.database]
         if process.database and self._project.databases[process.database].embedded:

@@ -39,6 +39,13 @@ def environment_of(project: Project, database: str, folder: Path) -> dict[str, s
     return found
 
 
+def environment_of_front(project: Project, process: str, folder: Path) -> dict[str, str]:
+    """The same for a web process without a database: the secrets that all share, and texts of its own."""
+    shared = {name: kind for name, kind in project.secrets.items() if name not in project.holders}
+    own = [name for name, kind in project.secrets.items() if kind == "text-each"]
+    return {**environment(shared, folder), **{name: text(folder, f"{name}.{process}") for name in own}}
+
+
 def text(folder: Path, name: str) -> str:
     path = folder / name
     if not path.exists():

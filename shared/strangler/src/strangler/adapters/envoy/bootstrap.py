@@ -39,7 +39,14 @@ from typing import Any
 from strangler.adapters.envoy import accesslog, files
 from strangler.adapters.envoy.answers import local_replies
 from strangler.adapters.envoy.buffering import buffer_filter
-from strangler.adapters.envoy.headers import CLIENT_HEADER, MOST_KIB, ORIGINAL_URL, header_rules, strip_headers
+from strangler.adapters.envoy.headers import (
+    CLIENT_HEADER,
+    MOST_KIB,
+    ORIGINAL_URL,
+    header_rules,
+    side_mutations,
+    strip_headers,
+)
 from strangler.adapters.envoy.health import health_filter
 from strangler.adapters.envoy.limits import answer_mutations, limit_filter
 from strangler.adapters.envoy.protecting import TELLING, protecting_mutations
@@ -102,6 +109,7 @@ def write_bootstrap(
     internal: Place | None = None,
     health: Sequence[str] = HEALTH,
     headers: Mapping[str, str] = MappingProxyType({}),
+    tell_sides: bool = False,
 ) -> None:
     """Without an ``access_log`` requests are logged on standard output.
 
@@ -114,7 +122,8 @@ def write_bootstrap(
     ``traces`` each request has its spans; without, the file has no word of traces.
 
     At ``internal``, if it is given, the project's processes ask each other; see the note "two doors". At the paths
-    ``health`` Envoy says itself how it is. Clients get the ``headers`` with each answer that has them not.
+    ``health`` Envoy says itself how it is. Clients get the ``headers`` with each answer that has them not,
+    and with ``tell_sides`` also which side it comes from.
     """
     admin: Document = {"address": _address(admin_host, admin_port), "ignore_global_conn_limit": True}
     if admin_host not in LOOPBACK:
@@ -126,7 +135,12 @@ def write_bootstrap(
     public = _listener(
         "gateway",
         (host, port),
-        [_tell_the_client(limits, headers), *health_filter(health), *token_filter(issuers, own), *limit_filter(limits)],
+        [
+            _tell_the_client(limits, headers, tell_sides=tell_sides),
+            *health_filter(health),
+            *token_filter(issuers, own),
+            *limit_filter(limits),
+        ],
         [strip_headers(trusted_hops, *(context_mutations(trusted_hops, key) if traces else ()))],
         {**manager, "xff_num_trusted_hops": trusted_hops},
     )
@@ -160,6 +174,7 @@ def as_said(project: Project) -> dict[str, Any]:
         "limits": gateway.limits,
         "health": gateway.health,
         "headers": gateway.headers,
+        "tell_sides": gateway.tell_sides,
     }
 
 
@@ -287,9 +302,11 @@ def _manners(directory: Path, largest_body: int) -> Document:
     }
 
 
-def _tell_the_client(limits: Sequence[Limit], headers: Mapping[str, str]) -> dict[str, Any]:
+def _tell_the_client(
+    limits: Sequence[Limit], headers: Mapping[str, str], *, tell_sides: bool = False
+) -> dict[str, Any]:
     """Tells a process who the client is, see the note "the client's address", and a client how often it may ask, with
-    the ``headers`` that protect it.
+    the ``headers`` that protect it, and with ``tell_sides`` also who has answered.
 
     It also removes what a bounce would add, and what servers tell of themselves.
     """
@@ -297,13 +314,14 @@ def _tell_the_client(limits: Sequence[Limit], headers: Mapping[str, str]) -> dic
         "header": {"key": "x-forwarded-for", "value": f"%REQ({CLIENT_HEADER})%"},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
+    told = side_mutations() if tell_sides else []
     return {
         "name": "envoy.filters.http.header_mutation",
         "typed_config": {
             "@type": files.type_url("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"),
             "mutations": {
                 "request_mutations": [{"append": written}, {"remove": ORIGINAL_URL}],
-                "response_mutations": [*answer_mutations(limits), *TELLING, *protecting_mutations(headers)],
+                "response_mutations": [*answer_mutations(limits), *TELLING, *protecting_mutations(headers), *told],
             },
         },
     }

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from strangler.adapters.envoy import files
+from strangler.adapters.envoy.accesslog import LOGGED
 
 # Between gateway and processes, and between Envoys.
 OURS = ("x-strangler-", "x-envoy-")
@@ -41,6 +42,8 @@ MOST_KIB = 60
 CLIENT_HEADER = "x-envoy-external-address"
 # In a bounce Envoy adds the whole address as a header, which no server would accept if it is long.
 ORIGINAL_URL = "x-envoy-original-url"
+# Where a client is told who has answered, as ``capability/side``.
+SIDE_ANSWERED_HEADER = "x-strangler-side"
 
 Document = dict[str, Any]
 
@@ -61,3 +64,10 @@ def strip_headers(trusted_hops: int, *more: Document) -> Document:
             "mutations": [*removed, *({"remove": name} for name in names), *more],
         },
     }
+
+
+def side_mutations() -> list[Document]:
+    """For the answer to each request that a capability claims: which side of it has answered, after all bounces."""
+    value = f"%METADATA(ROUTE:{LOGGED}:capability)%/%METADATA(CLUSTER:{LOGGED}:side)%"
+    written = {"header": {"key": SIDE_ANSWERED_HEADER, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return [{"append": written}]

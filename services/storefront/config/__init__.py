@@ -1,0 +1,1 @@
+"""The storefront: settings, addresses, entry points."""

@@ -1,0 +1,1 @@
+"""People at the storefront, in a real Chromium."""
