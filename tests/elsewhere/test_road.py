@@ -14,16 +14,6 @@ MOST_LINES = 50  # that a person has to write beside what the commands have writ
 POINTING_OUT = r"REFERENCES public\.(?:books|branches|people)_|VIEW public\.loans_out"
 
 
-def test_little_is_written_by_hand(road: Road) -> None:
-    work = json.loads((road.folder / "services/loans/extract.json").read_text())
-
-    assert road.written <= MOST_LINES
-    # The capability's own code and what it needs: the rest of the library did not come along.
-    assert not (road.folder / "services/loans/books").exists()
-    assert work["lines"]["taken"] < 500
-    road.type("strangler init --check --app loans")
-
-
 def made(address: str) -> str:
     """The tables of loans as the server itself writes them down, without what points at tables that stay."""
     command = [tool("pg_dump"), "--schema-only", "--no-owner", "--table=loans_*", address]
@@ -33,8 +23,8 @@ def made(address: str) -> str:
     return "\n".join(sorted(" ".join(one.split()) for one in found if not re.search(POINTING_OUT, one)))
 
 
-def test_from_nothing_the_service_makes_the_tables_that_the_monolith_has(road: Road) -> None:
-    stack = road.stack
+def test_from_nothing_the_service_makes_the_tables_that_the_monolith_has(laid: Road) -> None:
+    stack = laid.stack
     databases = stack.environment()["databases"]
     monolith, service = made(databases["monolith"]), made(databases["loans"])
 
@@ -47,6 +37,16 @@ def test_from_nothing_the_service_makes_the_tables_that_the_monolith_has(road: R
         assert other.execute(rows).fetchone() == (2,)
         body = "SELECT prosrc FROM pg_proc WHERE proname = 'loans_trim'"
         assert session.execute(body).fetchone() == other.execute(body).fetchone()
+
+
+def test_little_is_written_by_hand(road: Road) -> None:
+    work = json.loads((road.folder / "services/loans/extract.json").read_text())
+
+    assert road.written <= MOST_LINES
+    # The capability's own code and what it needs: the rest of the library did not come along.
+    assert not (road.folder / "services/loans/books").exists()
+    assert work["lines"]["taken"] < 500
+    road.type("strangler init --check --app loans")
 
 
 def test_a_service_that_extract_has_written_takes_over_under_the_drafted_traffic(road: Road) -> None:
