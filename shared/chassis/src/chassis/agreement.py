@@ -39,7 +39,7 @@ SIDES = """
 SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing,
        pg_catalog.current_schemas(false)::text[] FROM strangler.side
 """
-EVENTS_HELD = "SELECT capability FROM strangler.side side WHERE (to_jsonb(side) ->> 'events_held')::boolean"
+EVENTS_HELD = "SELECT capability FROM strangler.side s WHERE (to_jsonb(s) ->> 'events_held')::boolean"
 
 # The note that a request came to routes that the other side has. An older version of the tool takes no such note.
 HAS_NOTE_USE = "SELECT to_regprocedure('strangler.note_use(text)') IS NOT NULL"
