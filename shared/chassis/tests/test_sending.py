@@ -463,7 +463,7 @@ class TestTheOwner:
         assert self.ask({**self.bookings("10"), "epoch": 99}).status_code == 409
 
     def test_says_to_its_peer_that_it_can(self, desk: Side) -> None:
-        assert json.loads(self.ask({"kind": "probe"}).content) == {"deletions": True}
+        assert json.loads(self.ask({"kind": "probe"}).content) == {"deletions": True, "positions": True}
 
     def test_tells_a_stranger_nothing(self, own: Side) -> None:
         request = RequestFactory().get(agreement.DELETIONS)

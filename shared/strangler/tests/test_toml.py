@@ -213,8 +213,8 @@ MISTAKES = [
         "[colours]",
         "colours",
         "is not a known key",
-        "known here: broker, capabilities, databases, faults, gateway, loader, processes, project, secrets, stays, "
-        "traffic",
+        "known here: broker, canary, capabilities, databases, faults, gateway, loader, processes, project, secrets, "
+        "stays, traffic",
     ),
     ('state = "run', 'stat = "run', "project.stat", "is not a known key", "did you mean state?"),
     ('name = "depot"', "name = 7", "project.name", "must be text, not a number", "write text"),

@@ -19,6 +19,30 @@ TO = "x-strangler-to"
 CAPABILITY = "x-strangler-capability"
 FORWARDED = "x-strangler-forwarded"
 MAX_BODY = "x-strangler-max-body"
+# Which capability the gateway has sent a read of to the copy; what a tester has chosen; and where a client that keeps
+# no cookies finds a position, and gives it back.
+READS = "x-strangler-reads"
+ROUTE = "x-strangler-route"
+POSITION = "x-strangler-position"
+
+# Cookies: the gateway's, by which a client's reads stay at one side; and those with the position of what the client
+# has written, and of what it has seen. The capability's name follows.
+KEPT = "strangler-reads"
+WROTE = "strangler-wrote-"
+SEEN = "strangler-seen-"
+# What a position is signed for.
+POSITIONS = "position"
+# How far a copy has come: the heartbeats that have arrived, as `strangler serve` writes them, and the age of each by
+# the two servers' clocks. All other markers have ids of version 4.
+BEATS = """
+SELECT id::text, extract(epoch FROM pg_catalog.clock_timestamp() - written_at)::float8
+FROM strangler.marker WHERE capability = %s AND substr(id::text, 15, 1) = '8'
+"""
+# Where the owner's log ends: timeline and position.
+POSITION_NOW = """
+SELECT substr(pg_catalog.pg_walfile_name(at), 1, 8), pg_catalog.pg_wal_lsn_diff(at, '0/0')::text
+FROM pg_catalog.pg_current_wal_insert_lsn() at
+"""
 
 # Deletions that one side sends to the other: where they are answered, the header with their signature, and for how many
 # seconds a signed body counts. The tool signs with the same secret when it asks a process whether it can do this.
@@ -37,9 +61,9 @@ SELECT secret FROM strangler.secret WHERE capability = %s AND place =
 HAS_SIDES = "SELECT to_regclass('strangler.side') IS NOT NULL"
 SIDES = """
 SELECT capability, side, epoch, open, bounce_to, coalesce(peer_url, ''), routes::text, tables, pausing,
-       pg_catalog.current_schemas(false)::text[] FROM strangler.side
+       pg_catalog.current_schemas(false)::text[], coalesce(to_jsonb(s) ->> 'reads', '{}') FROM strangler.side s
 """
-EVENTS_HELD = "SELECT capability FROM strangler.side side WHERE (to_jsonb(side) ->> 'events_held')::boolean"
+EVENTS_HELD = "SELECT capability FROM strangler.side s WHERE (to_jsonb(s) ->> 'events_held')::boolean"
 
 # The note that a request came to routes that the other side has. An older version of the tool takes no such note.
 HAS_NOTE_USE = "SELECT to_regprocedure('strangler.note_use(text)') IS NOT NULL"

@@ -6,6 +6,7 @@ import difflib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from strangler.adapters.postgres.schema.outbox import Outbox
 from strangler.adapters.postgres.schema.side import PostgresSide
 from strangler.adapters.telemetry.tracer import AskedTracer
 from strangler.application.gates import Ready
+from strangler.application.heartbeat import Heartbeat
 from strangler.application.sides import Parts
 from strangler.domain.errors import ConfigurationError
 from strangler.domain.project import MONOLITH, SERVICE, Capability, Endpoints, Project
@@ -96,6 +98,13 @@ def parts_of(project: Project, endpoints: Endpoints, name: str) -> Parts:
         ),
         tracer=TRACER,
     )
+
+
+def heartbeat(project: Project, endpoints: Endpoints) -> Heartbeat:
+    """The heartbeat of all capabilities."""
+    dsn = endpoints.databases[project.ledger]
+    sides = {name: PostgresSide(name, MONOLITH, dsn) for name in project.capabilities}
+    return Heartbeat(ledger(project, endpoints), sides, time.monotonic)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from projects import project
 from strangler.application.gates import Ready
+from strangler.application.heartbeat import Heartbeat
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
 from strangler.application.switch import switch
@@ -174,3 +176,17 @@ class Coordinator:
         # Slower than the writes, so that an outbox is empty only now and then.
         if len(self.calls) % 3 == 0:
             relay(self.world)
+
+
+def beating(parts: Parts) -> Heartbeat:
+    """Whoever looks whether a heartbeat has come to the copy finds that `strangler serve` runs."""
+    sides = {NAME: MemorySide(parts.ledger._world, MONOLITH)}
+    heartbeat = Heartbeat(MemoryLedger(parts.ledger._world), sides, time.monotonic)
+    heard = parts.service.heard
+
+    def heard_of(epoch: int) -> object:
+        heartbeat.turn()
+        return heard(epoch)
+
+    parts.service.heard = heard_of  # type: ignore[method-assign, assignment]
+    return heartbeat

@@ -61,7 +61,7 @@ def test_routes_follow_the_owner() -> None:
     assert (table.capabilities[0].reads, table.capabilities[0].writes) == (ALL_TO_SERVICE, ALL_TO_SERVICE)
     assert (table.version, table.default) == ("crates@2:service", "office")
     assert table.capabilities[0].clusters == {MONOLITH: "office", SERVICE: "depot"}
-    assert routes.epochs(list(world.moves.values())) == {NAME: 2}
+    assert routes.epochs(list(world.moves.values())) == {NAME: 2, f"{NAME}~": 0}
 
 
 def test_without_a_move_everything_is_the_monolith_s() -> None:
@@ -78,13 +78,13 @@ def test_an_agent_publishes_and_then_says_so() -> None:
         agent.follow()
 
     assert [table.version for table in gateway.published] == ["crates@1:monolith"]
-    assert world.agents == {"here": {NAME: 1}}
+    assert world.agents == {"here": {NAME: 1, f"{NAME}~": 0}}
 
     run_switch(parts_of(world), "switch")
     agent.follow()
 
     assert [table.version for table in gateway.published] == ["crates@1:monolith", "crates@2:service"]
-    assert world.agents == {"here": {NAME: 2}}
+    assert world.agents == {"here": {NAME: 2, f"{NAME}~": 0}}
 
 
 def test_an_agent_does_not_say_what_is_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,14 +176,14 @@ def test_a_gateway_that_starts_in_the_middle_of_a_switch_has_the_owner_of_the_mo
     assert prepare(PROJECT, MemoryLedger(world), gateway) == "crates@1:monolith"
     agent = Agent("new", PROJECT, MemoryLedger(world), gateway)
     agent.follow()
-    assert world.agents["new"] == {NAME: 1}
+    assert world.agents["new"] == {NAME: 1, f"{NAME}~": 0}
 
     while world.moves[NAME].state is not State.SETTLING:
         coordinator.run(1)
     agent.follow()
     coordinator.die()
 
-    assert (world.agents["new"], agent.live) == ({NAME: 2}, "crates@2:service")
+    assert (world.agents["new"], agent.live) == ({NAME: 2, f"{NAME}~": 0}, "crates@2:service")
 
 
 def test_an_agent_follows_until_nothing_is_under_way_and_then_leaves() -> None:
@@ -195,7 +195,7 @@ def test_an_agent_follows_until_nothing_is_under_way_and_then_leaves() -> None:
     run_switch(parts_of(world), "switch")
 
     agent.drain()
-    assert world.agents["here"] == {NAME: 2}
+    assert world.agents["here"] == {NAME: 2, f"{NAME}~": 0}
     agent.leave()
 
     assert gateway.asked == ["admit", "drain"]

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 from click.testing import CliRunner
-from moves import NAME, PROJECT, READY, moving, parts_of
+from moves import NAME, PROJECT, READY, beating, moving, parts_of
 from strangler import configuration
 from strangler.adapters import toml
 from strangler.adapters.postgres import faults
@@ -134,6 +134,11 @@ def test_every_verb_of_a_move_that_goes_well(yard: Yard) -> None:
     assert yard.run("start", NAME)["findings"][0]["severity"] == "note"
     assert yard.run("preflight", NAME)["capabilities"][NAME]["begun"]
     yard.run("verify", NAME)
+    beating(yard.parts)
+    assert yard.run("canary", NAME, "10", "--dry-run")["next"] == [f"strangler canary {NAME} 10"]
+    assert yard.run("canary", NAME, "10")["weight"] == 10
+    assert yard.run("status")["capabilities"][NAME]["canary"] == {"weight": 10, "on": True}
+    assert yard.run("canary", NAME, "101", code=2)["findings"][0]["id"] == "usage"
     assert yard.run("switch", NAME, "--dry-run", shape="dry-run")["next"] == [f"strangler switch {NAME}"]
     assert yard.run("switch", NAME, "--yes")["owner"] == SERVICE
     assert yard.run("status")["ready"]
@@ -160,6 +165,7 @@ def test_what_differs_or_is_not_as_it_should_be(yard: Yard) -> None:
     yard.parts.replication.differing.append("crate (3): differs in label")
 
     assert yard.run("verify", NAME, code=1, shape="verify")["next"] == [f"strangler verify {NAME} --repair"]
+    assert yard.run("canary", NAME, "1", "--dry-run", code=2, shape="canary")["findings"][0]["id"] == "gate-verify"
     shut = yard.run("switch", NAME, "--dry-run", code=2, shape="dry-run")
     assert ([one["id"] for one in shut["findings"]], shut["ready"]) == (["gate-verify"], False)
     found = yard.run("doctor", code=1, shape="doctor")["findings"]

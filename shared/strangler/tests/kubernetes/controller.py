@@ -27,7 +27,7 @@ def assert_httproute(document: Document) -> None:
     for rule in rules:
         assert set(rule) in ({"matches", "filters", "timeouts", "backendRefs"}, {"matches"})
         assert 1 <= len(rule["matches"]) <= MATCHES_OF_A_RULE
-        assert all(set(backend) == {"name", "port", "weight"} for backend in rule.get("backendRefs", []))
+        assert all(set(backend) - {"filters"} == {"name", "port", "weight"} for backend in rule.get("backendRefs", []))
         assert DURATION.fullmatch(rule.get("timeouts", {"request": "0s"})["request"])
         for match in rule["matches"]:
             assert set(match) <= {"path", "method"}

@@ -190,3 +190,29 @@ def test_expressions_are_whole_paths() -> None:
 
 def _with(name: str) -> Front:
     return Front(name="depot", gateway="public", ports={**FRONT.ports, name: 8003})
+
+
+@pytest.mark.parametrize("weight", [10, 100])
+def test_the_copy_knows_its_share_and_writes_have_none(weight: int) -> None:
+    reads = {MONOLITH: 100 - weight, SERVICE: weight}
+    documents = httproutes(table(capability("things", *THINGS, reads=reads, writes=ALL_TO_MONOLITH)), FRONT)
+
+    for document in documents:
+        assert_httproute(document)
+    assert (
+        answering(documents, "GET", "/things") == {"web": 100 - weight, "things": weight}
+        if weight < 100
+        else {"things": 100}
+    )
+    assert answering(documents, "POST", "/things") == {"web": 100}
+    told = {"x-strangler-reads": "things", "x-strangler-to": "service"}
+    backends = [
+        each for document in documents for rule in document["spec"]["rules"] for each in rule.get("backendRefs", ())
+    ]
+    for backend in backends:
+        given = {
+            one["name"]: one["value"]
+            for each in backend.get("filters", ())
+            for one in each["requestHeaderModifier"]["set"]
+        }
+        assert given == (told if backend["name"] == "things" else {})

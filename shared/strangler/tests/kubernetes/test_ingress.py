@@ -7,7 +7,8 @@ from controller import behind_ingress
 from kubernetes_validate import validate
 from strangler.adapters.kubernetes import Front, ingress
 from strangler.domain.errors import RefusedError
-from strangler.domain.routing import ALL_TO_MONOLITH, ALL_TO_SERVICE
+from strangler.domain.project import MONOLITH, SERVICE
+from strangler.domain.routing import ALL_TO_MONOLITH
 from test_httproutes import FRONT, THINGS, capability, table
 
 
@@ -23,7 +24,7 @@ from test_httproutes import FRONT, THINGS, capability, table
     ],
 )
 def test_a_path_goes_where_its_writes_go_with_all_that_is_below_its_first_variable(path: str, backend: str) -> None:
-    document = ingress(table(capability("things", *THINGS, reads=ALL_TO_MONOLITH, writes=ALL_TO_SERVICE)), FRONT)
+    document = ingress(table(capability("things", *THINGS)), FRONT)
 
     assert behind_ingress(document, path) == backend
 
@@ -58,3 +59,11 @@ def test_two_owners_of_one_path_are_refused_by_name() -> None:
 def test_a_path_that_would_take_everything_is_refused() -> None:
     with pytest.raises(RefusedError, match="would take everything"):
         ingress(table(capability("things", "GET /{kind}/list")), FRONT)
+
+
+def test_shares_of_reads_are_refused() -> None:
+    reads = {MONOLITH: 90, SERVICE: 10}
+    with pytest.raises(RefusedError, match="no shares") as caught:
+        ingress(table(capability("things", *THINGS, reads=reads, writes=ALL_TO_MONOLITH)), FRONT)
+
+    assert "strangler canary things 0" in caught.value.remedy

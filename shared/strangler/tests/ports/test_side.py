@@ -310,3 +310,44 @@ def test_nobody_is_in_the_way_of_an_idle_side(bench: Bench) -> None:
     assert list(side.blockers()) == []
     assert list(side.vacuums()) == []
     assert side.deadlock_ms() == 1000
+
+
+def test_what_applications_are_told_of_reads_counts_at_the_present_epoch_and_is_taken_back(bench: Bench) -> None:
+    side, terms = bench.side(MONOLITH), {"epoch": 1, "max_lag": 5.0}
+    assert side.share_reads(terms, epoch=2) is False
+    assert side.row().reads == {}
+
+    for _ in range(2):
+        assert side.share_reads(terms, epoch=1) is True
+    assert bench.side(MONOLITH).row().reads == terms
+
+    for _ in range(2):
+        assert side.share_reads(None, epoch=9) is True
+    assert bench.side(MONOLITH).row().reads == {}
+
+
+def test_a_heartbeat_that_has_arrived_covers_what_was_committed_before_it(bench: Bench) -> None:
+    monolith, service = bench.side(MONOLITH), bench.side(SERVICE)
+    assert service.heard(1) is None
+    bench.write(MONOLITH)
+    before = monolith.position(1)
+    for _ in range(2):
+        monolith.beat(1)
+    bench.write(MONOLITH)
+    after = monolith.position(1)
+    bench.deliver(SERVICE)
+
+    heard = service.heard(1)
+
+    assert heard is not None
+    assert heard[0].covers(before)
+    assert not heard[0].covers(after)
+    assert service.heard(2) is None
+
+
+def test_a_heartbeat_that_is_on_its_way_is_not_heard(bench: Bench) -> None:
+    bench.stream(runs=False)
+    bench.side(MONOLITH).beat(1)
+    bench.deliver(SERVICE)
+
+    assert bench.side(SERVICE).heard(1) is None

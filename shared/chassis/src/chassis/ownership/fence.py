@@ -22,7 +22,17 @@ from chassis import settings
 from chassis.agreement import CAPABILITY, FORWARDED, TO
 from chassis.database import isolation
 from chassis.database.absence import is_outage
-from chassis.ownership import answers, asynchronous, forwarding, internal, owners, passages, strays, traces
+from chassis.ownership import (
+    answers,
+    asynchronous,
+    forwarding,
+    internal,
+    owners,
+    passages,
+    positions,
+    strays,
+    traces,
+)
 from chassis.ownership.attempt import Attempt, aliases_of, learn, wants_its_own_transaction
 from chassis.ownership.holding import Holding
 from chassis.ownership.outage import Outage
@@ -53,6 +63,13 @@ class FenceMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answers the request here, or sends it to the side that can; answers 503 while the database is away."""
+        response = self._answer(request)
+        # A copy that cannot answer costs nobody the answer: its owner has it.
+        if response.status_code == 503 and (capability := positions.sent_to_the_copy(request)) is not None:
+            return _to_the_owner(request, capability) or response
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         if isinstance(request, ASGIRequest):
             asynchronous.tell()
         if faults.fails():
@@ -93,18 +110,25 @@ class FenceMiddleware:
     def _pass(self, request: HttpRequest) -> HttpResponseBase:
         if (view := internal.views.get(request.path_info)) is not None:
             return view(request)
+        began = time.monotonic()
         sides = owners.sides()
+        # A gateway that has not heard of the move's end still sends reads to a copy which is not there any more.
+        if (capability := positions.sent_to_the_copy(request)) is not None and capability not in sides:
+            return _to_the_owner(request, capability) or answers.later()
         if not settings.open_without_move() and _needs_a_move(request) and _is_unmoved(request, sides):
             return answers.unmoved()
         passages.known(sides)
         if not sides or not body.is_received(request):
-            return self.reach(request)
+            response = self.reach(request)
+            positions.give(request, response, sides, began)
+            return response
         try:
             passage = _Passage(self, request, body.of(request), sides)
         except body.RefusedBody as refused:
             return refused.answer
         response = passage.run()
         passages.ended(response, passage.concerned)
+        positions.give(request, response, sides, began)
         return body.release(request, response)
 
 
@@ -138,9 +162,7 @@ class _Passage:
 
     def run(self) -> HttpResponseBase:
         own = self.own
-        # Reads are served from the old copy while the pause lasts, and follow the owner from then on. A client that has
-        # written there must see what it wrote, though the gateway may still send the next request here.
-        if own and not own.writable and (self.method not in SAFE_METHODS or own.bounce_to is not None):
+        if own and self._goes_on(own):
             elsewhere = self._hold_own(own)
             if elsewhere is not None:
                 return elsewhere
@@ -159,6 +181,18 @@ class _Passage:
             return self._put_off(attempt)
         logger.error("fence_met_again_and_again", extra={"path": self.request.path})
         return self._later("runs")
+
+    def _goes_on(self, own: SideState) -> bool:
+        """Whether the owner has to answer, and not this side."""
+        if own.writable:
+            return False
+        if self.method not in SAFE_METHODS:
+            return True
+        if positions.is_meant(self.request, own):
+            return not positions.may_answer(self.request, own)
+        # Reads are served from the old copy while the pause lasts, and follow the owner from then on. A client that has
+        # written there must see what it wrote, though the gateway may still send the next request here.
+        return own.bounce_to is not None
 
     def _met_by(self, attempt: Attempt) -> SideState | None:
         """The side whose fence the run has met, or whose owner has not done its part; or else the request's own."""
@@ -278,15 +312,28 @@ class _Passage:
                 return self._later("full")
         passages.became("bounced", state.capability)
         traces.event("bounced", state, to=to)
-        response = HttpResponse(status=307)
-        response["Location"] = forwarding.own_address(self.request)
-        # The gateway finds the way by these two headers, whatever it makes of the path.
-        response[TO] = to
-        response[CAPABILITY] = state.capability
+        response = _led(self.request, state.capability, to)
         # The gateway gives it to the request that follows, which so belongs to the same trace.
         came = self.request.headers.get(tracing.HEADER, "")
         response[tracing.HEADER] = tracing.current_traceparent() if tracing.trace_id() else tracing.follow(came)
         return response
+
+
+def _led(request: Received, capability: str, to: str) -> HttpResponse:
+    """Has the gateway lead the request to that side."""
+    response = HttpResponse(status=307)
+    response["Location"] = forwarding.own_address(request)
+    # The gateway finds the way by these two headers, whatever it makes of the path.
+    response[TO] = to
+    response[CAPABILITY] = capability
+    return response
+
+
+def _to_the_owner(request: HttpRequest, capability: str) -> HttpResponseBase | None:
+    """Leads a read that was sent to a copy to the owner, which is the monolith; None where the gateway cannot."""
+    if not body.is_received(request) or not forwarding.has_address(request):
+        return None
+    return _led(request, capability, "monolith")
 
 
 def _decided(state: SideState | None) -> bool:

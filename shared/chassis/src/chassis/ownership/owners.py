@@ -18,6 +18,20 @@ from chassis import agreement, settings
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """The terms on which a copy answers reads, as the tool has written them for one ``epoch``.
+
+    ``max_lag``: the age in seconds at which a copy is too old for anybody. ``wait``: the seconds for which a read waits
+    for a position. ``trusting``: a client who may have lost a position is answered by the copy, too.
+    """
+
+    epoch: int
+    max_lag: float
+    wait: float
+    trusting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SideState:
     """One capability as this database sees it.
 
@@ -33,6 +47,7 @@ class SideState:
     routes: str
     tables: tuple[str, ...]
     pausing: bool = False
+    reads: str = "{}"
 
     @property
     def writable(self) -> bool:
@@ -49,6 +64,11 @@ class SideState:
     def is_elsewhere(self) -> bool:
         """Whether the other side has it, and that is decided."""
         return not self.open and self.bounce_to not in (None, self.side)
+
+    @property
+    def shared(self) -> Shared | None:
+        """How both sides share the reads; None while the owner answers them all."""
+        return _shared(self.reads)
 
     def holds(self, table: str) -> bool:
         """Whether the table is one of the capability's."""
@@ -160,8 +180,9 @@ def refused_capability(error: BaseException | None) -> str | None:
 
 
 def _state(row: tuple[Any, ...]) -> SideState:
-    capability, side, epoch, opened, bounce_to, peer_url, routes, tables, pausing, schemas = row
-    return SideState(capability, side, epoch, opened, bounce_to, peer_url, routes, _names(tables, schemas), pausing)
+    capability, side, epoch, opened, bounce_to, peer_url, routes, tables, pausing, schemas, reads = row
+    names = _names(tables, schemas)
+    return SideState(capability, side, epoch, opened, bounce_to, peer_url, routes, names, pausing, reads)
 
 
 def _names(tables: Iterable[str], schemas: Collection[str]) -> tuple[str, ...]:
@@ -179,3 +200,11 @@ def _names(tables: Iterable[str], schemas: Collection[str]) -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def _routes(text: str) -> tuple[tuple[frozenset[str], re.Pattern[str]], ...]:
     return tuple((frozenset(route["methods"]), re.compile(route["pattern"], re.DOTALL)) for route in json.loads(text))
+
+
+@lru_cache(maxsize=64)
+def _shared(text: str) -> Shared | None:
+    told = json.loads(text)
+    if not told.get("epoch"):
+        return None
+    return Shared(int(told["epoch"]), float(told["max_lag"]), float(told["wait"]), bool(told.get("trusting")))

@@ -46,7 +46,7 @@ def answer(request: HttpRequest) -> HttpResponse:
         logger.warning("deletion_forged", extra={"capability": capability[:100], "reason": str(error)})
         return _told(403, f"Not accepted: {error}.")
     if content["kind"] == "probe":
-        return JsonResponse({"deletions": True, **hashes.told(capability)})
+        return JsonResponse({"deletions": True, "positions": True, **hashes.told(capability)})
     return _obey(capability, content)
 
 

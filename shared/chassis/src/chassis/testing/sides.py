@@ -87,6 +87,11 @@ class Side:
             self.fence()
         self.execute("UPDATE strangler.side SET bounce_to = %s WHERE capability = %s", self._peer_side, self.capability)
 
+    def share_reads(self, *, max_lag: float = 5.0, wait: float = 0.1, trusting: bool = False) -> None:
+        """Both sides answer reads, in the present epoch; the copy by heartbeats, which arrive as markers."""
+        terms = {"epoch": self.epoch, "max_lag": max_lag, "wait": wait, "trusting": trusting}
+        self.execute("UPDATE strangler.side SET reads = %s WHERE capability = %s", json.dumps(terms), self.capability)
+
     def reopen(self) -> None:
         """This side is the owner again, or still."""
         self.epoch += 1

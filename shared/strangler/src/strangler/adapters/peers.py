@@ -21,15 +21,29 @@ CAPABILITY, SIGNATURE = "x-strangler-capability", "x-strangler-signature"
 VALID_SECONDS = 60.0
 TIMEOUT_SECONDS = 2.0
 
+UNSHARED = "it has no secret of this move yet; `strangler verify` makes one"
 UPGRADE = "its chassis does not know how, or the fence's middleware is missing"
 
 
 def ask(address: str, capability: str, secret: str | None) -> str | None:
     """Why it cannot; None where it can."""
     if secret is None:
-        return "it has no secret of this move yet; `strangler verify` makes one"
+        return UNSHARED
     answered = _probe(address, capability, secret)
     return answered if isinstance(answered, str) else _judged(*answered)
+
+
+def positions(address: str, capability: str, secret: str | None) -> str | None:
+    """Why it can neither give positions nor read them; None where it can."""
+    if secret is None:
+        return UNSHARED
+    answered = _probe(address, capability, secret)
+    if isinstance(answered, str):
+        return answered
+    reason = _judged(*answered)
+    if reason is None and _content(answered[1]).get("positions") is not True:
+        return "its chassis does not know how; update it"
+    return reason
 
 
 def passwords(address: str, capability: str, secret: str | None) -> Passwords | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from strangler.adapters import toml_headers, toml_limits, toml_routes
+from strangler.adapters import toml_canary, toml_headers, toml_limits, toml_routes
 from strangler.adapters.toml_addresses import Addresses, is_written
 from strangler.adapters.toml_section import Section
 from strangler.domain.errors import ConfigurationError
@@ -104,6 +104,7 @@ def _project(root: Section, path: Path, addresses: Addresses) -> Project:
         },
         **_stays(root),
         gateway=_gateway(root.section("gateway", required=False), path.parent, addresses),
+        sharing=toml_canary.read(root),
         **_secrets(root.section("secrets", required=False), databases),
         loader=_loader(root, processes),
         **_traffic(root, path.parent),

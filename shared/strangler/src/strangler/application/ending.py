@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from strangler.application import canary
 from strangler.application.recovery import recover, require_nobody_at_work
 from strangler.application.sides import Parts, swap
 from strangler.application.tracing import traced
@@ -181,6 +182,7 @@ def cancel(parts: Parts) -> None:
         recover(parts)
         move = cancellable(parts)
         span.note(epoch=move.epoch)
+        canary.end(parts, move)
         if move.state is not State.CANCELLING:
             swap(parts, move, to=State.CANCELLING)
         with changing(), parts.tracer.span("remove streams and copy"):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from strangler.application import standing
 from strangler.application.sides import Parts
+from strangler.domain.canary import TURN
 from strangler.domain.errors import RefusedError
 from strangler.domain.findings import Finding, Severity
 from strangler.domain.move import Move, other
@@ -91,6 +92,36 @@ def measure(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
         _agents(parts),
         *_passing(parts, move, ready),
     ]
+
+
+def measure_sharing(parts: Parts, move: Move, ready: Ready) -> list[Gate]:
+    """All gates of a canary: what a copy needs to answer reads, and what clients need to be told the truth there."""
+    return [
+        _verified(move),
+        _columns(parts),
+        _rows(parts),
+        _fences(parts, move),
+        _agents(parts),
+        _weights(parts),
+        _positions(parts),
+        *_streams(parts, move),
+        _service_ready(parts, move, ready),
+    ]
+
+
+def _weights(parts: Parts) -> Gate:
+    """A gateway of an older version leads every read to the owner, whatever the ledger says."""
+    agents = parts.ledger.agents(within=AGENT_SECONDS)
+    old = sorted(agent for agent, told in agents.items() if f"{parts.name}{TURN}" not in told)
+    found = f"{', '.join(old)} know nothing of weights" if old else "known to every gateway agent"
+    return Gate("weights", not old, found, "update the gateway agents", opens_by_itself=False)
+
+
+def _positions(parts: Parts) -> Gate:
+    """Without them somebody who has written could read an older answer."""
+    mute = parts.replication.mute()
+    remedy = "run the present chassis on both sides, with the fence's middleware, as the role that owns the tables"
+    return Gate("positions", not mute, "; ".join(mute) or "known to both sides", remedy, opens_by_itself=True)
 
 
 def _passing(parts: Parts, move: Move, ready: Ready) -> list[Gate]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from strangler.application import standing
+from strangler.application import canary, standing
 from strangler.application.gates import FILTERED
 from strangler.application.recovery import require_copy
 from strangler.application.sides import Parts
@@ -64,6 +64,7 @@ def _resync(parts: Parts, *, progress: Progress, span: Span) -> Resynced:
                 )
         parts.ledger.install()
         parts.replication.install()
+        canary.end(parts, move)
         why = f"the {' and the '.join(lost)} stream was lost"
         with changing():
             parts.ledger.learn(parts.name, verified_at=None, **{standing.UNPROVEN: why, standing.SENTINELS: {}})

@@ -8,6 +8,7 @@ from typing import Any
 
 from strangler.application import standing
 from strangler.application.sides import Parts
+from strangler.domain import canary
 from strangler.domain.errors import StranglerError
 from strangler.domain.move import Move
 from strangler.domain.phase import RETIRED, State
@@ -31,6 +32,7 @@ class Status:
     gateway: Mapping[str, int] = field(default_factory=dict)
     orphans: dict[str, int] = field(default_factory=dict)
     events: dict[str, Any] = field(default_factory=dict)
+    canary: dict[str, Any] = field(default_factory=dict)
     routes: list[str] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
     deviations: list[str] = field(default_factory=list)
@@ -48,6 +50,8 @@ def status(parts: Parts) -> Status:
         keys = ("verified_at", "verified_rows", "differing")
         found.verified = {key: move.facts[key] for key in keys if key in move.facts}
     found.gateway = _agents(parts)
+    shared = canary.of(move)
+    found.canary = {"weight": shared.weight, "on": shared.on}
     _observe(parts, found)
     _compare(parts, move, found)
     found.phase = _phase(move.state, found)

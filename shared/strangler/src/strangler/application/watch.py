@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from strangler.application import standing
+from strangler.application import canary, standing
 from strangler.application.recovery import recover
 from strangler.application.sides import Parts
 from strangler.domain.phase import State
@@ -36,6 +36,10 @@ def patrol(parts: Parts, report: Report) -> None:
                 report(parts.name, changed)
         if move is not None:
             for changed in standing.put_right(parts, move):
+                report(parts.name, changed)
+        move = parts.ledger.move(parts.name)  # its proof may be lost by now
+        if move is not None and move.state in {State.MOVING, State.COMPLETED}:
+            for changed in canary.look_after(parts, move):
                 report(parts.name, changed)
     finally:
         parts.ledger.unlock(parts.name)

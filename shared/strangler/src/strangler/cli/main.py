@@ -33,6 +33,7 @@ VERBS = {
     "start": "Copy a capability to its service, and stream it both ways.",
     "status": "Show how far each move is, and what can be done next.",
     "verify": "Compare every row on both sides, while writes go on.",
+    "canary": "Send a share of the reads to the copy.",
     "switch": "Make the service the owner.",
     "reverse": "Make the monolith the owner again.",
     "resync": "Make lost streams anew.",

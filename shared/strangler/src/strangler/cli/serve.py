@@ -47,6 +47,8 @@ def command(*, no_agent: bool) -> None:
     rounds.go("lease", shift.keep, at_the_end=shift.give_up)
     for name in project.capabilities:
         rounds.go(name, Patrol(project, endpoints, name, shift).look)
+    heart = Heart(project, endpoints, shift)
+    rounds.go("heartbeat", heart.beat, at_the_end=heart.rest)
     if agent is not None:
         rounds.go("agent", agent.follow, at_the_end=agent.leave)
     logs.tell("serving", "serving")
@@ -103,6 +105,29 @@ class Shift:
         if what != self._said:
             self._said = what
             logs.tell("shift", what, state=what)
+
+
+class Heart:
+    """Sends the heartbeat of canaries, whenever it is our shift."""
+
+    def __init__(self, project: Project, endpoints: Endpoints, shift: Shift) -> None:
+        self._shift = shift
+        self._heartbeat = configuration.heartbeat(project, endpoints)
+
+    def beat(self) -> None:
+        """One turn; raises StranglerError while a server is away."""
+        if not self._shift.await_ours():
+            self.rest()
+            return
+        try:
+            self._heartbeat.turn()
+        except (StranglerError, psycopg.Error):
+            self.rest()
+            raise
+
+    def rest(self) -> None:
+        """Ends its sessions."""
+        self._heartbeat.rest()
 
 
 class Patrol:

@@ -131,6 +131,8 @@ def _capability(one: Status) -> Iterator[str]:
         yield f"  events: {held}waiting {waiting}"
     agents = ", ".join(f"{agent} at {epoch}" for agent, epoch in one.gateway.items()) or "no agent seen"
     yield f"  routes: {len(one.routes)} to the {one.owner}; gateway: {agents}"
+    if one.canary.get("weight"):
+        yield f"  canary: {one.canary['weight']} % of the reads go to the copy"
     for problem in one.problems:
         yield f"  {warn('PROBLEM')}: {problem}"
     if one.next:

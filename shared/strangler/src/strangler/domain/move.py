@@ -37,6 +37,7 @@ class SideRow:
     bounce_to: str | None
     events_held: bool = False
     ledger: str | None = None
+    reads: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,22 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """How both sides share the reads of a capability in a canary.
+
+    Who sends the ``header`` stays at one side by its value; all others by a cookie of the gateway. ``testers`` may
+    choose the side. A copy that is more than ``max_lag_ms`` behind answers nobody, and a read waits there for
+    ``wait_ms`` at most. Unless ``strict``, the copy also answers clients who may have lost their position.
+    """
+
+    header: str | None = None
+    testers: bool = True
+    max_lag_ms: int = 5000
+    wait_ms: int = 150
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """The whole of ``strangler.toml``; ``ledger`` names the monolith's database and ``monolith`` its web process.
 
@@ -208,6 +224,7 @@ class Project:
     capabilities: Mapping[str, Capability]
     stays: Sequence[str]
     gateway: Gateway = field(default_factory=Gateway)
+    sharing: Sharing = field(default_factory=Sharing)
     secrets: Mapping[str, str] = field(default_factory=dict)
     # By secret, the databases whose processes get it; a secret that is not named here goes to all of them.
     holders: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from strangler.domain.project import MAX_BODY, MONOLITH, SERVICE, Project
+from strangler.domain.project import MAX_BODY, MONOLITH, SERVICE, Project, Sharing
 from strangler.domain.route import Route
 
 SIDE_HEADER = "x-strangler-to"
 CAPABILITY_HEADER = "x-strangler-capability"
 LIMIT_HEADER = "x-strangler-max-body"
+# Given to the reads that go to a copy: the capability. Testers write the other, with a side's name.
+READS_HEADER = "x-strangler-reads"
+ROUTE_HEADER = "x-strangler-route"
+# A client without cookies sends back with it what it was given.
+POSITION_HEADER = "x-strangler-position"
+KEPT_COOKIE = "strangler-reads"
 # Given to requests that came in at the internal listener.
 INTERNAL_HEADER = "x-strangler-internal"
 # W3C's: the side that bounces a request says which trace it belongs to.
@@ -35,6 +41,11 @@ class CapabilityRoutes:
     writes: Mapping[str, int]
     epoch: int = 0
 
+    @property
+    def shared(self) -> bool:
+        """Whether the side that does not own it answers reads, too."""
+        return self.reads != self.writes
+
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
@@ -42,7 +53,8 @@ class RouteTable:
     of ``others`` if one of these matches. A request to a path that is ``closed`` goes nowhere; nor does one that comes
     from outside to a path that is ``internal``.
 
-    ``version`` names the moment: gateways report it back as the table they follow.
+    ``version`` names the moment: gateways report it back as the table they follow. ``sharing`` says how the reads of
+    a capability that both sides answer are shared.
     """
 
     version: str
@@ -52,6 +64,7 @@ class RouteTable:
     closed: Sequence[str] = ()
     internal: Sequence[str] = ()
     max_body: int = MAX_BODY
+    sharing: Sharing = field(default_factory=Sharing)
 
 
 def untouched(project: Project, version: str = "untouched") -> RouteTable:
@@ -82,6 +95,7 @@ def table_of(project: Project, version: str, capabilities: Sequence[CapabilityRo
         closed=project.gateway.closed,
         internal=project.gateway.hidden,
         max_body=project.gateway.max_body,
+        sharing=project.sharing,
     )
 
 

@@ -115,6 +115,11 @@ class Inspection(Protocol):
         a deletion to its owner, and do the owner's part; empty where they can."""
         ...
 
+    def mute(self) -> list[str]:
+        """Why the applications of the two sides cannot tell each other, by what a client brings, how new an answer
+        has to be; empty where they can."""
+        ...
+
     def passwords(self) -> dict[str, Passwords]:
         """By side, how its application hashes passwords; only where the capability has the accounts and the
         application tells of it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from strangler.domain.errors import MoveError
 from strangler.domain.move import SideRow
 from strangler.domain.phase import State
+from strangler.domain.position import Position
 
 
 class StaleError(MoveError):
@@ -241,4 +242,26 @@ class Side(Protocol):
 
     def deadlock_ms(self) -> int:
         """After how many milliseconds of a wait this server looks for a deadlock and ends one of the waits."""
+        ...
+
+    def share_reads(self, terms: Mapping[str, object] | None, *, epoch: int) -> bool:
+        """Tells this side's applications on which terms both sides answer reads in this epoch; None: the owner answers
+        them all, in any epoch. May be called twice.
+
+        True: they know, from their next request on. False: this side is at another epoch, and nothing has changed.
+        """
+        ...
+
+    def position(self, epoch: int) -> Position:
+        """Where the log of this side's database ends: behind all that is committed here."""
+        ...
+
+    def beat(self, epoch: int) -> None:
+        """Sends a heartbeat to the other side, in the place of the one before: its arrival there proves that all is
+        there that was committed here before it."""
+        ...
+
+    def heard(self, epoch: int) -> tuple[Position, float] | None:
+        """The other side's last heartbeat of the epoch that has arrived here, and its age in seconds. None: none
+        has."""
         ...

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from strangler.domain import canary
+from strangler.domain.canary import TURN
 from strangler.domain.move import Entry, Identity, Move
 from strangler.domain.phase import State
 from strangler.domain.project import MONOLITH
@@ -139,7 +141,9 @@ class MemoryLedger(Ledger):
         """All agents; agents that follow the ledger have its state live at once."""
         if not self._world.agents_follow:
             return dict(self._world.agents)
-        present = {name: move.epoch for name, move in self._world.moves.items()}
+        moves = self._world.moves
+        present = {name: move.epoch for name, move in moves.items()}
+        present |= {f"{name}{TURN}": canary.of(move).turn for name, move in moves.items()}
         return {agent: {**epochs, **present} for agent, epochs in self._world.agents.items()}
 
     def listen(self) -> None:

@@ -36,6 +36,7 @@ class MemoryReplication(Replication):
         self.referring: list[str] = []
         self.cascading: list[tuple[str, str]] = []
         self.deafness: dict[str, list[str]] = {}
+        self.muteness: list[str] = []
         self.hashing: dict[str, Passwords] = {}
         self.differing: list[str] = []
         self.passed: list[str] = []
@@ -77,6 +78,9 @@ class MemoryReplication(Replication):
 
     def deaf(self, capability: str) -> list[str]:
         return self.deafness.get(capability, [])
+
+    def mute(self) -> list[str]:
+        return self.muteness
 
     def passwords(self) -> dict[str, Passwords]:
         return self.hashing

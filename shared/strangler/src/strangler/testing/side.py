@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 from strangler.domain.move import SideRow, other
 from strangler.domain.phase import State
+from strangler.domain.position import Position
 from strangler.ports.side import BlockedError, Blocker, LostError, Side, StaleError
 from strangler.testing.world import Client, Database, Opening, World
 
@@ -181,6 +182,33 @@ class MemorySide(Side):
 
     def deadlock_ms(self) -> int:
         return 1000
+
+    def share_reads(self, terms: Mapping[str, object] | None, *, epoch: int) -> bool:
+        self._call("share reads")
+        row = self._database.row
+        if terms is None:
+            if row is not None and row.reads:
+                self._world.put(self.side, reads={})
+            return True
+        if row is None or row.epoch != epoch:
+            return False
+        self._world.put(self.side, reads=dict(terms))
+        return True
+
+    def position(self, epoch: int) -> Position:
+        return Position(epoch, 1, len(self._database.log))
+
+    def beat(self, epoch: int) -> None:
+        self._call("beat")
+        at = self.position(epoch)
+        self._database.log.append(uuid4())
+        self._database.beats.append((at, len(self._database.log)))
+
+    def heard(self, epoch: int) -> tuple[Position, float] | None:
+        self._world.deliver(self.side)
+        sent = self._world.databases[other(self.side)].beats
+        here = [at for at, end in sent if at.epoch == epoch and end <= self._database.arrived]
+        return (here[-1], 0.0) if here else None
 
     def _mine(self) -> Opening | None:
         opening = self._database.opening

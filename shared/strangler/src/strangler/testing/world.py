@@ -12,6 +12,7 @@ from uuid import UUID
 
 from strangler.domain.move import Entry, Identity, Move, SideRow, other
 from strangler.domain.phase import State, busy
+from strangler.domain.position import Position
 from strangler.domain.project import MONOLITH, SERVICE
 from strangler.ports.side import BlockedError, LostError
 
@@ -75,6 +76,7 @@ class Database:
     opening: Opening | None = None
     streaming: bool = True
     outbox: list[int] = field(default_factory=list)
+    beats: list[tuple[Position, int]] = field(default_factory=list)  # each with the length of the log behind it
     relaying: bool = True
     unused: float | None = 86_400.0
     reads: list[tuple[str, float]] = field(default_factory=list)

@@ -3,11 +3,15 @@
 Note "ages": behind one address there may be many servers, as behind a Kubernetes Service, and a connection stays with
 the server that it got. So a connection is given up at a certain age, after its answer. A server that is taken out, and
 goes on for longer than that age, has no connection left when it ends, and a new server gets its share.
+
+Note "a copy may be away": the owner answers all that a copy answers. So the reads that go to a copy have a cluster of
+their own, in which the owner comes second: a read that gets no answer from the copy is sent there, and after some
+failures all of them at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,13 +31,23 @@ def publish_clusters(directory: Path, addresses: Mapping[str, str], monolith: st
     """Tells Envoy the address of each process: ``http://host:port`` by name. All but the process ``monolith`` are
     services in the gateway's log."""
     sides = {name: MONOLITH if name == monolith else SERVICE for name in addresses}
-    document = {"resources": [_cluster(name, address, sides[name]) for name, address in sorted(addresses.items())]}
-    files.replace(directory, files.CLUSTERS_FILE, document)
+    clusters = [_cluster(name, [address], sides[name]) for name, address in sorted(addresses.items())]
+    if (owner := addresses.get(monolith)) is not None:
+        clusters += [
+            _cluster(reads_of(name), [address, owner], SERVICE)
+            for name, address in sorted(addresses.items())
+            if name != monolith
+        ]
+    files.replace(directory, files.CLUSTERS_FILE, {"resources": clusters})
 
 
-def _cluster(name: str, address: str, side: str) -> dict[str, object]:
-    parts = urlsplit(address)
-    endpoint = {"address": {"socket_address": {"address": parts.hostname, "port_value": parts.port or 80}}}
+def reads_of(cluster: str) -> str:
+    """The cluster of the reads that a process answers beside the owner; see the note "a copy may be away"."""
+    return f"{cluster}/reads"
+
+
+def _cluster(name: str, addresses: Sequence[str], side: str) -> dict[str, object]:
+    """Of several addresses each is there for the case that those before it are away."""
     return {
         "@type": files.type_url("envoy.config.cluster.v3.Cluster"),
         "name": name,
@@ -43,7 +57,10 @@ def _cluster(name: str, address: str, side: str) -> dict[str, object]:
         "connect_timeout": CONNECT_TIMEOUT,
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
+            "endpoints": [
+                {"priority": priority, "lb_endpoints": [{"endpoint": _endpoint(address)}]}
+                for priority, address in enumerate(addresses)
+            ],
         },
         "circuit_breakers": {"thresholds": [_limits()]},
         "outlier_detection": _outlier_detection(),
@@ -58,6 +75,11 @@ def _cluster(name: str, address: str, side: str) -> dict[str, object]:
             }
         },
     }
+
+
+def _endpoint(address: str) -> dict[str, object]:
+    parts = urlsplit(address)
+    return {"address": {"socket_address": {"address": parts.hostname, "port_value": parts.port or 80}}}
 
 
 def _limits() -> dict[str, object]:

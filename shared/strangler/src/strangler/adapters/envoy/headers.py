@@ -11,13 +11,18 @@ request that the gateway has let in.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from strangler.adapters.envoy import files
 from strangler.adapters.envoy.accesslog import LOGGED
+from strangler.domain.routing import POSITION_HEADER, ROUTE_HEADER
 
 # Between gateway and processes, and between Envoys.
 OURS = ("x-strangler-", "x-envoy-")
+# A client may send these: they choose a side or name a position, and a process believes neither.
+ALLOWED = (POSITION_HEADER, ROUTE_HEADER)
 # Headers in which proxies say how a request has come; Envoy then writes x-forwarded-for and -proto itself.
 HEARSAY = (
     "forwarded",
@@ -56,7 +61,7 @@ def header_rules() -> Document:
 def strip_headers(trusted_hops: int, *more: Document) -> Document:
     """Removes headers that nobody outside may send, see the note "hearsay"; then does ``more``."""
     prefixes, names = (OURS, ()) if trusted_hops else ((*OURS, HEARSAY_PREFIX), HEARSAY)
-    removed: list[Document] = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes]
+    removed: list[Document] = [{"remove_on_match": {"key_matcher": _beginning(prefix)}} for prefix in prefixes]
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
@@ -71,3 +76,27 @@ def side_mutations() -> list[Document]:
     value = f"%METADATA(ROUTE:{LOGGED}:capability)%/%METADATA(CLUSTER:{LOGGED}:side)%"
     written = {"header": {"key": SIDE_ANSWERED_HEADER, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     return [{"append": written}]
+
+
+def _beginning(prefix: str) -> Document:
+    """Matches the names with this beginning, but for those that are allowed."""
+    allowed = [name.removeprefix(prefix) for name in ALLOWED if name.startswith(prefix)]
+    return {"safe_regex": {"regex": re.escape(prefix) + all_but(allowed)}} if allowed else {"prefix": prefix}
+
+
+def all_but(words: Sequence[str]) -> str:
+    """A regular expression that matches all texts but these, for RE2, which cannot look ahead."""
+    if not words:
+        return ".*"
+    by_letter: dict[str, list[str]] = {}
+    for word in words:
+        if word:
+            by_letter.setdefault(word[0], []).append(word[1:])
+    ways = [re.escape(letter) + all_but(rest) for letter, rest in sorted(by_letter.items())]
+    if by_letter:
+        ways.append(f"[^{''.join(re.escape(letter) for letter in sorted(by_letter))}].*")
+    else:
+        ways.append(".+")
+    if "" not in words:
+        ways.append("")
+    return f"(?:{'|'.join(ways)})"

@@ -27,7 +27,9 @@ from strangler.adapters.envoy.accesslog import LOGGED
 from strangler.adapters.envoy.bootstrap import BUFFER_BYTES, ROUTE_CONFIGURATION
 from strangler.adapters.envoy.buffering import UNBUFFERED, buffered
 from strangler.adapters.envoy.closing import closed_route, internal_route
+from strangler.adapters.envoy.sharing import RETRIES, shared_targets
 from strangler.adapters.envoy.tokens import required
+from strangler.domain.project import Sharing
 from strangler.domain.route import Route
 from strangler.domain.routing import (
     CAPABILITY_HEADER,
@@ -61,12 +63,12 @@ def render_routes(table: RouteTable) -> Document:
     targets = sorted({str(route["name"]) for route in bounced})
     routes = [
         *bounced,
-        *(route for each in table.capabilities for route in _weighted_routes(each)),
+        *(route for each in table.capabilities for route in _weighted_routes(each, table.sharing)),
         *(_other_route(route, table.default) for route in table.others),
         _other_route(Route(frozenset(), "/*"), table.default, name="default"),
     ]
     for route in routes:
-        route["route"] |= _manners(targets)
+        route["route"] = {**_manners(targets), **route["route"]}
     configuration = {
         "@type": files.type_url("envoy.config.route.v3.RouteConfiguration"),
         "name": ROUTE_CONFIGURATION,
@@ -108,11 +110,13 @@ def _loosest(capability: CapabilityRoutes) -> Route:
     return Route(frozenset(), "/*", timeout=timeout, max_body=max(bodies, default=None))
 
 
-def _weighted_routes(capability: CapabilityRoutes) -> list[Document]:
+def _weighted_routes(capability: CapabilityRoutes, sharing: Sharing) -> list[Document]:
     routes: list[Document] = []
     for route in capability.routes:
         reading, writing = reading_methods(route), writing_methods(route)
-        if reading:
+        if reading and capability.shared:
+            routes += _shared_routes(capability, route, reading, sharing)
+        elif reading:
             routes.append(_weighted_route(capability, "reads", route, reading, capability.reads))
         if writing is None or writing:
             routes.append(_weighted_route(capability, "writes", route, writing or frozenset(), capability.writes))
@@ -125,6 +129,23 @@ def _weighted_route(
     match = {**_path(route), "headers": _methods(methods)}
     target = _target(capability.clusters, weights)
     return _told(_route(f"{capability.capability}/{kind}", match, target, route, ROUTE_SECONDS), route, capability)
+
+
+def _shared_routes(
+    capability: CapabilityRoutes, route: Route, methods: frozenset[str], sharing: Sharing
+) -> Iterator[Document]:
+    """The routes of the reads that both sides answer; see `sharing`."""
+    match = {**_path(route), "headers": _methods(methods)}
+    seconds = ROUTE_SECONDS if route.timeout is None else route.timeout
+    for kind, headers, target, more in shared_targets(capability, sharing, seconds):
+        found = _route(
+            f"{capability.capability}/{kind}",
+            {**match, "headers": [*match["headers"], *headers]},
+            target,
+            route,
+            ROUTE_SECONDS,
+        )
+        yield {**_told(found, route, capability), **more}
 
 
 def _told(document: Document, route: Route | None, capability: CapabilityRoutes) -> Document:
@@ -155,7 +176,7 @@ def _with_limit(route: Document, most: int) -> Iterator[Document]:
     limit = route.pop("max_body") or most
     guard = required() if route.pop("auth") else {}
     told = {"header": {"key": LIMIT_HEADER, "value": str(limit)}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    route = {**route, "request_headers_to_add": [told]}
+    route = {**route, "request_headers_to_add": [told, *route.get("request_headers_to_add", [])]}
     refused = {"name": "too-large", "match": route["match"], "direct_response": {"status": 413}}
     yield _filtered(_of_length(refused, limit + 1, 2**63 - 1), UNBUFFERED)
     if limit > BUFFERED:
@@ -189,11 +210,7 @@ def _manners(targets: list[str]) -> Document:
     """The settings of every route."""
     return {
         # Only a failure to connect is retried, so that a POST is sent only once.
-        "retry_policy": {
-            "retry_on": "connect-failure",
-            "num_retries": 8,
-            "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
-        },
+        "retry_policy": {"retry_on": "connect-failure", **RETRIES},
         "internal_redirect_policy": {
             "max_internal_redirects": MAX_BOUNCES,
             "redirect_response_codes": [307],

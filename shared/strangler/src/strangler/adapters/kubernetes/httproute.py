@@ -4,6 +4,9 @@ Note "forwarded, not bounced": such a gateway does not follow a bounce. But a si
 request takes the request for a bounced one, and forwards it to the owner itself. So each rule sets that header, which
 replaces a header that a client may have sent: clients see no redirect, however long the routes stay behind the owner.
 
+In a canary the share of the copy has a header by which it knows that it may answer. The API knows no hash, so reads are
+not sticky here.
+
 Of a route's limits the API knows only the time; the processes decide how large a body may be. A closed path leads
 nowhere, so that a controller answers it with an error of its own: there is a rule for the plain path, and one with an
 expression for its spellings. Such a gateway is for those outside, so internal paths are closed there, too.
@@ -13,13 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from strangler.adapters.kubernetes.front import Front
 from strangler.domain.closed import spellings
-from strangler.domain.project import MONOLITH
+from strangler.domain.project import MONOLITH, SERVICE
 from strangler.domain.route import Route
 from strangler.domain.routing import (
+    READS_HEADER,
     ROUTE_SECONDS,
     SIDE_HEADER,
     CapabilityRoutes,
@@ -78,10 +83,11 @@ def _documents(name: str, rules: Sequence[Document], *, front: Front, version: s
 def _rules(capability: CapabilityRoutes, ports: Mapping[str, int]) -> Iterator[Document]:
     for timeout, weights, matches in _shares(capability):
         backends = {capability.clusters[side]: weight for side, weight in weights.items() if weight}
+        copies = {capability.clusters[SERVICE]: capability.capability} if weights != capability.writes else {}
         side = max(weights, key=lambda each: weights[each])
         for start in range(0, len(matches), MATCHES):
             part = matches[start : start + MATCHES]
-            yield _rule(part, backends, side=side, ports=ports, timeout=timeout)
+            yield _rule(part, backends, side=side, ports=ports, timeout=timeout, copies=copies)
 
 
 def _shares(capability: CapabilityRoutes) -> Iterator[tuple[float, Mapping[str, int], list[Document]]]:
@@ -125,8 +131,15 @@ def _path(route: Route) -> Document:
 
 
 def _rule(
-    matches: Sequence[Document], backends: Mapping[str, int], *, side: str, ports: Mapping[str, int], timeout: float
+    matches: Sequence[Document],
+    backends: Mapping[str, int],
+    *,
+    side: str,
+    ports: Mapping[str, int],
+    timeout: float,
+    copies: Mapping[str, str] = MappingProxyType({}),
 ) -> Document:
+    """``copies`` are the backends that answer beside the owner, each with its capability."""
     return {
         "matches": list(matches),
         # See the note "forwarded, not bounced".
@@ -135,9 +148,18 @@ def _rule(
         ],
         "timeouts": {"request": f"{timeout:g}s"},
         "backendRefs": [
-            {"name": name, "port": ports[name], "weight": weight} for name, weight in sorted(backends.items())
+            {"name": name, "port": ports[name], "weight": weight, **_to_a_copy(copies.get(name))}
+            for name, weight in sorted(backends.items())
         ],
     }
+
+
+def _to_a_copy(capability: str | None) -> Document:
+    """By these headers the copy knows that it may answer; otherwise it forwards the read to the owner itself."""
+    if capability is None:
+        return {}
+    told = [{"name": READS_HEADER, "value": capability}, {"name": SIDE_HEADER, "value": SERVICE}]
+    return {"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": told}}]}
 
 
 def _document(name: str, rules: Sequence[Document], *, front: Front, version: str) -> Document:

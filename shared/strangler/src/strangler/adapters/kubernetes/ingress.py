@@ -26,7 +26,7 @@ def ingress(table: RouteTable, front: Front) -> dict[str, Any]:
 
     Raises:
         RefusedError: two owners share requests that an Ingress cannot tell apart, or one would get requests that no
-            capability claims.
+            capability claims; or the reads of a capability go to both sides.
     """
     paths = [_path(path, backend, front.ports) for path, backend in _backends(table).items()]
     rules: list[dict[str, Any]] = [
@@ -46,6 +46,13 @@ def ingress(table: RouteTable, front: Front) -> dict[str, Any]:
 def _backends(table: RouteTable) -> Mapping[Path, str]:
     found: dict[Path, str] = {}
     for capability in table.capabilities:
+        if capability.shared:
+            raise RefusedError(
+                "a share of its reads goes to the copy, and an Ingress knows no shares",
+                place=capability.capability,
+                remedy=f"take the HTTPRoutes, or run `strangler canary {capability.capability} 0` first",
+                id="ingress-too-coarse",
+            )
         owner = _owner(capability)
         for path in _paths(capability):
             if found.setdefault(path, owner) != owner:

@@ -367,6 +367,15 @@ class Inspection(Ends):
             if (reason := peers.ask(url, capability, known))
         ]
 
+    def mute(self) -> list[str]:
+        """Asks each process in the same way: it answers only if it can read the secret, and so can sign."""
+        known = secret.read(self.session(MONOLITH), self.capability.name)
+        return [
+            f"the {side} cannot: {reason}"
+            for side, url in self._applications(self.capability.name).items()
+            if (reason := peers.positions(url, self.capability.name, known))
+        ]
+
     def passwords(self) -> dict[str, Passwords]:
         """Asks each process in the same way."""
         name = self.capability.name

@@ -30,6 +30,10 @@ ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS ledger uuid;
 -- Sequences that move although no column names them, quoted and with schema.
 ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS sequences text[] NOT NULL DEFAULT '{}';
 
+-- How both sides share the reads: {"epoch", "max_lag", "wait", "trusting"}, for that epoch alone. Empty: the owner answers
+-- all of them.
+ALTER TABLE strangler.side ADD COLUMN IF NOT EXISTS reads jsonb NOT NULL DEFAULT '{}';
+
 -- Wakes the requests that are held for this side, and all other sessions that follow its state. It does not fire for
 -- `prepared`, which matters only to the coordinator, nor for `pausing`: the fence comes at once.
 CREATE OR REPLACE FUNCTION strangler.tell_side() RETURNS trigger LANGUAGE plpgsql

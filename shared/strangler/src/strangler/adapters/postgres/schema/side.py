@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 
-from strangler.adapters.postgres.schema import markers, owners, swapping
+from strangler.adapters.postgres.schema import beats, markers, owners, swapping
 from strangler.adapters.postgres.schema.outbox import Outbox
 from strangler.adapters.postgres.session.connection import Connection, connect, describe, scalar
 from strangler.adapters.postgres.tables import locks
 from strangler.domain.errors import MoveError, StackError
 from strangler.domain.move import SideRow
 from strangler.domain.phase import State
+from strangler.domain.position import Position
 from strangler.ports.side import BlockedError, Blocker, LostError, Side, StaleError
 
 # A column that an older version of the tool has not made is read without naming it in the query.
 ROW = """
 SELECT capability, side, epoch, open, prepared, bounce_to,
-       coalesce((to_jsonb(s) ->> 'events_held')::boolean, false), to_jsonb(s) ->> 'ledger'
+       coalesce((to_jsonb(s) ->> 'events_held')::boolean, false), to_jsonb(s) ->> 'ledger',
+       coalesce(to_jsonb(s) -> 'reads', '{}')
 FROM strangler.side s WHERE capability = %s
 """
 READS = """
@@ -247,6 +250,34 @@ class PostgresSide(Side):
             (self.capability,),
         ).fetchall()
         return [row[0] for row in rows]
+
+    def share_reads(self, terms: Mapping[str, object] | None, *, epoch: int) -> bool:
+        """The applications' middleware reads the column with each request. A row of an older version has none, and
+        nothing to take back."""
+        if terms is None:
+            row = self.row()
+            if row is not None and row.reads:
+                self.connection.execute(
+                    "UPDATE strangler.side SET reads = '{}' WHERE capability = %s", (self.capability,)
+                )
+            return True
+        changed = self.connection.execute(
+            "UPDATE strangler.side SET reads = %s WHERE capability = %s AND epoch = %s",
+            (json.dumps(terms), self.capability, epoch),
+        )
+        return changed.rowcount == 1
+
+    def position(self, epoch: int) -> Position:
+        """The end of what has been inserted into the WAL, flushed or not."""
+        return beats.position(self.connection, epoch)
+
+    def beat(self, epoch: int) -> None:
+        """A marker whose id says the position."""
+        beats.beat(self.connection, self.capability, epoch)
+
+    def heard(self, epoch: int) -> tuple[Position, float] | None:
+        """By the clocks of both servers."""
+        return beats.newest(self.connection, self.capability, epoch)
 
     def deadlock_ms(self) -> int:
         """The server's ``deadlock_timeout``."""
