@@ -26,6 +26,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import path
 from library.waiting import until
+from rest_framework.authtoken.models import Token
 
 SECRET = "a-secret-of-more-than-thirty-two-characters"
 FENCE = "chassis.ownership.fence.FenceMiddleware"
@@ -126,6 +127,20 @@ class TestTheHouse:
         assert attributes["email"] == ""
         assert attributes["date_joined"].startswith(str(reader.date_joined.year))
 
+    def test_of_a_row_that_belongs_to_a_user_fields_are_told(self, reader: User, settings: Any) -> None:
+        """As of a profile; here it is the row of REST framework's token."""
+        settings.CHASSIS_IDENTITY_ATTRIBUTES = ["first_name", "last_name", "auth_token.created"]
+        key = session_of(reader)
+        before = remote.RemoteUser(told(key)["user"])
+        token = Token.objects.create(user=reader)
+        after = remote.RemoteUser(told(key)["user"])
+
+        assert not hasattr(before, "auth_token")
+        assert after.auth_token.created.startswith(str(token.created.year))
+        assert after.get_full_name() == ""
+        with pytest.raises(AttributeError, match=r"CHASSIS_IDENTITY_ATTRIBUTES, as 'auth_token.key'"):
+            _ = after.auth_token.key
+
     def test_of_a_pickled_session_json_is_told(self, reader: User, settings: Any, caplog: Any) -> None:
         settings.SESSION_SERIALIZER = "test_identity.Pickles"
         key = session_of(reader, plain=1, odd={1, 2}, infinite=float("inf"))
@@ -161,6 +176,7 @@ class TestTheHouse:
     @pytest.mark.parametrize("kind", ["session", "token"])
     def test_what_the_project_has_not_is_said(self, db: None, settings: Any, kind: str) -> None:
         settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+        settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "rest_framework.authtoken"]
 
         answer = told("x" * 32, kind)
 
@@ -605,7 +621,8 @@ class TestChecks:
     def test_a_house_that_answers_nobody_is_named(self) -> None:
         assert found(**{**self.HOUSE, "MIDDLEWARE": []}) == ["chassis.E023"]
 
-    @pytest.mark.parametrize("name", ["emial", "groups", "_state", "has_perm", "user_permissions", "pk", 7])
+    @pytest.mark.parametrize("name", ["emial", "groups", "_state", "has_perm", "user_permissions", "pk", 7, "auth_token.kee", "auth_token.user",
+                                      "groups.name", "profil.city", "get_full_name"])
     def test_what_cannot_be_told_of_a_user_is_named(self, name: Any) -> None:
         assert found(**self.HOUSE, CHASSIS_IDENTITY_ATTRIBUTES=["email", name]) == ["chassis.E024"]
 

@@ -164,7 +164,8 @@ def identity_timeout() -> float:
 
 
 def identity_attributes() -> Sequence[str]:
-    """``CHASSIS_IDENTITY_ATTRIBUTES``: fields and properties of a user that are told besides what is always told."""
+    """``CHASSIS_IDENTITY_ATTRIBUTES``: fields and properties of a user that are told besides what is always told;
+    with a point, of the one row of a relation."""
     names: Sequence[str] = _setting("CHASSIS_IDENTITY_ATTRIBUTES", ())
     return names
 

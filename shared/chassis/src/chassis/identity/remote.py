@@ -24,7 +24,14 @@ class RemoteUser:
     is_anonymous: ClassVar[bool] = False
 
     def __init__(self, told: Mapping[str, Any]) -> None:
-        vars(self).update(told.get("attributes", {}))
+        rows: dict[str, dict[str, Any]] = {}
+        for name, value in told.get("attributes", {}).items():
+            relation, dot, field = name.partition(".")
+            if dot:
+                rows.setdefault(relation, {})[field] = value
+            else:
+                vars(self)[name] = value
+        vars(self).update({relation: RemoteRow(relation, fields) for relation, fields in rows.items()})
         self.pk = self.id = pk_of(told["id"])
         self.username = str(told["username"])
         self.is_active = told["is_active"] is True
@@ -35,6 +42,13 @@ class RemoteUser:
 
     def get_username(self) -> str:
         return self.username
+
+    def get_full_name(self) -> str:
+        """As Django's, if the other side tells ``first_name`` and ``last_name``; otherwise an AttributeError."""
+        return f"{self.first_name} {self.last_name}".strip()
+
+    def get_short_name(self) -> str:
+        return str(self.first_name)
 
     def get_all_permissions(self, obj: object = None) -> set[str]:
         """As ``app.codename``. Empty for a superuser, who has all of them, and for an object."""
@@ -86,6 +100,25 @@ class RemoteUser:
 
     def __str__(self) -> str:
         return self.username
+
+
+class RemoteRow:
+    """The one row of a user that is told of by ``relation.field``, such as a profile: with these fields, and no more.
+
+    Anything else raises an AttributeError that says what to do.
+    """
+
+    def __init__(self, relation: str, fields: Mapping[str, Any]) -> None:
+        vars(self).update(fields, _relation=relation)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        relation = vars(self).get("_relation", "")
+        raise AttributeError(
+            f"a user of another side has no {relation}.{name} here: let the side that has the accounts tell it by "
+            f"CHASSIS_IDENTITY_ATTRIBUTES, as '{relation}.{name}'"
+        )
 
 
 class Group:

@@ -75,6 +75,8 @@ class Source(Draft):
     packages: tuple[str, ...] = ()  # distributions that the taken code imports
     settings: tuple[str, ...] = ()  # names that the taken code reads from django.conf.settings
     copies: Mapping[PurePosixPath, Path] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)  # of template tags, by name the module
+    not_taken: Mapping[str, str] = field(default_factory=dict)  # what settings name and is not here, with why
     lines_taken: int = 0  # as they were
     lines_changed: int = 0  # taken, and rewritten
     lines_written: int = 0  # ports and adapters

@@ -93,7 +93,8 @@ class Carried:
                 named = ", ".join(f"{name} (line {line})" for line, name in links)
                 self.decisions.append(
                     Decision(f"{shown}:{links[0][0]}", Kind.ROUTE, f"{{% url %}} names routes that stay: {named}",
-                             "write their paths, which the gateway leads there", True, str(path))
+                             "nothing: the service's URLs have these names, for links to where the gateway leads",
+                             False, str(path))
                 )  # fmt: skip
             for line, name in files.extended(text):
                 if name not in have:
@@ -109,7 +110,6 @@ class Carried:
             module = self.scope.code.find(f"{app.module}.templatetags.{name}")
             if (
                 app.own
-                and app not in self.scope.apps
                 and module is not None
                 and not self.scope.is_taken(Target(module.name))
             ):

@@ -122,7 +122,7 @@ class _Look:
 
     def _row(self, node: ast.Attribute, base: ast.AST, name: str, read: str, *, is_mine: bool) -> None:
         shown = dotted(base)
-        last = shown.split(".")[-1]
+        last = shown.split(".")[-1] or (text_of(base.slice) if isinstance(base, ast.Subscript) else None) or ""
         if last in _REQUESTS or shown.split(".")[0] in self.outer or (shown == "self" and not is_mine):
             return
         if shown == "cls" or (shown and shown in self.module.classes):
@@ -166,6 +166,8 @@ class _Look:
                     )  # fmt: skip
         if name == "get_model":
             self._get_model(node)
+        elif name == "get_app_config":
+            self._get_app(node)
         elif name == "get_user_model" and not self.scope.moves(self.scope.described.user_table or ""):
             self.tell(
                 node, Kind.ACCESS, "get_user_model() is the model of accounts, whose rows are not here",
@@ -216,13 +218,21 @@ class _Look:
                 "ask its owner through a port",
             )  # fmt: skip
 
+    def _get_app(self, node: ast.Call) -> None:
+        app = self.scope.described.apps.get(text_of(node.args[0]) or "") if node.args else None
+        if app is not None and app.own and app not in self.scope.apps:
+            self.tell(
+                node, Kind.IMPORT, f'get_app_config("{app.label}") asks for an app that is not installed here',
+                "write what is asked of it, or let the monolith answer",
+            )  # fmt: skip
+
     def _reverse(self, node: ast.Call, name: str) -> None:
         text = text_of(node.args[0]) if node.args else None
         mine = {one.name for one in self.scope.requests}
         if text and text not in mine and any(one.name == text for one in self.scope.described.requests):
             self.tell(
                 node, Kind.ROUTE, f'{name}("{text}") is the URL of a route that stays',
-                "write its path, which the gateway leads there, or move the route",
+                "nothing: the service's URLs have its name, for links to where the gateway leads", open=False,
             )  # fmt: skip
 
     def _cached(self, node: ast.Call, name: str) -> None:

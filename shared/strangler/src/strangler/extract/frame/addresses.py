@@ -17,6 +17,15 @@ HANDLERS = ("handler400", "handler403", "handler404", "handler500")
 DEPTH = 4
 Call: TypeAlias = tuple[str, Sequence["str | Call"], str]
 Expression: TypeAlias = str | Call
+# The view of routes that stay, which have their names here.
+ELSEWHERE = [
+    "",
+    "def elsewhere(request: HttpRequest, **words: object) -> HttpResponse:",
+    '    """Stands for a route of another side: pages link to it by its name, and the gateway leads there."""',
+    '    raise Http404("another side answers here")',
+    "",
+    "",
+]
 _VARIABLE = re.compile(r"\{[^{}]*\}")
 
 
@@ -28,6 +37,8 @@ class Module:
     of_django: set[str] = field(default_factory=set)
     converters: dict[str, str] = field(default_factory=dict)  # by name, the class
     decisions: list[Decision] = field(default_factory=list)
+    links: set[int] = field(default_factory=set)  # patterns of routes that stay, by their identity
+    is_linking: bool = False
 
 
 def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, ...]]:
@@ -43,8 +54,12 @@ def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, 
                 f"write it into {here.package}/urls.py",
             )
         )
-    lines: list[str] = []
     names: dict[str, str] = {}
+    lines: list[str] = []
+    links = list(_links(here, chosen))
+    module.links = {id(one) for one in links}
+    order = {id(one): number for number, one in enumerate(here.described.urls)}
+    chosen = sorted([*chosen, *links], key=lambda one: order[id(one)])
     if admin:
         module.imports["from django.contrib import admin"] = None
         module.of_django.add("path")
@@ -53,6 +68,8 @@ def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, 
     plain = [one for one in chosen if one.chain[0].kind != "language"]
     prefixed = [one for one in chosen if one.chain[0].kind == "language"]
     lines += _spaced(here, module, names, plain, 0)
+    if not admin:
+        lines += _admin(here, module)
     body = ["urlpatterns = [", *(f"    {line}" for line in lines), "]"] if lines else ["urlpatterns = []"]
     if prefixed:
         module.imports["from django.conf.urls.i18n import i18n_patterns"] = None
@@ -108,32 +125,73 @@ def _without_first(path: str) -> str:
     return path.lstrip("/").partition("/")[2]
 
 
+def _links(here: Surroundings, chosen: Sequence[Mounted]) -> Iterator[Mounted]:
+    """Patterns of routes that stay, whose names the taken code or its templates write."""
+    taken = {id(one) for one in chosen}
+    have = {_whole(one) for one in chosen}
+    for one in here.described.urls:
+        name = _whole(one)
+        if one.name and id(one) not in taken and name not in have and here.names_url(name):
+            yield one
+
+
+def _whole(one: Mounted) -> str:
+    return ":".join([*(instance for _, instance in one.spaces), one.name])
+
+
+def _admin(here: Surroundings, module: Module) -> Iterator[str]:
+    """The names of the admin which stays, as far as they are written; Django makes its paths of the models' names."""
+    mounted = next(iter(here.described.admins), "").lstrip("/")
+    models = {table.model.lower().replace(".", "_", 1): table.model.lower().replace(".", "/", 1)
+              for table in here.described.tables if table.model}  # fmt: skip
+    paths = {"index": "", **{name: f"{name}/" for name in ("login", "logout", "password_change")}}
+    for name, path in models.items():
+        paths |= {f"{name}_changelist": f"{path}/", f"{name}_add": f"{path}/add/"}
+        paths |= {f"{name}_{act}": f"{path}/<path:object_id>/{act}/" for act in ("change", "delete", "history")}
+    found = [(name, path) for name, path in paths.items() if here.names_url(f"admin:{name}")] if mounted else []
+    if not found:
+        return
+    module.is_linking = True
+    module.of_django |= {"include", "path"}
+    yield 'path("", include(('
+    yield "    ["
+    for name, path in found:
+        yield f"        path({text(mounted + path)}, elsewhere, name={text(name)}),"
+    yield "    ],"
+    yield '    "admin",'
+    yield "))),"
+
+
 def _spaced(
-    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], skip: int
+    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], skip: int, depth: int = 0
 ) -> list[str]:
-    """The patterns, those of a namespace together. Those of one that stand apart get an `include` each: the first that
-    fits answers, so that their order must not change."""
+    """The patterns, those of a namespace together: Django finds the names of its first `include` only. Those of one
+    that stand apart get an `include` each: the first that fits answers, so that their order must not change."""
     lines: list[str] = []
-    for spaces, group in groupby(chosen, key=lambda one: one.spaces):
-        inner = [line for one in group for line in _pattern(here, module, names, one, skip)]
-        for application, space in reversed(spaces):
-            module.of_django |= {"include", "path"}
-            said = f", namespace={text(space)}" if space != application else ""
-            inner = [
-                'path("", include((',
-                "    [",
-                *(f"        {line}" for line in inner),
-                "    ],",
-                f"    {text(application)},",
-                f"){said})),",
-            ]
-        lines += inner
+    for space, group in groupby(chosen, key=lambda one: one.spaces[depth] if len(one.spaces) > depth else None):
+        if space is None:
+            lines += [line for one in group for line in _pattern(here, module, names, one, skip)]
+            continue
+        application, instance = space
+        module.of_django |= {"include", "path"}
+        said = f", namespace={text(instance)}" if instance != application else ""
+        lines += [
+            'path("", include((',
+            "    [",
+            *(f"        {line}" for line in _spaced(here, module, names, list(group), skip, depth + 1)),
+            "    ],",
+            f"    {text(application)},",
+            f"){said})),",
+        ]
     return lines
 
 
 def _pattern(here: Surroundings, module: Module, names: dict[str, str], one: Mounted, skip: int) -> Iterator[str]:
     pieces = _merged(one.chain[skip:])
+    is_link = id(one) in module.links
     unknown = [name for piece in pieces for name, cls in piece.converters.items() if not cls or here.is_left(cls)]
+    if unknown and is_link:
+        return
     if unknown:
         module.decisions.append(
             Decision(
@@ -152,9 +210,13 @@ def _pattern(here: Surroundings, module: Module, names: dict[str, str], one: Mou
         )  # fmt: skip
     for piece in pieces:
         module.converters.update(piece.converters)
-    _doubts(here, module, one)
-    view = _view(module, names, one)
-    kwargs = [python(dict(one.kwargs))] if one.kwargs else []
+    view: Expression = "elsewhere"
+    kwargs = [python(dict(one.kwargs))] if one.kwargs and not is_link else []
+    if is_link:
+        module.is_linking = True
+    else:
+        _doubts(here, module, one)
+        view = _view(module, names, one)
     name = [f"name={text(one.name)}"] if one.name else []
     last = pieces[-1]
     module.of_django.add(_function(last))
@@ -271,9 +333,13 @@ def _text(here: Surroundings, module: Module, body: Sequence[str]) -> str:
     for cls in classes.values():
         package, _, name = cls.rpartition(".")
         imports[f"from {package} import {name}"] = None
+    if module.is_linking:
+        imports["from django.http import Http404, HttpRequest, HttpResponse"] = None
     head += [*_sorted(here, imports), ""]
     if rest:
         head += ["# Django looks for them here.", f"__all__ = [{', '.join(map(text, [*HANDLERS, 'urlpatterns']))}]", ""]
+    if module.is_linking:
+        head += ELSEWHERE
     registered = [
         f"register_converter({cls.rpartition('.')[2]}, {text(name)})" for name, cls in module.converters.items()
     ]

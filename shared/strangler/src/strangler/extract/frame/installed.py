@@ -74,7 +74,8 @@ def installed(here: Surroundings, access: Access) -> Installed:
     while True:
         present = {modules[entry] for entry in kept}
         wanted = {need for module in present for need in NEEDS.get(module, ())}
-        wanted |= {need for one in middleware if (need := _app_of(one)) and need not in MIDDLEWARE_OF.values()}
+        theirs = [one for one in middleware if one.partition(".")[0] not in here.own_modules]
+        wanted |= {need for one in theirs if (need := _app_of(one)) and need not in MIDDLEWARE_OF.values()}
         more = {entry for entry, module in modules.items() if module in wanted} - kept
         if not more:
             break
@@ -142,7 +143,7 @@ def _may_stay(here: Surroundings, middleware: str) -> bool:
     if top in ("django", "chassis"):
         return True
     if top in here.own_modules:
-        return here.comes_along(middleware)
+        return here.comes_along(middleware) and middleware not in here.source.not_taken
     with_tables = {
         here.described.apps[one.app].module for one in here.described.tables if one.app in here.described.apps
     }
@@ -200,15 +201,18 @@ def _left_middleware(here: Surroundings, kept: Sequence[str]) -> Iterator[Decisi
         if one in kept:
             continue
         own = one.partition(".")[0] in here.own_modules
-        why = "it is the project's own" if own else "its app is not in the service"
+        why = here.source.not_taken.get(one, "it is the project's own") if own else "its app is not in the service"
+        session = "the session" in why
         yield Decision(
             place,
             Kind.SETTING,
             f"MIDDLEWARE: {one} was left out: {why}",
-            "take its module along and add it, or see that nothing of the service relies on it"
+            "nothing: it does its work for requests to the monolith"
+            if session
+            else "take its module along and add it, or see that nothing of the service relies on it"
             if own
             else f"add it to MIDDLEWARE in {here.package}/settings.py, if the service needs it",
-            open=own,
+            open=own and not session,
         )
 
 

@@ -177,6 +177,8 @@ def _templates(here: Surroundings, installed: Installed, access: Access, written
             options["context_processors"] = [
                 one for one in options["context_processors"] if _may_process(one, apps, asks=access.asks)
             ]
+        if here.source.libraries and "Django" in str(engine.get("BACKEND", "") if isinstance(engine, dict) else ""):
+            engine["OPTIONS"] = {**options, "libraries": {**here.source.libraries, **options.get("libraries", {})}}
     written.decisions += _named(here, setting)
     written.add("TEMPLATES", f"\nTEMPLATES = {python(value)}", *names_in(value))
     written.paths += [("TEMPLATES", path) for path in _paths(value)]
@@ -240,6 +242,7 @@ def _accounts(here: Surroundings, access: Access, installed: Installed, written:
     if access.asks:
         lines += [f"CHASSIS_IDENTITY_URL = environment.secret({text(here.asked_at)})",
                   'CHASSIS_IDENTITY_SECRETS = [environment.secret("IDENTITY_SECRET")]']  # fmt: skip
+        written.passed.add("CHASSIS_IDENTITY_SECRETS")
     if MESSAGES in installed.modules and SESSIONS not in installed.modules:
         lines += ["# Sessions are only read here.", f"MESSAGE_STORAGE = {text(COOKIES)}"]
         written.passed.add("MESSAGE_STORAGE")
@@ -421,10 +424,11 @@ def _left(setting: Setting, here: Surroundings, why: str, *, of: str = "") -> De
 
 
 def _foreign(here: Surroundings, setting: Setting, left: Sequence[str]) -> Decision:
+    because = "".join(f" ({why})" for one in left if (why := here.source.not_taken.get(one)))
     return Decision(
         setting.place,
         Kind.SETTING,
-        f"{setting.name} names {', '.join(left)}, which did not come along",
+        f"{setting.name} names {', '.join(left)}, which did not come along{because}",
         f"take it along, or write another into {here.package}/settings.py",
     )
 
