@@ -264,6 +264,19 @@ def instrumentors() -> Sequence[str]:
     return paths
 
 
+def owned_admins() -> Mapping[str, Sequence[str]]:
+    """``CHASSIS_OWNED_ADMINS``: by capability the apps and models (``app``, ``app.Model``) whose admins are
+    `chassis.ownership.admin.OwnedAdmin` without saying so.
+
+    Raises ImproperlyConfigured.
+    """
+    found: Mapping[str, Sequence[str]] = _setting("CHASSIS_OWNED_ADMINS", {})
+    lists = found.values() if isinstance(found, Mapping) else [""]
+    if not all(isinstance(names, list | tuple) and all(isinstance(name, str) for name in names) for names in lists):
+        raise ImproperlyConfigured('CHASSIS_OWNED_ADMINS is no dict of lists, as {"billing": ["billing", "core.Tax"]}')
+    return found
+
+
 def checked() -> Mapping[str, str]:
     """``CHASSIS_CHECKED``: by identifier and place of a finding of ``strangler_check``, why it is no fault.
 

@@ -6,10 +6,12 @@ Nothing here touches a database, and nothing needs the app ``django.contrib.auth
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS
 
 
 class RemoteUser:
@@ -32,6 +34,8 @@ class RemoteUser:
             else:
                 vars(self)[name] = value
         vars(self).update({relation: RemoteRow(relation, fields) for relation, fields in rows.items()})
+        # A relation looks which database its row is of.
+        self._state = SimpleNamespace(db=DEFAULT_DB_ALIAS, adding=False)
         self.pk = self.id = pk_of(told["id"])
         self.username = str(told["username"])
         self.is_active = told["is_active"] is True

@@ -23,6 +23,10 @@ from strangler.extract.draft import Decision, Kind, Source, TakenApp, TakenRoute
 from strangler.init.described import Described
 
 
+# What lets a relation take the user of a request.
+STANDING = "chassis.identity.standing"
+
+
 def draft_source(
     project: Described,
     capability: Capability,
@@ -334,8 +338,13 @@ class _Drafting:
         self.lines_changed += len(set(after) - set(before))
 
     def _write_stand_ins(self) -> None:
-        for path, text in stand_in_files(self.found, self.code).items():
+        for path, text in stand_in_files(self.found, self.code, accounts=self._accounts()).items():
             self._text(path, text)
+
+    def _accounts(self) -> str:
+        """The table of accounts, if the service's chassis takes the user of a request for one of them."""
+        described = self.taken.described
+        return (described.user_table or "") if STANDING in described.provides else ""
 
     def _text(self, path: str, text: str) -> None:
         self.files[PurePosixPath(path)] = text

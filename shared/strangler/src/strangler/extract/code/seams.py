@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from strangler.extract.code.callers import asks, names_caller
 from strangler.extract.code.modules import Code, Module, Statement, Target, dotted, text_of
-from strangler.extract.code.relations import Crossings
+from strangler.extract.code.relations import Crossing, Crossings
 from strangler.extract.code.scope import Scope, is_test
 from strangler.extract.draft import Decision, Kind
 
@@ -58,6 +58,7 @@ class _Look:
         self.fields = {one.field: one for one in found.fields}
         self.imported = {one.bound: one.target for one in scope.code.imports(module)}
         self.outer: set[str] = set()
+        self.of_caller: set[int] = set()  # what is set to a user, by the identity of the node
         metas = [each for each in ast.walk(module.tree) if isinstance(each, ast.ClassDef) and each.name == "Meta"]
         self.in_meta = {id(inner) for each in metas for inner in ast.walk(each)}
         self.staying = [
@@ -88,6 +89,10 @@ class _Look:
         docs = {id(inner) for inner in _docstrings(node)}
         classes = [each for each in ast.walk(node) if isinstance(each, ast.ClassDef)]
         mine = {id(inner) for cls in classes if cls.name in owners for inner in ast.walk(cls)}
+        self.of_caller |= {
+            id(target) for each in ast.walk(node) if isinstance(each, ast.Assign) for target in each.targets
+            if dotted(each.value).split(".")[-1] == "user"
+        }  # fmt: skip
         within = {id(each.value) for each in ast.walk(node) if isinstance(each, ast.Attribute)}
         for each in ast.walk(node):
             if isinstance(each, ast.Attribute):
@@ -120,6 +125,10 @@ class _Look:
                 "ask their owner through a port, or leave it out",
             )  # fmt: skip
 
+    def _is_account(self, one: Crossing) -> bool:
+        described = self.scope.described
+        return one.to.name == described.user_table and "chassis.identity.standing" in described.provides
+
     def _row(self, node: ast.Attribute, base: ast.AST, name: str, read: str, *, is_mine: bool) -> None:
         shown = dotted(base)
         last = shown.split(".")[-1] or (text_of(base.slice) if isinstance(base, ast.Subscript) else None) or ""
@@ -129,7 +138,12 @@ class _Look:
             return
         one = self.fields[name]
         text = f"{shown or '…'}.{name}{f'.{read}' if read else ''}"
-        if isinstance(node.ctx, ast.Store) and not read:
+        if isinstance(node.ctx, ast.Store) and not read and id(node) in self.of_caller and self._is_account(one):
+            self.tell(
+                node, Kind.QUERY, f"{text} is set to the user of the request, whose row is not here: its key is kept",
+                "nothing, if it is the user of the request; another account has no row here", open=False,
+            )  # fmt: skip
+        elif isinstance(node.ctx, ast.Store) and not read:
             self.tell(
                 node, Kind.QUERY, f"{text} is set: the row of {one.to.name} is not here",
                 f"set .{one.attribute} to the key",
