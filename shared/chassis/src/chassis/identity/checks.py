@@ -154,13 +154,18 @@ def _problem(name: object) -> str:
     relation, dot, field = name.partition(".")
     if not dot:
         return _problem_of(get_user_model(), name, "a user")
+    return _problem_of_row(get_user_model(), relation, field)
+
+
+def _problem_of_row(users: type[Model], relation: str, field: str) -> str:
     try:
-        related = get_user_model()._meta.get_field(relation)
+        related = users._meta.get_field(relation)
     except FieldDoesNotExist:
         return f"and {relation} is no relation of a user"
-    if not (related.one_to_one or related.many_to_one) or not isinstance(related.related_model, type):
+    model = related.related_model
+    if not (related.one_to_one or related.many_to_one) or not isinstance(model, type):
         return f"and {relation} is no relation to one row"
-    return _problem_of(related.related_model, field, f"its {relation}")
+    return _problem_of(model, field, f"its {relation}")
 
 
 def _problem_of(model: type[Model], name: str, whose: str) -> str:

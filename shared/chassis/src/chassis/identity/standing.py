@@ -20,5 +20,5 @@ class AccountBase(ModelBase):
     A relation to such a model takes the user of a request, and keeps its key. Nothing is read or written there.
     """
 
-    def __instancecheck__(cls, instance: Any) -> bool:
+    def __instancecheck__(self, instance: Any) -> bool:
         return super().__instancecheck__(instance) or isinstance(instance, RemoteUser)

@@ -88,7 +88,11 @@ class OwnedAdmin:
 
 def own(site: Any) -> None:
     """Mixes `OwnedAdmin` into the admins of the models that ``CHASSIS_OWNED_ADMINS`` names, those that are registered
-    and those that will be."""
+    and those that will be.
+
+    Raises ImproperlyConfigured: the setting is no dict of lists.
+    """
+    settings.owned_admins()
     for model, admin in list(site._registry.items()):
         _own(model, admin)
     register = site.register

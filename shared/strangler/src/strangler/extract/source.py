@@ -22,7 +22,6 @@ from strangler.extract.code.scope import Crossed, Fate, Scope, finish, is_test, 
 from strangler.extract.draft import Decision, Kind, Source, TakenApp, TakenRoute
 from strangler.init.described import Described
 
-
 # What lets a relation take the user of a request.
 STANDING = "chassis.identity.standing"
 

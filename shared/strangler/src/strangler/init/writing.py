@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from strangler.init.claiming import Claim
-from strangler.init.described import Reference
+from strangler.init.described import Described, Reference
 from strangler.init.drafting import LEDGER, WEB, Candidate, Draft, Staying
 
 LANGUAGE = "/{language}/"

@@ -108,11 +108,7 @@ class Carried:
     def _tags(self, shown: str, line: int, name: str, path: PurePosixPath) -> None:
         for app in self.scope.described.apps.values():
             module = self.scope.code.find(f"{app.module}.templatetags.{name}")
-            if (
-                app.own
-                and module is not None
-                and not self.scope.is_taken(Target(module.name))
-            ):
+            if app.own and module is not None and not self.scope.is_taken(Target(module.name)):
                 self.decisions.append(
                     Decision(f"{shown}:{line}", Kind.FILE,
                              f"{{% load {name} %}}: the tags are of {app.label}, which did not come along",

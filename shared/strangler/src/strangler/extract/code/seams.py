@@ -125,6 +125,17 @@ class _Look:
                 "ask their owner through a port, or leave it out",
             )  # fmt: skip
 
+    def _set(self, node: ast.Attribute, one: Crossing, text: str) -> None:
+        if id(node) in self.of_caller and self._is_account(one):
+            self.tell(
+                node, Kind.QUERY, f"{text} is set to the user of the request, whose row is not here: its key is kept",
+                "nothing, if it is the user of the request; another account has no row here", open=False,
+            )  # fmt: skip
+            return
+        self.tell(
+            node, Kind.QUERY, f"{text} is set: the row of {one.to.name} is not here", f"set .{one.attribute} to the key"
+        )
+
     def _is_account(self, one: Crossing) -> bool:
         described = self.scope.described
         return one.to.name == described.user_table and "chassis.identity.standing" in described.provides
@@ -138,16 +149,8 @@ class _Look:
             return
         one = self.fields[name]
         text = f"{shown or '…'}.{name}{f'.{read}' if read else ''}"
-        if isinstance(node.ctx, ast.Store) and not read and id(node) in self.of_caller and self._is_account(one):
-            self.tell(
-                node, Kind.QUERY, f"{text} is set to the user of the request, whose row is not here: its key is kept",
-                "nothing, if it is the user of the request; another account has no row here", open=False,
-            )  # fmt: skip
-        elif isinstance(node.ctx, ast.Store) and not read:
-            self.tell(
-                node, Kind.QUERY, f"{text} is set: the row of {one.to.name} is not here",
-                f"set .{one.attribute} to the key",
-            )  # fmt: skip
+        if isinstance(node.ctx, ast.Store) and not read:
+            self._set(node, one, text)
         elif read in ("pk", "id"):
             self.tell(
                 node, Kind.QUERY, f"{text} loads the row of {one.to.name}, which is not here, for its key",
@@ -178,10 +181,8 @@ class _Look:
                         arg, Kind.QUERY, f'{name}("{text}") joins the rows of {self.incoming[first]}, elsewhere',
                         "take it out, or ask their owner",
                     )  # fmt: skip
-        if name == "get_model":
-            self._get_model(node)
-        elif name == "get_app_config":
-            self._get_app(node)
+        if name in ("get_model", "get_app_config"):
+            (self._get_model if name == "get_model" else self._get_app)(node)
         elif name == "get_user_model" and not self.scope.moves(self.scope.described.user_table or ""):
             self.tell(
                 node, Kind.ACCESS, "get_user_model() is the model of accounts, whose rows are not here",

@@ -83,6 +83,18 @@ def access(here: Surroundings) -> Access:
     return Access(found, tuple(_decisions(here, found, classes, asks=asks)), asks)
 
 
+def _of_attributes(here: Surroundings, place: str, *, asks: bool) -> Iterator[Decision]:
+    if asks and (attributes := _attributes(here)):
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            f"the taken code and its pages read of the caller what a user of another side has only if it is told: "
+            f"{', '.join(attributes)}",
+            f"write into the monolith's settings, without what is no field or property of a user or of its one row: "
+            f"CHASSIS_IDENTITY_ATTRIBUTES = {json.dumps([*_told(here), *attributes])}",
+        )
+
+
 def _told(here: Surroundings) -> list[str]:
     setting = here.described.setting("CHASSIS_IDENTITY_ATTRIBUTES")
     return list(setting.value) if setting and isinstance(setting.value, list) else []
@@ -106,10 +118,8 @@ def _attributes(here: Surroundings) -> list[str]:
 def _attribute(first: str, second: str, called: str) -> Iterator[str]:
     if first in _NAMES:
         yield from _FULL_NAME
-    elif first not in _HAS and not (called and not second):
-        # A relation to many rows has a manager, of which methods are called.
-        if not (second and called):
-            yield f"{first}.{second}" if second else first
+    elif first not in _HAS and not called:
+        yield f"{first}.{second}" if second else first
 
 
 def _default_classes(here: Surroundings) -> list[str]:
@@ -159,15 +169,7 @@ def _decisions(here: Surroundings, ways: frozenset[Way], classes: list[str], *, 
             f"requests say who they are by {' or '.join(rows)}, whose rows are the monolith's",
             "decide how the service asks whose it is; until then nobody is known there",
         )
-    if asks and (attributes := _attributes(here)):
-        yield Decision(
-            place,
-            Kind.ACCESS,
-            f"the taken code and its pages read of the caller what a user of another side has only if it is told: "
-            f"{', '.join(attributes)}",
-            f"write into the monolith's settings, without what is no field or property of a user or of its one row: "
-            f"CHASSIS_IDENTITY_ATTRIBUTES = {json.dumps([*_told(here), *attributes])}",
-        )
+    yield from _of_attributes(here, place, asks=asks)
     if Way.TOKENS in ways and JWT not in classes:
         foreign = ", ".join(one for one in classes if _way(one) is Way.TOKENS)
         yield Decision(

@@ -67,13 +67,13 @@ def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, 
         lines.append(f"path({text(mounted)}, admin.site.urls),")
     plain = [one for one in chosen if one.chain[0].kind != "language"]
     prefixed = [one for one in chosen if one.chain[0].kind == "language"]
-    lines += _spaced(here, module, names, plain, 0)
+    lines += _spaced(here, module, names, plain, skip=0)
     if not admin:
         lines += _admin(here, module)
     body = ["urlpatterns = [", *(f"    {line}" for line in lines), "]"] if lines else ["urlpatterns = []"]
     if prefixed:
         module.imports["from django.conf.urls.i18n import i18n_patterns"] = None
-        inner = _spaced(here, module, names, prefixed, 1)
+        inner = _spaced(here, module, names, prefixed, skip=1)
         too = prefixed[0].chain[0].default_too
         said = [] if too else ["    prefix_default_language=False,"]
         body += ["urlpatterns += i18n_patterns(", *(f"    {line}" for line in inner), *said, ")"]
@@ -163,7 +163,7 @@ def _admin(here: Surroundings, module: Module) -> Iterator[str]:
 
 
 def _spaced(
-    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], skip: int, depth: int = 0
+    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], *, skip: int, depth: int = 0
 ) -> list[str]:
     """The patterns, those of a namespace together: Django finds the names of its first `include` only. Those of one
     that stand apart get an `include` each: the first that fits answers, so that their order must not change."""
@@ -178,7 +178,7 @@ def _spaced(
         lines += [
             'path("", include((',
             "    [",
-            *(f"        {line}" for line in _spaced(here, module, names, list(group), skip, depth + 1)),
+            *(f"        {line}" for line in _spaced(here, module, names, list(group), skip=skip, depth=depth + 1)),
             "    ],",
             f"    {text(application)},",
             f"){said})),",
