@@ -166,6 +166,8 @@ class TestTheHouse:
 
             assert (loan.owner_id, later.owner_id) == (reader.pk, reader.pk)
             assert str(loan.owner) == "ada"
+            loan._prepare_related_fields_for_save("save")
+            assert loan.owner_id == reader.pk
             with pytest.raises(ValueError, match="must be a"):
                 later.owner = reader
 

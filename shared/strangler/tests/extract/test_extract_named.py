@@ -19,7 +19,7 @@ from strangler.extract.source import draft_source
 SETTINGS = """
 SECRET_KEY = "a-key-for-tests-of-more-than-thirty-two-bytes"
 INSTALLED_APPS = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes",
-    "django.contrib.sessions", "django.contrib.messages", "site_", "books", "chassis"]
+    "django.contrib.sessions", "django.contrib.messages", "django.contrib.humanize", "site_", "books", "chassis"]
 MIDDLEWARE = ["django.contrib.sessions.middleware.SessionMiddleware", "django.middleware.csrf.CsrfViewMiddleware",
     "site_.middleware.Rolling",
     "django.contrib.auth.middleware.AuthenticationMiddleware", "site_.middleware.Zoned",
@@ -194,7 +194,7 @@ def new(request):
     book.save()
     return redirect(reverse("shelf:profile", args=[request.user.pk]))
 """,
-    "books/templates/books/all.html": """{% load shown %}{% bar %}
+    "books/templates/books/all.html": """{% load shown %}{% load intcomma from humanize %}{% bar %}{{ 1000|intcomma }}
 {% for book in object_list %}{{ book.title|loud }}{% endfor %}
 <a href="{% url 'shelf:home' %}">home</a> <a href="{% url 'shelf:inner:deep' %}">deep</a> {{ user.get_full_name }}
 """,
@@ -285,6 +285,7 @@ def test_libraries_of_tags_that_pages_load_come_along_and_what_they_load_in_turn
 
     assert '"shown": "site_.templatetags.shown"' in settings
     assert '"quiet": "site_.templatetags.quiet"' in settings
+    assert '"django.contrib.humanize"' in settings
     assert told(books, Kind.FILE, "{% load") == []
     assert told(books, Kind.IMPORT, 'get_app_config("site_") asks for an app that is not installed here') == [True]
 
@@ -314,6 +315,7 @@ def test_the_service_makes_pages_and_rows_of_the_caller(folder: Path, books: Ext
     assert 'href="/inner/"' in done.stdout
     assert "/admin/books/book/" in done.stdout
     assert "Ada L" in done.stdout
+    assert "1,000" in done.stdout
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

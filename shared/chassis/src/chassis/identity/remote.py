@@ -47,6 +47,10 @@ class RemoteUser:
     def get_username(self) -> str:
         return self.username
 
+    def _is_pk_set(self, meta: object = None) -> bool:
+        """Django asks this of a row before it saves another that points at it."""
+        return True
+
     def get_full_name(self) -> str:
         """As Django's, if the other side tells ``first_name`` and ``last_name``; otherwise an AttributeError."""
         return f"{self.first_name} {self.last_name}".strip()

@@ -129,7 +129,7 @@ def _listed(layer: Any) -> Sequence[str] | None:
     if "decorators" not in cells or "method" not in cells:
         return None
     several = cells["decorators"] if isinstance(cells["decorators"], Iterable) else [cells["decorators"]]
-    inner = [list(found["request_method_list"]) for each in several if "request_method_list" in (found := _cells(each))]
+    inner = [list(cell["request_method_list"]) for each in several if "request_method_list" in (cell := _cells(each))]
     deeper = _listed(cells["method"])
     found = [*inner, *([deeper] if deeper is not None else [])]
     return [method for method in METHODS if all(method in each for each in found)] if found else None

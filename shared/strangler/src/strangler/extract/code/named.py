@@ -14,6 +14,7 @@ from strangler.extract.code.scope import Fate, Scope, follow, is_test, judged, t
 from strangler.init.described import Setting
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_WORD = re.compile(r"\b(?:[A-Z][A-Z0-9_]+|rest_framework)\b")
 _TEMPLATE = re.compile(r"[\w./-]+\.(html|htm|txt|xml|jinja2?)")
 # The frame writes these, or they have no meaning in a service.
 _NOT_ASKED = frozenset(
@@ -42,8 +43,10 @@ def take_named(scope: Scope, stand_ins: Collection[str]) -> None:
 
 
 def _take_of_settings(scope: Scope, stand_ins: Collection[str]) -> None:
+    texts = [module.text for module in scope.modules() if not is_test(module.name)]
+    words = {word for text in texts for word in _WORD.findall(text)}
     for setting in scope.described.settings:
-        if setting.name in _NOT_ASKED or not _applies(scope, setting):
+        if setting.name in _NOT_ASKED or not _applies(setting, words):
             continue
         value = setting.value
         if setting.name == _REST and isinstance(value, dict):
@@ -53,12 +56,11 @@ def _take_of_settings(scope: Scope, stand_ins: Collection[str]) -> None:
                 _take(scope, stand_ins, setting, name=name, target=target)
 
 
-def _applies(scope: Scope, setting: Setting) -> bool:
-    """Whether Django reads it, or code that comes along."""
-    kept = [module for module in scope.modules() if not is_test(module.name)]
+def _applies(setting: Setting, words: Collection[str]) -> bool:
+    """Whether Django reads it, or code that comes along, of which these are the words."""
     if setting.name == _REST:
-        return any("rest_framework" in module.text for module in kept)
-    return setting.django or any(re.search(rf"\b{re.escape(setting.name)}\b", module.text) for module in kept)
+        return "rest_framework" in words
+    return setting.django or setting.name in words
 
 
 def _names(value: Any) -> Iterator[str]:

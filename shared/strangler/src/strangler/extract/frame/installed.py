@@ -125,7 +125,13 @@ def _is_needed(here: Surroundings, module: str) -> bool:
     if module in _WITHOUT_APP:
         inner = {name[len(module) :].lstrip(".").partition(".")[0] for name in here.imports if _within(name, module)}
         return bool(inner - {*_WITHOUT_APP[module]})
-    return here.imports_of(module)
+    return here.imports_of(module) or (module != ADMIN and _is_loaded(here, module, app))
+
+
+def _is_loaded(here: Surroundings, module: str, app: App | None) -> bool:
+    """Whether a page loads tags of the installed app, as far as their library is named after it."""
+    names = {module.rpartition(".")[2], app.label if app else ""} - {""}
+    return any(loaded.startswith(name) for loaded in here.loaded_tags for name in names)
 
 
 def _within(name: str, module: str) -> bool:

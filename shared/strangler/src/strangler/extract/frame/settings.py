@@ -172,6 +172,10 @@ def _templates(here: Surroundings, installed: Installed, access: Access, written
     value = here.without_left(setting.value)
     apps = {ADMIN, *installed.modules}
     for engine in value:
+        if isinstance(engine, dict) and any(path.parts[0] == "templates" for path in _files(here)):
+            # Copies of templates of others lie there, wherever the project has them.
+            folders = list(engine.get("DIRS") or [])
+            engine["DIRS"] = folders if {"$path": "templates"} in folders else [*folders, {"$path": "templates"}]
         options = engine.get("OPTIONS", {}) if isinstance(engine, dict) else {}
         if "context_processors" in options:
             options["context_processors"] = [
@@ -182,6 +186,10 @@ def _templates(here: Surroundings, installed: Installed, access: Access, written
     written.decisions += _named(here, setting)
     written.add("TEMPLATES", f"\nTEMPLATES = {python(value)}", *names_in(value))
     written.paths += [("TEMPLATES", path) for path in _paths(value)]
+
+
+def _files(here: Surroundings) -> list[PurePosixPath]:
+    return [*here.source.files, *here.source.copies]
 
 
 def _speaks_json_alone(here: Surroundings) -> bool:

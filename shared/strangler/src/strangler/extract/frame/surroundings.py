@@ -18,6 +18,8 @@ PACKAGE = "config"
 ASKED_AT = "IDENTITY_URL"
 _WRITTEN = frozenset(f"{name}{end}" for name in ("asgi", "celery", "settings", "urls", "wsgi") for end in (".py", ""))
 _READ = frozenset({".py", ".html", ".htm", ".txt", ".xml", ".jinja", ".jinja2"})
+_LOADS = re.compile(r"\{%-?\s*load\s+(?:[^%]*?\bfrom\s+)?([^%]*?)-?%\}")
+_OF_DJANGO = frozenset({"cache", "i18n", "l10n", "static", "tz"})
 _SPACED = re.compile(r"""["']([\w-]+(?::[\w-]+)+)["']""")
 _ASKED = re.compile(
     r"""(?:\{%-?\s*url\s+|\b(?:reverse|reverse_lazy|redirect|resolve_url|url)\(\s*|_url(?:_name)?\s*=\s*)["']([\w-]+)["']"""
@@ -124,6 +126,12 @@ class Surroundings:
         """Whether the taken code or its templates write the name of a URL: one of a namespace anywhere as a text,
         another one where a URL is asked for."""
         return name in (self._texts_with_colon if ":" in name else self._asked_urls)
+
+    @cached_property
+    def loaded_tags(self) -> frozenset[str]:
+        """The libraries of template tags that pages load, without Django's own and those that came along."""
+        words = [word for text in self._readable for found in _LOADS.findall(text) for word in found.split()]
+        return frozenset(words) - _OF_DJANGO - self.source.libraries.keys()
 
     @cached_property
     def _texts_with_colon(self) -> frozenset[str]:
