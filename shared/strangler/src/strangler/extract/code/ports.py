@@ -373,9 +373,7 @@ class _Rows:
 
 
 class ElsewhereBase:
-    """A class of another app which one here extends. It is plain, so that it can stand beside classes of any kind."""
-
-    origin = "a class of another app"
+    """A class of another app which one here extends: plain, so that it can stand beside classes of any kind."""
 
 
 class _Class(type):
