@@ -15,18 +15,23 @@ from chassis.identity import checks, lookups, remote, telling
 from chassis.identity.lookups import MOST_KEPT, Lookups, UnavailableError
 from chassis.identity.remote import Groups, Nobody, RemoteUser
 from chassis.identity.sessions import IdentityMiddleware
+from chassis.identity.standing import AccountBase
 from chassis.ownership import sealing
 from chassis.process import waiting
 from django.contrib import auth
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends import signed_cookies
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import connection, models
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
+from django.test.utils import isolate_apps
 from django.urls import path
 from library.waiting import until
+from rest_framework.authtoken.models import Token
 
+NOT_TOLD = ["emial", "groups", "_state", "has_perm", "user_permissions", "pk", 7, "get_full_name"]
+NOT_TOLD += ["auth_token.kee", "auth_token.user", "groups.name", "profil.city"]
 SECRET = "a-secret-of-more-than-thirty-two-characters"
 FENCE = "chassis.ownership.fence.FenceMiddleware"
 KNOWN = b'{"user": {"id": 1}, "session": {}}'
@@ -126,6 +131,46 @@ class TestTheHouse:
         assert attributes["email"] == ""
         assert attributes["date_joined"].startswith(str(reader.date_joined.year))
 
+    def test_of_a_row_that_belongs_to_a_user_fields_are_told(self, reader: User, settings: Any) -> None:
+        """As of a profile; here it is the row of REST framework's token."""
+        settings.CHASSIS_IDENTITY_ATTRIBUTES = ["first_name", "last_name", "auth_token.created"]
+        key = session_of(reader)
+        before = remote.RemoteUser(told(key)["user"])
+        token = Token.objects.create(user=reader)
+        after = remote.RemoteUser(told(key)["user"])
+
+        assert not hasattr(before, "auth_token")
+        assert after.auth_token.created.startswith(str(token.created.year))
+        assert after.get_full_name() == ""
+        with pytest.raises(AttributeError, match=r"CHASSIS_IDENTITY_ATTRIBUTES, as 'auth_token.key'"):
+            _ = after.auth_token.key
+
+    def test_a_relation_takes_the_user_of_a_request_and_keeps_the_key(self, reader: User) -> None:
+        with isolate_apps("chassis"):
+
+            class Account(models.Model, metaclass=AccountBase):  # noqa: DJ008
+                id = models.BigAutoField(primary_key=True)
+
+                class Meta:
+                    app_label, managed = "chassis", False
+
+            class Loan(models.Model):  # noqa: DJ008
+                owner = models.ForeignKey(Account, models.DO_NOTHING, db_constraint=False)
+
+                class Meta:
+                    app_label, managed = "chassis", False
+
+            user = remote.RemoteUser(told(session_of(reader))["user"])
+            loan, later = Loan(owner=user), Loan()
+            later.owner = user
+
+            assert (loan.owner_id, later.owner_id) == (reader.pk, reader.pk)
+            assert str(loan.owner) == "ada"
+            loan._prepare_related_fields_for_save("save")
+            assert loan.owner_id == reader.pk
+            with pytest.raises(ValueError, match="must be a"):
+                later.owner = reader
+
     def test_of_a_pickled_session_json_is_told(self, reader: User, settings: Any, caplog: Any) -> None:
         settings.SESSION_SERIALIZER = "test_identity.Pickles"
         key = session_of(reader, plain=1, odd={1, 2}, infinite=float("inf"))
@@ -161,6 +206,7 @@ class TestTheHouse:
     @pytest.mark.parametrize("kind", ["session", "token"])
     def test_what_the_project_has_not_is_said(self, db: None, settings: Any, kind: str) -> None:
         settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+        settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "rest_framework.authtoken"]
 
         answer = told("x" * 32, kind)
 
@@ -605,7 +651,7 @@ class TestChecks:
     def test_a_house_that_answers_nobody_is_named(self) -> None:
         assert found(**{**self.HOUSE, "MIDDLEWARE": []}) == ["chassis.E023"]
 
-    @pytest.mark.parametrize("name", ["emial", "groups", "_state", "has_perm", "user_permissions", "pk", 7])
+    @pytest.mark.parametrize("name", NOT_TOLD)
     def test_what_cannot_be_told_of_a_user_is_named(self, name: Any) -> None:
         assert found(**self.HOUSE, CHASSIS_IDENTITY_ATTRIBUTES=["email", name]) == ["chassis.E024"]
 

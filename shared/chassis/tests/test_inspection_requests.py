@@ -11,6 +11,8 @@ from chassis.inspection import programs, requests, urls
 from django.conf.urls.i18n import i18n_patterns, is_language_prefix_patterns_used
 from django.http import HttpResponse
 from django.urls import clear_url_caches, path, re_path
+from django.utils.decorators import method_decorator
+from django.views import View
 from django.views.decorators.http import require_POST
 from rest_framework.viewsets import ModelViewSet
 
@@ -123,6 +125,31 @@ def test_methods_are_those_that_the_view_answers(told):
         ["GET", "POST"],
         False,
     )
+
+
+class Posted(View):
+    """Lets POST through by decorators of its methods, as packages do."""
+
+    @method_decorator(require_POST)
+    def dispatch(self, request: Any, *args: Any, **words: Any) -> Any:
+        return super().dispatch(request, *args, **words)
+
+    @method_decorator([require_POST])
+    def act(self, request: Any) -> HttpResponse:
+        return HttpResponse()
+
+    def get(self, request: Any) -> HttpResponse:
+        return HttpResponse()
+
+    def post(self, request: Any) -> HttpResponse:
+        return HttpResponse()
+
+
+def test_methods_that_a_decorator_of_a_method_refuses_are_not_answered():
+    assert urls.methods_of(Posted.as_view()) == ["POST"]
+    assert urls.methods_of(Posted().act) == ["POST"]
+    assert urls.methods_of(require_POST(Posted.as_view())) == ["POST"]
+    assert urls.methods_of(method_decorator(require_POST, name="dispatch")(Posted).as_view()) == ["POST"]
 
 
 def test_a_view_that_cannot_be_read_is_told_all_the_same(told, monkeypatch):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from chassis.ownership import admin as owned
 from chassis.ownership import owners
 from chassis.ownership.admin import OwnedAdmin
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, include, path
@@ -61,6 +62,43 @@ def ask(view: Any, method: str, **arguments: str) -> HttpResponse:
     request.user = User(is_staff=True, is_active=True, is_superuser=True)
     request._dont_enforce_csrf_checks = True
     return view(request, **arguments)
+
+
+@pytest.mark.parametrize("names", [["auth"], ["auth.User"], ["auth.user"]])
+def test_a_setting_makes_an_admin_an_owned_one_before_and_after_it_is_registered(settings, monkeypatch, names):
+    settings.CHASSIS_OWNED_ADMINS = {"users": names}
+    monkeypatch.setattr(owners, "is_open", lambda capability: capability != "users")
+    before, after = AdminSite(), AdminSite()
+    before.register(User, Importing)
+    owned.own(before)
+    owned.own(after)
+    after.register([User], Importing)
+
+    for site in (before, after):
+        found = site._registry[User]
+        assert isinstance(found, OwnedAdmin)
+        assert (type(found).__name__, type(found).__module__) == ("Importing", __name__)
+        request = RequestFactory().get("/admin/")
+        request.user = User(is_staff=True, is_active=True, is_superuser=True)
+        assert not found.has_change_permission(request)
+        assert found.has_view_permission(request)
+
+
+def test_an_admin_that_the_setting_does_not_name_stays_as_it_is(settings):
+    settings.CHASSIS_OWNED_ADMINS = {"users": ["auth.Group", "books"]}
+    site = AdminSite()
+    site.register(User, Importing)
+    owned.own(site)
+
+    assert type(site._registry[User]) is Importing
+
+
+@pytest.mark.parametrize("value", ["users", {"users": "auth"}, {"users": [1]}])
+def test_a_setting_that_names_no_admins_is_refused(settings, value):
+    settings.CHASSIS_OWNED_ADMINS = value
+
+    with pytest.raises(ImproperlyConfigured, match="CHASSIS_OWNED_ADMINS"):
+        owned.own(AdminSite())
 
 
 ADDED = ["auth_user_import", "auth_user_process_import", "own", "deeper"]

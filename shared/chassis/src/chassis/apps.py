@@ -51,6 +51,11 @@ class ChassisConfig(AppConfig):
 def _guard_the_admin() -> None:
     from django.contrib import admin
 
+    from chassis import settings
     from chassis.identity.logins import LoginForm
 
     admin.site.login_form = admin.site.login_form or LoginForm
+    if settings.owned_admins():
+        from chassis.ownership import admin as owned
+
+        owned.own(admin.site)

@@ -164,7 +164,8 @@ def identity_timeout() -> float:
 
 
 def identity_attributes() -> Sequence[str]:
-    """``CHASSIS_IDENTITY_ATTRIBUTES``: fields and properties of a user that are told besides what is always told."""
+    """``CHASSIS_IDENTITY_ATTRIBUTES``: fields and properties of a user that are told besides what is always told;
+    with a point, of the one row of a relation."""
     names: Sequence[str] = _setting("CHASSIS_IDENTITY_ATTRIBUTES", ())
     return names
 
@@ -267,6 +268,19 @@ def instrumentors() -> Sequence[str]:
     the chassis' own spans."""
     paths: Sequence[str] = _setting("CHASSIS_INSTRUMENTORS", ())
     return paths
+
+
+def owned_admins() -> Mapping[str, Sequence[str]]:
+    """``CHASSIS_OWNED_ADMINS``: by capability the apps and models (``app``, ``app.Model``) whose admins are
+    `chassis.ownership.admin.OwnedAdmin` without saying so.
+
+    Raises ImproperlyConfigured.
+    """
+    found: Mapping[str, Sequence[str]] = _setting("CHASSIS_OWNED_ADMINS", {})
+    lists = found.values() if isinstance(found, Mapping) else [""]
+    if not all(isinstance(names, list | tuple) and all(isinstance(name, str) for name in names) for names in lists):
+        raise ImproperlyConfigured('CHASSIS_OWNED_ADMINS is no dict of lists, as {"billing": ["billing", "core.Tax"]}')
+    return found
 
 
 def checked() -> Mapping[str, str]:

@@ -49,6 +49,17 @@ def test_running_again_changes_nothing(tiny: Tiny) -> None:
     assert tiny.file.read_text() == file
 
 
+def test_a_file_with_carriage_returns_is_not_taken_for_changed(tiny: Tiny) -> None:
+    (tiny.folder / "project/tiny/views.py").write_bytes(VIEWS.replace("\n", "\r\n").encode())
+    assert tiny.extract().returncode == 0
+
+    done = tiny.extract("--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kept"] == []
+    assert b"\r\n" in (tiny.target / "tiny/views.py").read_bytes()
+
+
 def test_each_side_s_change_is_there_and_where_both_changed_one_file_nothing_is_lost(tiny: Tiny) -> None:
     mine = f"{tiny.text('site_/urls.py')}# mine\n"
     (tiny.target / "site_/urls.py").write_text(mine)

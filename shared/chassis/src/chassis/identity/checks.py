@@ -10,6 +10,7 @@ from django.apps import AppConfig, apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import Model
 from django.utils.module_loading import import_string
 
 from chassis import addresses, settings
@@ -130,7 +131,7 @@ def _owner() -> Iterator[CheckMessage]:
         if problem := _problem(name):
             yield Error(
                 f"CHASSIS_IDENTITY_ATTRIBUTES names {name!r}, {problem}",
-                hint="name fields and properties of the user model",
+                hint="name fields and properties of the user model, or of the one row of a relation, as `profile.city`",
                 id="chassis.E024",
             )
     named = getattr(django_settings, "CHASSIS_IDENTITY_TOKENS", "")
@@ -150,9 +151,27 @@ def _problem(name: object) -> str:
         return "and django.contrib.auth is not installed"
     from django.contrib.auth import get_user_model
 
-    model = get_user_model()
+    relation, dot, field = name.partition(".")
+    if not dot:
+        return _problem_of(get_user_model(), name, "a user")
+    return _problem_of_row(get_user_model(), relation, field)
+
+
+def _problem_of_row(users: type[Model], relation: str, field: str) -> str:
+    try:
+        related = users._meta.get_field(relation)
+    except FieldDoesNotExist:
+        return f"and {relation} is no relation of a user"
+    model = related.related_model
+    if not (related.one_to_one or related.many_to_one) or not isinstance(model, type):
+        return f"and {relation} is no relation to one row"
+    return _problem_of(model, field, f"its {relation}")
+
+
+def _problem_of(model: type[Model], name: str, whose: str) -> str:
     try:
         field = model._meta.get_field(name)
     except FieldDoesNotExist:
-        return "" if isinstance(getattr(model, name, None), property) else "which is no field and no property of a user"
+        is_property = isinstance(getattr(model, name, None), property)
+        return "" if is_property else f"which is no field and no property of {whose}"
     return "which is a relation: its rows are of this side alone" if field.is_relation else ""

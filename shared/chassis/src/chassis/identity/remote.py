@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS
 
 from chassis import settings
 from chassis.references import loose
 
 
-class _Told:
+class Told:
     """What permissions, decorators, mixins and templates ask of a user, by what was told."""
 
     pk: Any
@@ -27,6 +29,17 @@ class _Told:
 
     def get_username(self) -> str:
         return self.username
+
+    def _is_pk_set(self, meta: object = None) -> bool:
+        """Django asks this of a row before it saves another that points at it."""
+        return True
+
+    def get_full_name(self) -> str:
+        """As Django's, if the other side tells ``first_name`` and ``last_name``; otherwise an AttributeError."""
+        return f"{self.first_name} {self.last_name}".strip()
+
+    def get_short_name(self) -> str:
+        return str(self.first_name)
 
     def get_all_permissions(self, obj: object = None) -> set[str]:
         """As ``app.codename``. Empty for a superuser, who has all of them, and for an object."""
@@ -66,7 +79,7 @@ class _Told:
         return self.get_username()
 
 
-class RemoteUser(_Told):
+class RemoteUser(Told):
     """A user as the side that has the accounts told of it a moment ago.
 
     It has what Django's permissions, decorators, mixins and templates ask of a user, and the attributes that
@@ -78,7 +91,9 @@ class RemoteUser(_Told):
     is_anonymous: ClassVar[bool] = False
 
     def __init__(self, told: Mapping[str, Any]) -> None:
-        vars(self).update(told.get("attributes", {}))
+        vars(self).update(_attributes(told))
+        # A relation looks which database its row is of.
+        self._state = SimpleNamespace(db=DEFAULT_DB_ALIAS, adding=False)
         self.pk = self.id = pk_of(told["id"])
         self.username = str(told["username"])
         self.is_active = told["is_active"] is True
@@ -86,6 +101,17 @@ class RemoteUser(_Told):
         self.is_superuser = told["is_superuser"] is True
         self.groups = Groups(told["groups"])
         self._permissions = frozenset(told["permissions"])
+
+    def _is_pk_set(self, meta: object = None) -> bool:
+        """Django asks this of a row before it saves another that points at it."""
+        return True
+
+    def get_full_name(self) -> str:
+        """As Django's, if the other side tells ``first_name`` and ``last_name``; otherwise an AttributeError."""
+        return f"{self.first_name} {self.last_name}".strip()
+
+    def get_short_name(self) -> str:
+        return str(self.first_name)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -114,11 +140,12 @@ def user_of(told: Mapping[str, Any]) -> Any:
     if not loose.points_at(model):
         return RemoteUser(told)
     remote = RemoteUser(told)
-    known = {**told.get("attributes", {}), model.USERNAME_FIELD: remote.username}
+    known = {**_attributes(told), model.USERNAME_FIELD: remote.username}
     known |= {name: getattr(remote, name) for name in ("is_active", "is_staff", "is_superuser")}
     known[model._meta.pk.name] = remote.pk
     fields = {one.attname: one.name for one in model._meta.concrete_fields}
-    values = {attname: known.pop(name) for attname, name in fields.items() if name in known}
+    rows = {name for name, value in known.items() if isinstance(value, RemoteRow)}
+    values = {attname: known.pop(name) for attname, name in fields.items() if name in known.keys() - rows}
     account: Any = _account(model, frozenset(known)).from_db(None, list(values), list(values.values()))
     vars(account).update(known, groups=remote.groups, _permissions=remote._permissions)
     return account
@@ -131,7 +158,39 @@ def _account(model: Any, told: frozenset[str]) -> Any:
     more = {} if model.USERNAME_FIELD == "username" else {"username": named}
     hidden = dict.fromkeys(told)
     own: dict[str, Any] = {"get_username": model.get_username, "groups": None}
-    return loose.subclass(model, _Told, loose.Elsewhere, **more, **hidden, **own)
+    return loose.subclass(model, Told, loose.Elsewhere, **more, **hidden, **own)
+
+
+def _attributes(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What was told besides, by name; of a relation a RemoteRow."""
+    found: dict[str, Any] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for name, value in told.get("attributes", {}).items():
+        relation, dot, field = name.partition(".")
+        if dot:
+            rows.setdefault(relation, {})[field] = value
+        else:
+            found[name] = value
+    return found | {relation: RemoteRow(relation, fields) for relation, fields in rows.items()}
+
+
+class RemoteRow:
+    """The one row of a user that is told of by ``relation.field``, such as a profile: with these fields, and no more.
+
+    Anything else raises an AttributeError that says what to do.
+    """
+
+    def __init__(self, relation: str, fields: Mapping[str, Any]) -> None:
+        vars(self).update(fields, _relation=relation)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        relation = vars(self).get("_relation", "")
+        raise AttributeError(
+            f"a user of another side has no {relation}.{name} here: let the side that has the accounts tell it by "
+            f"CHASSIS_IDENTITY_ATTRIBUTES, as '{relation}.{name}'"
+        )
 
 
 class Group:

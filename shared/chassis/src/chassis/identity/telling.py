@@ -20,7 +20,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.module_loading import import_string
@@ -140,7 +140,6 @@ def _of_token(key: str) -> dict[str, Any]:
 def _described(user: Any) -> dict[str, Any]:
     is_superuser = bool(getattr(user, "is_superuser", False))
     has_permissions = hasattr(user, "get_all_permissions") and not is_superuser  # who has all of them needs no list
-    attributes = {name: getattr(user, name) for name in settings.identity_attributes()}
     return {
         "id": remote.spelled(user.pk),
         "username": str(user.get_username()),
@@ -149,8 +148,24 @@ def _described(user: Any) -> dict[str, Any]:
         "is_superuser": is_superuser,
         "permissions": sorted(user.get_all_permissions()) if has_permissions else [],
         "groups": sorted(user.groups.values_list("name", flat=True)) if hasattr(user, "groups") else [],
-        "attributes": json.loads(json.dumps(attributes, cls=DjangoJSONEncoder)),
+        "attributes": json.loads(json.dumps(_attributes(user), cls=DjangoJSONEncoder)),
     }
+
+
+def _attributes(user: Any) -> dict[str, Any]:
+    """By name what is told besides. Of a row that the user has none of, as of a profile, nothing is told: there the
+    attribute is missing, too."""
+    found: dict[str, Any] = {}
+    for name in settings.identity_attributes():
+        first, *rest = name.split(".")
+        try:
+            value = getattr(user, first)
+        except ObjectDoesNotExist:
+            continue
+        for part in rest:
+            value = None if value is None else getattr(value, part)
+        found[name] = value
+    return found
 
 
 def _plain(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,10 +85,14 @@ def _unaware(project: Project, cls: Any, model: Any, name: str) -> Iterator[Find
 
 def _mixed_in(cls: Any, label: str, name: str, *, written: bool) -> str:
     if written:
-        return f'mix chassis.ownership.admin.OwnedAdmin into it, first, with capability = "{name}"'
+        return (
+            f'mix chassis.ownership.admin.OwnedAdmin into it, first, with capability = "{name}"; or, for all admins of '
+            f'an app, in the settings: CHASSIS_OWNED_ADMINS = {{"{name}": ["{label.partition(".")[0]}"]}}'
+        )
     return (
         f"register one of your own: admin.site.unregister({label.rpartition('.')[2]}), then a subclass of "
-        f'{sources.dotted(cls)} with chassis.ownership.admin.OwnedAdmin first and capability = "{name}"'
+        f'{sources.dotted(cls)} with chassis.ownership.admin.OwnedAdmin first and capability = "{name}"; or in the '
+        f'settings: CHASSIS_OWNED_ADMINS = {{"{name}": ["{label}"]}}'
     )
 
 
@@ -172,7 +176,7 @@ def _views(project: Project, model: Any, admin: Any) -> Iterator[Finding]:
             continue
         project.count("admin views")
         found: dict[tuple[str, str], tuple[Group, list[str]]] = {}
-        for method in ("GET", "POST"):
+        for method in [each for each in ("GET", "POST") if each in urls.methods_of(pattern.callback)]:
             # An OwnedAdmin refuses it, and an admin of such a model that is none is a finding by itself.
             refused = method == "POST" and not (pattern.name or "").endswith(tuple(_reading(admin)))
 

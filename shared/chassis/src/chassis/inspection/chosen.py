@@ -49,11 +49,17 @@ def chosen() -> list[dict[str, Any]]:
     ]
 
 
+# Nothing of a project imports these.
+_SERVERS = {"gunicorn", "uvicorn"}
+
+
 def distributions() -> dict[str, dict[str, str]]:
-    """By module that is imported and was installed, the distribution that has it, with its version."""
+    """By module that is imported and was installed, or that serves the project, the distribution that has it, with its
+    version."""
     by_module = metadata.packages_distributions()
     found = {}
-    for name in sorted({one.partition(".")[0] for one in list(sys.modules)} & by_module.keys()):
+    imported = {one.partition(".")[0] for one in list(sys.modules)}
+    for name in sorted((imported | _SERVERS) & by_module.keys()):
         distribution = by_module[name][0]
         found[name] = {"name": distribution, "version": metadata.version(distribution)}
     return found

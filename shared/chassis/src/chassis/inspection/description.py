@@ -22,7 +22,7 @@ from chassis.inspection.project import models
 
 # A tool reads only descriptions of the form that it knows.
 FORM = 2
-_OFFERED = ("chassis.identity.sessions", "chassis.identity.authtokens")
+_OFFERED = ("chassis.identity.sessions", "chassis.identity.authtokens", "chassis.identity.standing")
 
 
 def describe(tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:

@@ -110,16 +110,41 @@ def actions_of(view: Any) -> dict[str, str]:
 
 def methods_of(view: Any) -> Sequence[str]:
     """The methods that a view answers, as far as it says so."""
-    if class_of(view) is not None:
+    cls = class_of(view)
+    allowed = next((listed for layer in _chain(view) if (listed := _listed(layer)) is not None), None)
+    if cls is not None:
         own = actions_of(view)
+        around = _listed(getattr(cls, "dispatch", None))
         found = [method for method in METHODS if method in own or (method == "HEAD" and "GET" in own)]
-        return [*found, "OPTIONS"] if "OPTIONS" not in found else found
-    for layer in _chain(view):
-        names = getattr(layer, "__code__", None) and layer.__code__.co_freevars
-        if names and "request_method_list" in names:
-            listed = layer.__closure__[names.index("request_method_list")].cell_contents
-            return [method for method in METHODS if method in listed]
-    return METHODS
+        found = [*found, "OPTIONS"] if "OPTIONS" not in found else found
+        return [method for method in found if all(each is None or method in each for each in (allowed, around))]
+    return METHODS if allowed is None else [method for method in METHODS if method in allowed]
+
+
+def _listed(layer: Any) -> Sequence[str] | None:
+    """The methods that `require_POST` and the like let through to what they decorate; also by `method_decorator`."""
+    cells = _cells(layer)
+    if "request_method_list" in cells:
+        return list(cells["request_method_list"])
+    if "decorators" not in cells or "method" not in cells:
+        return None
+    several = cells["decorators"] if isinstance(cells["decorators"], Iterable) else [cells["decorators"]]
+    inner = [list(cell["request_method_list"]) for each in several if "request_method_list" in (cell := _cells(each))]
+    deeper = _listed(cells["method"])
+    found = [*inner, *([deeper] if deeper is not None else [])]
+    return [method for method in METHODS if all(method in each for each in found)] if found else None
+
+
+def _cells(function: Any) -> dict[str, Any]:
+    """By name the variables of enclosing functions that a function has."""
+    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
+    if code is None or cells is None:
+        return {}
+    found = {}
+    for name, cell in zip(code.co_freevars, cells, strict=True):
+        with suppress(ValueError):  # not set yet
+            found[name] = cell.cell_contents
+    return found
 
 
 def named(view: Any) -> Any:

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver
 
+from chassis import settings
 from chassis.ownership import owners
 
 # Django's own views of a ModelAdmin ask the permissions below.
@@ -83,3 +84,40 @@ class OwnedAdmin:
             super().has_view_permission(request, obj)  # type: ignore[misc]
             or super().has_change_permission(request, obj)  # type: ignore[misc]
         )
+
+
+def own(site: Any) -> None:
+    """Mixes `OwnedAdmin` into the admins of the models that ``CHASSIS_OWNED_ADMINS`` names, those that are registered
+    and those that will be.
+
+    Raises ImproperlyConfigured: the setting is no dict of lists.
+    """
+    settings.owned_admins()
+    for model, admin in list(site._registry.items()):
+        _own(model, admin)
+    register = site.register
+
+    @wraps(register)
+    def registering(models: Any, *args: Any, **options: Any) -> None:
+        register(models, *args, **options)
+        for model in models if isinstance(models, Iterable) else [models]:
+            if model in site._registry:
+                _own(model, site._registry[model])
+
+    site.register = registering
+
+
+def _own(model: Any, admin: Any) -> None:
+    cls, capability = type(admin), _capability_of(model)
+    if capability is None or isinstance(admin, OwnedAdmin):
+        return
+    content = {"capability": capability, "__module__": cls.__module__, "__doc__": cls.__doc__}
+    admin.__class__ = type(cls.__name__, (OwnedAdmin, cls), content)
+
+
+def _capability_of(model: Any) -> str | None:
+    label, app = model._meta.label.lower(), model._meta.app_label.lower()
+    for capability, names in settings.owned_admins().items():
+        if {label, app} & {name.lower() for name in names}:
+            return capability
+    return None

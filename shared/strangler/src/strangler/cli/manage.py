@@ -11,7 +11,7 @@ import click
 from strangler.adapters import toml
 from strangler.cli.names import ProcessName
 from strangler.domain.errors import StackError
-from strangler.stack import environments
+from strangler.stack import environments, processes
 
 EPILOG = """\b
 Examples:
@@ -31,7 +31,8 @@ def command(*, process: str, arguments: Sequence[str]) -> None:
     """Runs PROCESS's manage.py in its folder, with its environment: database, broker and secrets."""
     project = toml.load()
     chosen = environments.process_of(project, process)
-    environment = {**os.environ, **environments.environment_of(project, chosen)}
+    own = {name: value for name, value in os.environ.items() if name not in processes.unset(project, chosen)}
+    environment = {**own, **environments.environment_of(project, chosen)}
     assert chosen.directory is not None
     if not (chosen.directory / "manage.py").is_file():
         raise StackError(

@@ -79,6 +79,8 @@ class Source(Draft):
     loose: tuple[str, ...] = ()  # relations of packages to what stays, as app.Model.field
     read: Mapping[str, str] = field(default_factory=dict)  # texts of packages' modules that answer, by name
     named: frozenset[str] = frozenset()  # names of URLs in the packages' texts
+    libraries: Mapping[str, str] = field(default_factory=dict)  # of template tags, by name the module
+    not_taken: Mapping[str, str] = field(default_factory=dict)  # what settings name and is not here, with why
     lines_taken: int = 0  # as they were
     lines_changed: int = 0  # taken, and rewritten
     lines_written: int = 0  # ports and adapters

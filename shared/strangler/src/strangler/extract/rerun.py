@@ -163,7 +163,7 @@ def _beside(path: PurePosixPath) -> PurePosixPath:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")  # with the line ends that it has
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

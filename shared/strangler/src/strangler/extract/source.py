@@ -14,15 +14,18 @@ from strangler.domain.project import Capability
 from strangler.extract.code import seams
 from strangler.extract.code.carrying import Carried
 from strangler.extract.code.modules import Code, Module, Target, used_to_run
+from strangler.extract.code.named import take_named
 from strangler.extract.code.packages import Packages, look_into_packages, needed_apps, packages
 from strangler.extract.code.plan import Import, Plan, models_named, plan
 from strangler.extract.code.ports import ELSEWHERE, port_file, ports
 from strangler.extract.code.relations import STAND_INS, Crossings, crossings, fields_of, key_of, stand_in_files
-from strangler.extract.code.scope import Crossed, Fate, Scope, is_test, scope
+from strangler.extract.code.scope import Crossed, Fate, Scope, finish, is_test, scope
 from strangler.extract.draft import Decision, Kind, Source, TakenApp, TakenRoute
 from strangler.init.described import Described
 
 _QUOTED = re.compile(r"""["']([\w-]+(?::[\w-]+)*)["']""")
+# What lets a relation take the user of a request.
+STANDING = "chassis.identity.standing"
 
 
 def draft_source(
@@ -53,7 +56,10 @@ def draft_source(
     tell("imports")
     # A class that names a model needs one; where relations are numbers, a port has something in its place.
     named = {table.name for table in project.tables if not table.joins and table.name not in moving}
-    taken = scope(code, project, capability, stand_ins=found.stand_ins if numbers else named)
+    stand_ins = found.stand_ins if numbers else named
+    taken = scope(code, project, capability, stand_ins=stand_ins)
+    take_named(taken, stand_ins)
+    finish(taken)
     asked = [one.target for one in taken.crossed if one.fate is Fate.STANDS_IN]
     for table in [taken.model_at(target) for target in (*asked, *([] if numbers else taken.revived))]:
         if table is not None:
@@ -169,6 +175,8 @@ class _Drafting:
             loose=tuple(sorted({one.label for one in self.found.loose})),
             read=read,
             named=self._named_by_packages(),
+            libraries=self.taken.libraries,
+            not_taken=self.taken.not_taken,
             lines_taken=self.lines_taken,
             lines_changed=self.lines_changed,
             lines_written=self.lines_written,
@@ -363,8 +371,13 @@ class _Drafting:
         self.lines_changed += len(set(after) - set(before))
 
     def _write_stand_ins(self) -> None:
-        for path, text in stand_in_files(self.found, self.code).items():
+        for path, text in stand_in_files(self.found, self.code, accounts=self._accounts()).items():
             self._text(path, text)
+
+    def _accounts(self) -> str:
+        """The table of accounts, if the service's chassis takes the user of a request for one of them."""
+        described = self.taken.described
+        return (described.user_table or "") if STANDING in described.provides else ""
 
     def _text(self, path: str, text: str) -> None:
         self.files[PurePosixPath(path)] = text

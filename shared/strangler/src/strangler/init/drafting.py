@@ -123,6 +123,9 @@ def _stays(described: Described, division: Division, candidates: Sequence[Candid
         if left:
             found += _patterns(left, f"{app}_*", moving, "" if django else _why(described, app, module))
     found += [Staying(table, why) for table, why in division.kept_back.items()]
+    for table in _caches(described):
+        if not any(fnmatchcase(table, one.pattern) for one in found):
+            found.append(Staying(table, "a cache of CACHES; no model has it"))
     for table in described.unmodelled:
         if not any(fnmatchcase(table, one.pattern) for one in found):
             found.append(Staying(table, "no model has it"))
@@ -131,6 +134,19 @@ def _stays(described: Described, division: Division, candidates: Sequence[Candid
             why = f"{each.name}: no URL was found that belongs to it"
             found += _patterns(each.tables, f"{each.name}_*", moving, why)
     return found
+
+
+def _caches(described: Described) -> list[str]:
+    """The tables of caches in the database, which `createcachetable` makes."""
+    setting = described.setting("CACHES")
+    caches = setting.value.values() if setting and isinstance(setting.value, dict) else ()
+    return sorted(
+        {
+            str(one["LOCATION"])
+            for one in caches
+            if isinstance(one, dict) and str(one.get("BACKEND", "")).endswith("DatabaseCache") and one.get("LOCATION")
+        }
+    )
 
 
 def _why(described: Described, app: str, module: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from strangler.init.claiming import Claim
-from strangler.init.described import Reference
+from strangler.init.described import Described, Reference
 from strangler.init.drafting import LEDGER, WEB, Candidate, Draft, Staying
 
 LANGUAGE = "/{language}/"
@@ -77,6 +78,11 @@ def _database(draft: Draft, name: str) -> Iterator[str]:
 
 def _web(draft: Draft) -> Iterator[str]:
     yield f"[processes.{WEB}]"
+    if draft.described.programs.wsgi and (old := older_gunicorn(draft.described)):
+        yield from _comment(
+            f"gunicorn {old} does not read the chassis' configuration, which asks for 25.2 or later: so this says the "
+            "same by options (docs/how-to/own-project.md, section 2)."
+        )
     yield from _served(draft, draft.folder, LEDGER, "WEB")
 
 
@@ -92,10 +98,25 @@ def _served(draft: Draft, folder: str, database: str, variable: str) -> Iterator
 def _server(draft: Draft) -> Sequence[str]:
     programs = draft.described.programs
     if programs.wsgi:
-        return ["gunicorn", programs.wsgi, "--config", "python:chassis.servers.gunicorn"]
+        return served_by_gunicorn(draft.described, programs.wsgi)
     if programs.asgi:
         return ["sh", "-c", f"exec uvicorn {programs.asgi} --host 127.0.0.1 --port $PORT"]
     return ["sh", "-c", "exec python manage.py runserver --noreload 127.0.0.1:$PORT"]
+
+
+def served_by_gunicorn(described: Described, application: str) -> list[str]:
+    """The command for a web process: by the chassis' own configuration, if the project's gunicorn can read it."""
+    if not older_gunicorn(described):
+        return ["gunicorn", application, "--config", "python:chassis.servers.gunicorn"]
+    options = "--worker-class gthread --threads 8 --keep-alive 75 --bind 127.0.0.1:$PORT"
+    return ["sh", "-c", f"WEB_THREADS=8 exec gunicorn {application} {options}"]
+
+
+def older_gunicorn(described: Described) -> str:
+    """The version of the project's gunicorn, if it is older than what the chassis' configuration needs."""
+    found = described.distributions.get("gunicorn")
+    numbers = [int(part) for part in re.findall(r"\d+", found.version)[:2]] if found else []
+    return found.version if found and numbers and tuple(numbers) < (25, 2) else ""
 
 
 def _worker(draft: Draft) -> Iterator[str]:

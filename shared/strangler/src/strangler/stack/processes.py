@@ -26,6 +26,13 @@ PAUSES = (0.5, 1.0)
 _HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=2))
 
 
+def unset(project: Project, process: Process) -> frozenset[str]:
+    """What a process does not get of the shell: by which settings the monolith runs, which a service has its own of."""
+    monolith = project.processes.get(project.monolith)
+    is_same = monolith is None or process.directory == monolith.directory
+    return frozenset() if is_same else frozenset({"DJANGO_SETTINGS_MODULE"})
+
+
 class Programs:
     """Builds the supervisor's programs from ``strangler.toml``.
 
@@ -104,6 +111,7 @@ class Programs:
             directory=process.directory,
             log=self._log(name),
             environment={"PROMETHEUS_MULTIPROC_DIR": str(metrics), **self.environment(process)},
+            unset=unset(self._project, process),
         )
 
     def environment(self, process: Process) -> dict[str, str]:

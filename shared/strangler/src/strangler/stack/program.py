@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -34,7 +34,8 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """``prepare`` runs before every start and restart; ``ready`` is asked until it says yes."""
+    """``prepare`` runs before every start and restart; ``ready`` is asked until it says yes. ``unset`` are variables
+    that it does not get of who starts it."""
 
     name: str
     command: Sequence[str]
@@ -42,6 +43,7 @@ class Program:
     log: Path
     tier: Tier = Tier.PROCESS
     environment: Mapping[str, str] = field(default_factory=dict)
+    unset: Collection[str] = ()
     ready: Callable[[], bool] = always
     prepare: Callable[[], None] = nothing
     stop_signal: int = signal.SIGTERM

@@ -149,7 +149,7 @@ class Supervisor:
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in program.unset},
             **program.environment,
             identity.MARK: str(self._folder),
         }

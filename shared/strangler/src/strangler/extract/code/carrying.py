@@ -93,7 +93,8 @@ class Carried:
                 named = ", ".join(f"{name} (line {line})" for line, name in links)
                 self.decisions.append(
                     Decision(f"{shown}:{links[0][0]}", Kind.ROUTE, f"{{% url %}} names routes that stay: {named}",
-                             "write their paths, which the gateway leads there", True, str(path))
+                             "nothing: the service's URLs have these names, for links to where the gateway leads",
+                             False, str(path))
                 )  # fmt: skip
             for line, name in files.extended(text):
                 if name not in have:
@@ -107,12 +108,7 @@ class Carried:
     def _tags(self, shown: str, line: int, name: str, path: PurePosixPath) -> None:
         for app in self.scope.described.apps.values():
             module = self.scope.code.find(f"{app.module}.templatetags.{name}")
-            if (
-                app.own
-                and app not in self.scope.apps
-                and module is not None
-                and not self.scope.is_taken(Target(module.name))
-            ):
+            if app.own and module is not None and not self.scope.is_taken(Target(module.name)):
                 self.decisions.append(
                     Decision(f"{shown}:{line}", Kind.FILE,
                              f"{{% load {name} %}}: the tags are of {app.label}, which did not come along",

@@ -12,7 +12,7 @@ from strangler.extract.code.scope import Scope
 _EXTENDS = re.compile(r"""\{%-?\s*(?:extends|include|import|from)\s+["']([^"']+)["']""")
 _LOADS = re.compile(r"""\{%-?\s*load\s+([^%]*?)-?%\}""")
 _URLS = re.compile(r"""\{%-?\s*url\s+["']([^"']+)["']""")
-_TEMPLATES = (".html", ".htm", ".txt", ".xml", ".jinja", ".jinja2")
+TEMPLATES = (".html", ".htm", ".txt", ".xml", ".jinja", ".jinja2")
 LARGEST = 1_000_000  # bytes of a template that is read
 
 
@@ -58,7 +58,7 @@ def templates_elsewhere(
 
 def named_by(files: Iterable[Path]) -> list[str]:
     """The templates that templates name."""
-    return [name for file in files if file.suffix in _TEMPLATES for _, name in extended(text_of(file))]
+    return [name for file in files if file.suffix in TEMPLATES for _, name in extended(text_of(file))]
 
 
 def _folders(code: Code) -> Iterator[Path]:

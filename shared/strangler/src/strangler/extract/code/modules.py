@@ -105,6 +105,11 @@ class Module:
         return found
 
     @cached_property
+    def asked_at_once(self) -> frozenset[str]:
+        """The names that importing it asks for: bases, decorators, defaults, and values outside of functions."""
+        return frozenset(name for each in self.statements if not each.is_import for name in used_at_once(each.node))
+
+    @cached_property
     def classes(self) -> Mapping[str, ast.ClassDef]:
         """The classes of its top level, also those in its `if` and `try`."""
         return {node.name: node for node in _flat(self.tree.body) if isinstance(node, ast.ClassDef)}
@@ -310,6 +315,21 @@ def used_to_run(node: ast.AST) -> Iterator[str]:
             yield each.id
         for name, value in ast.iter_fields(each):
             if name not in ("annotation", "returns"):
+                waiting += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, ast.AST)]
+
+
+def used_at_once(node: ast.AST) -> Iterator[str]:
+    """The names that are used when the module is imported: not those in functions, nor in annotations."""
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Store):
+            yield each.id
+        left = {"annotation", "returns"}
+        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            left.add("body")
+        for name, value in ast.iter_fields(each):
+            if name not in left:
                 waiting += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, ast.AST)]
 
 

@@ -528,13 +528,14 @@ def key_of(described: Described, table: Table) -> Key | None:
     return found[0] if found else None
 
 
-def stand_in_files(found: Crossings, code: Code) -> Mapping[str, str]:
-    """The app of the models that stand in, by path."""
+def stand_in_files(found: Crossings, code: Code, *, accounts: str = "") -> Mapping[str, str]:
+    """The app of the models that stand in, by path; ``accounts`` is the table whose rows a request's user may be."""
     if not found.stand_ins:
         return {}
-    parts = [_MODELS]
+    has_accounts = accounts in found.stand_ins
+    parts = [_MODELS.replace("from django.db import models\n", _WITH_ACCOUNTS) if has_accounts else _MODELS]
     for name, (table, key) in sorted(found.stand_ins.items()):
-        parts.append(_stand_in(found.stand_in(name), table, key, _values(code, table)))
+        parts.append(_stand_in(found.stand_in(name), table, key, _values(code, table), is_account=name == accounts))
     parts = [part.rstrip("\n") + "\n" for part in parts]
     return {
         f"{STAND_INS}/__init__.py": f'{_ABOUT}\n',
@@ -565,7 +566,7 @@ def _values(code: Code, table: Table) -> Sequence[str]:
     return found
 
 
-def _stand_in(cls: str, table: Table, key: Key | None, values: Sequence[str]) -> str:
+def _stand_in(cls: str, table: Table, key: Key | None, values: Sequence[str], *, is_account: bool) -> str:
     fields = []
     key = key or Key("id", "BigAutoField")
     arguments = []
@@ -578,7 +579,8 @@ def _stand_in(cls: str, table: Table, key: Key | None, values: Sequence[str]) ->
     arguments.append("primary_key=True" if key.primary else "unique=True")
     fields.append(f"    {key.name} = models.{key.kind}({', '.join(arguments)})")
     lines = "\n".join([*values, *([""] if values else []), *fields])
-    return f'''class {cls}(models.Model):
+    base = "models.Model, metaclass=AccountBase" if is_account else "models.Model"
+    return f'''class {cls}({base}):
     """Stands in for {table.model}: a key, and no rows."""
 
 {lines}
@@ -592,6 +594,7 @@ def _stand_in(cls: str, table: Table, key: Key | None, values: Sequence[str]) ->
 '''
 
 
+_WITH_ACCOUNTS = "from chassis.identity.standing import AccountBase\nfrom django.db import models\n"
 _ABOUT = '"""Models that stand in for rows which this service does not own: what points at them keeps its column."""'
 _FIELDS = '''"""Relations to what stands in, which have the constraints that they can have."""
 

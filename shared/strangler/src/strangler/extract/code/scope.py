@@ -9,7 +9,7 @@ from enum import Enum
 
 from strangler.domain.project import Capability
 from strangler.domain.route import Route, covers
-from strangler.extract.code.modules import Code, Import, Module, Statement, Target, dotted
+from strangler.extract.code.modules import Code, Import, Module, Statement, Target, dotted, used_at_once
 from strangler.init.described import App, Described, Request, Table
 
 # What an app imports is taken along up to so many lines, with all that it imports in turn; more is a port.
@@ -63,6 +63,9 @@ class Scope:
     along: set[str] = field(default_factory=set)  # modules of others that were taken along
     # Models that stay, and that are asked of the module that they were written in; with who asks.
     revived: dict[Target, tuple[Module, int]] = field(default_factory=dict)
+    # By name the module of a library of tags which templates load, and which lies in no app that is installed.
+    libraries: dict[str, str] = field(default_factory=dict)
+    not_taken: dict[str, str] = field(default_factory=dict)  # what settings name and did not come along, with why
     _moving: dict[tuple[str, str], Table] = field(default_factory=dict)
     _staying: dict[tuple[str, str], Table] = field(default_factory=dict)
     _sliced: set[str] = field(default_factory=set)
@@ -112,7 +115,7 @@ class Scope:
 
 
 def scope(code: Code, described: Described, capability: Capability, *, stand_ins: Collection[str]) -> Scope:
-    """All that comes along with the capability; ``stand_ins`` are tables for which the service has a model.
+    """What comes along with the capability by its code; ``stand_ins`` are tables for which the service has a model.
 
     Raises:
         ConfigurationError: a file that is needed cannot be read.
@@ -139,13 +142,31 @@ def scope(code: Code, described: Described, capability: Capability, *, stand_ins
         _take_view(found, request)
     for app in split:
         _take_what_is_about(found, app)
-    _follow(found, stand_ins)
-    for app in split:
-        _tell_what_is_cut(found, app)
+    follow(found, stand_ins)
+    return found
+
+
+def finish(found: Scope) -> None:
+    """Takes the packages that modules lie in, and tells what was cut, when nothing more comes along."""
+    for app in found.apps:
+        if any(each.app == app.label for each in found._staying.values()):
+            _tell_what_is_cut(found, app)
     _take_packages(found)
     # A class of which another statement makes a base came along after all.
     found.crossed = [one for one in found.crossed if not (one.target.name and found.is_taken(one.target))]
-    return found
+
+
+def judged(found: Scope, target: Target, stand_ins: Collection[str]) -> tuple[Fate, str]:
+    """What becomes of something that a text names; it is taken along where that can be, and no more of its module."""
+    module = found.code.find(target.module)
+    if module is not None and target.name and module.name not in found._sliced and module.name not in found.kept:
+        statements, why = _slice(found, module, [target.name])
+        if not why:
+            found.along.add(module.name)
+            for statement in statements:
+                _take(found, module, statement)
+            return Fate.TAKEN, ""
+    return _judge(found, target, (), stand_ins, at_once=True)
 
 
 def is_routed(request: Request, capability: Capability) -> bool:
@@ -359,7 +380,7 @@ def _spelled(node: ast.AST) -> Sequence[str]:
     return found
 
 
-def _follow(found: Scope, stand_ins: Collection[str]) -> None:
+def follow(found: Scope, stand_ins: Collection[str]) -> None:
     """Takes what is needed, until nothing more is, and judges each import that leads elsewhere."""
     told: set[tuple[str, int, str, str]] = set()
     while found._waiting:
@@ -367,10 +388,9 @@ def _follow(found: Scope, stand_ins: Collection[str]) -> None:
         if not statement.is_import:
             _take_names_of_its_own(found, module, statement)
         for one in _imports_for(found, module, statement):
+            at_once = _is_asked_at_once(found, module, statement, one.bound)
             for target, needed in _asked(found, module, statement, one):
-                bases = found.statements(module) if statement.is_import else [statement]
-                is_base = any(_is_base(each, one.bound) for each in bases)
-                fate, why = _judge(found, target, needed, stand_ins, is_base=is_base)
+                fate, why = _judge(found, target, needed, stand_ins, at_once=at_once)
                 if not target.name and target.module in found._sliced:
                     there = found.code.find(target.module)
                     for name in needed:
@@ -428,10 +448,13 @@ def _asked(found: Scope, module: Module, statement: Statement, one: Import) -> I
     yield target, [each.name for each in inner if each.name]
 
 
-def _is_base(statement: Statement, name: str) -> bool:
-    """Whether a class of the statement is derived from what is so named, or from what it has."""
-    classes = [each for each in ast.walk(statement.node) if isinstance(each, ast.ClassDef)]
-    return any(dotted(base).split(".")[0] == name for each in classes for base in each.bases)
+def _is_asked_at_once(found: Scope, module: Module, statement: Statement, name: str) -> bool:
+    """Whether importing the module needs what is so named, as a base, a decorator or a value: a port would raise."""
+    if statement.is_import:
+        if found.kept.get(module.name, set()) is None:
+            return name in module.asked_at_once
+        return any(name in used_at_once(each.node) for each in found.statements(module))
+    return name in used_at_once(statement.node)
 
 
 def _has_tables(found: Scope, module: str) -> bool:
@@ -441,7 +464,7 @@ def _has_tables(found: Scope, module: str) -> bool:
 
 
 def _judge(
-    found: Scope, target: Target, needed: Collection[str], stand_ins: Collection[str], *, is_base: bool
+    found: Scope, target: Target, needed: Collection[str], stand_ins: Collection[str], *, at_once: bool
 ) -> tuple[Fate, str]:
     module = found.code.find(target.module)
     if module is None or found.kept.get(module.name, set()) is None:
@@ -453,7 +476,7 @@ def _judge(
         return _judge_apart(found, module, target, needed)
     if _configures(found, target):
         return Fate.CONFIGURED, "the service has a module of this name of its own"
-    return _judge_other(found, module, target, needed, is_base=is_base)
+    return _judge_other(found, module, target, needed, at_once=at_once)
 
 
 def _judge_apart(found: Scope, module: Module, target: Target, needed: Collection[str]) -> tuple[Fate, str]:
@@ -470,15 +493,15 @@ def _judge_apart(found: Scope, module: Module, target: Target, needed: Collectio
 
 
 def _judge_other(
-    found: Scope, module: Module, target: Target, needed: Collection[str], *, is_base: bool
+    found: Scope, module: Module, target: Target, needed: Collection[str], *, at_once: bool
 ) -> tuple[Fate, str]:
     """A module of others comes along whole, or in parts, or is asked through a port."""
     why = impure(found, module)
     if not why:
-        _take_along(found, module)
+        take_along(found, module)
         return Fate.TAKEN, ""
     names = [target.name] if target.name else list(needed)
-    if names and all(name in module.binders for name in names) and (is_base or not _has_tables(found, module.name)):
+    if names and all(name in module.binders for name in names) and (at_once or not _has_tables(found, module.name)):
         statements, reason = _slice(found, module, names)
         if not reason:
             found.along.add(module.name)
@@ -496,7 +519,8 @@ def _configures(found: Scope, target: Target) -> bool:
     return top in tops and (not rest or rest.split(".")[0] in CONFIGURING)
 
 
-def _take_along(found: Scope, module: Module) -> None:
+def take_along(found: Scope, module: Module) -> None:
+    """Takes a module of others whole."""
     found.along.add(module.name)
     _take_whole(found, module)
 
@@ -639,4 +663,4 @@ def _take_packages(found: Scope) -> None:
                 found.kept[package.name] = set()
             else:
                 _take_whole(found, package)
-    _follow(found, ())
+    follow(found, ())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from strangler.extract.code.callers import asks, names_caller
 from strangler.extract.code.modules import Code, Module, Statement, Target, dotted, text_of
 from strangler.extract.code.plan import label_of
-from strangler.extract.code.relations import Crossings
+from strangler.extract.code.relations import Crossing, Crossings
 from strangler.extract.code.scope import Scope, is_test
 from strangler.extract.draft import Decision, Kind
 
@@ -60,6 +60,7 @@ class _Look:
         self.fields = {one.field: one for one in found.fields}
         self.imported = {one.bound: one.target for one in scope.code.imports(module)}
         self.outer: set[str] = set()
+        self.of_caller: set[int] = set()  # what is set to a user, by the identity of the node
         metas = [each for each in ast.walk(module.tree) if isinstance(each, ast.ClassDef) and each.name == "Meta"]
         self.in_meta = {id(inner) for each in metas for inner in ast.walk(each)}
         self.staying = [
@@ -90,6 +91,10 @@ class _Look:
         docs = {id(inner) for inner in _docstrings(node)}
         classes = [each for each in ast.walk(node) if isinstance(each, ast.ClassDef)]
         mine = {id(inner) for cls in classes if cls.name in owners for inner in ast.walk(cls)}
+        self.of_caller |= {
+            id(target) for each in ast.walk(node) if isinstance(each, ast.Assign) for target in each.targets
+            if dotted(each.value).split(".")[-1] == "user"
+        }  # fmt: skip
         within = {id(each.value) for each in ast.walk(node) if isinstance(each, ast.Attribute)}
         for each in ast.walk(node):
             if isinstance(each, ast.Attribute):
@@ -122,9 +127,24 @@ class _Look:
                 "ask their owner through a port, or leave it out",
             )  # fmt: skip
 
+    def _set(self, node: ast.Attribute, one: Crossing, text: str) -> None:
+        if id(node) in self.of_caller and self._is_account(one):
+            self.tell(
+                node, Kind.QUERY, f"{text} is set to the user of the request, whose row is not here: its key is kept",
+                "nothing, if it is the user of the request; another account has no row here", open=False,
+            )  # fmt: skip
+            return
+        self.tell(
+            node, Kind.QUERY, f"{text} is set: the row of {one.to.name} is not here", f"set .{one.attribute} to the key"
+        )
+
+    def _is_account(self, one: Crossing) -> bool:
+        described = self.scope.described
+        return one.to.name == described.user_table and "chassis.identity.standing" in described.provides
+
     def _row(self, node: ast.Attribute, base: ast.AST, name: str, read: str, *, is_mine: bool) -> None:
         shown = dotted(base)
-        last = shown.split(".")[-1]
+        last = shown.split(".")[-1] or (text_of(base.slice) if isinstance(base, ast.Subscript) else None) or ""
         if last in _REQUESTS or shown.split(".")[0] in self.outer or (shown == "self" and not is_mine):
             return
         if shown == "cls" or (shown and shown in self.module.classes):
@@ -132,10 +152,7 @@ class _Look:
         one = self.fields[name]
         text = f"{shown or '…'}.{name}{f'.{read}' if read else ''}"
         if isinstance(node.ctx, ast.Store) and not read:
-            self.tell(
-                node, Kind.QUERY, f"{text} is set: the row of {one.to.name} is not here",
-                f"set .{one.attribute} to the key",
-            )  # fmt: skip
+            self._set(node, one, text)
         elif read in ("pk", "id"):
             self.tell(
                 node, Kind.QUERY, f"{text} loads the row of {one.to.name}, which is not here, for its key",
@@ -177,6 +194,8 @@ class _Look:
             self._loaded(node, name)
         elif name == "get_model":
             self._get_model(node)
+        elif name == "get_app_config":
+            self._get_app(node)
         elif name == "get_user_model" and not self.scope.moves(self.scope.described.user_table or ""):
             self.tell(
                 node, Kind.ACCESS, "get_user_model() is the model of accounts, whose rows are not here",
@@ -253,13 +272,21 @@ class _Look:
             "write it anew, or leave it out",
         )  # fmt: skip
 
+    def _get_app(self, node: ast.Call) -> None:
+        app = self.scope.described.apps.get(text_of(node.args[0]) or "") if node.args else None
+        if app is not None and app.own and app not in self.scope.apps:
+            self.tell(
+                node, Kind.IMPORT, f'get_app_config("{app.label}") asks for an app that is not installed here',
+                "write what is asked of it, or let the monolith answer",
+            )  # fmt: skip
+
     def _reverse(self, node: ast.Call, name: str) -> None:
         text = text_of(node.args[0]) if node.args else None
         mine = {one.name for one in self.scope.requests}
         if text and text not in mine and any(one.name == text for one in self.scope.described.requests):
             self.tell(
                 node, Kind.ROUTE, f'{name}("{text}") is the URL of a route that stays',
-                "write its path, which the gateway leads there, or move the route",
+                "nothing: the service's URLs have its name, for links to where the gateway leads", open=False,
             )  # fmt: skip
 
     def _cached(self, node: ast.Call, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +19,19 @@ REMOTE_TOKENS = "chassis.identity.authtokens.RemoteTokenAuthentication"
 SESSION = "rest_framework.authentication.SessionAuthentication"
 # Decorators that the project's URLs put around a view.
 _GUARDS = "django.contrib.auth.decorators."
+# What a user of another side has (docs/reference/chassis-settings.md), or may only have where its row is.
+_HAS = frozenset(
+    {"pk", "id", "username", "get_username", "is_authenticated", "is_anonymous", "is_active", "is_staff"}
+    | {"is_superuser", "groups", "has_perm", "has_perms", "has_module_perms", "get_all_permissions", "user_permissions"}
+    | {"save", "delete", "refresh_from_db", "objects", "DoesNotExist", "_meta", "_wrapped", "check_password"}
+    | {"set_password", "set_unusable_password", "has_usable_password"}
+)
+_NAMES = ("get_full_name", "get_short_name")
+_FULL_NAME = ("first_name", "last_name")
+_IN_CODE = re.compile(r"""\brequest(?:["']\])?\.user\.(\w+)(?:\.(\w+))?(\s*\()?""")
+_LATER_IN_CODE = re.compile(r"(?<![\w.])user\.(\w+)\.(\w+)(\s*\()?")
+_IN_TEMPLATE = re.compile(r"(?<![\w.])(?:request\.)?user\.(\w+)(?:\.(\w+))?()")
+_TAG = re.compile(r"\{[{%].*?[}%]\}", re.DOTALL)
 NOBODY = "chassis.identity.remote.nobody"
 
 
@@ -76,6 +91,45 @@ def is_guarded(here: Surroundings) -> bool:
     return any(each.startswith(_GUARDS) for one in here.mounted for each in one.wrapped)
 
 
+def _of_attributes(here: Surroundings, place: str, *, asks: bool) -> Iterator[Decision]:
+    if asks and (attributes := _attributes(here)):
+        yield Decision(
+            place,
+            Kind.ACCESS,
+            f"the taken code and its pages read of the caller what a user of another side has only if it is told: "
+            f"{', '.join(attributes)}",
+            f"write into the monolith's settings, without what is no field or property of a user or of its one row: "
+            f"CHASSIS_IDENTITY_ATTRIBUTES = {json.dumps([*_told(here), *attributes])}",
+        )
+
+
+def _told(here: Surroundings) -> list[str]:
+    setting = here.described.setting("CHASSIS_IDENTITY_ATTRIBUTES")
+    return list(setting.value) if setting and isinstance(setting.value, list) else []
+
+
+def _attributes(here: Surroundings) -> list[str]:
+    """What is read of the request's user that the monolith does not tell yet, as `email` or `profile.city`."""
+    found: set[str] = set()
+    for path, text in here.texts.items():
+        if path.parts[0] == here.package and len(path.parts) > 1 and path.name == "settings.py":
+            continue
+        matches = [*_IN_CODE.findall(text), *(_LATER_IN_CODE.findall(text) if "request.user" in text else ())]
+        found |= {name for match in matches for name in _attribute(*match)}
+    for path, text in here.source.files.items():
+        if path.suffix in (".html", ".htm", ".txt", ".jinja", ".jinja2"):
+            matches = [match for tag in _TAG.findall(text) for match in _IN_TEMPLATE.findall(tag)]
+            found |= {name for match in matches for name in _attribute(*match)}
+    return sorted(found - {*_told(here)})
+
+
+def _attribute(first: str, second: str, called: str) -> Iterator[str]:
+    if first in _NAMES:
+        yield from _FULL_NAME
+    elif first not in _HAS and not called:
+        yield f"{first}.{second}" if second else first
+
+
 def _default_classes(here: Surroundings) -> list[str]:
     rest = here.described.setting("REST_FRAMEWORK")
     if not here.imports_of("rest_framework"):
@@ -131,6 +185,7 @@ def _decisions(here: Surroundings, ways: frozenset[Way], classes: list[str], *, 
             "account is looked for there",
             "bear that for as long as a token lives, or let the owner of the accounts send a message, and refuse",
         )
+    yield from _of_attributes(here, place, asks=asks)
     if Way.TOKENS in ways and JWT not in classes:
         foreign = ", ".join(one for one in classes if _way(one) is Way.TOKENS)
         yield Decision(

@@ -19,15 +19,18 @@ PLAIN = frozenset(
     {"django.contrib.auth.decorators.login_required", "django.views.decorators.cache.never_cache"}
     | {"django.views.decorators.csrf.csrf_exempt"}
 )
-ELSEWHERE = '''def elsewhere(request, **kwargs):
-    """What answers stays: the name stands here for links alone, and the gateway leads to its owner."""
-    raise Http404
-
-
-'''
 DEPTH = 4
 Call: TypeAlias = tuple[str, Sequence["str | Call"], str]
 Expression: TypeAlias = str | Call
+# The view of routes that stay, which have their names here.
+ELSEWHERE = [
+    "",
+    "def elsewhere(request: HttpRequest, **words: object) -> HttpResponse:",
+    '    """Stands for a route of another side: pages link to it by its name, and the gateway leads there."""',
+    '    raise Http404("another side answers here")',
+    "",
+    "",
+]
 _VARIABLE = re.compile(r"\{[^{}]*\}")
 
 
@@ -39,17 +42,14 @@ class Module:
     of_django: set[str] = field(default_factory=set)
     converters: dict[str, str] = field(default_factory=dict)  # by name, the class
     decisions: list[Decision] = field(default_factory=list)
-    elsewhere: frozenset[int] = frozenset()  # patterns that stand there for their names alone
+    links: set[int] = field(default_factory=set)  # patterns of routes that stay, by their identity
+    is_linking: bool = False
 
 
 def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, ...]]:
     """The text of `urls.py`, and what a person has to decide."""
     module = Module()
     chosen, missing = _chosen(here)
-    module.elsewhere = frozenset(map(id, _named_elsewhere(here, chosen)))
-    chosen = [one for one in here.described.urls if one in chosen or id(one) in module.elsewhere]
-    if module.elsewhere:
-        module.imports["from django.http import Http404"] = None
     for route in missing:
         module.decisions.append(
             Decision(
@@ -59,8 +59,12 @@ def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, 
                 f"write it into {here.package}/urls.py",
             )
         )
-    lines: list[str] = []
     names: dict[str, str] = {}
+    lines: list[str] = []
+    links = list(_links(here, chosen))
+    module.links = {id(one) for one in links}
+    order = {id(one): number for number, one in enumerate(here.described.urls)}
+    chosen = sorted([*chosen, *links], key=lambda one: order[id(one)])
     if admin:
         module.imports["from django.contrib import admin"] = None
         module.of_django.add("path")
@@ -68,11 +72,13 @@ def addresses(here: Surroundings, *, admin: bool) -> tuple[str, tuple[Decision, 
         lines.append(f"path({text(mounted)}, admin.site.urls),")
     plain = [one for one in chosen if one.chain[0].kind != "language"]
     prefixed = [one for one in chosen if one.chain[0].kind == "language"]
-    lines += _spaced(here, module, names, plain, 0)
+    lines += _spaced(here, module, names, plain, skip=0)
+    if not admin:
+        lines += _admin(here, module)
     body = ["urlpatterns = [", *(f"    {line}" for line in lines), "]"] if lines else ["urlpatterns = []"]
     if prefixed:
         module.imports["from django.conf.urls.i18n import i18n_patterns"] = None
-        inner = _spaced(here, module, names, prefixed, 1)
+        inner = _spaced(here, module, names, prefixed, skip=1)
         too = prefixed[0].chain[0].default_too
         said = [] if too else ["    prefix_default_language=False,"]
         body += ["urlpatterns += i18n_patterns(", *(f"    {line}" for line in inner), *said, ")"]
@@ -100,14 +106,6 @@ def _chosen(here: Surroundings) -> tuple[list[Mounted], list[TakenRoute]]:
     return [found[number] for number in sorted(found)], missing
 
 
-def _named_elsewhere(here: Surroundings, chosen: Sequence[Mounted]) -> Iterator[Mounted]:
-    """The patterns which stay, and which code of a package names: nobody can write paths in their place there."""
-    for one in here.described.urls:
-        name = ":".join([*(space for _, space in one.spaces), one.name])
-        if one.name and name in here.source.named and one not in chosen:
-            yield one
-
-
 def _leads(one: Mounted, path: str) -> bool:
     """Whether the route stands for the pattern: variables have no names there, a star takes the rest, and a language
     or a slash at the end makes a second route of it."""
@@ -128,23 +126,61 @@ def _without_first(path: str) -> str:
     return path.lstrip("/").partition("/")[2]
 
 
+def _links(here: Surroundings, chosen: Sequence[Mounted]) -> Iterator[Mounted]:
+    """Patterns of routes that stay, whose names the taken code, its templates or a package's write."""
+    taken = {id(one) for one in chosen}
+    have = {_whole(one) for one in chosen}
+    for one in here.described.urls:
+        name = _whole(one)
+        is_new = name not in have or name in here.source.named  # with other words a package may mean this one
+        if one.name and id(one) not in taken and is_new and here.names_url(name):
+            yield one
+
+
+def _whole(one: Mounted) -> str:
+    return ":".join([*(instance for _, instance in one.spaces), one.name])
+
+
+def _admin(here: Surroundings, module: Module) -> Iterator[str]:
+    """The names of the admin which stays, as far as they are written; Django makes its paths of the models' names."""
+    mounted = next(iter(here.described.admins), "").lstrip("/")
+    models = {table.model.lower().replace(".", "_", 1): table.model.lower().replace(".", "/", 1)
+              for table in here.described.tables if table.model}  # fmt: skip
+    paths = {"index": "", **{name: f"{name}/" for name in ("login", "logout", "password_change")}}
+    for name, path in models.items():
+        paths |= {f"{name}_changelist": f"{path}/", f"{name}_add": f"{path}/add/"}
+        paths |= {f"{name}_{act}": f"{path}/<path:object_id>/{act}/" for act in ("change", "delete", "history")}
+    found = [(name, path) for name, path in paths.items() if here.names_url(f"admin:{name}")] if mounted else []
+    if not found:
+        return
+    module.is_linking = True
+    module.of_django |= {"include", "path"}
+    yield 'path("", include(('
+    yield "    ["
+    for name, path in found:
+        yield f"        path({text(mounted + path)}, elsewhere, name={text(name)}),"
+    yield "    ],"
+    yield '    "admin",'
+    yield "))),"
+
+
 def _spaced(
-    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], skip: int, *, depth: int = 0
+    here: Surroundings, module: Module, names: dict[str, str], chosen: Sequence[Mounted], *, skip: int, depth: int = 0
 ) -> list[str]:
-    """The patterns, those of a namespace together, also those of namespaces in it. Those of one that stand apart get an
-    `include` each: the first that fits answers, so that their order must not change."""
+    """The patterns, those of a namespace together: Django finds the names of its first `include` only. Those of one
+    that stand apart get an `include` each: the first that fits answers, so that their order must not change."""
     lines: list[str] = []
-    for space, group in groupby(chosen, key=lambda one: one.spaces[depth : depth + 1]):
-        if not space:
+    for space, group in groupby(chosen, key=lambda one: one.spaces[depth] if len(one.spaces) > depth else None):
+        if space is None:
             lines += [line for one in group for line in _pattern(here, module, names, one, skip)]
             continue
-        application, instance = space[0]
+        application, instance = space
         module.of_django |= {"include", "path"}
         said = f", namespace={text(instance)}" if instance != application else ""
         lines += [
             'path("", include((',
             "    [",
-            *(f"        {line}" for line in _spaced(here, module, names, list(group), skip, depth=depth + 1)),
+            *(f"        {line}" for line in _spaced(here, module, names, list(group), skip=skip, depth=depth + 1)),
             "    ],",
             f"    {text(application)},",
             f"){said})),",
@@ -154,7 +190,10 @@ def _spaced(
 
 def _pattern(here: Surroundings, module: Module, names: dict[str, str], one: Mounted, skip: int) -> Iterator[str]:
     pieces = _merged(one.chain[skip:])
+    is_link = id(one) in module.links
     unknown = [name for piece in pieces for name, cls in piece.converters.items() if not cls or here.is_left(cls)]
+    if unknown and is_link:
+        return
     if unknown:
         module.decisions.append(
             Decision(
@@ -174,10 +213,12 @@ def _pattern(here: Surroundings, module: Module, names: dict[str, str], one: Mou
     for piece in pieces:
         module.converters.update(piece.converters)
     view: Expression = "elsewhere"
-    if id(one) not in module.elsewhere:
+    kwargs = [python(dict(one.kwargs))] if one.kwargs and not is_link else []
+    if is_link:
+        module.is_linking = True
+    else:
         _doubts(here, module, one)
         view = _wrapped(module, one, _view(module, names, one))
-    kwargs = [python(dict(one.kwargs))] if one.kwargs else []
     name = [f"name={text(one.name)}"] if one.name else []
     last = pieces[-1]
     module.of_django.add(_function(last))
@@ -303,14 +344,17 @@ def _text(here: Surroundings, module: Module, body: Sequence[str]) -> str:
     for cls in classes.values():
         package, _, name = cls.rpartition(".")
         imports[f"from {package} import {name}"] = None
+    if module.is_linking:
+        imports["from django.http import Http404, HttpRequest, HttpResponse"] = None
     head += [*_sorted(here, imports), ""]
     if rest:
         head += ["# Django looks for them here.", f"__all__ = [{', '.join(map(text, [*HANDLERS, 'urlpatterns']))}]", ""]
+    if module.is_linking:
+        head += ELSEWHERE
     registered = [
         f"register_converter({cls.rpartition('.')[2]}, {text(name)})" for name, cls in module.converters.items()
     ]
-    links = ["", *ELSEWHERE.splitlines()] if module.elsewhere else []
-    return "\n".join([*head, *registered, *([""] if registered else []), *links, *body, ""])
+    return "\n".join([*head, *registered, *([""] if registered else []), *body, ""])
 
 
 def _sorted(here: Surroundings, imports: Mapping[str, None]) -> list[str]:

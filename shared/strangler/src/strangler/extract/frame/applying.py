@@ -17,7 +17,8 @@ STRUCTURE = frozenset(
 )
 # What has a meaning on the monolith's side alone, or names places in its code.
 ELSEWHERE = frozenset(
-    {"CHASSIS_CHECKED", "CHASSIS_INSTRUMENTORS", "DATABASE_ROUTERS", "FIXTURE_DIRS", "LOCALE_PATHS"}
+    {"CHASSIS_IDENTITY_ATTRIBUTES", "CHASSIS_IDENTITY_TOKENS", "CHASSIS_OWNED_ADMINS"}
+    | {"CHASSIS_CHECKED", "CHASSIS_INSTRUMENTORS", "DATABASE_ROUTERS", "FIXTURE_DIRS", "LOCALE_PATHS"}
     | {"MIGRATION_MODULES"}
 )
 Needs = Callable[[Surroundings, Installed, Access], bool]

@@ -79,7 +79,8 @@ def installed(here: Surroundings, access: Access) -> Installed:
         present = {modules[entry] for entry in kept}
         wanted = {need for module in present for need in NEEDS.get(module, ())}
         wanted |= _pointed_at(here, present)
-        wanted |= {need for one in middleware if (need := _app_of(one)) and need not in MIDDLEWARE_OF.values()}
+        theirs = [one for one in middleware if one.partition(".")[0] not in here.own_modules]
+        wanted |= {need for one in theirs if (need := _app_of(one)) and need not in MIDDLEWARE_OF.values()}
         more = {entry for entry, module in modules.items() if module in wanted} - kept
         if not more:
             break
@@ -138,7 +139,13 @@ def _is_needed(here: Surroundings, module: str) -> bool:
     if module in _WITHOUT_APP:
         inner = {name[len(module) :].lstrip(".").partition(".")[0] for name in here.imports if _within(name, module)}
         return bool(inner - {*_WITHOUT_APP[module]})
-    return here.imports_of(module)
+    return here.imports_of(module) or (module != ADMIN and _is_loaded(here, module, app))
+
+
+def _is_loaded(here: Surroundings, module: str, app: App | None) -> bool:
+    """Whether a page loads tags of the installed app, as far as their library is named after it."""
+    names = {module.rpartition(".")[2], app.label if app else ""} - {""}
+    return any(loaded.startswith(name) for loaded in here.loaded_tags for name in names)
 
 
 def _within(name: str, module: str) -> bool:
@@ -156,7 +163,7 @@ def _may_stay(here: Surroundings, middleware: str) -> bool:
     if top in ("django", "chassis"):
         return True
     if top in here.own_modules:
-        return here.comes_along(middleware)
+        return here.comes_along(middleware) and middleware not in here.source.not_taken
     with_tables = {
         here.described.apps[one.app].module for one in here.described.tables if one.app in here.described.apps
     }
@@ -214,18 +221,20 @@ def _left_middleware(here: Surroundings, kept: Sequence[str]) -> Iterator[Decisi
         if one in kept:
             continue
         own = one.partition(".")[0] in here.own_modules
-        why = "it is the project's own" if own else "its app is not in the service"
+        why = here.source.not_taken.get(one, "it is the project's own") if own else "its app is not in the service"
         missed = missed_of(here, one) if not own else ""
         if missed:
             why = f"it may read and write tables which stay, and {missed}"
+        session = own and "the session" in why
         remedy = f"add it to MIDDLEWARE in {here.package}/settings.py, if the service needs it"
-        if own:
+        if session:
+            remedy = "nothing: it does its work for requests to the monolith"
+        elif own:
             remedy = "take its module along and add it, or see that nothing of the service relies on it"
         elif missed:
             remedy = f"write one of your own that sets it without rows, in {here.package}, or see that no page needs it"
-        yield Decision(
-            place, Kind.SETTING, f"MIDDLEWARE: {one} was left out: {why}", remedy, open=own or bool(missed)
-        )  # fmt: skip
+        is_open = bool(missed) or (own and not session)
+        yield Decision(place, Kind.SETTING, f"MIDDLEWARE: {one} was left out: {why}", remedy, open=is_open)
 
 
 def _place(here: Surroundings, setting: str) -> str:

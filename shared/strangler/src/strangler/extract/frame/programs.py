@@ -96,8 +96,9 @@ def programs(here: Surroundings) -> tuple[Mapping[PurePosixPath, str], tuple[Dec
     app = f'\nfrom {here.package}.celery import app as celery_app\n\n__all__ = ["celery_app"]\n'
     files = {
         PurePosixPath("manage.py"): MANAGE.format(name=here.name, package=here.package),
-        package / "__init__.py": title + (app if worker else ""),
     }
+    if package / "__init__.py" not in here.source.files:
+        files[package / "__init__.py"] = title + (app if worker else "")
     if here.described.programs.wsgi or not here.described.programs.asgi:
         files[package / "wsgi.py"] = WSGI.format(imports=imports, made=made, package=here.package)
     if here.described.programs.asgi:

@@ -173,14 +173,24 @@ def _templates(here: Surroundings, installed: Installed, access: Access, written
     value = here.without_left(setting.value)
     apps = {ADMIN, *installed.modules}
     for engine in value:
+        if isinstance(engine, dict) and any(path.parts[0] == "templates" for path in _files(here)):
+            # Copies of templates of others lie there, wherever the project has them.
+            folders = list(engine.get("DIRS") or [])
+            engine["DIRS"] = folders if {"$path": "templates"} in folders else [*folders, {"$path": "templates"}]
         options = engine.get("OPTIONS", {}) if isinstance(engine, dict) else {}
         if "context_processors" in options:
             options["context_processors"] = [
                 one for one in options["context_processors"] if _may_process(one, apps, asks=access.asks)
             ]
+        if here.source.libraries and "Django" in str(engine.get("BACKEND", "") if isinstance(engine, dict) else ""):
+            engine["OPTIONS"] = {**options, "libraries": {**here.source.libraries, **options.get("libraries", {})}}
     written.decisions += _named(here, setting)
     written.add("TEMPLATES", f"\nTEMPLATES = {python(value)}", *names_in(value))
     written.paths += [("TEMPLATES", path) for path in _paths(value)]
+
+
+def _files(here: Surroundings) -> list[PurePosixPath]:
+    return [*here.source.files, *here.source.copies]
 
 
 def _speaks_json_alone(here: Surroundings) -> bool:
@@ -241,6 +251,7 @@ def _accounts(here: Surroundings, access: Access, installed: Installed, written:
     if access.asks:
         lines += [f"CHASSIS_IDENTITY_URL = environment.secret({text(here.asked_at)})",
                   'CHASSIS_IDENTITY_SECRETS = [environment.secret("IDENTITY_SECRET")]']  # fmt: skip
+        written.passed.add("CHASSIS_IDENTITY_SECRETS")
     if MESSAGES in installed.modules and SESSIONS not in installed.modules:
         lines += ["# Sessions are only read here.", f"MESSAGE_STORAGE = {text(COOKIES)}"]
         written.passed.add("MESSAGE_STORAGE")
@@ -428,10 +439,11 @@ def _left(setting: Setting, here: Surroundings, why: str, *, of: str = "") -> De
 
 
 def _foreign(here: Surroundings, setting: Setting, left: Sequence[str]) -> Decision:
+    because = "".join(f" ({why})" for one in left if (why := here.source.not_taken.get(one)))
     return Decision(
         setting.place,
         Kind.SETTING,
-        f"{setting.name} names {', '.join(left)}, which did not come along",
+        f"{setting.name} names {', '.join(left)}, which did not come along{because}",
         f"take it along, or write another into {here.package}/settings.py",
     )
 

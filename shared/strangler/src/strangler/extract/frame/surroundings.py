@@ -16,6 +16,14 @@ from strangler.init.described import Described, Mounted
 
 PACKAGE = "config"
 ASKED_AT = "IDENTITY_URL"
+_WRITTEN = frozenset(f"{name}{end}" for name in ("asgi", "celery", "settings", "urls", "wsgi") for end in (".py", ""))
+_READ = frozenset({".py", ".html", ".htm", ".txt", ".xml", ".jinja", ".jinja2"})
+_LOADS = re.compile(r"\{%-?\s*load\s+(?:[^%]*?\bfrom\s+)?([^%]*?)-?%\}")
+_OF_DJANGO = frozenset({"cache", "i18n", "l10n", "static", "tz"})
+_SPACED = re.compile(r"""["']([\w-]+(?::[\w-]+)+)["']""")
+_ASKED = re.compile(
+    r"""(?:\{%-?\s*url\s+|\b(?:reverse|reverse_lazy|redirect|resolve_url|url)\(\s*|_url(?:_name)?\s*=\s*)["']([\w-]+)["']"""
+)
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -34,11 +42,20 @@ class Surroundings:
     @cached_property
     def package(self) -> str:
         """The package of settings and URLs: named as the project's, which strangler.toml starts, unless the taken code
-        has one of this name."""
+        has one of this name that leaves no room for them."""
         taken = {path.parts[0] for path in self.source.files if len(path.parts) > 1}
         own, dot, _ = self.described.settings_module.partition(".")
-        names = (*([own] if dot else []), PACKAGE, f"service_{PACKAGE}", f"{PACKAGE}_of_service")
-        return next(name for name in names if name not in taken)
+        if dot and (own not in taken or self._has_room(own)):
+            return own
+        return next(name for name in (PACKAGE, f"service_{PACKAGE}", f"{PACKAGE}_of_service") if name not in taken)
+
+    def _has_room(self, package: str) -> bool:
+        """Whether the files of the frame can lie beside the taken ones: none has their names, and importing the package
+        does nothing."""
+        inner = {path.parts[1] for path in self.source.files if path.parts[0] == package and len(path.parts) > 1}
+        said = self.source.files.get(PurePosixPath(package, "__init__.py"), "")
+        acts = not all(isinstance(node, (ast.Expr, ast.Assign)) for node in ast.parse(said).body)
+        return not (acts or self.described.programs.celery or inner & _WRITTEN)
 
     @cached_property
     def texts(self) -> Mapping[PurePosixPath, str]:
@@ -99,14 +116,42 @@ class Surroundings:
         return any(pattern.search(text) for text in (*self.texts.values(), *self.source.read.values()))
 
     def comes_along(self, dotted: str) -> bool:
-        """Whether the module that has the name, or is it, is in the service."""
+        """Whether the module that has the name, or is it, is in the service, and has the name there."""
         parts = dotted.split(".")
         for count in range(len(parts), 0, -1):
             base = PurePosixPath(*parts[:count])
-            if base.with_suffix(".py") in self.source.files or base / "__init__.py" in self.source.files:
-                # A package alone has only what it says in itself.
-                return count >= len(parts) - 1
+            for file in (base.with_suffix(".py"), base / "__init__.py"):
+                if file in self.source.files:
+                    # A package alone has only what it says in itself.
+                    return count == len(parts) or (count == len(parts) - 1 and self._binds(file, parts[-1]))
         return False
+
+    def _binds(self, file: PurePosixPath, name: str) -> bool:
+        """Whether a taken file has the name, of which only parts may have come along."""
+        return bool(re.search(rf"\b{re.escape(name)}\b|import \*", self.source.files[file]))
+
+    def names_url(self, name: str) -> bool:
+        """Whether the taken code or its templates write the name of a URL: one of a namespace anywhere as a text,
+        another one where a URL is asked for. In the code and templates of packages it is any text."""
+        return name in self.source.named or name in (self._texts_with_colon if ":" in name else self._asked_urls)
+
+    @cached_property
+    def loaded_tags(self) -> frozenset[str]:
+        """The libraries of template tags that pages load, without Django's own and those that came along."""
+        words = [word for text in self._readable for found in _LOADS.findall(text) for word in found.split()]
+        return frozenset(words) - _OF_DJANGO - self.source.libraries.keys()
+
+    @cached_property
+    def _texts_with_colon(self) -> frozenset[str]:
+        return frozenset(name for text in self._readable for name in _SPACED.findall(text))
+
+    @cached_property
+    def _asked_urls(self) -> frozenset[str]:
+        return frozenset(name for text in self._readable for name in _ASKED.findall(text))
+
+    @cached_property
+    def _readable(self) -> list[str]:
+        return [text for path, text in self.source.files.items() if path.suffix in _READ and not _is_test(path)]
 
     def is_left(self, dotted: str) -> bool:
         """Whether it names something of the project that did not come along."""
