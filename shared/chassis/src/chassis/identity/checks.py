@@ -157,9 +157,9 @@ def _problem(name: object) -> str:
     return _problem_of_row(get_user_model(), relation, field)
 
 
-def _problem_of_row(users: type[Model], relation: str, field: str) -> str:
+def _problem_of_row(accounts: type[Model], relation: str, field: str) -> str:
     try:
-        related = users._meta.get_field(relation)
+        related = accounts._meta.get_field(relation)
     except FieldDoesNotExist:
         return f"and {relation} is no relation of a user"
     model = related.related_model

@@ -30,17 +30,6 @@ class Told:
     def get_username(self) -> str:
         return self.username
 
-    def _is_pk_set(self, meta: object = None) -> bool:
-        """Django asks this of a row before it saves another that points at it."""
-        return True
-
-    def get_full_name(self) -> str:
-        """As Django's, if the other side tells ``first_name`` and ``last_name``; otherwise an AttributeError."""
-        return f"{self.first_name} {self.last_name}".strip()
-
-    def get_short_name(self) -> str:
-        return str(self.first_name)
-
     def get_all_permissions(self, obj: object = None) -> set[str]:
         """As ``app.codename``. Empty for a superuser, who has all of them, and for an object."""
         return set() if obj is not None else set(self._permissions)
@@ -136,11 +125,12 @@ def user_of(told: Mapping[str, Any]) -> Any:
         return RemoteUser(told)
     from django.contrib.auth import get_user_model
 
-    model = get_user_model()
+    model: Any = get_user_model()
     if not loose.points_at(model):
         return RemoteUser(told)
     remote = RemoteUser(told)
-    known = {**_attributes(told), model.USERNAME_FIELD: remote.username}
+    known = _attributes(told)
+    known[model.USERNAME_FIELD] = remote.username
     known |= {name: getattr(remote, name) for name in ("is_active", "is_staff", "is_superuser")}
     known[model._meta.pk.name] = remote.pk
     fields = {one.attname: one.name for one in model._meta.concrete_fields}
