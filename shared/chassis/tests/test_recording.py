@@ -29,7 +29,7 @@ LOGIN_URL = "/enter/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 if "DATABASE_URL" in os.environ:
-    DATABASES = {"default": environment.database(application="notes")}
+    DATABASES = {"default": environment.database(application="notes") | {"TEST": {"NAME": "test_notes"}}}
 """
 FILES = {
     "manage.py": "import os, sys\nfrom django.core.management import execute_from_command_line\n"
