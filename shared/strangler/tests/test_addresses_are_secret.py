@@ -119,6 +119,7 @@ GOOD = {
     "GATEWAY": "http://127.0.0.1:1",
 }
 WORDS = {
+    "canary": ["canary", "shelf", "10"],
     **{verb: [verb, "shelf"] for verb in ("start", "verify", "switch", "reverse", "resync", "complete", "cancel")},
     "secrets": ["secrets", "--to", "{folder}/secrets"],
     "render": ["render", "k8s", "--kind", "ingress", "--host", "h.example"],
