@@ -56,7 +56,8 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "notes:all"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {
-    "BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "redis://:hunter2-cache@x"}}
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "redis://:hunter2-cache@x"},
+    "kept": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "kept_entries"}}
 NOTES_API_TOKEN = "hunter2-token"
 # As long as people remember.
 NOTES_KEPT = timedelta(days=3)
@@ -287,6 +288,7 @@ def test_settings_that_apply_are_there_and_what_is_left_out_is_named(notes: tupl
     assert "OTHER_LIMIT" not in found
     for line in (
         "INSTALLED_APPS: other was left out",
+        "CACHES: kept keeps its entries in a table, which no migration makes",
         "MIDDLEWARE: other.middleware.Counting was left out: it is the project's own",
         "OTHER_LIMIT was left out: nothing that came along reads it",
         "NOTES_POLICY could not be copied: it is a Policy",

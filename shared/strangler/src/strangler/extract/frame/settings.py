@@ -79,6 +79,7 @@ def settings(here: Surroundings, installed: Installed, access: Access) -> Writte
         if setting.name not in applying.STRUCTURE and setting.name not in written.passed:
             _chosen(here, installed, access, written, setting)
     _rest_without_setting(here, installed, access, written)
+    written.decisions += _cache_tables(here, written)
     written.add("LOGGING", f"\nLOGGING = logs.configuration({text(here.name)})", "logs")
     logging = here.described.setting("LOGGING")
     if logging and "chassis.process.logs" not in str(logging.value):
@@ -368,6 +369,20 @@ def _rest(
         return
     written.decisions += _named(here, setting)
     written.add(setting.name, f"\nREST_FRAMEWORK = {python(value, taken=17)}", *names_in(value))
+
+
+def _cache_tables(here: Surroundings, written: Written) -> Iterator[Decision]:
+    """Tables of caches, which no migration makes."""
+    setting = here.described.setting("CACHES") if "CACHES" in written.names else None
+    caches = setting.value if setting is not None and isinstance(setting.value, dict) else {}
+    for alias, cache in caches.items():
+        if setting is not None and isinstance(cache, dict) and "DatabaseCache" in str(cache.get("BACKEND")):
+            yield Decision(
+                setting.place,
+                Kind.SETTING,
+                f"CACHES: {alias} keeps its entries in a table, which no migration makes",
+                "let the service's `migrate` in strangler.toml, and its Job, run `createcachetable` as well",
+            )
 
 
 def _of_url_that_stays(here: Surroundings, name: Any) -> str:
