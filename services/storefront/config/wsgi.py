@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from chassis.rest.doorstep import guarded
+from chassis.process.doorstep import guarded
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

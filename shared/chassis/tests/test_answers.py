@@ -420,6 +420,12 @@ def test_an_accept_header_that_cannot_be_read_accepts_nothing(client, accept):
     assert answer["Content-Type"] == JSONRenderer.media_type
 
 
+def test_a_process_without_rest_framework_has_the_doorstep():
+    code = "import sys; sys.modules['rest_framework'] = None; from chassis.process.doorstep import guarded"
+
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_doorstep_is_there_before_django_is_set_up():
     code = "from chassis.rest.doorstep import guarded; guarded(lambda environ, start_response: [])"
 

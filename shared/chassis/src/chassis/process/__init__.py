@@ -2,5 +2,5 @@
 
 Knows the settings and nothing else of the chassis.
 Public: `admission.AdmissionMiddleware`, `logs.RequestIdMiddleware`, `logs.configuration`, `tracing.TraceMiddleware`,
-`tracing.current_traceparent`, `circuit.Circuit`, `vitals`.
+`tracing.current_traceparent`, `circuit.Circuit`, `doorstep.guarded`, `vitals`.
 """
