@@ -59,9 +59,9 @@ def write(folder: Path) -> Path:
     """
     config = folder / "strangler.toml"
     text = (ROOT / "strangler.toml").read_text()
-    config.write_text(
-        re.sub(r'^directory = "monolith"', f'directory = "{ROOT / "monolith"}"', text, flags=re.MULTILINE)
-    )
+    # All others are those of people.
+    stays = rf'^directory = "(?!services/(?:{"|".join(CAPABILITIES)})")([^"]+)"'
+    config.write_text(re.sub(stays, rf'directory = "{ROOT}/\1"', text, flags=re.MULTILINE))
     for name in CAPABILITIES:
         words = ["extract", name, "--to", f"services/{name}", "--relations", "numbers"]
         done = subprocess.run(
