@@ -40,9 +40,15 @@ class Stack:
     @contextmanager
     def running(self) -> Iterator[Self]:
         """Up inside; at the end it is stopped, and no process of it may be left."""
-        try:
+        with self.ending():
             self.up()
             yield self
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """At the end it is stopped, whoever has started it, and no process of it may be left."""
+        try:
+            yield
         finally:
             try:
                 self.down()

@@ -130,7 +130,7 @@ def at_the_beginning(folder: Path) -> Iterator[Road]:
 @contextmanager
 def begun(folder: Path) -> Iterator[Road]:
     """What the page has under "The road in short" was typed until the stack is up; `left` has the rest."""
-    with at_the_beginning(folder) as made, ended(made.stack):
+    with at_the_beginning(folder) as made, made.stack.ending():
         made.left = commands("The road in short")
         while not made.left[0].startswith("strangler up"):
             made.type_next()
@@ -138,17 +138,3 @@ def begun(folder: Path) -> Iterator[Road]:
         databases = made.stack.environment()["databases"]
         numbers.type_page(made.folder, databases["monolith"], databases["loans"])
         yield made
-
-
-@contextmanager
-def ended(stack: Stack) -> Iterator[None]:
-    """At the end the stack is down, and no process of it may be left."""
-    try:
-        yield
-    finally:
-        try:
-            stack.down()
-            left = stack.remains()
-            assert not left, f"still running after `strangler down`: {left}"
-        finally:
-            stack.end_remains()

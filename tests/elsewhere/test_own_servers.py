@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.elsewhere import numbers
-from tests.elsewhere.road import Road, blocks, commands, ended
+from tests.elsewhere.road import Road, blocks, commands
 from tests.suites import postgres
 
 GRANTS = "4. Grant the rights"
@@ -116,7 +116,7 @@ def test_the_rights_that_the_page_names_are_enough_and_each_is_needed(
 
 @pytest.mark.soak
 def test_a_whole_move_needs_no_other_right(there: Road, servers: Mapping[str, Server]) -> None:
-    with ended(there.stack):
+    with there.stack.ending():
         there.type("strangler up --detach --data sample")
         numbers.type_page(there.folder, *(servers[name].address("app") for name in NAMES))
         for line in commands(MOVE):
